@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * program.h - the program image: what the compiler writes and the runtime reads.
+ *
+ * Owns:    the layout (tables.def), the checks on bytes from outside, and the immutable handle.
+ * Callers: compiler/emit writes; every runtime stage reads through struct mp_program.
+ * Threads: immutable once loaded; any number of readers.
+ * Memory:  one arena; freed with the program. Offsets only inside the image: it can be mapped anywhere.
+ */
+#ifndef MP_PROGRAM_PROGRAM_H
+#define MP_PROGRAM_PROGRAM_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/os.h"
+#include "schema/value.h"
+
+#define MP_NONE UINT32_MAX
+#define MP_UNIT_RULES_MAX 64
+
+/* Hooks as bits of `layers` and `hooks`. */
+#define MP_LAYER_INGRESS 1u
+#define MP_LAYER_SERVICE 2u
+#define MP_LAYER_EDGE 4u
+#define MP_LAYER_ALL 7u
+
+/* field.flags */
+#define MP_FIELD_ALWAYS 1u  /* every proxy knows it: a record without it is counted */
+#define MP_FIELD_AT_END 2u  /* known only when the request has ended */
+#define MP_FIELD_ENTRY 4u   /* an entry of a map */
+#define MP_FIELD_SET 8u     /* a set of values */
+#define MP_FIELD_KEY 16u    /* the key of an entity */
+
+/* column.flags */
+#define MP_COL_LOWER_BOUND 1u /* a window that is not yet full is good enough (R5) */
+#define MP_COL_OBSERVED 2u    /* for AGG, POOLED: `seen` and its like, true only at the instant */
+
+/* rule.flags */
+#define MP_RULE_DENIES_FIRST 1u  /* an unknown `unless` does not stop it (language.md 5) */
+#define MP_RULE_INSTANT 2u       /* the trigger is true only at the instant of a record */
+#define MP_RULE_ON_SILENCE 4u    /* a shrinking window or silence can make it true (R4) */
+#define MP_RULE_ANONYMOUS 8u
+#define MP_RULE_FAIL_CLOSED 16u  /* @fail closed: no verdict means refuse */
+
+/* action.flags */
+#define MP_ACTION_REVERSIBLE 1u
+#define MP_ACTION_MESSAGE 2u
+#define MP_ACTION_PARTIAL 4u     /* can be ramped (R27) */
+
+/* step.flags */
+#define MP_STEP_ROLLBACK 1u
+#define MP_STEP_MESSAGES_ONLY 2u
+
+#include "program/enums.def"
+
+#define MP_ENUM_DECLARE(e, P)                                                                      \
+    enum mp_##e { MP_ENUM_##e(MP_ENUM_ITEM_##P) MP_##P##_COUNT };
+#define MP_ENUM_ITEM_OBSERVE(v, w) MP_OBSERVE_##v,
+#define MP_ENUM_ITEM_SIGNAL(v, w) MP_SIGNAL_##v,
+#define MP_ENUM_ITEM_WALK(v, w) MP_WALK_##v,
+#define MP_ENUM_ITEM_COL(v, w) MP_COL_##v,
+#define MP_ENUM_ITEM_UNIT(v, w) MP_UNIT_##v,
+#define MP_ENUM_ITEM_RULE(v, w) MP_RULE_##v,
+#define MP_ENUM_ITEM_MODE(v, w) MP_MODE_##v,
+#define MP_ENUM_ITEM_NODATA(v, w) MP_NODATA_##v,
+#define MP_ENUM_ITEM_CLAUSE(v, w) MP_CLAUSE_##v,
+#define MP_ENUM_ITEM_TARGET(v, w) MP_TARGET_##v,
+#define MP_ENUM_ITEM_CLASS(v, w) MP_CLASS_##v,
+#define MP_ENUM_ITEM_GUARD(v, w) MP_GUARD_##v,
+#define MP_ENUM_ITEM_DEF(v, w) MP_DEF_##v,
+#define MP_ENUM_ITEM_TLINE(v, w) MP_TLINE_##v,
+#define MP_ENUM_ITEM_TWHEN(v, w) MP_TWHEN_##v,
+MP_ENUMS(MP_ENUM_DECLARE)
+
+enum mp_op {
+#define OP(name, word, a, b, c, result, doc) MP_OP_##name,
+#include "program/ops.def"
+#undef OP
+    MP_OP_COUNT
+};
+
+enum mp_agg {
+#define AGG(name, word, counting, needs_value, doc) MP_AGG_##name,
+#include "program/aggs.def"
+#undef AGG
+    MP_AGG_KIND_COUNT
+};
+
+/* Text of the image: an offset into its bytes, where a 32-bit length stands before the text. */
+typedef struct mp_text_ref {
+    uint32_t at;
+} mp_text_ref;
+
+/* One struct a table: struct mp_entity_row, struct mp_rule_row, ... */
+#define TABLE(name, doc) struct mp_##name##_row {
+#define STR(name) mp_text_ref name;
+#define U32(name) uint32_t name;
+#define I64(name) int64_t name;
+#define F64(name) double name;
+#define ENUM(name, e) uint32_t name;
+#define REF(name, table) uint32_t name;
+#define SPAN(name, table) uint32_t name##_at, name##_count;
+#define END(name)                                                                                  \
+    }                                                                                              \
+    ;
+#include "program/tables.def"
+#undef TABLE
+#undef STR
+#undef U32
+#undef I64
+#undef F64
+#undef ENUM
+#undef REF
+#undef SPAN
+#undef END
+
+/* What every stage reads: pointers into the image, and what loading made of it. */
+struct mp_program {
+#define TABLE(name, doc)                                                                           \
+    const struct mp_##name##_row *name;                                                            \
+    uint32_t name##_count;
+#define STR(name)
+#define U32(name)
+#define I64(name)
+#define F64(name)
+#define ENUM(name, e)
+#define REF(name, table)
+#define SPAN(name, table)
+#define END(name)
+#include "program/tables.def"
+#undef TABLE
+#undef STR
+#undef U32
+#undef I64
+#undef F64
+#undef ENUM
+#undef REF
+#undef SPAN
+#undef END
+    const char *texts;
+    size_t texts_size;
+    struct mp_value *consts;   /* one a row of cnst; text borrows `texts` */
+    struct mp_value *params;   /* one a row of param: the value in force */
+    void **regexes;            /* one a row of cnst: compiled where an op matches it, else NULL */
+    uint64_t digest;           /* of the image's bytes: SipHash, names a version in metrics and ledger */
+    const struct mp_os *os;
+    struct mp_arena arena;
+};
+
+static inline mp_str mp_program_text(const struct mp_program *p, mp_text_ref ref)
+{
+    uint32_t len;
+    memcpy(&len, p->texts + ref.at, sizeof len);
+    return (mp_str){p->texts + ref.at + sizeof len, len};
+}
+
+/* Loads an image: checks every offset, enum, reference, span and type of it (bytes may be hostile),
+ * binds constants, compiles regular expressions through `os`. `bytes` is copied.
+ * MP_ECORRUPT with *why set to a static text for anything that does not hold; MP_ENOMEM;
+ * MP_EUNSUPPORTED for `matches` where os has no regex. */
+enum mp_err mp_program_load(const void *bytes, size_t size, const struct mp_os *os,
+                            struct mp_program **out, const char **why);
+void mp_program_free(struct mp_program *p);
+
+/* Sets a parameter by `name` or `package.name`: MP_ENOTFOUND, MP_EINVAL (type or range). Not while
+ * another thread evaluates this program. */
+enum mp_err mp_program_set_param(struct mp_program *p, mp_str name, mp_str value);
+
+/* The words of an enum's value, for text and JSON. */
+mp_str mp_op_word(enum mp_op op);
+mp_str mp_agg_word(enum mp_agg agg);
+#define MP_ENUM_WORD_DECLARE(e, P) mp_str mp_##e##_word(uint32_t value);
+MP_ENUMS(MP_ENUM_WORD_DECLARE)
+#undef MP_ENUM_WORD_DECLARE
+
+bool mp_agg_counting(enum mp_agg agg);
+
+#endif
