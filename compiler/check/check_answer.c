@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Conditions that silence decides: a field whose absence would open a door (E0406, language.md 4.6),
+ * and a check that waits for what its own action removed (E0403, R39).
+ */
+#include "check/check_priv.h"
+
+/* ---- E0406 ---- */
+
+static bool is_question(const struct mp_t_expr *e)
+{
+    return e->kind == MP_TX_IS && e->op.is != MP_T_STALE;
+}
+
+/* Does the condition ask somewhere whether this field is there? */
+static bool asks_about(const struct mp_t_expr *e, const struct mp_t_walk *walk)
+{
+    if (e == NULL) return false;
+    if (is_question(e) && e->kid[0]->kind == MP_TX_WALK && ck_walk_eq(e->kid[0]->walk, walk)) {
+        return true;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (asks_about(e->kid[i], walk)) return true;
+    }
+    return false;
+}
+
+/* A field of the record inside e whose absence makes e unknown. */
+static const struct mp_t_expr *missing_field(const struct mp_t_expr *e)
+{
+    if (e == NULL || e->kind == MP_TX_IS || e->kind == MP_TX_DEFAULT) return NULL;
+    if (e->kind == MP_TX_WALK) {
+        const struct mp_t_walk *w = e->walk;
+        if (w->base != MP_T_BASE_RECORD_FIELD) return NULL;
+        bool there = w->entry.ptr == NULL && (w->field->always || w->field->preset != NULL);
+        return there ? NULL : e;
+    }
+    for (int i = 0; i < 3; i++) {
+        const struct mp_t_expr *found = missing_field(e->kid[i]);
+        if (found != NULL) return found;
+    }
+    return NULL;
+}
+
+static void open_door(struct ck *ck, const struct mp_t_act *act, const struct mp_t_expr *atom,
+                      const struct mp_t_expr *field)
+{
+    mp_str name = field->walk->entry.ptr != NULL ? field->walk->entry : field->walk->field->name;
+    mp_str record = ck_signal_record_word(field->walk->signal);
+    mp_str where = ck_source(ck, field->span), text = ck_source(ck, atom->span);
+    struct ck_diag *d = ck_error(ck, "E0406", atom->span, "a %.*s without `%.*s` would pass this `%.*s`",
+                                 MP_STR_ARG(record), MP_STR_ARG(name), MP_STR_ARG(act->action->name));
+    ck_label(d, atom->span, "unknown where there is no `%.*s`", MP_STR_ARG(name));
+    ck_help(d, "`(%.*s is absent or %.*s)`", MP_STR_ARG(where), MP_STR_ARG(text));
+}
+
+static void look_for_doors(struct ck *ck, const struct mp_t_act *act, const struct mp_t_expr *when,
+                           const struct mp_t_expr *e, bool negated)
+{
+    switch (e->kind) {
+    case MP_TX_NOT: look_for_doors(ck, act, when, e->kid[0], !negated); return;
+    case MP_TX_AND:
+    case MP_TX_OR:
+        look_for_doors(ck, act, when, e->kid[0], negated);
+        look_for_doors(ck, act, when, e->kid[1], negated);
+        return;
+    default: break;
+    }
+    bool unequal = e->kind == MP_TX_CMP && e->op.cmp == MP_T_NE;
+    if (negated == unequal) return; /* it takes one negation to turn absence into a pass */
+    const struct mp_t_expr *field = missing_field(e);
+    if (field != NULL && !asks_about(when, field->walk)) open_door(ck, act, e, field);
+}
+
+void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule)
+{
+    for (uint32_t i = 0; i < rule->steps[0].act_count; i++) {
+        const struct mp_t_act *act = &rule->steps[0].acts[i];
+        if (act->target_kind != MP_TARGET_RECORD || !ck_denies(act->action)) continue;
+        look_for_doors(ck, act, rule->when.cond, rule->when.cond, false);
+        return;
+    }
+}
+
+/* ---- E0403 ---- */
+
+static bool averages(enum mp_agg kind) { return !mp_agg_counting(kind); }
+
+static bool blinds(const struct mp_t_action *action, const struct mp_t_signal *signal)
+{
+    for (uint32_t i = 0; i < action->blind_count; i++) {
+        if (action->blinds[i] == signal) return true;
+    }
+    return false;
+}
+
+/* Is what is read at `at` all on the target, or on a part of it? So it is if the way to the target
+ * begins with the way to what is read. */
+static bool leads_to(const struct mp_t_walk *at, const struct mp_t_walk *target)
+{
+    if (at->base != target->base || at->index != target->index || at->field != target->field ||
+        !mp_str_eq(at->constant, target->constant) || at->hop_count > target->hop_count) {
+        return false;
+    }
+    for (uint32_t i = 0; i < at->hop_count; i++) {
+        if (at->hops[i] != target->hops[i]) return false;
+    }
+    return true;
+}
+
+static bool is_blinded(const struct mp_t_agg *agg, const struct mp_t_act *act)
+{
+    if (agg->of_set != NULL || !averages(agg->kind) || !blinds(act->action, agg->signal)) return false;
+    if (act->target == NULL || act->target->kind != MP_TX_WALK) return false;
+    for (uint32_t i = 0; i < agg->keys->count; i++) {
+        if (leads_to(&agg->at[i], act->target->walk)) return true;
+    }
+    return false;
+}
+
+/* What makes e unknown for as long as `act` is in force; NULL: nothing does. */
+static const struct mp_t_expr *unanswered(const struct mp_t_expr *e, const struct mp_t_act *act)
+{
+    if (e == NULL) return NULL;
+    const struct mp_t_expr *left;
+    switch (e->kind) {
+    case MP_TX_AGG: return is_blinded(e->agg, act) ? e : NULL;
+    case MP_TX_DEF: return unanswered(e->kid[0], act) != NULL ? e : NULL;
+    case MP_TX_IS:
+    case MP_TX_DEFAULT:
+    case MP_TX_MEMBERS:
+    case MP_TX_AT_TRIGGER: return NULL;
+    case MP_TX_CALL: return e->op.call == MP_T_POINTS ? NULL : unanswered(e->kid[0], act);
+    case MP_TX_OR:
+        left = unanswered(e->kid[0], act);
+        return left != NULL && unanswered(e->kid[1], act) != NULL ? left : NULL;
+    default: break;
+    }
+    for (int i = 0; i < 3; i++) {
+        const struct mp_t_expr *found = unanswered(e->kid[i], act);
+        if (found != NULL) return found;
+    }
+    return NULL;
+}
+
+static const struct mp_t_signal *first_blinded(const struct mp_t_expr *e, const struct mp_t_act *act)
+{
+    if (e == NULL) return NULL;
+    if (e->kind == MP_TX_AGG) return is_blinded(e->agg, act) ? e->agg->signal : NULL;
+    for (int i = 0; i < 3; i++) {
+        const struct mp_t_signal *found = first_blinded(e->kid[i], act);
+        if (found != NULL) return found;
+    }
+    return NULL;
+}
+
+void ck_check_answerable(struct ck *ck, const struct mp_t_step *step)
+{
+    for (uint32_t i = 0; i < step->act_count; i++) {
+        const struct mp_t_act *act = &step->acts[i];
+        if (act->action == NULL || act->target_kind != MP_TARGET_LEASE) continue;
+        const struct mp_t_expr *blind = unanswered(step->verify.cond, act);
+        if (blind == NULL) continue;
+        mp_str signal = first_blinded(blind, act)->name, target = ck_source(ck, act->target->span);
+        mp_str text = ck_source(ck, blind->span);
+        struct ck_diag *d = ck_error(ck, "E0403", blind->span, "this check can never be answered");
+        ck_label(d, act->span, "removes `%.*s` to %.*s", MP_STR_ARG(signal), MP_STR_ARG(target));
+        ck_label(d, blind->span, "is computed from `%.*s` to %.*s", MP_STR_ARG(signal),
+                 MP_STR_ARG(target));
+        ck_note(d, "without %.*s %.*s stays unknown, and unknown never verifies", MP_STR_ARG(signal),
+                MP_STR_ARG(text));
+        ck_blind_help(d, ck, act, text);
+        return;
+    }
+}
+
+/* Somebody else saw the same traffic: a set of the target's own kind, where the vocabulary has one. */
+void ck_blind_help(struct ck_diag *d, struct ck *ck, const struct mp_t_act *act, mp_str text)
+{
+    struct mp_t_type t = act->target->type;
+    mp_str target = ck_source(ck, act->target->span);
+    for (uint32_t i = 0; t.base == MP_TYPE_ENTITY && i < t.entity->attr_count; i++) {
+        const struct mp_t_attr *a = &t.entity->attrs[i];
+        if (!a->type.is_set || a->type.entity != t.entity) continue;
+        ck_help(d, "look at the %.*s: `%.*s of %.*s.%.*s`", MP_STR_ARG(a->name), MP_STR_ARG(text),
+                MP_STR_ARG(target), MP_STR_ARG(a->name));
+        return;
+    }
+    ck_help(d, "verify by something that the action does not remove, or by a count of it");
+}
