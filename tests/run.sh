@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Installs what is missing, builds, and passes all tests. Ends with one line: "N passed, N failed, N left out".
+#
+#   bash tests/run.sh [--no-jit] [--only LAYER] [--build FOLDER] [-- CMAKE OPTIONS…]
+#
+# LAYER is one of unit golden diff sim fault conformance fuzz api bench tidy examples.
+set -u
+mpol_root=$(cd "$(dirname "$0")/.." && pwd)
+. "$mpol_root/cmake/bootstrap.sh"
+
+build=$mpol_root/build only= options=()
+while [ $# -gt 0 ]; do
+    case $1 in
+        --no-jit) MPOL_JIT=OFF ;;
+        --only) only=$2; shift ;;
+        --build) build=$2; shift ;;
+        --) shift; options=("$@"); break ;;
+        -h | --help) sed -n '3,7p' "$0"; exit 0 ;;
+        *) mpol_say "tests/run.sh: unknown option $1; see --help"; exit 2 ;;
+    esac
+    shift
+done
+
+mpol_bootstrap "$build" ${options[@]+"${options[@]}"} || exit 2
+
+results=$build/test-results.txt
+ctest --test-dir "$build" --output-on-failure -j "$(nproc)" ${only:+-L "^$only\$"} >"$results" 2>&1
+status=$?
+skipped=$(grep -c '\*\*\*Skipped' "$results")
+failed=$(grep -cE '\*\*\*(Failed|Timeout|Exception|Not Run)' "$results")
+total=$(grep -cE '^ *[0-9]+/[0-9]+ Test' "$results")
+grep -E '^-- left out: ' "$build/bootstrap.log" | sed 's/^-- /mpol: /'
+grep '\*\*\*Skipped' "$results" | sed -E 's/^.*Test +#[0-9]+: ([^ ]+).*/mpol: left out: \1/'
+if [ "$status" != 0 ] || [ "$total" = 0 ]; then
+    cat "$results"
+fi
+printf '%d passed, %d failed, %d left out\n' $((total - failed - skipped)) "$failed" "$skipped"
+[ "$status" = 0 ] && [ "$total" -gt 0 ]
