@@ -83,6 +83,7 @@ struct mp_t_action {
     mp_str class_name;
     uint32_t strength, index;
     bool reversible, partial, message;
+    mp_str share; /* partial: the argument that says how much passes, empty for all or nothing */
     struct mp_t_action_param *params;
     uint32_t param_count;
     int target; /* which param is the lease's target, -1: none; its type EVENT: the record at hand */
