@@ -10,9 +10,10 @@
 #
 # The folder's public headers (*.h but not *_priv.h, and *.def) are staged alone in stage/NAME/NAME, so
 # they are included as "window/window.h", by the folder itself too, and an include that DEPENDS does not
-# name is a compile error. CMake refuses a cycle, since cycles are legal between static libraries only.
+# name is a compile error. Only the folder itself sees "window/window_priv.h". CMake refuses a cycle, since cycles are legal between static libraries only.
 
 set(MP_STAGE ${CMAKE_BINARY_DIR}/stage)
+set(MP_OWN ${CMAKE_BINARY_DIR}/own) # a module's own view of itself, NAME_priv.h included
 set(MP_GENERATED ${CMAKE_BINARY_DIR}/generated)
 
 function(mp_note text)
@@ -81,7 +82,9 @@ function(mp_module name)
     add_library(mp_${name} OBJECT ${files})
     target_include_directories(mp_${name} PUBLIC ${MP_STAGE}/${name} ${CMAKE_SOURCE_DIR}/runtime/include
                                                  ${CMAKE_BINARY_DIR}/config
-                               PRIVATE ${folder} ${MP_GENERATED}/${name})
+                               PRIVATE ${MP_OWN}/${name} ${folder} ${MP_GENERATED}/${name})
+    file(MAKE_DIRECTORY ${MP_OWN}/${name})
+    file(CREATE_LINK ${folder} ${MP_OWN}/${name}/${name} SYMBOLIC)
     if(M_POSIX)
       target_compile_definitions(mp_${name} PRIVATE _GNU_SOURCE)
     endif()
@@ -201,7 +204,7 @@ function(mp_test name layer)
   mp_test_includes(${target} ${T_DEPENDS} ${T_PRIVATE})
   foreach(module IN LISTS T_PRIVATE)
     get_property(folder GLOBAL PROPERTY MP_FOLDER_${module})
-    target_include_directories(${target} PRIVATE ${folder} ${MP_GENERATED}/${module})
+    target_include_directories(${target} PRIVATE ${MP_OWN}/${module} ${folder} ${MP_GENERATED}/${module})
   endforeach()
   foreach(use IN LISTS T_USES)
     target_link_libraries(${target} PRIVATE mpol_use_${use})
