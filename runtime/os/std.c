@@ -61,3 +61,5 @@ void mp_std_os(struct mp_os *out)
         .regex_free = mp_std_regex_free,
     };
 }
+
+void mpol_std_os(struct mp_os *out) { mp_std_os(out); }

@@ -18,5 +18,7 @@
 
 /* Fills in everything but `store` and `net`, which stay NULL. */
 void mp_std_os(struct mp_os *out);
+/* The same, as the entry point of libmpol-std. */
+__attribute__((visibility("default"))) void mpol_std_os(struct mp_os *out);
 
 #endif
