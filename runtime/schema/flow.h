@@ -13,6 +13,13 @@
 #include "schema/value.h"
 
 struct mp_program;
+struct mp_inputs;
+
+/* An operation that is not worth generating, of known operands; `k` is the table row or the small
+ * number among them. False: the result is unknown, and *out holds zeros (eval/exec.h). */
+typedef bool (*mp_op_helper)(const struct mp_inputs *in, uint32_t k, const struct mp_value *a,
+                             const struct mp_value *b, const struct mp_value *c,
+                             struct mp_value *out);
 
 /* ingest → window: one event. `field` and `known` have one slot and one bit for every field that the
  * program reads of this signal (program/tables.def: field). */
@@ -38,11 +45,13 @@ struct mp_inputs {
     const struct mp_value *consts;
     const struct mp_value *params;
     const struct mp_program *program;
-    void *scratch; /* memory of `lower`; reset per call of a unit (eval/exec.h) */
+    void *scratch; /* struct mp_eval_scratch, the memory of `lower`; NULL where nothing needs it */
+    const mp_op_helper *helpers; /* mp_exec_helpers, one an op, for generated code */
 };
 
 /* What they write: output i is known if bit i of `known` is set; a truth is bit i of `truth` (clear
- * where unknown); any other value is value[i] (zeros where unknown). */
+ * where unknown); any other value is value[i] (zeros where unknown; left alone for a truth). Every word
+ * of `known` and `truth` that has an output is written whole. `value` may be NULL if all are truths. */
 struct mp_outputs {
     uint64_t *known;
     uint64_t *truth;
@@ -63,6 +72,125 @@ struct mp_hits {
     uint32_t key;
     uint64_t truth;
     uint64_t known;
+};
+
+/* ---- decide, act, verify ---- */
+
+/* The most that one lease carries; the compiler refuses what needs more (LIMIT). */
+#define MP_LEASE_ARGS_MAX 8
+#define MP_LEASE_TEXT_MAX 384 /* bytes of target and text arguments that do not fit in a value */
+
+/* An argument of an action, computed when its incident took the step. */
+struct mp_lease_arg {
+    mp_str name; /* borrows the program */
+    uint32_t type; /* enum mp_type */
+    bool known;
+    struct mp_value value;
+};
+
+/* What an action is done to. `value` is the entity's key, an address, an identity, a number; for kind
+ * MP_TARGET_RECORD the record at hand, for MP_TARGET_NONE nothing. */
+struct mp_target {
+    uint32_t kind;   /* enum mp_target */
+    uint32_t entity; /* row of entity, or MP_NONE */
+    uint32_t type;   /* enum mp_type */
+    struct mp_value value;
+};
+
+/* hits → decide: one rung of one incident asks to be enforced. Nothing of it is in force yet. */
+struct mp_decision {
+    uint64_t incident;
+    uint32_t rule; /* row of rule */
+    uint32_t step; /* row of step */
+    uint32_t rung; /* from 1 */
+    bool shadow;
+    int64_t now_ns, mono_ns;
+};
+
+/* What is in force, or wants to be: one desired change of the mesh that an incident holds, with an
+ * end. Never a command: a backend is told the leases that are to be in force and makes it so.
+ * Text in it borrows `text` or the program, so a lease is not moved while somebody reads it. */
+struct mp_lease {
+    uint64_t id;       /* from 1, in order of decision */
+    uint64_t incident; /* id of the incident that holds it */
+    uint32_t rule;     /* row of rule */
+    uint32_t rung;     /* from 1 */
+    uint32_t act;      /* row of act */
+    uint32_t action;   /* row of action: its name is the verb */
+    uint32_t class;    /* enum mp_class */
+    uint32_t strength;
+    int64_t priority;  /* of the rule */
+    uint32_t hooks;    /* MP_LAYER_ bits */
+    bool shadow;       /* R42: never reaches a backend */
+    struct mp_target target;
+    struct mp_lease_arg args[MP_LEASE_ARGS_MAX]; /* as decided; see mp_lease.now */
+    uint32_t arg_count;
+    int64_t ttl_ns;    /* from accepted, on the monotonic clock */
+    /* R27: what a ramp gives back. `share` is k*p in 0..1: 0 full strength. Where the action names an
+     * argument that carries the share (`to`, `weight`), `now` holds it already changed and
+     * `let_through` is 0; else the backend lets `let_through` of the requests pass, chosen by a hash
+     * of client and incident. */
+    double share, let_through;
+    struct mp_value now[MP_LEASE_ARGS_MAX]; /* the arguments to be enforced at this moment */
+    char text[MP_LEASE_TEXT_MAX];
+    uint32_t text_len;
+};
+
+/* verify → act. */
+enum mp_verdict_kind {
+    MP_VERDICT_NONE, /* not yet */
+    MP_VERDICT_CONFIRMED,
+    MP_VERDICT_FAILED,
+    MP_VERDICT_HARMFUL,
+    MP_VERDICT_INCONCLUSIVE
+};
+
+struct mp_verdict {
+    enum mp_verdict_kind kind;
+    uint64_t incident;
+    int64_t at_ns; /* event time */
+};
+
+/* A message on its way out: written to the store first, sent at least once with one `id` (R33). */
+struct mp_message {
+    uint64_t id;       /* of its own, unique in this ledger: the idempotency key is made of it */
+    uint64_t incident; /* 0: of an inline or event rule */
+    uint32_t rule;     /* row of rule */
+    mp_str verb;       /* `notify`, `page`, `audit` */
+    mp_str channel;    /* as the rule names it; empty: the default of the verb */
+    mp_str text;
+    mp_str key;        /* what the rule ran for */
+    mp_str rule_name;
+    int64_t time_ns;
+};
+
+enum mp_machine { MP_MACHINE_INCIDENT, MP_MACHINE_LEASE };
+
+/* A name and a text, for arguments and causes. */
+struct mp_note {
+    mp_str name, value;
+};
+
+#define MP_ENTRY_NOTES_MAX 16
+
+/* Every transition → ledger. Texts borrow and live until the call returns. `verb` and `target` are
+ * empty, `lease` is 0 for an incident. */
+struct mp_entry {
+    uint64_t seq; /* from 1, no gap; the ledger gives it */
+    int64_t time_ns;
+    enum mp_machine machine;
+    mp_str rule, key;
+    uint64_t incident;
+    uint32_t rung; /* from 1; 0 before the first */
+    uint64_t lease;
+    mp_str verb, target;
+    struct mp_note args[MP_LEASE_ARGS_MAX];
+    uint32_t arg_count;
+    mp_str from, to; /* names of states */
+    mp_str why;      /* the cause in a word: `calm`, `expired`, `cancelled`, `withheld`, ... or empty */
+    struct mp_note cause[MP_ENTRY_NOTES_MAX]; /* values with units, windows, samples */
+    uint32_t cause_count;
+    bool shadow;
 };
 
 #endif
