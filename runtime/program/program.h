@@ -17,6 +17,15 @@
 #define MP_NONE UINT32_MAX
 #define MP_UNIT_RULES_MAX 64
 
+/* LIMIT: what one function may hold. A loader refuses more; compiler/lower splits before that. */
+#define MP_FN_OPS_MAX 65536u  /* ops */
+#define MP_FN_REGS_MAX 2048u  /* values alive at once, constants, parameters, fields and cells apart */
+#define MP_FN_OUTS_MAX 4096u  /* outputs */
+#define MP_FN_LOWER_MAX 32u   /* `lower` ops: each may need 8 KiB of scratch */
+#define MP_TEXT_LOWER_MAX 8192u
+/* LIMIT: fields of a signal's record, columns of a grouping or a signal. */
+#define MP_SLOTS_MAX 65536u
+
 /* Hooks as bits of `layers` and `hooks`. */
 #define MP_LAYER_INGRESS 1u
 #define MP_LAYER_SERVICE 2u
@@ -33,6 +42,7 @@
 /* column.flags */
 #define MP_COL_LOWER_BOUND 1u /* a window that is not yet full is good enough (R5) */
 #define MP_COL_OBSERVED 2u    /* for AGG, POOLED: `seen` and its like, true only at the instant */
+#define MP_COL_SET 4u         /* a set of values of `type`: representation S */
 
 /* rule.flags */
 #define MP_RULE_DENIES_FIRST 1u  /* an unknown `unless` does not stop it (language.md 5) */
@@ -94,10 +104,12 @@ typedef struct mp_text_ref {
 #define TABLE(name, doc) struct mp_##name##_row {
 #define STR(name) mp_text_ref name;
 #define U32(name) uint32_t name;
+#define OUT(name) uint32_t name;
 #define I64(name) int64_t name;
 #define F64(name) double name;
 #define ENUM(name, e) uint32_t name;
 #define REF(name, table) uint32_t name;
+#define NEED(name, table) uint32_t name;
 #define SPAN(name, table) uint32_t name##_at, name##_count;
 #define END(name)                                                                                  \
     }                                                                                              \
@@ -106,12 +118,18 @@ typedef struct mp_text_ref {
 #undef TABLE
 #undef STR
 #undef U32
+#undef OUT
 #undef I64
 #undef F64
 #undef ENUM
 #undef REF
+#undef NEED
 #undef SPAN
 #undef END
+
+struct mp_code;       /* program/code.h: a function made ready for the interpreter */
+struct mp_list_index; /* program/list.h: how members of a list are found */
+struct mp_exec;       /* eval/exec.h: native code, where there is some */
 
 /* What every stage reads: pointers into the image, and what loading made of it. */
 struct mp_program {
@@ -120,20 +138,24 @@ struct mp_program {
     uint32_t name##_count;
 #define STR(name)
 #define U32(name)
+#define OUT(name)
 #define I64(name)
 #define F64(name)
 #define ENUM(name, e)
 #define REF(name, table)
+#define NEED(name, table)
 #define SPAN(name, table)
 #define END(name)
 #include "program/tables.def"
 #undef TABLE
 #undef STR
 #undef U32
+#undef OUT
 #undef I64
 #undef F64
 #undef ENUM
 #undef REF
+#undef NEED
 #undef SPAN
 #undef END
     const char *texts;
@@ -141,7 +163,10 @@ struct mp_program {
     struct mp_value *consts;   /* one a row of cnst; text borrows `texts` */
     struct mp_value *params;   /* one a row of param: the value in force */
     void **regexes;            /* one a row of cnst: compiled where an op matches it, else NULL */
-    uint64_t digest;           /* of the image's bytes: SipHash, names a version in metrics and ledger */
+    const struct mp_list_index *list_index; /* one a row of list */
+    const struct mp_code *code; /* one a row of fn */
+    struct mp_exec *exec;       /* the one part that changes while others read: by one atomic store */
+    uint64_t digest;            /* of the image's bytes: SipHash, names a version in metrics and ledger */
     const struct mp_os *os;
     struct mp_arena arena;
 };
@@ -153,17 +178,32 @@ static inline mp_str mp_program_text(const struct mp_program *p, mp_text_ref ref
     return (mp_str){p->texts + ref.at + sizeof len, len};
 }
 
+/* What does not hold, and where: `table` is an enum mp_table (program/layout.h), or MP_NONE. */
+struct mp_fault {
+    const char *why; /* static, lower case, no full stop */
+    uint32_t table, row;
+};
+
+/* Checks everything that the runtime relies on, on tables from anywhere: MP_ECORRUPT, or MP_ELIMIT.
+ * The loader and compiler/ir share it; only tables and texts of `p` are read. */
+enum mp_err mp_program_verify(const struct mp_program *p, struct mp_fault *fault);
+
 /* Loads an image: checks every offset, enum, reference, span and type of it (bytes may be hostile),
  * binds constants, compiles regular expressions through `os`. `bytes` is copied.
  * MP_ECORRUPT with *why set to a static text for anything that does not hold; MP_ENOMEM;
- * MP_EUNSUPPORTED for `matches` where os has no regex. */
+ * MP_EUNSUPPORTED for `matches` where os has no regex; MP_ESTALE for an image that another version of
+ * mpol wrote. The program's memory comes from `os` (its alloc, else malloc). */
 enum mp_err mp_program_load(const void *bytes, size_t size, const struct mp_os *os,
                             struct mp_program **out, const char **why);
 void mp_program_free(struct mp_program *p);
 
 /* Sets a parameter by `name` or `package.name`: MP_ENOTFOUND, MP_EINVAL (type or range). Not while
- * another thread evaluates this program. */
+ * another thread evaluates this program. `value` is written as in a policy (mp_value_read); a text is
+ * copied. */
 enum mp_err mp_program_set_param(struct mp_program *p, mp_str name, mp_str value);
+/* The representation of a field, a column, an output: its type's, or S for a set. */
+enum mp_rep mp_field_rep(const struct mp_field_row *f);
+enum mp_rep mp_column_rep(const struct mp_column_row *c);
 
 /* The words of an enum's value, for text and JSON. */
 mp_str mp_op_word(enum mp_op op);

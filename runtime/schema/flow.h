@@ -90,7 +90,7 @@ struct mp_lease_arg {
 
 /* What an action is done to. `value` is the entity's key, an address, an identity, a number; for kind
  * MP_TARGET_RECORD the record at hand, for MP_TARGET_NONE nothing. */
-struct mp_target {
+struct mp_lease_target {
     uint32_t kind;   /* enum mp_target */
     uint32_t entity; /* row of entity, or MP_NONE */
     uint32_t type;   /* enum mp_type */
@@ -122,7 +122,7 @@ struct mp_lease {
     int64_t priority;  /* of the rule */
     uint32_t hooks;    /* MP_LAYER_ bits */
     bool shadow;       /* R42: never reaches a backend */
-    struct mp_target target;
+    struct mp_lease_target target;
     struct mp_lease_arg args[MP_LEASE_ARGS_MAX]; /* as decided; see mp_lease.now */
     uint32_t arg_count;
     int64_t ttl_ns;    /* from accepted, on the monotonic clock */

@@ -78,6 +78,18 @@ bool mp_value_in_net(struct mp_value v, struct mp_value net, uint32_t bits);
 bool mp_value_eq(enum mp_rep rep, struct mp_value a, struct mp_value b);
 int mp_value_cmp(enum mp_rep rep, struct mp_value a, struct mp_value b);
 
+/* Reads what mp_value_print writes, and every other literal of the type in language.md 2 (`90s`,
+ * `0.7%`, `5k/min`, `64MiB`, `2M`). Numbers are rounded once, from their exact decimal value (R10).
+ * Text borrows `text`. False: not of this type, or out of its range. */
+bool mp_value_read(enum mp_type type, mp_str text, struct mp_value *out);
+/* The number that the whole text is: digits, point, exponent, sign; false for all else, and for what
+ * overflows. Locale-free; correctly rounded. */
+bool mp_value_number(mp_str text, double *out);
+/* The shortest text that reads back as the same double; `out` has room for 32 bytes. */
+size_t mp_value_number_text(double f, char out[32]);
+/* R11: `*` any run of characters, `?` one, the whole text. Linear in text times stars; no recursion. */
+bool mp_value_like(mp_str text, mp_str pattern);
+
 /* Writes a value as an author would: `7.4%`, `1m30s`, `64MiB`, `100/s`, `10.0.0.7`, `checkout`.
  * Deterministic, locale-free; reading it back gives the same value. */
 void mp_value_print(struct mp_buf *out, enum mp_type type, struct mp_value v);
