@@ -123,15 +123,10 @@ struct mp_lease {
     uint32_t hooks;    /* MP_LAYER_ bits */
     bool shadow;       /* R42: never reaches a backend */
     struct mp_lease_target target;
-    struct mp_lease_arg args[MP_LEASE_ARGS_MAX]; /* as decided; see mp_lease.now */
+    struct mp_lease_arg args[MP_LEASE_ARGS_MAX]; /* as decided */
     uint32_t arg_count;
     int64_t ttl_ns;    /* from accepted, on the monotonic clock */
-    /* R27: what a ramp gives back. `share` is k*p in 0..1: 0 full strength. Where the action names an
-     * argument that carries the share (`to`, `weight`), `now` holds it already changed and
-     * `let_through` is 0; else the backend lets `let_through` of the requests pass, chosen by a hash
-     * of client and incident. */
-    double share, let_through;
-    struct mp_value now[MP_LEASE_ARGS_MAX]; /* the arguments to be enforced at this moment */
+    double given_back; /* R27: the part that a ramp has taken back, 0 full strength */
     char text[MP_LEASE_TEXT_MAX];
     uint32_t text_len;
 };

@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * engine.h - the closed loop, wired: records in, incidents, leases and their proofs out.
+ *
+ * Owns:    the clock, the deadlines, every incident and lease, the outbox of messages, the ledger.
+ *          Stages (window, eval, decide, act, verify, ledger) do not know each other; they meet here.
+ * Callers: the public interface, the command, the daemon, tests.
+ * Threads: one thread at a time. Verdicts are asked of the backend, not of the engine.
+ * Memory:  all of it is taken by create (and by swap, for the new program) within the limits; nothing
+ *          is taken or freed while records pass.
+ * Time:    nanoseconds since the epoch for everything called `now` and `time`; the monotonic clock
+ *          has any origin. In replay and in tests both are the same virtual clock.
+ * Order:   the meaning is sequential. Same program, same calls, same hash key: same ledger bytes.
+ */
+#ifndef MP_ENGINE_ENGINE_H
+#define MP_ENGINE_ENGINE_H
+
+#include "base/arena.h"
+#include "base/hash.h"
+#include "base/os.h"
+#include "mpol/backend.h"
+#include "program/program.h"
+#include "schema/flow.h"
+
+struct mp_engine;
+struct mp_window;
+struct mp_inventory;
+
+/* ---- life ---- */
+
+enum mp_engine_clock {
+    MP_ENGINE_LIVE,   /* now is what advance says; a record over 2 s ahead is taken as now (R1) */
+    MP_ENGINE_REPLAY, /* now is the highest event time so far; time stands still at the end (R48) */
+    MP_ENGINE_TEST    /* now is what advance says; sources are alive and empty for ever (R46) */
+};
+
+/* Upper bounds; 0 takes the default beside it. What is full refuses and counts, never fails. */
+struct mp_engine_limits {
+    size_t memory_bytes;   /* 0: no bound; create fails with MP_ELIMIT beyond it */
+    uint32_t keys;         /* per grouping, on top of the policy's own caps: 100,000 */
+    uint32_t incidents;    /* pending, open, cooling or not yet armed: 8,192 */
+    uint32_t leases;       /* live: 4,096 */
+    uint32_t holds;        /* clocks of nested `for` that run: 8,192 */
+    uint32_t messages;     /* not yet delivered: 1,024 */
+    uint32_t admissions;   /* remembered for quotas with a time: 16,384 */
+    uint32_t truths;       /* changes of truth kept for `why`: 65,536 */
+    size_t ledger_bytes;   /* the newest entries, kept for readers: 4 MiB */
+};
+
+struct mp_engine_options {
+    enum mp_engine_clock clock;
+    struct mp_engine_limits limits;
+    struct mp_hash_key hash_key; /* keys of clients: draw it; the same one repeats a run */
+    int64_t now_ns;              /* the first now; in replay 0 (the first record decides) */
+    int64_t mono_ns;             /* the monotonic clock at that moment */
+    bool store;                  /* a store commits entries: see mp_engine_committed */
+    bool pending;                /* transitions idle ⇄ pending are entries too (tests and replay) */
+};
+
+/* What the engine tells. Every member may be NULL. Called from within the calls below, in order. */
+struct mp_engine_sinks {
+    void *ctx;
+    /* A transition, with its canonical JSON text (one line, without the line end). */
+    void (*entry)(void *ctx, const struct mp_entry *entry, mp_str json);
+    /* A message that may go out now (it is committed). Answer MP_OK: delivered; MP_EAGAIN: in hand,
+     * mp_engine_message_done will tell; anything else: asked again after 1 s, 2 s, 4 s, ... 60 s. */
+    enum mp_err (*message)(void *ctx, const struct mp_message *message);
+};
+
+/* `p` stays the caller's and must outlive the engine or the swap to another one. MP_ENOMEM, MP_ELIMIT.
+ * MP_EUNSUPPORTED is not answered here: mp_engine_backend tells what no backend can do. */
+enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
+                             const struct mp_engine_options *options,
+                             const struct mp_engine_sinks *sinks, struct mp_engine **out);
+void mp_engine_destroy(struct mp_engine *e);
+
+/* Puts another program in force between two records (R50). On failure the old one stays in force. The
+ * old program may be freed by the caller after MP_OK, once its verdict readers have passed. */
+enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char **why);
+
+/* A backend (mpol/backend.h); `ops` and `ctx` must outlive the engine. The first one that can do an
+ * action carries it. Without any, the engine has one of its own that accepts and obeys at once: the
+ * backend of replay and of tests. */
+enum mp_err mp_engine_backend(struct mp_engine *e, const struct mpol_backend_ops *ops, void *ctx);
+/* The first action row that no backend can do, or MP_NONE (E0701). */
+uint32_t mp_engine_unsupported(const struct mp_engine *e);
+
+/* ---- what happens ---- */
+
+/* Takes a record in: fires the deadlines up to now, feeds the windows, judges what it changes. `r` is
+ * what ingest decoded for this program; number is given here, and in live time_ns may be corrected. */
+void mp_engine_record(struct mp_engine *e, struct mp_record *r);
+/* The time is at least now_ns; fires every deadline up to it, ordered by (time, rule, key), and asks
+ * the backends how far they have come. In replay both arguments are the same virtual time. */
+void mp_engine_advance(struct mp_engine *e, int64_t now_ns, int64_t mono_ns);
+/* Replay: time runs on for `for_ns` after the last record (R48). */
+void mp_engine_drain(struct mp_engine *e, int64_t for_ns);
+/* When the next deadline falls due, as event time; INT64_MAX: none. */
+int64_t mp_engine_next(const struct mp_engine *e);
+int64_t mp_engine_now(const struct mp_engine *e);
+
+/* Sources (R6): one is a signal on one input. A line that says a signal is alive; an input that has
+ * closed and is silent at once. */
+void mp_engine_alive(struct mp_engine *e, uint32_t source, uint32_t signal, int64_t time_ns);
+void mp_engine_source_closed(struct mp_engine *e, uint32_t source);
+
+/* Where inventory lines go (inventory/inventory.h), and what must be told after one: attributes are
+ * inputs of rules. The window is for reading. */
+struct mp_inventory *mp_engine_inventory(struct mp_engine *e);
+void mp_engine_inventory_changed(struct mp_engine *e);
+struct mp_window *mp_engine_window(struct mp_engine *e);
+const struct mp_program *mp_engine_program(const struct mp_engine *e);
+
+/* ---- inline rules ---- */
+
+/* The program's inline rules are judged on a record either by an embedder before it goes on (verdict),
+ * or here from the record itself. An embedder's records set `judged`, so that none counts twice. */
+void mp_engine_record_judged(struct mp_engine *e, struct mp_record *r);
+
+/* ---- the store ---- */
+
+/* With options.store, entries up to seq are durable: what waited for it goes on (`accepted` is entered,
+ * messages go out). Without, everything counts as committed at once. */
+void mp_engine_committed(struct mp_engine *e, uint64_t seq);
+/* The store is full or failed: decide nothing new, keep what is in force. */
+void mp_engine_store_failed(struct mp_engine *e, bool failed);
+
+enum mp_row_kind { MP_ROW_META, MP_ROW_INCIDENT, MP_ROW_LEASE, MP_ROW_MESSAGE, MP_ROW_HOLD };
+
+/* One row of the engine's state: `id` is unique in its kind; no bytes: the row is gone. */
+struct mp_state_row {
+    enum mp_row_kind kind;
+    uint64_t id;
+    mp_str bytes;
+};
+
+/* Tells every row that has changed since the last call, and forgets that it did: the state that
+ * belongs to the entries told so far, for one transaction with them. */
+void mp_engine_changes(struct mp_engine *e, void *ctx,
+                       void (*row)(void *ctx, const struct mp_state_row *row));
+/* Puts a kept row back; before the first record, META first, in any order else. MP_ECORRUPT: the row
+ * is damaged or of an unknown version, and nothing has been changed. Rows of rules that are gone are
+ * taken, and released as removed when resume is called. */
+enum mp_err mp_engine_restore(struct mp_engine *e, const struct mp_state_row *row);
+/* All rows are back: leases that are left are given to the backends, deadlines run (R25). `stopped_ns`
+ * is the wall time of the last thing that was kept. The chain goes on after seq with hash. */
+enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t hash[32]);
+
+/* ---- the operator ---- */
+
+/* Begins the release, with its ramp; cause `cancelled`. MP_ENOTFOUND. */
+enum mp_err mp_engine_release(struct mp_engine *e, uint64_t incident);
+enum mp_err mp_engine_release_rule(struct mp_engine *e, mp_str rule, mp_str key);
+uint32_t mp_engine_release_all(struct mp_engine *e); /* how many */
+/* Frozen: nothing new is enforced, what is in force keeps its end. */
+void mp_engine_brake(struct mp_engine *e, bool on);
+bool mp_engine_braked(const struct mp_engine *e);
+
+/* A message that was in hand. MP_OK: delivered; else it is tried again. */
+enum mp_err mp_engine_message_done(struct mp_engine *e, uint64_t id, enum mp_err how);
+
+/* ---- questions ---- */
+
+/* Per rule since the start (language.md 13, issue §4). An inline or event rule counts records, a loop
+ * rule's `matched` its incidents, its `false_` and `unknown` judgements. */
+struct mp_rule_counts {
+    uint64_t matched, false_, unknown, withheld, judged;
+};
+struct mp_rule_counts mp_engine_rule_counts(const struct mp_engine *e, uint32_t rule);
+
+struct mp_engine_status {
+    int64_t now_ns;
+    uint64_t records, late, ahead, refused_keys, refused_incidents, refused_leases;
+    uint64_t entries; /* seq of the newest */
+    uint64_t committed;
+    uint32_t incidents_open, leases_live, leases_in_force, messages_waiting;
+    bool braked, store_failed;
+    size_t memory_bytes;
+};
+void mp_engine_status(const struct mp_engine *e, struct mp_engine_status *out);
+
+/* One incident that is not idle. */
+struct mp_incident_view {
+    uint64_t id; /* 0 while pending */
+    uint32_t rule;
+    mp_str rule_name, key, state;
+    uint32_t rung;
+    int64_t since_ns;  /* of this state */
+    int64_t opened_ns;
+    int64_t ends_ns;   /* the last end of a lease, as event time; 0: none runs */
+    bool shadow;
+};
+/* In order of (rule, key), until `each` answers false. */
+void mp_engine_incidents(const struct mp_engine *e, void *ctx,
+                         bool (*each)(void *ctx, const struct mp_incident_view *i));
+
+/* One live lease. */
+struct mp_lease_view {
+    const struct mp_lease *lease;
+    mp_str state;
+    mp_str rule_name, verb, target;
+    int64_t ends_ns;    /* as event time; 0 before accepted */
+    bool in_force;      /* the backend carries it, alone or joined */
+};
+void mp_engine_leases(const struct mp_engine *e, void *ctx,
+                      bool (*each)(void *ctx, const struct mp_lease_view *l));
+
+/* Why a rule does or does not fire for a key, clause by clause. */
+enum mp_why_kind {
+    MP_WHY_STATE,  /* what the incident is; text: its state */
+    MP_WHY_CLAUSE, /* a whole condition: text, truth, hold */
+    MP_WHY_PART,   /* a comparison in it: text, truth, shown value, samples */
+    MP_WHY_NOTE    /* what is missing, when it would fire, why it was stopped */
+};
+struct mp_why_line {
+    enum mp_why_kind kind;
+    uint32_t clause;     /* enum mp_clause, for CLAUSE and PART */
+    mp_str text;         /* as the policy says it */
+    enum mp_truth truth;
+    mp_str shown, value; /* `error_rate` and `7.4%`; empty where nothing is measured */
+    int64_t held_ns, hold_ns; /* how much of the `for` has passed; hold 0: none */
+    bool samples_known;
+    int64_t samples;
+};
+/* MP_ENOTFOUND: no such rule; a key that is not alive is told as a note. */
+enum mp_err mp_engine_why(struct mp_engine *e, mp_str rule, mp_str key, void *ctx,
+                          void (*line)(void *ctx, const struct mp_why_line *line));
+/* Changes of truth of clauses of the rule for the key, oldest first, from `from_ns` on. */
+struct mp_truth_view {
+    int64_t time_ns;
+    uint32_t clause; /* enum mp_clause */
+    enum mp_truth truth;
+};
+void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns, void *ctx,
+                      bool (*each)(void *ctx, const struct mp_truth_view *t));
+
+/* The newest entries after seq `after`, oldest first, as JSON lines, until `each` answers false.
+ * MP_ELIMIT: some after it have left memory. */
+enum mp_err mp_engine_entries(const struct mp_engine *e, uint64_t after, void *ctx,
+                              bool (*each)(void *ctx, uint64_t seq, mp_str json));
+/* SHA-256 of the chain up to seq; all zeros where os has no digest. */
+void mp_engine_chain(const struct mp_engine *e, uint8_t out[32]);
+
+/* ---- tests of policies (R46) ---- */
+
+/* From now on def `def` has `value` at the key `keys` (values of its grouping's keys, in order).
+ * Everything that depends on it is judged at once. UNKNOWN is what a span leaves behind. */
+enum mp_override { MP_OVERRIDE_NONE, MP_OVERRIDE_SET, MP_OVERRIDE_ABSENT, MP_OVERRIDE_UNKNOWN };
+enum mp_err mp_engine_override(struct mp_engine *e, uint32_t def, const struct mp_value *keys,
+                               uint32_t key_count, enum mp_override state, struct mp_value value);
+/* Only these rules and guards are alive; NULL: all. `rules` has one byte a row. */
+void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *guards);
+/* How the engine's own backend behaves: at once; refusing everything; accepting after 1 s and obeying
+ * 2 s later. */
+enum mp_backend_mode { MP_BACKEND_PROMPT, MP_BACKEND_REFUSE, MP_BACKEND_SLOW };
+void mp_engine_backend_mode(struct mp_engine *e, enum mp_backend_mode mode);
+
+#endif
