@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * lower.h - the checked policy (check/typed.h) → the tables of a program (program/tables.def).
+ *
+ * Owns:    nothing; rows and texts lie in `out`, which mp_ir_init made and nobody filled.
+ * Callers: compiler (the driver), tests. Threads: one lowering, one thread. No I/O, no clock.
+ * Errors:  the typed tree of a check without errors; so only memory can fail (MP_ENOMEM), or something
+ *          that this version cannot express: MP_EUNSUPPORTED, with the refusal filled in (the driver
+ *          makes E0900 of it). What comes out passes mp_ir_verify; anything else is our mistake.
+ *
+ * README.md here says what the tables promise to the runtime beyond tables.def.
+ */
+#ifndef MP_LOWER_LOWER_H
+#define MP_LOWER_LOWER_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "check/typed.h"
+#include "ir/ir.h"
+
+/* What cannot be expressed, and where. */
+struct mp_lower_refusal {
+    struct mp_span span;
+    mp_str text; /* "a condition on members that also asks their service"; in the perm arena */
+};
+
+struct mp_lower_options {
+    bool with_tests; /* tests, and a place to override every definition and gauge (R46) */
+    /* Where a span is: file, line and column from 1. NULL: rows have no place. */
+    void (*place)(void *ctx, struct mp_span span, mp_str *file, uint32_t *line, uint32_t *column);
+    void *place_ctx;
+    struct mp_lower_refusal *refusal; /* NULL: not asked for */
+};
+
+/* Lowers all of `t`. `out` uses its own arena for rows; `perm` takes a refusal's text; what is only
+ * needed meanwhile goes to the caller's copy of `scratch`. */
+enum mp_err mp_lower(const struct mp_typed *t, struct mp_arena *perm, struct mp_arena scratch,
+                     const struct mp_lower_options *options, struct mp_ir *out);
+
+#endif
