@@ -52,6 +52,7 @@ struct mpol_lease {
     struct mpol_text rule;
     struct mpol_text verb;
     struct mpol_text target_kind; /* as in struct mpol_capability */
+    struct mpol_text target_type; /* what the key is: "string", "ip", "identity", "asn" */
     struct mpol_text target;      /* its key: "checkout", "10.0.0.7", "64500" */
     uint32_t hooks;               /* where it holds */
     uint32_t arg_count;

@@ -22,6 +22,9 @@ struct mpol_world {
      * an engine, except while a program is compiled or loaded. */
     void *(*alloc)(void *ctx, size_t bytes);
     void (*free)(void *ctx, void *ptr, size_t bytes);
+    /* Nanoseconds that never go back and never jump, from anywhere: the ends of leases are measured on
+     * it. NULL: on the time that the engine is stepped to. */
+    int64_t (*mono_ns)(void *ctx);
     /* Unpredictable bytes: keys of hash tables that clients can fill. NULL: the seed of
      * struct mpol_engine_options alone, which is right for tests and replay only. */
     enum mpol_err (*random)(void *ctx, void *bytes, size_t len);
