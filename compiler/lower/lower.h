@@ -25,9 +25,7 @@ struct mp_lower_refusal {
 
 struct mp_lower_options {
     bool with_tests; /* tests, and a place to override every definition and gauge (R46) */
-    /* Where a span is: file, line and column from 1. NULL: rows have no place. */
-    void (*place)(void *ctx, struct mp_span span, mp_str *file, uint32_t *line, uint32_t *column);
-    void *place_ctx;
+    const struct mp_sources *sources;  /* for file, line and column; NULL: rows have none */
     struct mp_lower_refusal *refusal; /* NULL: not asked for */
 };
 
