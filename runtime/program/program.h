@@ -44,7 +44,7 @@
 #define MP_COL_OBSERVED 2u    /* for AGG, POOLED: `seen` and its like, true only at the instant */
 #define MP_COL_SET 4u         /* a set of values of `type`: representation S */
 #define MP_COL_STATE 8u       /* OVERRIDE: what is set (0 none, 1 a value, 2 absent, 3 unknown), not the value */
-#define MP_COL_COUNT 16u      /* REACHED, POOLED, PUBLISHED: how many records, not the value */
+#define MP_COL_RECORDS 16u    /* REACHED, POOLED, PUBLISHED: how many records, not the value */
 
 /* rule.flags */
 #define MP_RULE_DENIES_FIRST 1u  /* an unknown `unless` does not stop it (language.md 5) */
