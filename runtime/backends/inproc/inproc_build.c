@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a desired set to a table. Everything that can be refused is refused here, before anything is
+ * published, so a set is taken whole or not at all.
+ */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "inproc/inproc_priv.h"
+
+static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
+
+/* ---- one lease ---- */
+
+static enum mp_err text_put(struct table *t, mp_str s, mp_str *out)
+{
+    if (s.len > t->text_cap - t->text_len) return MP_ELIMIT;
+    char *at = t->texts + t->text_len;
+    if (s.len > 0) memcpy(at, s.ptr, s.len);
+    t->text_len += s.len;
+    *out = (mp_str){at, s.len};
+    return MP_OK;
+}
+
+static bool verb_of(mp_str word, enum mp_inproc_verb *out)
+{
+    for (int v = 0; v < MP_INPROC_VERB_COUNT; v++) {
+        if (mp_str_eq(word, mp_inproc_verb_word((enum mp_inproc_verb)v))) {
+            *out = (enum mp_inproc_verb)v;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool can(mp_str verb, mp_str kind, uint32_t hooks)
+{
+    for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
+        const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
+        if (mp_str_eq(verb, mp_str_of(c->verb)) && mp_str_eq(kind, mp_str_of(c->target))) {
+            return (hooks & ~c->hooks) == 0;
+        }
+    }
+    return false;
+}
+
+/* The key as requests have it: an address as an address, whatever its spelling. */
+static enum mp_err key_read(mp_str type, mp_str text, struct mp_inproc_lease *out)
+{
+    for (int i = 0; i < MP_TYPE_COUNT; i++) {
+        if (!mp_str_eq(mp_type_word((enum mp_type)i), type) || type.len == 0) continue;
+        out->rep = mp_type_rep((enum mp_type)i);
+        uint32_t bits = 0;
+        switch (out->rep) {
+        case MP_REP_T:
+            out->key = mp_value_text(text);
+            return MP_OK;
+        case MP_REP_A:
+            return mp_value_address(text, &out->key, &bits) && bits == 128 ? MP_OK : MP_EINVAL;
+        case MP_REP_I: {
+            int64_t n = 0;
+            if (text.len == 0 || text.len > 18) return MP_EINVAL;
+            for (size_t at = 0; at < text.len; at++) {
+                if (text.ptr[at] < '0' || text.ptr[at] > '9') return MP_EINVAL;
+                n = n * 10 + (text.ptr[at] - '0');
+            }
+            out->key = mp_value_int(n);
+            return MP_OK;
+        }
+        default:
+            return MP_EUNSUPPORTED;
+        }
+    }
+    return MP_EINVAL;
+}
+
+static const struct mpol_arg *arg_named(const struct mpol_lease *from, mp_str name)
+{
+    for (uint32_t i = 0; i < from->arg_count; i++) {
+        if (mp_str_eq(str_of(from->args[i].name), name)) return &from->args[i];
+    }
+    return NULL;
+}
+
+static double arg_number(const struct mpol_lease *from, mp_str name, double without)
+{
+    const struct mpol_arg *a = arg_named(from, name);
+    if (a == NULL || a->kind == MPOL_ARG_TEXT) return without;
+    return a->kind == MPOL_ARG_INT ? (double)a->integer : a->number;
+}
+
+static enum mp_err throttle_read(const struct mpol_lease *from, struct mp_inproc_lease *out)
+{
+    const struct mpol_arg *to = arg_named(from, MP_STR("to"));
+    if (to == NULL || to->kind == MPOL_ARG_TEXT) return MP_EINVAL;
+    out->to = arg_number(from, MP_STR("to"), 0);
+    out->burst = arg_number(from, MP_STR("burst"), 0);
+    out->is_rate = mp_str_eq(str_of(to->type), MP_STR("rate"));
+    if (!out->is_rate && !mp_str_eq(str_of(to->type), MP_STR("percent"))) return MP_EUNSUPPORTED;
+    out->limit = out->is_rate ? mp_bucket_of_rate(out->to, out->burst, out->given_back)
+                              : mp_bucket_of_share(out->to, out->given_back);
+    return MP_OK;
+}
+
+static int status_without(enum mp_inproc_verb verb)
+{
+    return verb == MP_INPROC_THROTTLE ? 429 : verb == MP_INPROC_CHALLENGE ? 401 : 403;
+}
+
+static enum mp_err lease_read(struct mp_inproc *b, struct table *t, const struct mpol_desired *set,
+                              const struct mpol_lease *from, struct mp_inproc_lease *out)
+{
+    *out = (struct mp_inproc_lease){.id = from->id, .incident = from->incident,
+                                    .hooks = from->hooks, .given_back = from->given_back,
+                                    .ends_wall_ns = from->ends_wall_ns,
+                                    .bucket = MP_INPROC_NO_BUCKET};
+    if (!verb_of(str_of(from->verb), &out->verb)) return MP_EUNSUPPORTED;
+    if (!can(str_of(from->verb), str_of(from->target_kind), from->hooks)) return MP_EUNSUPPORTED;
+    MP_TRY(text_put(t, str_of(set->owner), &out->owner));
+    MP_TRY(text_put(t, str_of(from->rule), &out->rule));
+    MP_TRY(text_put(t, str_of(from->target), &out->target));
+    MP_TRY(text_put(t, str_of(from->target_kind), &out->target_kind));
+    MP_TRY(text_put(t, str_of(from->target_type), &out->target_type));
+    MP_TRY(mp_inproc_kind(b, out->target_kind, &out->kind));
+    MP_TRY(key_read(out->target_type, out->target, out));
+    out->status = (int)arg_number(from, MP_STR("status"), status_without(out->verb));
+    if (out->given_back > 0 && out->verb != MP_INPROC_THROTTLE) {
+        double pass = out->given_back < 1 ? out->given_back : 1;
+        out->pass = (uint64_t)(pass * 4294967296.0);
+    }
+    return out->verb == MP_INPROC_THROTTLE ? throttle_read(from, out) : MP_OK;
+}
+
+/* ---- all of them ---- */
+
+int mp_inproc_order(const struct mp_inproc_lease *a, const struct mp_inproc_lease *b)
+{
+    int owners = mp_str_cmp(a->owner, b->owner);
+    if (owners != 0) return owners;
+    return (a->id > b->id) - (a->id < b->id);
+}
+
+static int by_owner_and_id(const void *x, const void *y) { return mp_inproc_order(x, y); }
+
+/* A lease of the old table in the new one, its texts moved along. */
+static enum mp_err keep(struct table *t, const struct mp_inproc_lease *old)
+{
+    struct mp_inproc_lease *l = &t->leases[t->view.lease_count];
+    *l = *old;
+    mp_str *texts[] = {&l->owner, &l->rule, &l->target, &l->target_kind, &l->target_type};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        MP_TRY(text_put(t, *texts[i], texts[i]));
+    }
+    if (l->rep == MP_REP_T) l->key = mp_value_text(l->target);
+    t->view.lease_count++;
+    return MP_OK;
+}
+
+static void start(const struct table *old, struct table *t)
+{
+    t->text_len = 0;
+    t->view.lease_count = 0;
+    t->view.leases = t->leases;
+    t->view.context = old->view.context;
+    t->view.revision = old->view.revision;
+}
+
+enum mp_err mp_inproc_copy(const struct table *old, struct table *t)
+{
+    start(old, t);
+    for (uint32_t i = 0; i < old->view.lease_count; i++) {
+        MP_TRY(keep(t, &old->leases[i]));
+    }
+    mp_inproc_index(t);
+    return MP_OK;
+}
+
+/* Ids are unique in a set; two leases of one id would make the answer depend on their order. */
+static enum mp_err sort(struct table *t)
+{
+    qsort(t->leases, t->view.lease_count, sizeof *t->leases, by_owner_and_id);
+    for (uint32_t i = 1; i < t->view.lease_count; i++) {
+        if (mp_inproc_order(&t->leases[i - 1], &t->leases[i]) == 0) return MP_EINVAL;
+    }
+    return MP_OK;
+}
+
+/* A throttle keeps its bucket from table to table: a new table must not be a new allowance. */
+static void inherit_buckets(const struct table *old, struct table *t)
+{
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < t->view.lease_count; i++) {
+        struct mp_inproc_lease *l = &t->leases[i];
+        while (at < old->view.lease_count && mp_inproc_order(&old->leases[at], l) < 0) at++;
+        if (at == old->view.lease_count) return;
+        if (mp_inproc_order(&old->leases[at], l) == 0) l->bucket = old->leases[at].bucket;
+    }
+}
+
+enum mp_err mp_inproc_build(struct mp_inproc *b, const struct table *old, struct table *t,
+                            const struct mpol_desired *set)
+{
+    mp_str owner = str_of(set->owner);
+    start(old, t);
+    for (uint32_t i = 0; i < old->view.lease_count; i++) {
+        if (!mp_str_eq(old->leases[i].owner, owner)) MP_TRY(keep(t, &old->leases[i]));
+    }
+    if (set->lease_count > t->lease_cap - t->view.lease_count) return MP_ELIMIT;
+    for (size_t i = 0; i < set->lease_count; i++) {
+        MP_TRY(lease_read(b, t, set, &set->leases[i], &t->leases[t->view.lease_count]));
+        t->view.lease_count++;
+    }
+    MP_TRY(sort(t));
+    inherit_buckets(old, t);
+    mp_inproc_index(t);
+    return MP_OK;
+}
+
+static bool same_lease(const struct mp_inproc_lease *a, const struct mp_inproc_lease *b)
+{
+    return a->id == b->id && a->incident == b->incident && a->verb == b->verb &&
+           a->hooks == b->hooks && a->status == b->status && a->kind == b->kind &&
+           a->rep == b->rep && a->is_rate == b->is_rate && a->ends_wall_ns == b->ends_wall_ns &&
+           !(a->given_back < b->given_back) && !(a->given_back > b->given_back) &&
+           !(a->to < b->to) && !(a->to > b->to) && !(a->burst < b->burst) &&
+           !(a->burst > b->burst) && mp_str_eq(a->owner, b->owner) &&
+           mp_str_eq(a->rule, b->rule) && mp_value_eq(a->rep, a->key, b->key);
+}
+
+bool mp_inproc_same(const struct table *a, const struct table *b)
+{
+    if (a->view.lease_count != b->view.lease_count || a->view.context != b->view.context) return false;
+    for (uint32_t i = 0; i < a->view.lease_count; i++) {
+        if (!same_lease(&a->leases[i], &b->leases[i])) return false;
+    }
+    return true;
+}
