@@ -75,6 +75,13 @@ static char *align_up(char *p, size_t align)
 
 void *mp_arena_alloc(struct mp_arena *a, size_t size, size_t align)
 {
+    void *p = mp_arena_alloc_raw(a, size, align);
+    if (p != NULL) memset(p, 0, size);
+    return p;
+}
+
+void *mp_arena_alloc_raw(struct mp_arena *a, size_t size, size_t align)
+{
     MP_ASSERT(align != 0 && (align & (align - 1)) == 0 && align <= ALIGN_MAX);
     if (size == 0) size = 1;
     if (size > SIZE_MAX / 2) return NULL;
@@ -85,7 +92,6 @@ void *mp_arena_alloc(struct mp_arena *a, size_t size, size_t align)
     }
     a->used_bytes += (size_t)(p + size - a->at);
     a->at = p + size;
-    memset(p, 0, size);
     return p;
 }
 
