@@ -47,10 +47,10 @@ static void open_door(struct ck *ck, const struct mp_t_act *act, const struct mp
     mp_str name = field->walk->entry.ptr != NULL ? field->walk->entry : field->walk->field->name;
     mp_str record = ck_signal_record_word(field->walk->signal);
     mp_str where = ck_source(ck, field->span), text = ck_source(ck, atom->span);
-    struct ck_diag *d = ck_error(ck, "E0406", atom->span, "a %.*s without `%.*s` would pass this `%.*s`",
+    struct mp_diag *d = ck_error(ck, "E0406", atom->span, "a %.*s without `%.*s` would pass this `%.*s`",
                                  MP_STR_ARG(record), MP_STR_ARG(name), MP_STR_ARG(act->action->name));
-    ck_label(d, atom->span, "unknown where there is no `%.*s`", MP_STR_ARG(name));
-    ck_help(d, "`(%.*s is absent or %.*s)`", MP_STR_ARG(where), MP_STR_ARG(text));
+    mp_diag_label(d, atom->span, "unknown where there is no `%.*s`", MP_STR_ARG(name));
+    mp_diag_help(d, "`(%.*s is absent or %.*s)`", MP_STR_ARG(where), MP_STR_ARG(text));
 }
 
 static void look_for_doors(struct ck *ck, const struct mp_t_act *act, const struct mp_t_expr *when,
@@ -162,11 +162,11 @@ void ck_check_answerable(struct ck *ck, const struct mp_t_step *step)
         if (blind == NULL) continue;
         mp_str signal = first_blinded(blind, act)->name, target = ck_source(ck, act->target->span);
         mp_str text = ck_source(ck, blind->span);
-        struct ck_diag *d = ck_error(ck, "E0403", blind->span, "this check can never be answered");
-        ck_label(d, act->span, "removes `%.*s` to %.*s", MP_STR_ARG(signal), MP_STR_ARG(target));
-        ck_label(d, blind->span, "is computed from `%.*s` to %.*s", MP_STR_ARG(signal),
+        struct mp_diag *d = ck_error(ck, "E0403", blind->span, "this check can never be answered");
+        mp_diag_label(d, act->span, "removes `%.*s` to %.*s", MP_STR_ARG(signal), MP_STR_ARG(target));
+        mp_diag_label(d, blind->span, "is computed from `%.*s` to %.*s", MP_STR_ARG(signal),
                  MP_STR_ARG(target));
-        ck_note(d, "without %.*s %.*s stays unknown, and unknown never verifies", MP_STR_ARG(signal),
+        mp_diag_note(d, "without %.*s %.*s stays unknown, and unknown never verifies", MP_STR_ARG(signal),
                 MP_STR_ARG(text));
         ck_blind_help(d, ck, act, text);
         return;
@@ -174,16 +174,16 @@ void ck_check_answerable(struct ck *ck, const struct mp_t_step *step)
 }
 
 /* Somebody else saw the same traffic: a set of the target's own kind, where the vocabulary has one. */
-void ck_blind_help(struct ck_diag *d, struct ck *ck, const struct mp_t_act *act, mp_str text)
+void ck_blind_help(struct mp_diag *d, struct ck *ck, const struct mp_t_act *act, mp_str text)
 {
     struct mp_t_type t = act->target->type;
     mp_str target = ck_source(ck, act->target->span);
     for (uint32_t i = 0; t.base == MP_TYPE_ENTITY && i < t.entity->attr_count; i++) {
         const struct mp_t_attr *a = &t.entity->attrs[i];
         if (!a->type.is_set || a->type.entity != t.entity) continue;
-        ck_help(d, "look at the %.*s: `%.*s of %.*s.%.*s`", MP_STR_ARG(a->name), MP_STR_ARG(text),
+        mp_diag_help(d, "look at the %.*s: `%.*s of %.*s.%.*s`", MP_STR_ARG(a->name), MP_STR_ARG(text),
                 MP_STR_ARG(target), MP_STR_ARG(a->name));
         return;
     }
-    ck_help(d, "verify by something that the action does not remove, or by a count of it");
+    mp_diag_help(d, "verify by something that the action does not remove, or by a count of it");
 }

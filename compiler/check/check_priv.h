@@ -48,6 +48,7 @@ struct ck_file {
     struct ck_use *uses;
     uint32_t use_count;
     uint32_t origin;
+    bool use_missing; /* a `use` was not found: names may be missing for that reason */
     bool given; /* its rules, guards and tests are alive */
 };
 
@@ -113,7 +114,8 @@ struct ck {
     struct mp_map package_names;
     MP_VEC(const struct mp_source *) sources; /* [id - 1] */
     struct mp_map attr_defs; /* "package.entity.attr" → index in out->defs */
-    uint32_t nodes;          /* made since the current clause began; ck_begin_clause */
+    uint32_t nodes;          /* made since the outermost ck_check began */
+    uint32_t depth;          /* of ck_check */
     bool too_large;
 };
 
@@ -139,8 +141,11 @@ struct mp_diag *ck_error(struct ck *ck, const char *code, struct mp_span span, c
                          ...) __attribute__((format(printf, 4, 5)));
 /* E0900 for `construct`, once, after all other errors (language.md 4.9). */
 void ck_refuse(struct ck *ck, const char *construct, struct mp_span span);
-/* Resets the count of nodes that an expansion may make. Every clause of an item begins with it. */
-void ck_begin_clause(struct ck *ck);
+
+/* The passes of mp_check, in order. */
+void ck_read_packages(struct ck *ck, const struct mp_check_input *inputs, uint32_t count);
+void ck_declare_names(struct ck *ck);
+void ck_check_declarations(struct ck *ck);
 
 /* ---- check_names.c ---- */
 /* Looks a bare name up: the file's package, then the packages it uses (E0103 where two have it and
@@ -158,6 +163,8 @@ struct ck_sym *ck_need(struct ck *ck, const struct ck_file *file, mp_str name, s
 struct ck_verb *ck_need_verb(struct ck *ck, const struct ck_file *file, mp_str name,
                              struct mp_span span);
 struct ck_verb *ck_find_verb(struct ck *ck, const struct ck_file *file, mp_str name);
+/* What a name is, for a reader: `std.mesh, percent per svc`. */
+mp_str ck_describe(struct ck *ck, struct ck_sym *sym);
 /* Reports E0101 for `name`, with the nearest of what is visible in the file, and of `more`. */
 void ck_unknown_name(struct ck *ck, const struct ck_file *file, mp_str name, struct mp_span span,
                      uint32_t kinds, const mp_str *more, uint32_t more_count);
@@ -260,7 +267,6 @@ struct ck_scope {
     bool published;                   /* inside `e of x` */
     bool lenient;                     /* a definition's own check: keys are not known, be silent on them */
     enum ck_place place;
-    uint32_t depth;
 };
 
 /* A scope over `keys` and the record at hand; either may be NULL. layers 0: MP_LAYER_SERVICE. */
@@ -395,8 +401,6 @@ void ck_check_guard(struct ck *ck, struct ck_file *file, const struct mp_ast_ite
 void ck_check_test(struct ck *ck, struct ck_file *file, const struct mp_ast_item *item);
 /* After all rules: out->rules is sorted. */
 void ck_check_pairs(struct ck *ck);
-/* A file's `action` item, declared before any rule is checked: E0410, E0302. Fills v->action. */
-void ck_check_action(struct ck *ck, struct ck_verb *v);
 bool ck_denies(const struct mp_t_action *action); /* refuse, deny and their like: E0406 asks about them */
 void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule);
 void ck_check_answerable(struct ck *ck, const struct mp_t_step *step);

@@ -65,7 +65,7 @@ struct mp_t_signal {
     struct mp_t_type type; /* of a gauge's value */
     const struct mp_t_entity **keys;
     uint32_t key_count;
-    struct mp_t_field *fields;
+    struct mp_t_field *fields; /* of a gauge: [0] is `value`, of the gauge's type */
     uint32_t field_count, index;
     int64_t every_ns, lateness_ns;
     struct mp_span span;
@@ -108,12 +108,13 @@ struct mp_t_walk {
     uint32_t index;
     const struct mp_t_signal *signal;
     const struct mp_t_field *field;
-    mp_str entry; /* of a map */
+    mp_str entry; /* of a map: the field's, or the last hop's; ptr NULL: none */
     mp_str constant;
     const struct mp_t_expr *expr;
     const struct mp_t_attr **hops;
     uint32_t hop_count;
     struct mp_t_type type; /* of what it leads to; ENTITY: the entity itself, by its key */
+    const struct mp_t_entity *names; /* the entity whose key the value is, also where type is the key's */
     mp_str text;           /* as the author wrote it, for messages */
 };
 
