@@ -186,6 +186,13 @@ const struct mp_t_def *ck_attr_def(struct ck *ck, const struct mp_t_attr *attr);
 struct mp_t_type ck_type_of(struct ck *ck, const struct ck_file *file,
                             const struct mp_ast_type *ast);
 
+/* `@min_samples N` and `@panes N` of an item; 0 where it has none (E0112 reported by the declarations). */
+uint32_t ck_min_samples(struct ck *ck, const struct mp_ast_item *item);
+uint32_t ck_panes(struct ck *ck, const struct mp_ast_item *item);
+/* The header, trailer or option of that kind, NULL for none; E0105 where it stands twice. */
+const struct mp_ast_clause *ck_clause(struct ck *ck, const struct mp_ast_clause *all, uint32_t count,
+                                      enum mp_ast_clause_kind kind);
+
 /* ---- check_types.c: types and units ---- */
 static inline struct mp_t_type ck_type(enum mp_type base) { return (struct mp_t_type){.base = base}; }
 static inline struct mp_t_type ck_entity_type(const struct mp_t_entity *entity)
