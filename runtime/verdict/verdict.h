@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * verdict.h - what one request meets (language.md R31), in this order:
+ *
+ *   exempt → deny, quarantine → throttles of leases and of inline rules → class access of inline rules
+ *
+ * and, before anything would refuse it or take a token for it, the guards on requests (R43).
+ *
+ * Owns:    a plan a program, one block of working memory a reader, the buckets of inline throttles.
+ * Callers: the public interface, on the reader's thread.
+ * Threads: a plan is immutable; the buckets are atomics; a scratch belongs to one reader. Nothing here
+ *          locks, allocates or waits.
+ * Memory:  arenas given to the create functions.
+ */
+#ifndef MP_VERDICT_VERDICT_H
+#define MP_VERDICT_VERDICT_H
+
+#include "inproc/inproc.h"
+#include "inventory/inventory.h"
+#include "program/program.h"
+#include "schema/flow.h"
+
+struct mp_verdict_plan;
+struct mp_verdict_buckets;
+struct mp_verdict_scratch;
+
+/* Buckets of `inline` throttles, for keys of all rules together; they outlive programs. */
+enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
+                                      struct mp_verdict_buckets **out);
+/* What can be computed once for a program. `p` must outlive it. */
+enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
+                                   struct mp_inproc *backend, struct mp_verdict_plan **out);
+enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
+                                      struct mp_verdict_scratch **out);
+/* Do its verdicts read attributes? Else mp_verdict_ask needs no inventory. */
+bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan);
+
+enum mp_verdict_reason {
+    MP_VERDICT_REASON_NONE,
+    MP_VERDICT_REASON_LEASE,
+    MP_VERDICT_REASON_INLINE,
+    MP_VERDICT_REASON_GUARD,
+    MP_VERDICT_REASON_EXEMPT,
+    MP_VERDICT_REASON_NO_ANSWER
+};
+
+/* An inline rule that was true. */
+struct mp_verdict_fired {
+    uint32_t rule;  /* row of rule */
+    bool refused;   /* it is the one for which the request was refused */
+};
+#define MP_VERDICT_FIRED_MAX 64
+
+struct mp_verdict_answer {
+    bool allow;
+    int status; /* 0 where it passes */
+    enum mp_verdict_reason reason;
+    mp_str rule, verb; /* borrow the view or the program: until mp_inproc_leave */
+    uint64_t incident;
+    int64_t retry_after_ns;
+    uint32_t judged;   /* units of rules that were evaluated */
+    uint32_t fired_count;
+    struct mp_verdict_fired fired[MP_VERDICT_FIRED_MAX];
+};
+
+/* Answers a request. `request` was decoded for the plan's program; fields that are known only at the
+ * end are taken as unknown. `inventory` may be NULL; it is not changed. `view` is between enter and
+ * leave. */
+void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
+                    const struct mp_inproc_view *view, struct mp_inventory *inventory,
+                    const struct mp_record *request, struct mp_verdict_scratch *scratch,
+                    struct mp_verdict_answer *out);
+
+/* The answer where there can be none: as the rules' @fail says. */
+void mp_verdict_none(const struct mp_verdict_plan *plan, struct mp_verdict_answer *out);
+
+/* The text of a message action of an inline rule, for the request asked last with this scratch. Cut at
+ * `size`; the answer is its length. */
+size_t mp_verdict_message(const struct mp_verdict_plan *plan, uint32_t act,
+                          struct mp_verdict_scratch *scratch, char *out, size_t size);
+/* The key of an inline rule for that request, as people read it: the values of its `per`, or "". */
+size_t mp_verdict_key(const struct mp_verdict_plan *plan, uint32_t rule,
+                      struct mp_verdict_scratch *scratch, char *out, size_t size);
+
+#endif

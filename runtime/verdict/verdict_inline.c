@@ -1,0 +1,263 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Inline rules and guards on the request at hand.
+ */
+#include "base/assert.h"
+#include "verdict/verdict_priv.h"
+
+#define BUCKET_KEYS_MAX 8
+
+/* ---- the request ---- */
+
+static void set_bit(uint64_t *words, uint32_t i) { words[i / 64] |= UINT64_C(1) << (i % 64); }
+static bool has_bit(const uint64_t *words, uint32_t i) { return (words[i / 64] >> (i % 64) & 1) != 0; }
+
+/* The signal's columns: attributes. What only the engine's thread knows is unknown here. */
+static void read_columns(const struct signal_plan *sp, struct mp_verdict_scratch *s)
+{
+    const struct mp_program *p = s->plan->p;
+    memset(s->row_known, 0, (sp->column_count / 64 + 1) * sizeof *s->row_known);
+    memset(s->row, 0, sp->column_count * sizeof *s->row);
+    for (uint32_t i = 0; i < sp->column_count; i++) {
+        const struct mp_column_row *c = &p->column[sp->columns_at + i];
+        if (c->kind != MP_COL_ATTR || s->inventory == NULL || c->walks_count == 0) continue;
+        struct mp_value v;
+        if (!mp_walk_resolve(s->inventory, c->walks_at, &s->record, NULL, &v)) continue;
+        s->row[i] = v;
+        set_bit(s->row_known, i);
+    }
+}
+
+void mp_verdict_prepare(const struct mp_verdict_plan *plan, const struct mp_record *request,
+                        struct mp_inventory *inventory, struct mp_verdict_scratch *s)
+{
+    const struct signal_plan *sp = &plan->signals[request->signal];
+    s->record = *request;
+    s->record.known = s->known;
+    s->inventory = inventory;
+    for (uint32_t i = 0; i < sp->known_words; i++) {
+        s->known[i] = request->known[i] & sp->at_start[i];
+    }
+    if (sp->column_count > 0) read_columns(sp, s);
+    mp_inputs_init(&s->inputs, plan->p, &s->eval);
+    s->inputs.record_known = s->known;
+    s->inputs.record = request->field;
+    s->inputs.row_known = s->row_known;
+    s->inputs.row = s->row;
+}
+
+/* ---- what a rule does ---- */
+
+static double number_now(struct mp_verdict_scratch *s, const struct number *n, bool *known)
+{
+    *known = true;
+    if (n->fixed) return n->value;
+    struct mp_value v;
+    *known = mp_eval_value(s->plan->p, n->fn, &s->inputs, &v);
+    enum mp_type type = (enum mp_type)s->plan->p->out[s->plan->p->fn[n->fn].outs_at].type;
+    if (!*known) return 0;
+    return mp_type_rep(type) == MP_REP_F ? mp_value_as_num(v) : (double)mp_value_as_int(v);
+}
+
+static mp_str rule_name(const struct mp_verdict_plan *plan, uint32_t row)
+{
+    return mp_program_text(plan->p, plan->p->rule[row].name);
+}
+
+void mp_verdict_access(struct met *met, uint32_t strength, bool passes, int status, mp_str verb,
+                       mp_str rule, uint64_t incident, uint32_t row)
+{
+    if (met->has_access) {
+        if (strength < met->access_strength) return;
+        if (strength == met->access_strength && mp_str_cmp(rule, met->access_rule) >= 0) return;
+    }
+    met->has_access = true;
+    met->access_strength = strength;
+    met->access_passes = passes;
+    met->access_status = status;
+    met->access_verb = verb;
+    met->access_rule = rule;
+    met->access_incident = incident;
+    met->access_row = row;
+}
+
+static void meet_access(const struct mp_verdict_plan *plan, const struct rule_plan *r,
+                        struct mp_verdict_scratch *s, struct met *met)
+{
+    bool known;
+    double status = number_now(s, &r->access.status, &known);
+    mp_verdict_access(met, r->access.strength, r->access.passes, known ? (int)status : 403,
+                      r->access.verb, rule_name(plan, r->row), 0, r->row);
+}
+
+static bool bucket_keys(const struct mp_verdict_plan *plan, uint32_t row,
+                        struct mp_verdict_scratch *s, enum mp_rep *reps, struct mp_value *keys,
+                        uint32_t *count)
+{
+    const struct mp_rule_row *rule = &plan->p->rule[row];
+    if (rule->bucket_walks_count > BUCKET_KEYS_MAX) return false;
+    for (uint32_t i = 0; i < rule->bucket_walks_count; i++) {
+        uint32_t walk = rule->bucket_walks_at + i;
+        reps[i] = mp_type_rep((enum mp_type)plan->p->walk[walk].type);
+        const struct mp_walk_row *w = &plan->p->walk[walk];
+        if (w->base == MP_WALK_FIELD && w->hops_count == 0) {
+            if (!has_bit(s->known, w->index)) return false;
+            keys[i] = s->record.field[w->index];
+        } else if (s->inventory == NULL ||
+                   !mp_walk_resolve(s->inventory, walk, &s->record, NULL, &keys[i])) {
+            return false;
+        }
+    }
+    *count = rule->bucket_walks_count;
+    return true;
+}
+
+static void meet_throttle(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
+                          const struct rule_plan *r, struct mp_verdict_scratch *s, struct met *met)
+{
+    enum mp_rep reps[BUCKET_KEYS_MAX];
+    struct mp_value keys[BUCKET_KEYS_MAX];
+    uint32_t count = 0;
+    bool known;
+    /* A record that lacks a key field belongs to no key of the rule (language.md 4.4). */
+    if (!bucket_keys(plan, r->row, s, reps, keys, &count)) return;
+    if (met->throttle_count == THROTTLES_MAX) return;
+    struct met_throttle t = {.rule = rule_name(plan, r->row), .inline_rule = true,
+                             .limit = r->throttle.limit};
+    if (!r->throttle.limit_fixed) {
+        double rate = number_now(s, &r->throttle.rate, &known);
+        if (!known) return;
+        double burst = number_now(s, &r->throttle.burst, &known);
+        t.limit = mp_bucket_of_rate(rate, known ? burst : 0, 0);
+    }
+    t.status = (int)number_now(s, &r->throttle.status, &known);
+    if (!known) t.status = 429;
+    t.bucket = mp_verdict_bucket(buckets, r->throttle.mark, reps, keys, count, s->record.time_ns);
+    bool closed = (plan->p->rule[r->row].flags & MP_RULE_FAIL_CLOSED) != 0;
+    if (t.bucket == NULL && !closed) return;
+    met->throttles[met->throttle_count++] = t;
+}
+
+static void fire(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
+                 const struct rule_plan *r, struct mp_verdict_scratch *s, struct met *met,
+                 struct mp_verdict_answer *out)
+{
+    if (out->fired_count < MP_VERDICT_FIRED_MAX) {
+        out->fired[out->fired_count++] = (struct mp_verdict_fired){.rule = r->row};
+    }
+    if (!r->enforced) return;
+    if (r->access.present) meet_access(plan, r, s, met);
+    if (r->throttle.present) meet_throttle(plan, buckets, r, s, met);
+}
+
+void mp_verdict_inline(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
+                       struct mp_verdict_scratch *s, struct met *met,
+                       struct mp_verdict_answer *out)
+{
+    const struct signal_plan *sp = &plan->signals[s->record.signal];
+    uint32_t layer = s->record.layer & (LAYER_SETS - 1);
+    for (uint32_t i = 0; i < sp->unit_count; i++) {
+        const struct unit_plan *u = &sp->units[i];
+        if (u->mask[layer] == 0) continue;
+        struct mp_hits hits;
+        mp_eval_unit(plan->p, u->unit, &s->inputs, &hits);
+        out->judged++;
+        uint64_t left = hits.truth & hits.known & u->mask[layer];
+        while (left != 0) {
+            uint32_t bit = (uint32_t)__builtin_ctzll(left);
+            left &= left - 1;
+            fire(plan, buckets, &u->rules[bit], s, met, out);
+        }
+    }
+}
+
+/* ---- guards ---- */
+
+/* Is what the guard asks unknown because of us: an attribute that nobody has told, and nothing that the
+ * request left out? Else leaving out a header would be a pass (R43). */
+static bool unknown_by_us(const struct signal_plan *sp, const struct guard_plan *g,
+                          const struct mp_verdict_scratch *s)
+{
+    for (uint32_t i = 0; i < sp->known_words; i++) {
+        if ((g->fields[i] & ~s->known[i]) != 0) return false;
+    }
+    for (uint32_t i = 0; i < sp->column_count; i++) {
+        if (has_bit(g->columns, i) && !has_bit(s->row_known, i)) return true;
+    }
+    return false;
+}
+
+bool mp_verdict_protected(const struct mp_verdict_plan *plan, struct mp_verdict_scratch *s,
+                          mp_str *guard)
+{
+    const struct signal_plan *sp = &plan->signals[s->record.signal];
+    struct mp_hits hits = {.unit = MP_NONE};
+    for (uint32_t i = 0; i < sp->guard_count; i++) {
+        const struct guard_plan *g = &sp->guards[i];
+        if (hits.unit != g->unit) {
+            mp_eval_unit(plan->p, g->unit, &s->inputs, &hits);
+            hits.unit = g->unit;
+        }
+        enum mp_truth truth = mp_hits_truth(&hits, g->bit);
+        if (truth == MP_FALSE || (truth == MP_UNKNOWN && !unknown_by_us(sp, g, s))) continue;
+        *guard = mp_program_text(plan->p, plan->p->guard[g->guard].text);
+        return true;
+    }
+    return false;
+}
+
+/* ---- words about what was decided ---- */
+
+static size_t put(char *out, size_t size, size_t at, mp_str s)
+{
+    size_t room = size - at;
+    if (s.len > room) s.len = room;
+    if (s.len > 0) memcpy(out + at, s.ptr, s.len);
+    return at + s.len;
+}
+
+static size_t put_value(char *out, size_t size, size_t at, enum mp_type type, struct mp_value v)
+{
+    char memory[1024];
+    struct mp_arena arena;
+    struct mp_buf buf;
+    mp_arena_init_fixed(&arena, memory, sizeof memory);
+    mp_buf_init(&buf, &arena);
+    mp_value_print(&buf, type, v);
+    return buf.failed ? at : put(out, size, at, mp_buf_view(&buf));
+}
+
+size_t mp_verdict_message(const struct mp_verdict_plan *plan, uint32_t act,
+                          struct mp_verdict_scratch *s, char *out, size_t size)
+{
+    const struct mp_program *p = plan->p;
+    const struct mp_act_row *a = &p->act[act];
+    size_t len = 0;
+    for (uint32_t i = 0; i < a->pieces_count; i++) {
+        const struct mp_piece_row *piece = &p->piece[a->pieces_at + i];
+        if (piece->fn == MP_NONE) {
+            len = put(out, size, len, mp_program_text(p, piece->literal));
+            continue;
+        }
+        struct mp_value v;
+        bool known = mp_eval_value(p, piece->fn, &s->inputs, &v);
+        len = known ? put_value(out, size, len, (enum mp_type)piece->type, v)
+                    : put(out, size, len, MP_STR("unknown"));
+    }
+    return len;
+}
+
+size_t mp_verdict_key(const struct mp_verdict_plan *plan, uint32_t rule,
+                      struct mp_verdict_scratch *s, char *out, size_t size)
+{
+    enum mp_rep reps[BUCKET_KEYS_MAX];
+    struct mp_value keys[BUCKET_KEYS_MAX];
+    uint32_t count = 0;
+    size_t len = 0;
+    if (!bucket_keys(plan, rule, s, reps, keys, &count)) return 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (i > 0) len = put(out, size, len, MP_STR(", "));
+        uint32_t walk = plan->p->rule[rule].bucket_walks_at + i;
+        len = put_value(out, size, len, (enum mp_type)plan->p->walk[walk].type, keys[i]);
+    }
+    return len;
+}

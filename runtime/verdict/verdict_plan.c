@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From the program's tables to what a verdict reads: which leases concern a record, which rules are
+ * judged at which layer, and what each of them does.
+ */
+#include "base/assert.h"
+#include "program/layout.h"
+#include "verdict/verdict_priv.h"
+
+/* What the verbs of class access do; the words are those of the vocabulary. */
+static const struct {
+    mp_str word;
+    bool passes;
+    int status;
+} access_verbs[] = {
+    {MP_STR_INIT("refuse"), false, 403},    {MP_STR_INIT("allow"), true, 0},
+    {MP_STR_INIT("challenge"), false, 401}, {MP_STR_INIT("deny"), false, 403},
+    {MP_STR_INIT("reset"), false, 403},
+};
+
+#define ACCESS_VERBS (sizeof access_verbs / sizeof *access_verbs)
+
+/* Reads nothing that differs from request to request. */
+static bool is_fixed(const struct mp_program *p, uint32_t fn)
+{
+    const struct mp_fn_row *f = &p->fn[fn];
+    for (uint32_t i = 0; i < f->ops_count; i++) {
+        uint32_t code = p->op[f->ops_at + i].code;
+        if (code == MP_OP_FIELD || code == MP_OP_COL) return false;
+    }
+    return true;
+}
+
+/* A value as a number, of whatever numeric type. */
+static double as_number(enum mp_type type, struct mp_value v)
+{
+    return mp_type_rep(type) == MP_REP_F ? mp_value_as_num(v) : (double)mp_value_as_int(v);
+}
+
+static struct number number_of(const struct mp_program *p, const struct mp_act_row *act, mp_str name,
+                               struct mp_eval_scratch *eval)
+{
+    for (uint32_t i = 0; i < act->args_count; i++) {
+        const struct mp_arg_row *arg = &p->arg[act->args_at + i];
+        if (!mp_str_eq(mp_program_text(p, arg->name), name)) continue;
+        struct number n = {.present = true, .fn = arg->fn, .fixed = is_fixed(p, arg->fn)};
+        struct mp_inputs in;
+        mp_inputs_init(&in, p, eval);
+        struct mp_value v;
+        if (n.fixed && mp_eval_value(p, arg->fn, &in, &v)) {
+            n.value = as_number((enum mp_type)arg->type, v);
+        }
+        return n;
+    }
+    return (struct number){.fixed = true};
+}
+
+static void plan_access(const struct mp_program *p, const struct mp_act_row *act,
+                        struct mp_eval_scratch *eval, struct access_plan *out)
+{
+    const struct mp_action_row *action = &p->action[act->action];
+    *out = (struct access_plan){.present = true, .strength = action->strength,
+                                .verb = mp_program_text(p, action->name),
+                                .status = number_of(p, act, MP_STR("status"), eval)};
+    int status = 403;
+    for (size_t i = 0; i < ACCESS_VERBS; i++) {
+        if (!mp_str_eq(out->verb, access_verbs[i].word)) continue;
+        out->passes = access_verbs[i].passes;
+        status = access_verbs[i].status;
+    }
+    if (!out->status.present) {
+        out->status = (struct number){.present = true, .fixed = true, .value = status};
+    }
+}
+
+static void plan_throttle(const struct mp_program *p, const struct mp_rule_row *rule,
+                          const struct mp_act_row *act, struct mp_eval_scratch *eval,
+                          struct throttle_plan *out)
+{
+    *out = (struct throttle_plan){.present = true,
+                                  .rate = number_of(p, act, MP_STR("to"), eval),
+                                  .burst = number_of(p, act, MP_STR("burst"), eval),
+                                  .status = number_of(p, act, MP_STR("status"), eval)};
+    if (!out->status.present) out->status = (struct number){.present = true, .fixed = true, .value = 429};
+    out->limit_fixed = out->rate.fixed && out->burst.fixed;
+    if (out->limit_fixed) out->limit = mp_bucket_of_rate(out->rate.value, out->burst.value, 0);
+    mp_str package = mp_program_text(p, rule->package), name = mp_program_text(p, rule->name);
+    struct mp_hash_key fixed = {0, 0};
+    out->mark = mp_siphash(fixed, package.ptr, package.len) * 31 +
+                mp_siphash(fixed, name.ptr, name.len);
+}
+
+static void plan_rule(const struct mp_program *p, uint32_t row, struct mp_eval_scratch *eval,
+                      struct rule_plan *out)
+{
+    const struct mp_rule_row *rule = &p->rule[row];
+    *out = (struct rule_plan){.row = row, .enforced = rule->mode == MP_MODE_ENFORCE};
+    for (uint32_t i = 0; i < rule->steps_count; i++) {
+        const struct mp_step_row *step = &p->step[rule->steps_at + i];
+        for (uint32_t j = 0; j < step->acts_count; j++) {
+            const struct mp_act_row *act = &p->act[step->acts_at + j];
+            uint32_t class = p->action[act->action].class;
+            if (class == MP_CLASS_ACCESS) plan_access(p, act, eval, &out->access);
+            if (class == MP_CLASS_RATE) plan_throttle(p, rule, act, eval, &out->throttle);
+        }
+    }
+}
+
+static bool is_inline(const struct mp_program *p, const struct mp_unit_row *unit)
+{
+    return unit->rules_count > 0 && p->rule[unit->rules_at].kind == MP_RULE_INLINE;
+}
+
+static enum mp_err plan_unit(struct mp_arena *a, const struct mp_program *p, uint32_t row,
+                             struct mp_eval_scratch *eval, struct unit_plan *out)
+{
+    const struct mp_unit_row *unit = &p->unit[row];
+    struct rule_plan *rules = MP_NEW(a, struct rule_plan, unit->rules_count);
+    if (rules == NULL) return MP_ENOMEM;
+    *out = (struct unit_plan){.unit = row, .rule_count = unit->rules_count, .rules = rules};
+    for (uint32_t i = 0; i < unit->rules_count; i++) {
+        plan_rule(p, unit->rules_at + i, eval, &rules[i]);
+        uint32_t layers = p->rule[unit->rules_at + i].layers;
+        for (uint32_t set = 0; set < LAYER_SETS; set++) {
+            if ((layers & set) != 0) out->mask[set] |= UINT64_C(1) << i;
+        }
+    }
+    return MP_OK;
+}
+
+static enum mp_err plan_units(struct mp_arena *a, const struct mp_program *p,
+                              const struct mp_signal_row *signal, struct mp_eval_scratch *eval,
+                              struct signal_plan *out)
+{
+    struct unit_plan *units = MP_NEW(a, struct unit_plan, signal->rule_units_count);
+    if (units == NULL) return MP_ENOMEM;
+    out->units = units;
+    for (uint32_t i = 0; i < signal->rule_units_count; i++) {
+        uint32_t row = signal->rule_units_at + i;
+        if (!is_inline(p, &p->unit[row])) continue;
+        MP_TRY(plan_unit(a, p, row, eval, &units[out->unit_count++]));
+    }
+    return MP_OK;
+}
+
+static void mark(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << (i % 64); }
+
+/* The slots of fields and columns that output `out` of a function depends on: operands come before what
+ * uses them, so one walk backwards sees all. */
+static enum mp_err plan_reads(struct mp_arena *a, const struct mp_program *p, uint32_t fn,
+                              uint32_t out, uint64_t *fields, uint64_t *columns)
+{
+    const struct mp_fn_row *f = &p->fn[fn];
+    bool *used = MP_NEW(a, bool, f->ops_count + 1);
+    if (used == NULL) return MP_ENOMEM;
+    used[p->out[f->outs_at + out].value] = true;
+    for (uint32_t i = f->ops_count; i-- > 0;) {
+        const struct mp_op_row *op = &p->op[f->ops_at + i];
+        if (!used[i]) continue;
+        if (op->code == MP_OP_FIELD) mark(fields, op->a);
+        if (op->code == MP_OP_COL) mark(columns, op->a);
+        const struct mp_op_layout *layout = mp_op_layout(op->code);
+        const uint32_t operands[3] = {op->a, op->b, op->c};
+        for (int j = 0; j < 3; j++) {
+            if (mp_op_kind_is_value(layout->kind[j])) used[operands[j]] = true;
+        }
+    }
+    return MP_OK;
+}
+
+static enum mp_err plan_guard(struct mp_arena *a, const struct mp_program *p, uint32_t row,
+                              const struct signal_plan *sp, struct guard_plan *out)
+{
+    const struct mp_guard_row *g = &p->guard[row];
+    uint64_t *fields = MP_NEW(a, uint64_t, sp->known_words + 1);
+    uint64_t *columns = MP_NEW(a, uint64_t, sp->column_count / 64 + 1);
+    if (fields == NULL || columns == NULL) return MP_ENOMEM;
+    MP_TRY(plan_reads(a, p, p->unit[g->unit].fn, g->out, fields, columns));
+    *out = (struct guard_plan){.guard = row, .unit = g->unit, .fields = fields, .columns = columns,
+                               .bit = g->out - p->unit[g->unit].first_out};
+    return MP_OK;
+}
+
+static enum mp_err plan_guards(struct mp_arena *a, const struct mp_program *p, uint32_t signal,
+                               struct signal_plan *out)
+{
+    struct guard_plan *guards = MP_NEW(a, struct guard_plan, p->guard_count);
+    if (guards == NULL) return MP_ENOMEM;
+    out->guards = guards;
+    for (uint32_t i = 0; i < p->guard_count; i++) {
+        const struct mp_guard_row *g = &p->guard[i];
+        if (g->kind != MP_GUARD_WHERE_RECORD || g->signal != signal) continue;
+        MP_TRY(plan_guard(a, p, i, out, &guards[out->guard_count++]));
+    }
+    return MP_OK;
+}
+
+static enum mp_err plan_reaches(struct mp_arena *a, const struct mp_program *p,
+                                const struct mp_signal_row *signal, struct mp_inproc *backend,
+                                struct mp_verdict_plan *plan, struct signal_plan *out)
+{
+    struct reach_plan *reaches = MP_NEW(a, struct reach_plan, signal->reaches_count);
+    if (reaches == NULL) return MP_ENOMEM;
+    out->reaches = reaches;
+    out->reach_count = signal->reaches_count;
+    for (uint32_t i = 0; i < signal->reaches_count; i++) {
+        const struct mp_reach_row *r = &p->reach[signal->reaches_at + i];
+        mp_str kind = r->entity != MP_NONE ? mp_program_text(p, p->entity[r->entity].name)
+                                           : mp_type_word((enum mp_type)r->type);
+        enum mp_type type = r->entity != MP_NONE ? (enum mp_type)p->entity[r->entity].key_type
+                                                 : (enum mp_type)r->type;
+        reaches[i] = (struct reach_plan){.walk = r->walk, .rep = mp_type_rep(type),
+                                         .outbound = r->outbound != 0};
+        MP_TRY(mp_inproc_kind(backend, kind, &reaches[i].kind));
+        if (p->walk[r->walk].hops_count > 0) plan->reads_inventory = true;
+    }
+    return MP_OK;
+}
+
+static enum mp_err plan_fields(struct mp_arena *a, const struct mp_program *p,
+                               const struct mp_signal_row *signal, struct signal_plan *out)
+{
+    out->known_words = (signal->fields_count + 63) / 64;
+    uint64_t *at_start = MP_NEW(a, uint64_t, out->known_words + 1);
+    if (at_start == NULL) return MP_ENOMEM;
+    out->at_start = at_start;
+    for (uint32_t i = 0; i < signal->fields_count; i++) {
+        if ((p->field[signal->fields_at + i].flags & MP_FIELD_AT_END) == 0) {
+            at_start[i / 64] |= UINT64_C(1) << (i % 64);
+        }
+    }
+    out->client = MP_NONE;
+    for (uint32_t i = 0; i < signal->keys_count; i++) {
+        const struct mp_signal_key_row *key = &p->signal_key[signal->keys_at + i];
+        if (p->entity[key->entity].key_type == MP_TYPE_IP) {
+            out->client = key->field - signal->fields_at;
+        }
+    }
+    return MP_OK;
+}
+
+static enum mp_err plan_signal(struct mp_arena *a, const struct mp_program *p, uint32_t row,
+                               struct mp_inproc *backend, struct mp_eval_scratch *eval,
+                               struct mp_verdict_plan *plan)
+{
+    const struct mp_signal_row *signal = &p->signal[row];
+    struct signal_plan *out = &plan->signals[row];
+    out->columns_at = signal->columns_at;
+    out->column_count = signal->columns_count;
+    MP_TRY(plan_fields(a, p, signal, out));
+    MP_TRY(plan_reaches(a, p, signal, backend, plan, out));
+    MP_TRY(plan_units(a, p, signal, eval, out));
+    MP_TRY(plan_guards(a, p, row, out));
+    if (out->column_count > 0 && out->unit_count + out->guard_count > 0) plan->reads_inventory = true;
+    if (signal->fields_count > plan->fields_max) plan->fields_max = signal->fields_count;
+    if (signal->columns_count > plan->columns_max) plan->columns_max = signal->columns_count;
+    return MP_OK;
+}
+
+enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
+                                   struct mp_inproc *backend, struct mp_verdict_plan **out)
+{
+    struct mp_verdict_plan *plan = MP_NEW(arena, struct mp_verdict_plan, 1);
+    struct mp_eval_scratch *eval = MP_NEW(arena, struct mp_eval_scratch, 1);
+    if (plan == NULL || eval == NULL) return MP_ENOMEM;
+    plan->p = p;
+    plan->signals = MP_NEW(arena, struct signal_plan, p->signal_count);
+    if (plan->signals == NULL) return MP_ENOMEM;
+    for (uint32_t i = 0; i < p->signal_count; i++) {
+        MP_TRY(plan_signal(arena, p, i, backend, eval, plan));
+    }
+    for (uint32_t i = 0; i < p->rule_count; i++) {
+        bool closed = (p->rule[i].flags & MP_RULE_FAIL_CLOSED) != 0;
+        if (p->rule[i].kind == MP_RULE_INLINE && closed) plan->fail_closed = true;
+    }
+    *out = plan;
+    return MP_OK;
+}
+
+bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan) { return plan->reads_inventory; }
+
+enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
+                                      struct mp_verdict_scratch **out)
+{
+    struct mp_verdict_scratch *s = MP_NEW(arena, struct mp_verdict_scratch, 1);
+    if (s == NULL) return MP_ENOMEM;
+    s->plan = plan;
+    s->known = MP_NEW(arena, uint64_t, plan->fields_max / 64 + 1);
+    s->row_known = MP_NEW(arena, uint64_t, plan->columns_max / 64 + 1);
+    s->row = MP_NEW(arena, struct mp_value, plan->columns_max + 1);
+    if (s->known == NULL || s->row_known == NULL || s->row == NULL) return MP_ENOMEM;
+    *out = s;
+    return MP_OK;
+}

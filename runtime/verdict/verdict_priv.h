@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * verdict_priv.h - the plan of a program and the memory of a reader; this folder only.
+ */
+#ifndef MP_VERDICT_PRIV_H
+#define MP_VERDICT_PRIV_H
+
+#include "eval/eval.h"
+#include "verdict/verdict.h"
+
+/* Masks of layers are used as an index: 3 bits. */
+#define LAYER_SETS 8
+/* LIMIT: throttles that one request may meet. */
+#define THROTTLES_MAX 16
+
+/* A number that an action takes: computed once where it is the same for every request. */
+struct number {
+    bool present, fixed;
+    double value;
+    uint32_t fn;
+};
+
+struct access_plan {
+    bool present, passes;
+    uint32_t strength;
+    mp_str verb;
+    struct number status;
+};
+
+struct throttle_plan {
+    bool present;
+    struct number rate, burst, status;
+    struct mp_bucket_limit limit; /* where rate and burst are fixed */
+    bool limit_fixed;
+    uint64_t mark; /* of package and name: the same over reloads */
+};
+
+struct rule_plan {
+    uint32_t row;
+    bool enforced; /* not shadow */
+    struct access_plan access;
+    struct throttle_plan throttle;
+};
+
+struct unit_plan {
+    uint32_t unit, rule_count;
+    const struct rule_plan *rules;
+    uint64_t mask[LAYER_SETS]; /* rules that are judged at a layer */
+};
+
+/* `fields` and `columns` are what its condition reads, as bits. */
+struct guard_plan {
+    uint32_t guard, unit, bit;
+    const uint64_t *fields, *columns;
+};
+
+struct reach_plan {
+    uint32_t walk, kind;
+    enum mp_rep rep;
+    bool outbound;
+};
+
+struct signal_plan {
+    const struct reach_plan *reaches;
+    uint32_t reach_count;
+    const struct unit_plan *units;
+    uint32_t unit_count;
+    const struct guard_plan *guards;
+    uint32_t guard_count;
+    uint32_t client; /* slot of the key that is an address, MP_NONE */
+    const uint64_t *at_start; /* bits of the fields that are known before the end */
+    uint32_t known_words;
+    uint32_t columns_at, column_count;
+};
+
+struct mp_verdict_plan {
+    const struct mp_program *p;
+    struct signal_plan *signals;
+    uint32_t fields_max, columns_max;
+    bool reads_inventory, fail_closed;
+};
+
+struct mp_verdict_scratch {
+    const struct mp_verdict_plan *plan;
+    uint64_t *known;       /* of the record, without what is known at the end */
+    uint64_t *row_known;
+    struct mp_value *row;
+    struct mp_record record; /* the request at hand */
+    struct mp_inventory *inventory;
+    struct mp_inputs inputs;
+    struct mp_eval_scratch eval;
+};
+
+/* One throttle that the request meets. */
+struct met_throttle {
+    struct mp_bucket *bucket;
+    struct mp_bucket_limit limit;
+    mp_str rule;
+    uint64_t incident;
+    int status;
+    bool inline_rule;
+};
+
+struct met {
+    struct met_throttle throttles[THROTTLES_MAX];
+    uint32_t throttle_count;
+    /* The strongest inline verdict, or that of a `challenge` lease. */
+    bool has_access, access_passes;
+    uint32_t access_strength;
+    int access_status;
+    mp_str access_rule, access_verb;
+    uint64_t access_incident;
+    uint32_t access_row; /* MP_NONE: a lease */
+};
+
+/* verdict_inline.c: prepares the scratch for a request. */
+void mp_verdict_prepare(const struct mp_verdict_plan *plan, const struct mp_record *request,
+                        struct mp_inventory *inventory, struct mp_verdict_scratch *s);
+/* verdict_inline.c: judges the inline rules into `met` and out->fired. */
+void mp_verdict_inline(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
+                       struct mp_verdict_scratch *s, struct met *met,
+                       struct mp_verdict_answer *out);
+/* verdict_inline.c: does a guard protect it? */
+bool mp_verdict_protected(const struct mp_verdict_plan *plan, struct mp_verdict_scratch *s,
+                          mp_str *guard);
+/* Adds an access verdict: the highest strength, then the first name. */
+void mp_verdict_access(struct met *met, uint32_t strength, bool passes, int status, mp_str verb,
+                       mp_str rule, uint64_t incident, uint32_t row);
+
+/* verdict_buckets.c: the bucket of a rule's key, NULL: no room. */
+struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint64_t mark,
+                                    const enum mp_rep *reps, const struct mp_value *keys,
+                                    uint32_t count, int64_t now_ns);
+
+#endif
