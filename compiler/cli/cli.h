@@ -12,7 +12,9 @@
 #include <stdio.h>
 
 #include "base/arena.h"
+#include "base/os.h"
 #include "base/str.h"
+#include "driver/driver.h"
 
 /* The one law of exit codes (all verbs, all formats). */
 enum cli_exit {
@@ -79,5 +81,33 @@ struct cli_files {
  * which is called `stdin_name`. MP_EXIT codes as above after a complaint. */
 int cli_read_policies(const struct cli_args *args, const char *path, const char *stdin_name,
                       struct mp_arena *arena, struct cli_files *out);
+
+/* ---- the world (world.c) ---- */
+/* Clocks, digests and regular expressions. libmpol-std is opened when the first of them is asked for: a
+ * policy that needs none costs no more than its text. Where it cannot be opened, digests fail and
+ * `matches` is refused, with its reason on standard error once. */
+const struct mp_os *cli_world(void);
+/* Opens a loadable part (`libmpol-daemon.so`) and finds its entry point; NULL after one line that says
+ * what is missing. */
+void *cli_open_part(const char *library, const char *entry);
+
+/* ---- policies (policies.c) ---- */
+/* What a verb that needs policies was given: every operand, and `-I` folders where the verb has that. */
+struct cli_policies {
+    struct mp_arena arena;
+    struct cli_files files;
+    struct mp_compilation *compilation;
+};
+
+/* Reads and compiles. CLI_OK also where there are errors in the policy. Free in every case. */
+int cli_compile(const struct cli_args *args, size_t first_operand, enum mp_compile_goal goal,
+                bool with_tests, struct cli_policies *out);
+void cli_policies_free(struct cli_policies *p);
+/* Writes the messages as text to standard error. */
+void cli_print_messages(const struct cli_args *args, struct cli_policies *p);
+/* For verbs that cannot go on with errors: compiles to an image, prints all messages where there is an
+ * error, and loads. CLI_USAGE for a policy with errors. */
+int cli_load(const struct cli_args *args, size_t first_operand, bool with_tests, struct cli_policies *p,
+             struct mp_program **out);
 
 #endif

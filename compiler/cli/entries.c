@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/entries.h"
+
+#include <inttypes.h>
+
+#include "ledger/ledger.h"
+
+#define DIM "\033[2m"
+#define BOLD "\033[1m"
+#define PLAIN "\033[0m"
+
+/* States that a reader looks for, in the colour of what they mean. */
+static const struct {
+    const char *state, *color;
+} state_colors[] = {
+    {"confirmed", "\033[32m"}, {"released", "\033[32m"},     {"effective", "\033[32m"},
+    {"failed", "\033[31m"},    {"harmful", "\033[31m"},      {"rolled_back", "\033[33m"},
+    {"withheld", "\033[33m"},  {"inconclusive", "\033[33m"}, {"stuck", "\033[31m"},
+};
+
+static const char *color_of(const struct cli_entry_style *style, mp_str state)
+{
+    for (size_t i = 0; style->color && i < sizeof state_colors / sizeof state_colors[0]; i++) {
+        if (mp_str_eq(state, mp_str_of(state_colors[i].state))) return state_colors[i].color;
+    }
+    return "";
+}
+
+static void print_notes(FILE *out, const struct mp_note *notes, uint32_t count, const char *before)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        fprintf(out, "%s%.*s=%.*s", i == 0 ? before : " ", MP_STR_ARG(notes[i].name),
+                MP_STR_ARG(notes[i].value));
+    }
+}
+
+void cli_print_entry(FILE *out, const struct cli_entry_style *style, const struct mp_entry *entry,
+                     mp_str json)
+{
+    if (style->json) {
+        fprintf(out, "%.*s\n", MP_STR_ARG(json));
+        return;
+    }
+    char time[27];
+    mp_ledger_time(entry->time_ns, time);
+    fprintf(out, "%s%.*s%s  %.*s %.*s", style->color ? DIM : "", (int)sizeof time, time,
+            style->color ? PLAIN : "", MP_STR_ARG(entry->rule), MP_STR_ARG(entry->key));
+    if (entry->incident != 0) fprintf(out, " #%" PRIu64, entry->incident);
+    if (entry->shadow) fputs(" (shadow)", out);
+    if (entry->machine == MP_MACHINE_LEASE) {
+        fprintf(out, "  %.*s %.*s", MP_STR_ARG(entry->verb), MP_STR_ARG(entry->target));
+        print_notes(out, entry->args, entry->arg_count, " ");
+    }
+    fprintf(out, "  %.*s → %s%.*s%s", MP_STR_ARG(entry->from), color_of(style, entry->to),
+            MP_STR_ARG(entry->to), style->color ? PLAIN : "");
+    if (entry->why.len > 0) fprintf(out, "  (%.*s)", MP_STR_ARG(entry->why));
+    print_notes(out, entry->cause, entry->cause_count, "  ");
+    fputc('\n', out);
+}
+
+/* ---- JSON ---- */
+
+static void print_string(FILE *out, mp_str text)
+{
+    struct mp_arena arena;
+    struct mp_buf buf;
+    mp_arena_init(&arena, NULL, 0);
+    mp_buf_init(&buf, &arena);
+    mp_diag_json_string(&buf, text);
+    fwrite(buf.ptr, 1, buf.len, out);
+    mp_arena_free(&arena);
+}
+
+static void print_member(FILE *out, const char *name, mp_str text)
+{
+    fprintf(out, ",\"%s\":", name);
+    print_string(out, text);
+}
+
+void cli_print_message(FILE *out, const struct cli_entry_style *style, const struct mp_message *m)
+{
+    char time[27];
+    mp_ledger_time(m->time_ns, time);
+    if (!style->json) {
+        fprintf(out, "%s%.*s%s  %.*s %.*s  %s%.*s%s%s%.*s: %.*s\n", style->color ? DIM : "",
+                (int)sizeof time, time, style->color ? PLAIN : "", MP_STR_ARG(m->rule_name),
+                MP_STR_ARG(m->key), style->color ? BOLD : "", MP_STR_ARG(m->verb),
+                style->color ? PLAIN : "", m->channel.len > 0 ? " via " : "", MP_STR_ARG(m->channel),
+                MP_STR_ARG(m->text));
+        return;
+    }
+    fprintf(out, "{\"message\":{\"id\":%" PRIu64 ",\"time\":\"%.*s\",\"incident\":%" PRIu64, m->id,
+            (int)sizeof time, time, m->incident);
+    print_member(out, "rule", m->rule_name);
+    print_member(out, "key", m->key);
+    print_member(out, "verb", m->verb);
+    print_member(out, "channel", m->channel);
+    print_member(out, "text", m->text);
+    fputs("}}\n", out);
+}
+
+static void print_summary_json(FILE *out, const struct mp_engine *engine,
+                               const struct cli_summary *summary)
+{
+    const struct mp_program *p = mp_engine_program(engine);
+    fprintf(out,
+            "{\"summary\":{\"records\":%" PRIu64 ",\"bad_lines\":%" PRIu64 ",\"late\":%" PRIu64
+            ",\"rules\":{",
+            summary->records, summary->bad_lines, summary->late);
+    for (uint32_t i = 0; i < p->rule_count; i++) {
+        struct mp_rule_counts counts = mp_engine_rule_counts(engine, i);
+        if (i > 0) fputc(',', out);
+        print_string(out, mp_program_text(p, p->rule[i].name));
+        fprintf(out, ":{\"matched\":%" PRIu64 ",\"false\":%" PRIu64 ",\"unknown\":%" PRIu64 "}",
+                counts.matched, counts.false_, counts.unknown);
+    }
+    fputs("}}}\n", out);
+}
+
+void cli_print_summary(FILE *out, const struct cli_entry_style *style, const struct mp_engine *engine,
+                       const struct cli_summary *summary)
+{
+    if (style->json) {
+        print_summary_json(out, engine, summary);
+        return;
+    }
+    const struct mp_program *p = mp_engine_program(engine);
+    fprintf(out, "\n%" PRIu64 " records, %" PRIu64 " bad lines, %" PRIu64 " late\n", summary->records,
+            summary->bad_lines, summary->late);
+    for (uint32_t i = 0; i < p->rule_count; i++) {
+        struct mp_rule_counts counts = mp_engine_rule_counts(engine, i);
+        mp_str name = mp_program_text(p, p->rule[i].name);
+        fprintf(out, "  %-32.*s matched %" PRIu64 "  false %" PRIu64 "  unknown %" PRIu64 "\n",
+                MP_STR_ARG(name), counts.matched, counts.false_, counts.unknown);
+    }
+}
