@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Entities, signals and actions: what a vocabulary declares (language.md 4.1, 4.2, 4.7).
+ * Entities and signals: what a vocabulary declares (language.md 4.1, 4.2).
  */
 #include "check/check_priv.h"
 
@@ -487,152 +487,6 @@ static void check_signal_presets(struct ck *ck, struct ck_sym *sym)
     }
 }
 
-/* ---- actions ---- */
-
-static const struct {
-    const char *word;
-    enum mp_class class;
-} class_words[] = {
-    {"access", MP_CLASS_ACCESS},           {"rate", MP_CLASS_RATE},
-    {"traffic", MP_CLASS_TRAFFIC},         {"concurrency", MP_CLASS_CONCURRENCY},
-    {"routing", MP_CLASS_ROUTING},         {"authn", MP_CLASS_AUTHN},
-    {"membership", MP_CLASS_MEMBERSHIP},   {"message", MP_CLASS_MESSAGE},
-};
-
-static enum mp_class class_of(mp_str word)
-{
-    for (size_t i = 0; i < sizeof class_words / sizeof *class_words; i++) {
-        if (mp_str_eq(word, mp_str_of(class_words[i].word))) return class_words[i].class;
-    }
-    return MP_CLASS_OTHER;
-}
-
-static void check_action_params(struct ck *ck, struct ck_verb *v)
-{
-    struct mp_t_action *action = v->action;
-    action->param_count = v->item->u.action.param_count;
-    action->params = CK_NEW(ck, struct mp_t_action_param, action->param_count);
-    for (uint32_t i = 0; i < action->param_count; i++) {
-        const struct mp_ast_field *ast = &v->item->u.action.params[i];
-        struct mp_t_action_param *p = &action->params[i];
-        check_twice(ck, v->item->u.action.params, i);
-        p->name = ast->name.text;
-        p->type_count = ast->type.count;
-        p->types = CK_NEW(ck, struct mp_t_type, p->type_count);
-        for (uint32_t t = 0; t < p->type_count; t++) p->types[t] = type1_of(ck, v->file, &ast->type.alts[t]);
-        if (ast->preset != NULL && p->type_count > 0) {
-            p->preset = preset_of(ck, v->file, ast, p->types[0]);
-        }
-    }
-}
-
-static bool is_target_type(struct mp_t_type t)
-{
-    return t.base == MP_TYPE_ENTITY || t.base == MP_TYPE_IDENTITY || t.base == MP_TYPE_ASN ||
-           t.base == MP_TYPE_EVENT;
-}
-
-/* The first parameter of a type that a lease can be on, or of type event. */
-static int target_of(const struct mp_t_action *action)
-{
-    for (uint32_t i = 0; i < action->param_count; i++) {
-        const struct mp_t_action_param *p = &action->params[i];
-        if (p->type_count > 0 && is_target_type(p->types[0]) && ck_is_scalar(p->types[0])) return (int)i;
-    }
-    return -1;
-}
-
-static void check_action_blinds(struct ck *ck, struct ck_verb *v, const struct mp_ast_clause *blinds)
-{
-    v->action->blinds = CK_NEW(ck, const struct mp_t_signal *, blinds->name_count);
-    for (uint32_t i = 0; i < blinds->name_count; i++) {
-        struct ck_sym *sym = ck_need(ck, v->file, blinds->names[i].text, blinds->names[i].span,
-                                     1u << CK_SIGNAL, "a signal");
-        if (sym != NULL) v->action->blinds[v->action->blind_count++] = sym->u.signal;
-    }
-}
-
-static void check_action_props(struct ck *ck, struct ck_verb *v)
-{
-    const struct mp_ast_clause *all = v->item->u.action.props;
-    uint32_t n = v->item->u.action.prop_count;
-    struct mp_t_action *action = v->action;
-    const struct mp_ast_clause *class = ck_clause(ck, all, n, MP_AST_CLASS);
-    const struct mp_ast_clause *blinds = ck_clause(ck, all, n, MP_AST_BLINDS);
-    const struct mp_ast_clause *yes = ck_clause(ck, all, n, MP_AST_REVERSIBLE);
-    const struct mp_ast_clause *no = ck_clause(ck, all, n, MP_AST_IRREVERSIBLE);
-    if (class == NULL) {
-        struct mp_diag *d = ck_error(ck, "E0410", v->item->name.span, "an action without a class");
-        ck_help(d, "`class NAME strength N` says which actions cannot hold together");
-    } else {
-        action->class_name = class->name.text;
-        action->class = class_of(class->name.text);
-        action->strength = (uint32_t)(class->number.value > UINT32_MAX ? UINT32_MAX : class->number.value);
-    }
-    if (blinds != NULL) check_action_blinds(ck, v, blinds);
-    if (yes != NULL && no != NULL) {
-        ck_error(ck, "E0105", no->span, "an action is reversible or irreversible, not both");
-    }
-    action->reversible = yes != NULL && no == NULL;
-    action->message = action->class == MP_CLASS_MESSAGE;
-}
-
-static void check_partial(struct ck *ck, struct ck_verb *v)
-{
-    const struct mp_ast_annot *a = annot(ck, v->item, "partial");
-    if (a == NULL) return;
-    v->action->partial = true;
-    if (a->kind == MP_AST_ANNOT_BARE) return;
-    for (uint32_t i = 0; i < v->action->param_count; i++) {
-        if (mp_str_eq(v->action->params[i].name, a->value.text)) {
-            v->action->share = a->value.text;
-            return;
-        }
-    }
-    ck_error(ck, "E0112", a->span, "`%.*s` is no parameter of this action", MP_STR_ARG(a->value.text));
-}
-
-static bool targets_overlap(const struct mp_t_action *a, const struct mp_t_action *b)
-{
-    if (a->target < 0 || b->target < 0) return true;
-    const struct mp_t_action_param *x = &a->params[a->target], *y = &b->params[b->target];
-    for (uint32_t i = 0; i < x->type_count; i++) {
-        for (uint32_t j = 0; j < y->type_count; j++) {
-            if (ck_type_eq(x->types[i], y->types[j])) return true;
-        }
-    }
-    return false;
-}
-
-static void check_overlaps(struct ck *ck, struct ck_verb *first)
-{
-    for (struct ck_verb *a = first; a != NULL; a = a->next) {
-        for (struct ck_verb *b = first; b != a; b = b->next) {
-            if (!targets_overlap(a->action, b->action)) continue;
-            struct mp_diag *d = ck_error(ck, "E0410", a->item->name.span,
-                                         "`%.*s` is declared twice for one target",
-                                         MP_STR_ARG(a->action->name));
-            ck_label(d, b->item->name.span, "first here");
-            break;
-        }
-    }
-}
-
-static void check_action(struct ck *ck, struct ck_verb *v)
-{
-    struct mp_t_action *action = CK_NEW(ck, struct mp_t_action, 1);
-    v->action = action;
-    action->package = v->file->package->name;
-    action->name = v->item->name.text;
-    action->span = v->item->name.span;
-    action->index = ck->out->actions.len;
-    *CK_PUSH(ck, &ck->out->actions) = action;
-    check_action_params(ck, v);
-    action->target = target_of(action);
-    check_action_props(ck, v);
-    check_partial(ck, v);
-}
-
 /* ---- what others ask for ---- */
 
 const struct mp_t_entity *ck_entity_of(struct ck *ck, struct ck_sym *sym)
@@ -721,11 +575,7 @@ void ck_check_declarations(struct ck *ck)
     each_sym(ck, CK_ENTITY, check_entity_presets);
     each_sym(ck, CK_SIGNAL, check_signal_presets);
     each_sym(ck, CK_ENTITY, check_observes);
-    for (uint32_t i = 0; i < ck->verbs.len; i++) check_action(ck, ck->verbs.ptr[i]);
-    for (uint32_t i = 0; i < ck->packages.len; i++) {
-        const struct mp_map *verbs = &ck->packages.ptr[i]->verbs;
-        for (uint32_t n = 0; n < verbs->len; n++) check_overlaps(ck, ck->verbs.ptr[verbs->entries[n].value]);
-    }
+    for (uint32_t i = 0; i < ck->verbs.len; i++) ck_check_action(ck, ck->verbs.ptr[i]);
     each_sym(ck, CK_LET, force_let);
     each_sym(ck, CK_PARAM, force_param);
     each_sym(ck, CK_LIST, force_list);

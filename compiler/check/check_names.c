@@ -408,3 +408,25 @@ struct ck_verb *ck_need_verb(struct ck *ck, const struct ck_file *file, mp_str n
     else if (file->use_count == 0) ck_help(d, "`use std.mesh` brings the actions of a service mesh");
     return NULL;
 }
+
+void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str name, struct mp_span span)
+{
+    mp_str *names = CK_NEW(ck, mp_str, entity->attr_count);
+    for (uint32_t i = 0; i < entity->attr_count; i++) names[i] = entity->attrs[i].name;
+    struct mp_diag *d = ck_error(ck, "E0101", span, "`%.*s` has no attribute `%.*s`",
+                                 MP_STR_ARG(ck_entity_word(entity)), MP_STR_ARG(name));
+    mp_str near = ck_nearest(name, names, entity->attr_count);
+    if (near.len > 0) mp_diag_fix(d, span, near, "`%.*s` is close", MP_STR_ARG(near));
+}
+
+void ck_unknown_field(struct ck *ck, const struct mp_t_signal *signal, mp_str name, struct mp_span span)
+{
+    mp_str *names = CK_NEW(ck, mp_str, signal->field_count + signal->key_count);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < signal->field_count; i++) names[n++] = signal->fields[i].name;
+    for (uint32_t i = 0; i < signal->key_count; i++) names[n++] = signal->keys[i]->name;
+    struct mp_diag *d = ck_error(ck, "E0101", span, "a record of `%.*s` has no field `%.*s`",
+                                 MP_STR_ARG(signal->name), MP_STR_ARG(name));
+    mp_str near = ck_nearest(name, names, n);
+    if (near.len > 0) mp_diag_fix(d, span, near, "`%.*s` is close", MP_STR_ARG(near));
+}

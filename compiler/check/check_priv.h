@@ -171,6 +171,11 @@ void ck_unknown_name(struct ck *ck, const struct ck_file *file, mp_str name, str
 /* The nearest of `names`, or an empty text. */
 mp_str ck_nearest(mp_str name, const mp_str *names, uint32_t count);
 
+/* E0101 for an attribute or a field that is not there. */
+void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str name, struct mp_span span);
+void ck_unknown_field(struct ck *ck, const struct mp_t_signal *signal, mp_str name,
+                      struct mp_span span);
+
 /* ---- check_decl.c: what a name stands for, checked when first asked for ---- */
 const struct mp_t_entity *ck_entity_of(struct ck *ck, struct ck_sym *sym);
 const struct mp_t_signal *ck_signal_of(struct ck *ck, struct ck_sym *sym);
@@ -241,6 +246,10 @@ bool ck_same_side(struct ck *ck, struct mp_t_expr **a, struct mp_t_expr **b, str
                   const char *verb);
 struct mp_t_expr *ck_compare(struct ck *ck, enum mp_t_cmp cmp, struct mp_t_expr *a,
                              struct mp_t_expr *b, struct mp_span span);
+
+/* E0306: `word` is no member of the enum or hook `want`. */
+struct mp_t_expr *ck_not_a_member(struct ck *ck, struct mp_span span, mp_str word,
+                                  struct mp_t_type want);
 
 /* ---- where an expression stands ---- */
 enum ck_place {
@@ -377,6 +386,8 @@ const struct mp_t_walk *ck_walk_record_key(struct ck *ck, const struct mp_t_sign
                                            uint32_t index);
 const struct mp_t_walk *ck_walk_field(struct ck *ck, const struct mp_t_field *field, mp_str entry);
 const struct mp_t_walk *ck_walk_row_key(struct ck *ck, const struct mp_t_keys *keys, uint32_t index);
+/* The way to key `index` of the scope's keys, from the rule's own row. */
+const struct mp_t_walk *ck_walk_key_at(struct ck *ck, const struct ck_scope *s, uint32_t index);
 const struct mp_t_walk *ck_walk_const(struct ck *ck, const struct mp_t_entity *entity, mp_str text);
 const struct mp_t_walk *ck_walk_of_expr(struct ck *ck, const struct mp_t_entity *entity,
                                         const struct mp_t_expr *expr);
@@ -408,6 +419,8 @@ void ck_check_guard(struct ck *ck, struct ck_file *file, const struct mp_ast_ite
 void ck_check_test(struct ck *ck, struct ck_file *file, const struct mp_ast_item *item);
 /* After all rules: out->rules is sorted. */
 void ck_check_pairs(struct ck *ck);
+/* A file's `action` item, declared before any rule is checked: fills v->action, pushes to out->actions. */
+void ck_check_action(struct ck *ck, struct ck_verb *v);
 bool ck_denies(const struct mp_t_action *action); /* refuse, deny and their like: E0406 asks about them */
 void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule);
 void ck_check_answerable(struct ck *ck, const struct mp_t_step *step);

@@ -99,6 +99,7 @@ struct mp_t_expr *ck_expr(struct ck *ck, enum mp_t_kind kind, struct mp_t_type t
                           struct mp_span span)
 {
     struct mp_t_expr *e = CK_NEW(ck, struct mp_t_expr, 1);
+    ck->nodes++;
     e->kind = kind;
     e->type = type;
     e->span = span;
@@ -148,9 +149,12 @@ struct mp_t_expr *ck_const_text(struct ck *ck, struct mp_t_type type, mp_str tex
 
 static double as_double(const struct mp_t_expr *e)
 {
+    MP_ASSERT(e->kind == MP_TX_CONST);
     return mp_type_rep(e->type.base) == MP_REP_F ? mp_value_as_num(e->value)
                                                  : (double)mp_value_as_int(e->value);
 }
+
+double ck_const_double(const struct mp_t_expr *e) { return as_double(e); }
 
 /* From `e` to `to`, both numbers: a node where the representation changes, else the same value under
  * another unit. A constant stays a constant. */
@@ -282,7 +286,7 @@ static struct mp_t_expr *unit_error(struct ck *ck, enum mp_t_arith op, struct mp
     static const char *const verbs[] = {"added to", "subtracted from", "multiplied by", "divided by"};
     struct mp_str_pair { mp_str left, right; } noun = {ck_type_noun(ck, a->type),
                                                        ck_type_noun(ck, b->type)};
-    struct ck_diag *d;
+    struct mp_diag *d;
     if (op == MP_T_ADD || op == MP_T_SUB) {
         d = ck_error(ck, "E0301", span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.right), verbs[op],
                      MP_STR_ARG(noun.left));
@@ -297,7 +301,7 @@ static struct mp_t_expr *unit_error(struct ck *ck, enum mp_t_arith op, struct mp
 }
 
 /* For a bare number beside a percent, what was probably meant. */
-void ck_literal_help(struct ck_diag *d, struct ck *ck, const struct mp_t_expr *a,
+void ck_literal_help(struct mp_diag *d, struct ck *ck, const struct mp_t_expr *a,
                      const struct mp_t_expr *b)
 {
     const struct mp_t_expr *literal = ck_is_literal_number(a) ? a : b;

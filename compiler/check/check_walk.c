@@ -28,11 +28,17 @@ const struct mp_t_field *ck_field(const struct mp_t_signal *signal, mp_str name)
 
 /* ---- walks ---- */
 
+static const struct mp_t_entity *names_of(struct mp_t_type type)
+{
+    return type.base == MP_TYPE_ENTITY && ck_is_scalar(type) ? type.entity : NULL;
+}
+
 static struct mp_t_walk *new_walk(struct ck *ck, enum mp_t_base base, struct mp_t_type type)
 {
     struct mp_t_walk *w = CK_NEW(ck, struct mp_t_walk, 1);
     w->base = base;
     w->type = type;
+    w->names = names_of(type);
     return w;
 }
 
@@ -55,6 +61,7 @@ const struct mp_t_walk *ck_walk_field(struct ck *ck, const struct mp_t_field *fi
 {
     struct mp_t_walk *w = new_walk(ck, MP_T_BASE_RECORD_FIELD, field->type);
     if (entry.ptr != NULL) w->type.is_map = false;
+    w->names = names_of(w->type);
     w->signal = field->signal;
     w->field = field;
     w->entry = entry;
@@ -94,7 +101,11 @@ const struct mp_t_walk *ck_hop(struct ck *ck, const struct mp_t_walk *walk,
     *w = *walk;
     w->type = attr->type;
     w->text = ck_printf(ck, "%.*s.%.*s", MP_STR_ARG(walk->text), MP_STR_ARG(attr->name));
-    if (attr->index == 0) return w; /* an entity's value is its key */
+    if (attr->index == 0) { /* an entity's value is its key */
+        w->names = attr->owner;
+        return w;
+    }
+    w->names = names_of(w->type);
     const struct mp_t_attr **hops = CK_NEW(ck, const struct mp_t_attr *, walk->hop_count + 1);
     for (uint32_t i = 0; i < walk->hop_count; i++) hops[i] = walk->hops[i];
     hops[walk->hop_count] = attr;
@@ -122,9 +133,10 @@ static bool walk_may_be_unknown(const struct mp_t_walk *w)
     for (uint32_t i = 0; i < w->hop_count; i++) {
         if (w->hops[i]->preset == NULL) return true;
     }
+    if (w->entry.ptr != NULL) return true;
     if (w->base == MP_T_BASE_EXPR) return w->expr->may_be_unknown;
     if (w->base != MP_T_BASE_RECORD_FIELD) return false;
-    return w->entry.ptr != NULL || !(w->field->always || w->field->preset != NULL);
+    return !(w->field->always || w->field->preset != NULL);
 }
 
 struct mp_t_expr *ck_walk_expr(struct ck *ck, const struct mp_t_walk *walk, struct mp_span span)
@@ -168,10 +180,13 @@ static void ways_of_scope(struct ck *ck, const struct ck_scope *s, struct ways *
     } else if (s->record != NULL && (s->bare || s->keys == NULL)) {
         ways_of_record(ck, s->record, ways);
     } else if (s->keys != NULL) {
-        for (uint32_t i = 0; i < s->keys->count; i++) {
-            add_way(ways, ck_walk_row_key(ck, s->keys, i));
-        }
+        for (uint32_t i = 0; i < s->keys->count; i++) add_way(ways, ck_walk_key_at(ck, s, i));
     }
+}
+
+const struct mp_t_walk *ck_walk_key_at(struct ck *ck, const struct ck_scope *s, uint32_t index)
+{
+    return s->at != NULL ? &s->at[index] : ck_walk_row_key(ck, s->keys, index);
 }
 
 static bool arrives(const struct mp_t_walk *w, const struct mp_t_entity *entity)
@@ -227,7 +242,10 @@ static const struct mp_t_walk *nearest(struct ck *ck, struct ways level,
 
 static mp_str at_hand(struct ck *ck, const struct ck_scope *s)
 {
-    if (s->member != NULL) return ck_printf(ck, "a member is %.*s", MP_STR_ARG(ck_type_noun(ck, ck_entity_type(s->member))));
+    if (s->member != NULL) {
+        mp_str noun = ck_type_noun(ck, ck_entity_type(s->member));
+        return ck_printf(ck, "a member is %.*s", MP_STR_ARG(noun));
+    }
     if (s->record != NULL && (s->bare || s->keys == NULL)) {
         return ck_printf(ck, "`%.*s` is per %.*s", MP_STR_ARG(s->record->name),
                          MP_STR_ARG(ck_signal_keys_text(ck, s->record)));
@@ -253,13 +271,15 @@ const struct mp_t_walk *ck_reach(struct ck *ck, const struct ck_scope *s,
         return named;
     }
     if (!report) return NULL;
+    if (s->lenient) return NULL;
+    const char *code = s->place == CK_IN_ACTION && s->keys != NULL ? "E0213" : "E0205";
     if (found != NULL) {
-        struct ck_diag *d = ck_error(ck, "E0205", span, "`%.*s` is reached in two ways",
+        struct mp_diag *d = ck_error(ck, code, span, "`%.*s` is reached in two ways",
                                      MP_STR_ARG(word));
         ck_help(d, "write `%.*s` or `%.*s`", MP_STR_ARG(found->text), MP_STR_ARG(second->text));
         return NULL;
     }
-    struct ck_diag *d = ck_error(ck, "E0205", span, "`%.*s` cannot be reached from here",
+    struct mp_diag *d = ck_error(ck, code, span, "`%.*s` cannot be reached from here",
                                  MP_STR_ARG(word));
     ck_label(d, span, "which %.*s?", MP_STR_ARG(word));
     ck_note(d, "%.*s", MP_STR_ARG(at_hand(ck, s)));
@@ -298,7 +318,7 @@ const struct mp_t_walk *ck_reach_key(struct ck *ck, const struct ck_scope *s,
 {
     bool of_row = s->member == NULL && s->keys != NULL && !s->bare;
     for (uint32_t i = 0; of_row && i < s->keys->count; i++) {
-        if (mp_str_eq(s->keys->keys[i].name, key->name)) return ck_walk_row_key(ck, s->keys, i);
+        if (mp_str_eq(s->keys->keys[i].name, key->name)) return ck_walk_key_at(ck, s, i);
     }
     if (key->field != NULL) {
         if (s->record != key->signal || of_row) return NULL;
