@@ -65,16 +65,6 @@ static enum mp_err pass_check(struct mp_compilation *c)
     return mp_check(c->inputs, c->input_count, &options, &c->perm, &c->diags, &c->typed);
 }
 
-static void place_of(void *ctx, struct mp_span span, mp_str *file, uint32_t *line, uint32_t *column)
-{
-    const struct mp_compilation *c = ctx;
-    const struct mp_source *source = mp_source_of(&c->sources, span);
-    struct mp_position at = mp_source_begin(&c->sources, span);
-    *file = source != NULL ? source->name : MP_STR("");
-    *line = at.line;
-    *column = at.column;
-}
-
 /* LIMIT: what lowering may need meanwhile. Fixed, because scratch goes to passes by value: what they
  * take is given back when they return. */
 #define SCRATCH_BYTES(text_bytes) ((size_t)(1u << 20) + (size_t)64 * (text_bytes))
@@ -89,8 +79,7 @@ static enum mp_err pass_lower(struct mp_compilation *c)
     mp_arena_init_fixed(&scratch, room, SCRATCH_BYTES(text_bytes));
     struct mp_lower_refusal refusal = {0};
     struct mp_lower_options options = {.with_tests = c->options.with_tests,
-                                       .place = place_of,
-                                       .place_ctx = c,
+                                       .sources = &c->sources,
                                        .refusal = &refusal};
     MP_TRY(mp_ir_init(&c->ir, &c->perm));
     enum mp_err err = mp_lower(c->typed, &c->perm, scratch, &options, &c->ir);

@@ -321,13 +321,12 @@ static bool is_what(struct run *r, const struct mp_test_line_row *l, const struc
 static bool is_when(const struct mp_test_line_row *l, int64_t at_ns)
 {
     int64_t off = at_ns - l->from_ns;
-    switch ((enum mp_test_when)l->when) {
+    switch (l->when) {
     case MP_TWHEN_AT: return off >= -SECOND && off <= SECOND;
     case MP_TWHEN_BY: return off <= 0;
     case MP_TWHEN_BEFORE: return off < 0;
-    case MP_TWHEN_EVER: return true;
+    default: return true;
     }
-    return true;
 }
 
 static void judge(struct run *r, uint32_t row)
