@@ -36,9 +36,9 @@ struct mpol_limits {
     uint32_t incidents_max;   /* open at one time: 4,096 */
     uint32_t leases_max;      /* 8,192 */
     uint32_t readers_max;     /* 64 */
-    uint32_t ring_records;    /* reported and not yet taken, per reader: 256 */
-    uint32_t record_bytes;    /* the texts of one record: 4,096 */
-    uint32_t ledger_entries;  /* kept in memory for mpol_engine_ledger(): 65,536 */
+    uint32_t ring_records;    /* reported and not yet taken, per reader: 64 */
+    uint32_t record_bytes;    /* the texts of one record: 1,024 */
+    size_t ledger_bytes;      /* kept in memory for mpol_engine_ledger(): 4 MiB */
     uint32_t inventory_items; /* entities with attributes: 65,536 */
     uint32_t buckets_max;     /* inline throttles, keys of all rules: 65,536 */
 };
@@ -74,11 +74,6 @@ MPOL_API enum mpol_err mpol_engine_reload(struct mpol_engine *engine, struct mpo
 /* Sets a `param` of the program in force; as mpol_program_param(). */
 MPOL_API enum mpol_err mpol_engine_param(struct mpol_engine *engine, struct mpol_text name,
                                          struct mpol_text value);
-
-/* Native code: a shared object that compiles programs (libmpol-jit.so), opened on first use. It
- * compiles on a thread of its own; nothing waits for it. MPOL_EUNSUPPORTED where it cannot be opened:
- * the interpreter goes on, with the same results. */
-MPOL_API enum mpol_err mpol_engine_native(struct mpol_engine *engine, const char *plugin_path);
 
 /* ---- what happened: records ---- */
 
@@ -148,8 +143,9 @@ struct mpol_verdict {
 };
 
 /* Answers one request, whose record has what is known before it goes on. Wait-free: never blocks, never
- * allocates. The thread that owns `reader` only. */
-MPOL_API enum mpol_err mpol_verdict(struct mpol_reader *reader, const struct mpol_record *request,
+ * allocates. The record remembers that its inline rules have been judged: fill in what the end of the
+ * request brings, and hand it to the engine. The thread that owns `reader` only. */
+MPOL_API enum mpol_err mpol_verdict(struct mpol_reader *reader, struct mpol_record *request,
                                     struct mpol_verdict *out);
 /* Hands a finished record to the engine, which takes it at its next step. MPOL_ELIMIT: the ring is
  * full, the record is dropped and counted. The thread that owns `reader` only. */
@@ -181,25 +177,30 @@ MPOL_API enum mpol_err mpol_engine_brake(struct mpol_engine *engine, int on);
 
 /* ---- what it did, and why ---- */
 
-/* One transition of an incident or a lease. `json` is the whole of it, one object, as in `ledger show`. */
+/* One transition of an incident or a lease, as it happens. */
 struct mpol_entry {
     size_t size;
     uint64_t seq; /* from 1 */
     int64_t wall_ns;
     struct mpol_text machine; /* "incident", "lease" */
     struct mpol_text rule, key;
-    uint64_t incident, lease;
-    uint32_t rung; /* from 1; 0: none */
+    uint64_t incident, lease; /* lease 0: an incident's */
+    uint32_t rung;            /* from 1; 0: none */
     struct mpol_text verb, target;
     struct mpol_text from, to; /* states */
-    struct mpol_text json;
+    struct mpol_text why;      /* the cause in a word, or empty */
+    struct mpol_text json;     /* the whole of it, one object, as `mpol ledger show` prints it */
 };
-typedef int (*mpol_entry_fn)(void *ctx, const struct mpol_entry *entry);
+/* Called from within calls on the engine; must not call it. One watcher; NULL ends it. */
+typedef void (*mpol_entry_fn)(void *ctx, const struct mpol_entry *entry);
+MPOL_API enum mpol_err mpol_engine_watch(struct mpol_engine *engine, mpol_entry_fn entry, void *ctx);
 
-/* Tells the entries after `after_seq` in order, until `entry` answers other than 0. MPOL_ELIMIT: some
- * after it have left memory; the ones that are left have been told. */
+/* Tells the entries after `after_seq` in order as JSON, until `line` answers other than 0. MPOL_ELIMIT:
+ * some after it have left memory; the ones that are left have been told. */
 MPOL_API enum mpol_err mpol_engine_ledger(const struct mpol_engine *engine, uint64_t after_seq,
-                                          mpol_entry_fn entry, void *ctx);
+                                          int (*line)(void *ctx, uint64_t seq,
+                                                      struct mpol_text json),
+                                          void *ctx);
 
 /* Writes why `rule` does or does not fire for `key`, clause by clause with values, as text. */
 typedef void (*mpol_write_fn)(void *ctx, const char *bytes, size_t len);
@@ -213,9 +214,8 @@ struct mpol_status {
     uint64_t records, late, bad_lines;
     uint64_t dropped;             /* reported to a full ring */
     uint64_t verdicts, refusals, protected_requests;
-    uint64_t judged_native, judged_interpreted; /* units judged, by executor */
-    int64_t native_compile_ns;    /* 0: no native code */
-    uint32_t keys, incidents_open, leases_in_force;
+    uint64_t entries;             /* in the ledger */
+    uint32_t incidents_open, leases_in_force;
     int braked;
     size_t memory_bytes;
 };

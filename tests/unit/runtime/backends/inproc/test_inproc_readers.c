@@ -17,7 +17,7 @@
 #include "inproc/inproc.h"
 
 #define READERS 4
-#define ROUNDS 4000
+#define ROUNDS 2000
 #define TARGETS 8
 
 static struct mp_inproc *backend;
