@@ -198,8 +198,23 @@ static uint32_t end_of_equals(const struct leases *all, uint32_t i)
     return j;
 }
 
+/* Rules without a name are called by their condition; the rules are sorted. */
+static void refuse_same_names(struct ck *ck)
+{
+    for (uint32_t i = 1; i < ck->out->rules.len; i++) {
+        const struct mp_t_rule *a = ck->out->rules.ptr[i - 1], *b = ck->out->rules.ptr[i];
+        if (!(b->flags & MP_RULE_ANONYMOUS) || !mp_str_eq(a->name, b->name)) continue;
+        if (!mp_str_eq(a->package, b->package)) continue;
+        struct mp_diag *d = ck_error(ck, "E0103", b->span,
+                                     "two rules without a name have the same condition");
+        mp_diag_label(d, a->span, "the first");
+        mp_diag_help(d, "`rule some_name` in front of one of them");
+    }
+}
+
 void ck_check_pairs(struct ck *ck)
 {
+    refuse_same_names(ck);
     struct leases all = gather_leases(ck);
     const struct mp_t_rule *last_a = NULL, *last_b = NULL;
     uint32_t looked_at = 0, behind = 0;
