@@ -61,6 +61,8 @@ struct lw {
     struct lw_signal *signals;
     MP_VEC(struct lw_grouping *) groupings;
     MP_VEC(uint32_t) column_owners; /* by provisional row: see lw_owner_number */
+    MP_VEC(uint32_t) column_stamps; /* by provisional row: the clause that was last seen to read it */
+    uint32_t stamp;
     uint32_t *action_rows;          /* by index; MP_NONE where no rule uses it */
     uint32_t *def_rows;             /* by index; MP_NONE until used */
     struct lw_place *rule_units, *guard_units;
@@ -104,8 +106,9 @@ mp_str lw_printf(struct lw *lw, const char *format, ...) __attribute__((format(p
 
 /* ---- vocabulary.c: entities, signals, fields, actions, params, lists, constants ---- */
 void lw_vocabulary(struct lw *lw);
-/* Provisional row of an attribute; makes it. */
+/* Provisional row of an attribute, or of an entry of one that is a map; makes it. */
 uint32_t lw_attr(struct lw *lw, const struct mp_t_attr *attr);
+uint32_t lw_attr_entry(struct lw *lw, const struct mp_t_attr *attr, mp_str entry);
 uint32_t lw_entity_row(const struct mp_t_entity *entity); /* NULL: MP_NONE */
 struct lw_signal *lw_signal_of(struct lw *lw, const struct mp_t_signal *signal);
 /* Slots of the record; made at first use. */
@@ -128,6 +131,7 @@ struct lw_way {
     const struct mp_t_attr **hops;
     uint32_t hop_count;
     struct mp_t_type type; /* of the end */
+    mp_str entry;          /* of a map, at the last hop; ptr NULL: none */
 };
 /* A typed walk, from where the function of `c` stands. */
 struct lw_way lw_way_of(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_span span);
@@ -143,8 +147,6 @@ bool lw_record_way(struct lw *lw, struct lw_signal *s, const struct mp_t_key *ke
 struct lw_grouping *lw_grouping(struct lw *lw, const struct mp_t_keys *keys);
 /* The grouping whose one key is a thing of this type: a member, the target of a guard. */
 struct lw_grouping *lw_grouping_of(struct lw *lw, struct mp_t_type type);
-/* Is `e` the mesh itself? It is no key of a row, but a constant. */
-bool lw_is_mesh(const struct mp_t_keys *keys);
 
 /* ---- agg.c ---- */
 /* Provisional row of an aggregate. */
@@ -165,7 +167,8 @@ uint32_t lw_read_held(struct lw_ctx *c, const struct mp_t_expr *e);
 uint32_t lw_read_override(struct lw_ctx *c, const struct mp_t_expr *e, bool state);
 uint32_t lw_read_trigger(struct lw_ctx *c, const struct mp_t_expr *e);
 uint32_t lw_read_incidents(struct lw_ctx *c, const struct mp_t_expr *e);
-uint32_t lw_owner_number(struct lw *lw, struct lw_owner owner);
+#define LW_SIGNAL_OWNER 0x80000000u /* groupings count from 0, signals from here */
+uint32_t lw_owner_number(struct lw_owner owner);
 /* May a test set it by columns? Attributes are set in the inventory. */
 bool lw_overridable(const struct lw *lw, const struct mp_t_expr *e);
 uint32_t lw_def(struct lw *lw, const struct mp_t_def *def);
@@ -183,7 +186,7 @@ uint32_t lw_protects(struct lw_ctx *c, const struct mp_t_expr *e);
 uint32_t lw_is(struct lw_ctx *c, const struct mp_t_expr *e);
 /* What an expression reads, outside of the conditions of its aggregates. */
 struct lw_reads {
-    bool record, row, aggs, seen;
+    bool record, row, aggs, seen; /* aggs are read from rows */
     const struct mp_t_signal *signal; /* of the record */
 };
 struct lw_reads lw_reads(const struct mp_t_expr *e);
