@@ -54,6 +54,7 @@ struct mp_t_field {
     const struct mp_t_signal *signal;
     struct mp_t_type type;
     bool at_end, always;
+    bool chosen; /* `@chosen`: whoever sends the request fills it with what they like */
     bool outbound; /* `@outbound`: leases that concern both directions also meet what it names */
     const struct mp_t_expr *preset;
     uint32_t index;
