@@ -168,7 +168,7 @@ uint32_t lw_read_agg(struct lw_ctx *c, const struct mp_t_expr *e, bool samples)
         if (row.kind == MP_COL_AGG) {
             row.kind = MP_COL_SAMPLES;
         } else {
-            row.flags |= MP_COL_COUNT;
+            row.flags |= MP_COL_RECORDS;
         }
     } else {
         if (lower_bound_is_enough(c, e->agg)) row.flags |= MP_COL_LOWER_BOUND;
