@@ -65,24 +65,14 @@ static enum mp_err pass_check(struct mp_compilation *c)
     return mp_check(c->inputs, c->input_count, &options, &c->perm, &c->diags, &c->typed);
 }
 
-/* LIMIT: what lowering may need meanwhile. Fixed, because scratch goes to passes by value: what they
- * take is given back when they return. */
-#define SCRATCH_BYTES(text_bytes) ((size_t)(1u << 20) + (size_t)64 * (text_bytes))
-
 static enum mp_err pass_lower(struct mp_compilation *c)
 {
-    size_t text_bytes = 0;
-    for (uint32_t i = 0; i < c->sources.files.len; i++) text_bytes += c->sources.files.ptr[i]->text.len;
-    void *room = mp_arena_alloc(&c->perm, SCRATCH_BYTES(text_bytes), _Alignof(max_align_t));
-    if (room == NULL) return MP_ENOMEM;
-    struct mp_arena scratch;
-    mp_arena_init_fixed(&scratch, room, SCRATCH_BYTES(text_bytes));
     struct mp_lower_refusal refusal = {0};
     struct mp_lower_options options = {.with_tests = c->options.with_tests,
                                        .sources = &c->sources,
                                        .refusal = &refusal};
     MP_TRY(mp_ir_init(&c->ir, &c->perm));
-    enum mp_err err = mp_lower(c->typed, &c->perm, scratch, &options, &c->ir);
+    enum mp_err err = mp_lower(c->typed, &options, &c->ir);
     if (err == MP_EUNSUPPORTED) {
         mp_diag_add(&c->diags, MP_DIAG_E0900, refusal.span, "%.*s is not in this version",
                     MP_STR_ARG(refusal.text));

@@ -17,12 +17,16 @@ static enum mp_err lower_all(struct lw *lw)
     return lw->ir->failed ? MP_ENOMEM : MP_OK;
 }
 
-enum mp_err mp_lower(const struct mp_typed *t, struct mp_arena *perm, struct mp_arena scratch,
-                     const struct mp_lower_options *options, struct mp_ir *out)
+enum mp_err mp_lower(const struct mp_typed *t, const struct mp_lower_options *options,
+                     struct mp_ir *out)
 {
-    struct lw lw = {.t = t, .options = options, .perm = perm, .scratch = &scratch, .ir = out};
+    struct mp_arena scratch;
+    mp_arena_init(&scratch, out->arena->from, 0);
+    struct lw lw = {.t = t, .options = options, .scratch = &scratch, .ir = out};
     mp_map_init(&lw.interned, &scratch);
-    return lower_all(&lw);
+    enum mp_err err = lower_all(&lw);
+    mp_arena_free(&scratch);
+    return err;
 }
 
 _Noreturn void lw_fail(struct lw *lw, enum mp_err err)

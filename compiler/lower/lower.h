@@ -20,7 +20,7 @@
 /* What cannot be expressed, and where. */
 struct mp_lower_refusal {
     struct mp_span span;
-    mp_str text; /* "a condition on members that also asks their service"; in the perm arena */
+    mp_str text; /* "a condition on members that also asks their service"; static */
 };
 
 struct mp_lower_options {
@@ -29,9 +29,9 @@ struct mp_lower_options {
     struct mp_lower_refusal *refusal; /* NULL: not asked for */
 };
 
-/* Lowers all of `t`. `out` uses its own arena for rows; `perm` takes a refusal's text; what is only
- * needed meanwhile goes to the caller's copy of `scratch`. */
-enum mp_err mp_lower(const struct mp_typed *t, struct mp_arena *perm, struct mp_arena scratch,
-                     const struct mp_lower_options *options, struct mp_ir *out);
+/* Lowers all of `t`. What is needed only meanwhile comes from the allocator of out's arena and is given
+ * back before the call returns. */
+enum mp_err mp_lower(const struct mp_typed *t, const struct mp_lower_options *options,
+                     struct mp_ir *out);
 
 #endif

@@ -51,7 +51,6 @@ struct lw_place {
 struct lw {
     const struct mp_typed *t;
     const struct mp_lower_options *options;
-    struct mp_arena *perm;
     struct mp_arena *scratch;
     struct mp_ir *ir;
     jmp_buf out;

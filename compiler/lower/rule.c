@@ -71,10 +71,11 @@ static const struct mp_t_expr *measured(const struct mp_t_expr *e)
     return shown ? side : NULL;
 }
 
-static void make_part(struct lw_ctx *c, const struct mp_t_expr *leaf, mp_str name,
+/* `whole`: the function of the clause, for a leaf that is all of it; else MP_NONE. */
+static void make_part(struct lw_ctx *c, const struct mp_t_expr *leaf, mp_str name, uint32_t whole,
                       struct mp_part_row *out)
 {
-    out->fn = lw_fn(c, name, leaf);
+    out->fn = whole == MP_NONE ? lw_fn(c, name, leaf) : whole;
     out->shown = out->column = MP_NONE;
     out->type = MP_TYPE_BOOL;
     out->text = lw_text(c->lw, leaf->text);
@@ -86,14 +87,17 @@ static void make_part(struct lw_ctx *c, const struct mp_t_expr *leaf, mp_str nam
     out->shown_text = lw_text(c->lw, side->text);
 }
 
-static void add_parts(struct lw_ctx *c, const struct lw_clause *clause, struct inputs *in,
-                      uint32_t *from)
+static void add_parts(struct lw_ctx *c, const struct lw_clause *clause, uint32_t fn,
+                      struct inputs *in, uint32_t *from)
 {
     struct parts parts = {0};
     find_leaves(c, clause->cond, &parts);
     struct mp_part_row *made = LW_NEW(c->lw, struct mp_part_row, parts.leaves.len);
     mp_str name = lw_printf(c->lw, "%.*s part", MP_STR_ARG(clause->name));
-    for (uint32_t i = 0; i < parts.leaves.len; i++) make_part(c, parts.leaves.ptr[i], name, &made[i]);
+    for (uint32_t i = 0; i < parts.leaves.len; i++) {
+        const struct mp_t_expr *leaf = parts.leaves.ptr[i];
+        make_part(c, leaf, name, leaf == clause->cond ? fn : MP_NONE, &made[i]);
+    }
     *from = c->lw->ir->part.len;
     for (uint32_t i = 0; i < parts.leaves.len; i++) {
         note_inputs(c, made[i].fn, in);
@@ -110,7 +114,7 @@ uint32_t lw_clause(struct lw_ctx *c, const struct lw_clause *clause)
     c->lw->stamp++;
     uint32_t parts = ir->part.len;
     if (lw_rep(clause->cond->type) == MP_REP_B && clause->kind != MP_CLAUSE_AT_TRIGGER) {
-        add_parts(c, clause, &in, &parts);
+        add_parts(c, clause, fn, &in, &parts);
     }
     note_inputs(c, fn, &in);
     uint32_t inputs = ir->input.len;

@@ -21,30 +21,13 @@ static void keys(struct lw *lw, const struct mp_t_test_line *t, struct mp_test_l
     row->values_count = lw->ir->item.len - from;
 }
 
-/* A record names an entity of its signal by the entity's name or alias; the record's field is that of
- * the key. */
-static mp_str emit_path(struct lw *lw, const struct mp_t_signal *signal, mp_str path)
-{
-    for (uint32_t i = 0; i < signal->key_count; i++) {
-        const struct mp_t_entity *entity = signal->keys[i];
-        mp_str key = entity->attrs[0].name;
-        bool named = mp_str_eq(path, entity->name) || mp_str_eq(path, entity->alias);
-        if (named) return lw_printf(lw, "%.*s.%.*s", MP_STR_ARG(entity->name), MP_STR_ARG(key));
-        if (entity->alias.len == 0 || path.len <= entity->alias.len) continue;
-        mp_str rest = mp_str_sub(path, entity->alias.len, path.len);
-        if (!mp_str_starts(path, entity->alias) || rest.ptr[0] != '.') continue;
-        return lw_printf(lw, "%.*s%.*s", MP_STR_ARG(entity->name), MP_STR_ARG(rest));
-    }
-    return path;
-}
-
 static void emits(struct lw *lw, const struct mp_t_test_line *t, struct mp_test_line_row *row)
 {
     row->emits_at = lw->ir->emit.len;
     row->emits_count = t->emit_count;
     for (uint32_t i = 0; i < t->emit_count; i++) {
         uint32_t value = lw_const(lw, t->emits[i].value);
-        mp_text_ref path = lw_text(lw, emit_path(lw, t->signal, t->emits[i].path));
+        mp_text_ref path = lw_text(lw, t->emits[i].path);
         *mp_ir_add_emit(lw->ir) = (struct mp_emit_row){path, value};
     }
 }

@@ -197,6 +197,8 @@ bool lw_record_way(struct lw *lw, struct lw_signal *s, const struct mp_t_key *ke
         start.index = lw_field_slot(lw, s, key->field, key->entry);
         start.entity = key->field->type.base == MP_TYPE_ENTITY ? key->field->type.entity : NULL;
         start.type = key->field->type;
+    } else if (key->root == NULL && key->type.base != MP_TYPE_IDENTITY) {
+        return false; /* a bare target, such as an AS number: no key of a record */
     } else if (!nearest(lw, s, key->root, &start)) {
         return false;
     }

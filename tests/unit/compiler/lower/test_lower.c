@@ -103,7 +103,7 @@ static struct mp_t_rule inline_rule = {.package = S("p"), .name = S("admin"), .k
 
 /* ---- lowering ---- */
 struct made {
-    struct mp_arena arena, scratch;
+    struct mp_arena arena;
     struct mp_ir ir;
     enum mp_err err;
 };
@@ -128,11 +128,10 @@ static struct made *lowered(bool with_tests)
     static struct made m;
     memset(&m, 0, sizeof m);
     mp_arena_init(&m.arena, NULL, 0);
-    mp_arena_init(&m.scratch, NULL, 0);
     struct mp_typed t = typed(&m.arena);
     assert_int_equal(mp_ir_init(&m.ir, &m.arena), MP_OK);
     struct mp_lower_options options = {.with_tests = with_tests};
-    m.err = mp_lower(&t, &m.arena, m.scratch, &options, &m.ir);
+    m.err = mp_lower(&t, &options, &m.ir);
     assert_int_equal(m.err, MP_OK);
     struct mp_fault fault = {0};
     enum mp_err err = mp_ir_verify(&m.ir, &fault);
