@@ -116,6 +116,18 @@ const struct mp_program *mp_engine_program(const struct mp_engine *e);
  * or here from the record itself. An embedder's records set `judged`, so that none counts twice. */
 void mp_engine_record_judged(struct mp_engine *e, struct mp_record *r);
 
+/* What inline rules decided at a verdict. `count`: how often since the last note of this (rule, key), 0
+ * for a message alone. `act` is a message action of the rule with its text, MP_NONE for none. */
+struct mp_inline_note {
+    uint32_t rule, act;
+    int64_t time_ns;
+    uint64_t count;
+    bool refused; /* a request was refused for it */
+    mp_str key, text;
+};
+/* Counts it, makes the ledger entry of R49 and sends the message, at most one a second (R20). */
+void mp_engine_inline(struct mp_engine *e, const struct mp_inline_note *note);
+
 /* ---- the store ---- */
 
 /* With options.store, entries up to seq are durable: what waited for it goes on (`accepted` is entered,

@@ -42,10 +42,10 @@ struct mpol_compile_options {
     const struct mpol_world *world;
     /* Told every message, errors first by place in the file; may be NULL. */
     void (*diagnostic)(void *ctx, const struct mpol_diagnostic *d);
-    /* Asked for a package that is in none of the sources and not in the standard library. Sets *found
-     * (its text is copied) and answers 1, or answers 0. May be NULL. */
-    int (*package)(void *ctx, struct mpol_text name, struct mpol_source *found);
     void *ctx;
+    /* Packages that the sources may `use`, beside the standard library; their rules are not in force. */
+    const struct mpol_source *packages;
+    size_t package_count;
     /* Non-zero: `test` blocks are part of the program (for mpol_test-like hosts only). */
     int with_tests;
 };
