@@ -25,10 +25,6 @@ struct mp_native {
     void *owner; /* for whoever made it */
 };
 
-struct mp_exec {
-    _Atomic(const struct mp_native *) native; /* NULL: the interpreter */
-};
-
 /* Puts native code in force, or with NULL takes it away. The answer is what was there before: it may be
  * freed once every thread that evaluates has returned from its call. `native` stays the caller's. */
 const struct mp_native *mp_exec_switch(const struct mp_program *p, const struct mp_native *native);

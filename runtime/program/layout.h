@@ -62,11 +62,10 @@ struct mp_member {
 struct mp_table_layout {
     const char *name, *doc;
     uint32_t row_bytes;
-    const struct mp_member *members;
-    uint32_t member_count;
 };
 
 const struct mp_table_layout *mp_table_layout(uint32_t table);
+const struct mp_member *mp_table_members(uint32_t table, uint32_t *count);
 /* A number that is another one for every other set of tables, members, ops, aggregates, types or
  * enums: an image of another layout is told apart by it. */
 uint64_t mp_layout_mark(void);

@@ -9,6 +9,8 @@
 #ifndef MP_PROGRAM_PROGRAM_H
 #define MP_PROGRAM_PROGRAM_H
 
+#include <stdatomic.h>
+
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/os.h"
@@ -131,7 +133,12 @@ typedef struct mp_text_ref {
 
 struct mp_code;       /* program/code.h: a function made ready for the interpreter */
 struct mp_list_index; /* program/list.h: how members of a list are found */
-struct mp_exec;       /* eval/exec.h: native code, where there is some */
+struct mp_native;     /* eval/exec.h: native code */
+
+/* The switch between the two executors; NULL: the interpreter. */
+struct mp_exec {
+    _Atomic(const struct mp_native *) native;
+};
 
 /* What every stage reads: pointers into the image, and what loading made of it. */
 struct mp_program {
@@ -169,7 +176,8 @@ struct mp_program {
     const struct mp_code *code; /* one a row of fn */
     struct mp_exec *exec;       /* the one part that changes while others read: by one atomic store */
     uint64_t digest;            /* of the image's bytes: SipHash, names a version in metrics and ledger */
-    const struct mp_os *os;
+    const struct mp_os *os; /* the caller's; outlives the program */
+    struct mp_alloc memory; /* of os */
     struct mp_arena arena;
 };
 
@@ -201,7 +209,7 @@ void mp_program_free(struct mp_program *p);
 
 /* Sets a parameter by `name` or `package.name`: MP_ENOTFOUND, MP_EINVAL (type or range). Not while
  * another thread evaluates this program. `value` is written as in a policy (mp_value_read); a text is
- * copied. */
+ * copied. MP_EEXIST: a bare name that two packages have. */
 enum mp_err mp_program_set_param(struct mp_program *p, mp_str name, mp_str value);
 /* The representation of a field, a column, an output: its type's, or S for a set. */
 enum mp_rep mp_field_rep(const struct mp_field_row *f);
@@ -215,5 +223,6 @@ MP_ENUMS(MP_ENUM_WORD_DECLARE)
 #undef MP_ENUM_WORD_DECLARE
 
 bool mp_agg_counting(enum mp_agg agg);
+bool mp_agg_needs_value(enum mp_agg agg);
 
 #endif

@@ -87,11 +87,17 @@ bool mp_value_read(enum mp_type type, mp_str text, struct mp_value *out);
 bool mp_value_number(mp_str text, double *out);
 /* The shortest text that reads back as the same double; `out` has room for 32 bytes. */
 size_t mp_value_number_text(double f, char out[32]);
-/* R11: `*` any run of characters, `?` one, the whole text. Linear in text times stars; no recursion. */
+/* R11: `*` any run of characters, `?` one, the whole text. `?` is a character of UTF-8, or one
+ * byte that begins none. At most text × pattern steps, no recursion. */
 bool mp_value_like(mp_str text, mp_str pattern);
 
 /* Writes a value as an author would: `7.4%`, `1m30s`, `64MiB`, `100/s`, `10.0.0.7`, `checkout`.
  * Deterministic, locale-free; reading it back gives the same value. */
 void mp_value_print(struct mp_buf *out, enum mp_type type, struct mp_value v);
+/* The same for a cidr with its prefix length (as in mp_value_address), and for a set: `[web, api]`. */
+void mp_value_print_net(struct mp_buf *out, struct mp_value v, uint32_t bits);
+void mp_value_print_set(struct mp_buf *out, enum mp_type type, struct mp_value v);
+/* For people, not for reading back: at most four digits, `7.399%`, `12.34ms`. */
+void mp_value_show(struct mp_buf *out, enum mp_type type, struct mp_value v);
 
 #endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "program/program_priv.h"
+
+static bool names(const struct mp_program *p, const struct mp_param_row *r, mp_str name)
+{
+    mp_str bare = mp_program_text(p, r->name), package = mp_program_text(p, r->package);
+    if (mp_str_eq(bare, name)) return true;
+    return name.len == package.len + 1 + bare.len && mp_str_starts(name, package) &&
+           name.ptr[package.len] == '.' && mp_str_ends(name, bare);
+}
+
+/* A bare name that two packages have means neither. */
+static enum mp_err find_param(const struct mp_program *p, mp_str name, uint32_t *out)
+{
+    uint32_t found = MP_NONE;
+    for (uint32_t i = 0; i < p->param_count; i++) {
+        if (!names(p, &p->param[i], name)) continue;
+        if (found != MP_NONE) return MP_EEXIST;
+        found = i;
+    }
+    if (found == MP_NONE) return MP_ENOTFOUND;
+    *out = found;
+    return MP_OK;
+}
+
+enum mp_err mp_program_set_param(struct mp_program *p, mp_str name, mp_str value)
+{
+    uint32_t i;
+    struct mp_value v;
+    MP_TRY(find_param(p, name, &i));
+    const struct mp_param_row *r = &p->param[i];
+    enum mp_rep rep = mp_type_rep((enum mp_type)r->type);
+    if (!mp_value_read((enum mp_type)r->type, value, &v)) return MP_EINVAL;
+    if (r->low != MP_NONE && mp_value_cmp(rep, v, p->consts[r->low]) < 0) return MP_EINVAL;
+    if (r->high != MP_NONE && mp_value_cmp(rep, v, p->consts[r->high]) > 0) return MP_EINVAL;
+    if (rep == MP_REP_T && value.len > MP_TEXT_INLINE) {
+        mp_str copy = mp_arena_str(&p->arena, value);
+        if (copy.ptr == NULL) return MP_ENOMEM;
+        v = mp_value_text(copy);
+    }
+    p->params[i] = v;
+    return MP_OK;
+}
