@@ -169,13 +169,13 @@ static bool is_number_const(const struct mp_t_expr *e)
     return rep == MP_REP_I || rep == MP_REP_F;
 }
 
-bool mp_constant_range(const struct mp_t_expr *e, double *low, double *high)
+bool mp_constant_range(const struct mp_t_expr *e, bool at_values, double *low, double *high)
 {
     const struct mp_t_expr *from = e, *to = e;
     while (e->kind == MP_TX_CONVERT) e = from = to = e->kid[0];
     if (e->kind == MP_TX_PARAM) {
-        from = e->param->low;
-        to = e->param->high;
+        from = at_values ? e->param->value : e->param->low;
+        to = at_values ? e->param->value : e->param->high;
     }
     if (!is_number_const(from) || !is_number_const(to)) return false;
     *low = const_double(from);
@@ -239,7 +239,8 @@ static void bound_of_cmp(const struct mp_t_expr *e, bool negated, struct mp_boun
         other = e->kid[0];
         cmp = mirrored(cmp);
     }
-    if (mp_constant_range(other, &low, &high)) {
+    if (mp_constant_range(other, all->at_values, &low, &high)) {
+        all->partial |= cmp == MP_T_NE;
         if (cmp == MP_T_NE) return;
         struct mp_bound *b = new_bound(all, about, e->span);
         if (b != NULL) bound_of_numbers(b, cmp, low, high);
@@ -263,8 +264,8 @@ static void bound_of_cmp(const struct mp_t_expr *e, bool negated, struct mp_boun
 static void bound_of_range(const struct mp_t_expr *e, struct mp_bounds *all)
 {
     double low, high, ignored;
-    if (!mp_constant_range(e->kid[1], &low, &ignored)) return;
-    if (!mp_constant_range(e->kid[2], &ignored, &high)) return;
+    if (!mp_constant_range(e->kid[1], all->at_values, &low, &ignored)) return;
+    if (!mp_constant_range(e->kid[2], all->at_values, &ignored, &high)) return;
     struct mp_bound *b = new_bound(all, e->kid[0], e->span);
     if (b == NULL) return;
     b->low = low;
@@ -280,18 +281,10 @@ static void bound_of_truth(const struct mp_t_expr *e, bool negated, struct mp_bo
     b->text = negated ? MP_STR("false") : MP_STR("true");
 }
 
-void mp_bounds_gather(const struct mp_t_expr *e, bool negated, struct mp_bounds *all)
+static void bound_of_leaf(const struct mp_t_expr *e, bool negated, struct mp_bounds *all)
 {
-    if (e == NULL) return;
+    uint32_t before = all->count;
     switch (e->kind) {
-    case MP_TX_NOT: mp_bounds_gather(e->kid[0], !negated, all); break;
-    case MP_TX_HELD: mp_bounds_gather(e->kid[0], negated, all); break;
-    case MP_TX_AND:
-    case MP_TX_OR:
-        if ((e->kind == MP_TX_AND) == negated) break; /* a choice implies neither side */
-        mp_bounds_gather(e->kid[0], negated, all);
-        mp_bounds_gather(e->kid[1], negated, all);
-        break;
     case MP_TX_CMP: bound_of_cmp(e, negated, all); break;
     case MP_TX_RANGE:
         if (!negated) bound_of_range(e, all);
@@ -301,6 +294,25 @@ void mp_bounds_gather(const struct mp_t_expr *e, bool negated, struct mp_bounds 
         if (e->type.base == MP_TYPE_BOOL) bound_of_truth(e, negated, all);
         break;
     default: break;
+    }
+    all->partial |= all->count == before;
+}
+
+void mp_bounds_gather(const struct mp_t_expr *e, bool negated, struct mp_bounds *all)
+{
+    switch (e->kind) {
+    case MP_TX_NOT: mp_bounds_gather(e->kid[0], !negated, all); break;
+    case MP_TX_HELD: mp_bounds_gather(e->kid[0], negated, all); break;
+    case MP_TX_AND:
+    case MP_TX_OR:
+        if ((e->kind == MP_TX_AND) == negated) { /* a choice implies neither side */
+            all->partial = true;
+            break;
+        }
+        mp_bounds_gather(e->kid[0], negated, all);
+        mp_bounds_gather(e->kid[1], negated, all);
+        break;
+    default: bound_of_leaf(e, negated, all);
     }
 }
 

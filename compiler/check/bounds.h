@@ -27,10 +27,12 @@ struct mp_bound {
 struct mp_bounds {
     struct mp_bound at[MP_BOUNDS_MAX];
     uint32_t count;
+    bool at_values; /* set before gathering: a parameter is its value, not anything in its range */
+    bool partial;   /* something was said that no bound holds */
 };
 
 /* Adds what must hold where e is true (negated: where e is false). A parameter counts as anything in
- * its range. Bounds of one value stay apart; mp_bounds_join makes them one. */
+ * its range. Bounds of one value stay apart. */
 void mp_bounds_gather(const struct mp_t_expr *e, bool negated, struct mp_bounds *all);
 /* Can one value not satisfy both? Both are about the same value. */
 bool mp_bound_excludes(const struct mp_bound *a, const struct mp_bound *b);
@@ -42,7 +44,7 @@ bool mp_same_value(const struct mp_t_expr *a, const struct mp_t_expr *b);
  * the targets, each from the row of its rule. */
 bool mp_same_of_target(const struct mp_t_expr *a, const struct mp_t_walk *target_a,
                        const struct mp_t_expr *b, const struct mp_t_walk *target_b);
-/* The range of numbers that a constant, parameter or conversion of one can have. */
-bool mp_constant_range(const struct mp_t_expr *e, double *low, double *high);
+/* The range of numbers that a constant or a parameter can have; at_values as above. */
+bool mp_constant_range(const struct mp_t_expr *e, bool at_values, double *low, double *high);
 
 #endif

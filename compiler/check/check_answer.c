@@ -2,7 +2,8 @@
  * Conditions that silence decides: a field whose absence would open a door (E0406, language.md 4.6),
  * and a check that waits for what its own action removed (E0403, R39).
  */
-#include "check/check_priv.h"
+#include "check/blind.h"
+#include "check/check_items_priv.h"
 
 /* ---- E0406 ---- */
 
@@ -83,84 +84,14 @@ void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule)
 
 /* ---- E0403 ---- */
 
-static bool averages(enum mp_agg kind) { return !mp_agg_counting(kind); }
-
-static bool blinds(const struct mp_t_action *action, const struct mp_t_signal *signal)
-{
-    for (uint32_t i = 0; i < action->blind_count; i++) {
-        if (action->blinds[i] == signal) return true;
-    }
-    return false;
-}
-
-/* Is what is read at `at` all on the target, or on a part of it? So it is if the way to the target
- * begins with the way to what is read. */
-static bool leads_to(const struct mp_t_walk *at, const struct mp_t_walk *target)
-{
-    if (at->base != target->base || at->index != target->index || at->field != target->field ||
-        !mp_str_eq(at->constant, target->constant) || at->hop_count > target->hop_count) {
-        return false;
-    }
-    for (uint32_t i = 0; i < at->hop_count; i++) {
-        if (at->hops[i] != target->hops[i]) return false;
-    }
-    return true;
-}
-
-static bool is_blinded(const struct mp_t_agg *agg, const struct mp_t_act *act)
-{
-    if (agg->of_set != NULL || !averages(agg->kind) || !blinds(act->action, agg->signal)) return false;
-    if (act->target == NULL || act->target->kind != MP_TX_WALK) return false;
-    for (uint32_t i = 0; i < agg->keys->count; i++) {
-        if (leads_to(&agg->at[i], act->target->walk)) return true;
-    }
-    return false;
-}
-
-/* What makes e unknown for as long as `act` is in force; NULL: nothing does. */
-static const struct mp_t_expr *unanswered(const struct mp_t_expr *e, const struct mp_t_act *act)
-{
-    if (e == NULL) return NULL;
-    const struct mp_t_expr *left;
-    switch (e->kind) {
-    case MP_TX_AGG: return is_blinded(e->agg, act) ? e : NULL;
-    case MP_TX_DEF: return unanswered(e->kid[0], act) != NULL ? e : NULL;
-    case MP_TX_IS:
-    case MP_TX_DEFAULT:
-    case MP_TX_MEMBERS:
-    case MP_TX_AT_TRIGGER: return NULL;
-    case MP_TX_CALL: return e->op.call == MP_T_POINTS ? NULL : unanswered(e->kid[0], act);
-    case MP_TX_OR:
-        left = unanswered(e->kid[0], act);
-        return left != NULL && unanswered(e->kid[1], act) != NULL ? left : NULL;
-    default: break;
-    }
-    for (int i = 0; i < 3; i++) {
-        const struct mp_t_expr *found = unanswered(e->kid[i], act);
-        if (found != NULL) return found;
-    }
-    return NULL;
-}
-
-static const struct mp_t_signal *first_blinded(const struct mp_t_expr *e, const struct mp_t_act *act)
-{
-    if (e == NULL) return NULL;
-    if (e->kind == MP_TX_AGG) return is_blinded(e->agg, act) ? e->agg->signal : NULL;
-    for (int i = 0; i < 3; i++) {
-        const struct mp_t_signal *found = first_blinded(e->kid[i], act);
-        if (found != NULL) return found;
-    }
-    return NULL;
-}
-
 void ck_check_answerable(struct ck *ck, const struct mp_t_step *step)
 {
     for (uint32_t i = 0; i < step->act_count; i++) {
         const struct mp_t_act *act = &step->acts[i];
         if (act->action == NULL || act->target_kind != MP_TARGET_LEASE) continue;
-        const struct mp_t_expr *blind = unanswered(step->verify.cond, act);
+        const struct mp_t_expr *blind = mp_blinded(step->verify.cond, act);
         if (blind == NULL) continue;
-        mp_str signal = first_blinded(blind, act)->name, target = ck_source(ck, act->target->span);
+        mp_str signal = mp_blinded_signal(blind, act)->name, target = ck_source(ck, act->target->span);
         mp_str text = ck_source(ck, blind->span);
         struct mp_diag *d = ck_error(ck, "E0403", blind->span, "this check can never be answered");
         mp_diag_label(d, act->span, "removes `%.*s` to %.*s", MP_STR_ARG(signal), MP_STR_ARG(target));

@@ -20,7 +20,7 @@
 #include "check/typed.h"
 #include "diag/diag.h"
 
-#define CK_DEPTH_MAX 200      /* LIMIT: nesting of expressions and definitions */
+#define CK_DEPTH_MAX 800      /* LIMIT: nesting of expressions, definitions expanded */
 #define CK_NODES_MAX 100000   /* LIMIT: nodes that one clause may expand to */
 #define CK_PAIRS_MAX 200000   /* LIMIT: pairs of actions looked at for E0601 (R45) */
 #define CK_CAP_DEFAULT 10000  /* members of a key where nobody says `max` */
@@ -419,6 +419,8 @@ void ck_check_guard(struct ck *ck, struct ck_file *file, const struct mp_ast_ite
 void ck_check_test(struct ck *ck, struct ck_file *file, const struct mp_ast_item *item);
 /* After all rules: out->rules is sorted. */
 void ck_check_pairs(struct ck *ck);
+/* After everything: fills out->unused. */
+void ck_list_unused(struct ck *ck);
 /* A file's `action` item, declared before any rule is checked: fills v->action, pushes to out->actions. */
 void ck_check_action(struct ck *ck, struct ck_verb *v);
 bool ck_denies(const struct mp_t_action *action); /* refuse, deny and their like: E0406 asks about them */

@@ -262,7 +262,7 @@ struct mp_t_arg {
 };
 
 struct mp_t_act {
-    const struct mp_t_action *action; /* NULL for rollback */
+    const struct mp_t_action *action; /* never NULL: `rollback` is a flag of its step */
     const struct mp_t_expr *target;   /* over the rule's keys; NULL: the record at hand, or a message */
     enum mp_target target_kind;
     struct mp_t_type target_type;
@@ -365,6 +365,12 @@ struct mp_t_test {
     uint32_t package_count;
 };
 
+/* A declaration of a file that was given, which nothing uses. */
+struct mp_t_unused {
+    mp_str what, name; /* `param`, `trip` */
+    struct mp_span span;
+};
+
 /* A checked set of files: one program. */
 struct mp_typed {
     MP_VEC(struct mp_t_entity *) entities;
@@ -377,6 +383,7 @@ struct mp_typed {
     MP_VEC(struct mp_t_rule *) rules;   /* sorted by (package, name) */
     MP_VEC(struct mp_t_guard *) guards;
     MP_VEC(struct mp_t_test *) tests;
+    MP_VEC(struct mp_t_unused) unused;
 };
 
 #endif

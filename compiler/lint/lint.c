@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "lint/lint.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "lint/lint_priv.h"
+
+static void (*const of_a_rule[])(struct lint *) = {
+    lint_conditions, lint_ladder, lint_checks, lint_until,
+};
+static void (*const of_the_program[])(struct lint *) = {lint_unused, lint_lists};
+
+bool lint_wants(const struct lint *l, enum mp_diag_code code)
+{
+    enum mp_severity severity = mp_diag_row(code)->severity;
+    return severity == MP_SEV_ERROR || l->level == MP_LINT_ALL ||
+           (severity == MP_SEV_WARNING && l->level == MP_LINT_WARNINGS);
+}
+
+struct mp_diag *lint_say(struct lint *l, enum mp_diag_code code, struct mp_span span,
+                         const char *format, ...)
+{
+    if (!lint_wants(l, code)) return NULL;
+    va_list args;
+    va_start(args, format);
+    char text[400];
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    return mp_diag_add(l->diags, code, span, "%s", text);
+}
+
+mp_str lint_text(const struct lint *l, struct mp_span span)
+{
+    return mp_source_text(l->sources, span);
+}
+
+const struct mp_t_act *lint_lease(const struct mp_t_step *step)
+{
+    for (uint32_t i = 0; i < step->act_count; i++) {
+        if (step->acts[i].target_kind == MP_TARGET_LEASE) return &step->acts[i];
+    }
+    return NULL;
+}
+
+mp_str lint_duration(struct lint *l, int64_t ns)
+{
+    struct mp_buf b;
+    mp_buf_init(&b, l->diags->arena);
+    mp_value_print(&b, MP_TYPE_DURATION, mp_value_int(ns));
+    return mp_buf_view(&b);
+}
+
+static bool is_ours(mp_str package) { return !mp_str_starts(package, MP_STR("std.")); }
+
+enum mp_err mp_lint(const struct mp_typed *program, const struct mp_sources *sources,
+                    enum mp_lint_level level, struct mp_diags *diags)
+{
+    struct lint l = {.program = program, .sources = sources, .level = level, .diags = diags};
+    for (uint32_t r = 0; r < program->rules.len; r++) {
+        l.rule = program->rules.ptr[r];
+        if (!is_ours(l.rule->package)) continue;
+        for (size_t i = 0; i < sizeof of_a_rule / sizeof *of_a_rule; i++) of_a_rule[i](&l);
+    }
+    l.rule = NULL;
+    for (size_t i = 0; i < sizeof of_the_program / sizeof *of_the_program; i++) of_the_program[i](&l);
+    return mp_diags_err(diags);
+}

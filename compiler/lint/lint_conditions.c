@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Conditions that are always true or always false, contradict themselves, or forget about absence.
+ */
+#include "check/bounds.h"
+#include "lint/lint_priv.h"
+
+/* ---- L101: what no traffic can change ---- */
+
+/* What a value can be whatever happens: counts are not negative, shares are in 0..1. */
+static bool possible_range(const struct mp_t_expr *e, double *low, double *high)
+{
+    while (e->kind == MP_TX_CONVERT || e->kind == MP_TX_DEF) {
+        e = e->kid[0];
+        if (e == NULL) return false;
+    }
+    *low = 0;
+    *high = __builtin_inf();
+    if (e->kind == MP_TX_MEMBERS) return true;
+    if (e->kind != MP_TX_AGG) return false;
+    if (e->agg->kind == MP_AGG_RATIO) *high = 1;
+    return e->agg->kind == MP_AGG_COUNT || e->agg->kind == MP_AGG_DISTINCT ||
+           e->agg->kind == MP_AGG_RATIO || e->agg->kind == MP_AGG_RATE;
+}
+
+static bool side_range(const struct mp_t_expr *e, double *low, double *high)
+{
+    return mp_constant_range(e, false, low, high) || possible_range(e, low, high);
+}
+
+/* 1: always true, 0: always false, -1: it depends. */
+static int verdict(enum mp_t_cmp cmp, const double a[2], const double b[2])
+{
+    switch (cmp) {
+    case MP_T_LT: return a[1] < b[0] ? 1 : a[0] >= b[1] ? 0 : -1;
+    case MP_T_LE: return a[1] <= b[0] ? 1 : a[0] > b[1] ? 0 : -1;
+    case MP_T_GT: return a[0] > b[1] ? 1 : a[1] <= b[0] ? 0 : -1;
+    case MP_T_GE: return a[0] >= b[1] ? 1 : a[1] < b[0] ? 0 : -1;
+    case MP_T_EQ: return a[0] == a[1] && b[0] == b[1] && a[0] == b[0] ? 1
+                         : a[1] < b[0] || b[1] < a[0]                 ? 0
+                                                                      : -1;
+    case MP_T_NE: return a[1] < b[0] || b[1] < a[0] ? 1 : -1;
+    }
+    return -1;
+}
+
+static void constant_truths(struct lint *l, const struct mp_t_expr *e)
+{
+    if (e == NULL || e->kind == MP_TX_AGG || e->kind == MP_TX_DEF || e->kind == MP_TX_MEMBERS) return;
+    double a[2], b[2];
+    if (e->kind == MP_TX_CMP && side_range(e->kid[0], &a[0], &a[1]) &&
+        side_range(e->kid[1], &b[0], &b[1])) {
+        int truth = verdict(e->op.cmp, a, b);
+        if (truth < 0) return;
+        mp_str text = lint_text(l, e->span);
+        lint_say(l, MP_DIAG_L101, e->span, "`%.*s` is always %s", MP_STR_ARG(text),
+                 truth ? "true" : "false");
+        return;
+    }
+    for (int i = 0; i < 3; i++) constant_truths(l, e->kid[i]);
+}
+
+/* ---- L102: two parts that no value satisfies ---- */
+
+static void contradiction(struct lint *l, const struct mp_t_expr *cond)
+{
+    struct mp_bounds all = {.count = 0};
+    mp_bounds_gather(cond, false, &all);
+    for (uint32_t i = 0; i < all.count; i++) {
+        for (uint32_t j = 0; j < i; j++) {
+            const struct mp_bound *a = &all.at[j], *b = &all.at[i];
+            if (!mp_bound_excludes(a, b) || !mp_same_value(a->about, b->about)) continue;
+            mp_str text = lint_text(l, a->span);
+            struct mp_diag *d = lint_say(l, MP_DIAG_L102, b->span, "this is never true together with `%.*s`",
+                                         MP_STR_ARG(text));
+            if (d != NULL) mp_diag_label(d, a->span, "the other part");
+            return;
+        }
+    }
+}
+
+/* ---- L110, L111: absence ---- */
+
+static void unknown_unless(struct lint *l)
+{
+    const struct mp_t_rule *r = l->rule;
+    if (!r->has_unless || r->kind != MP_RULE_LOOP || !r->unless.cond->may_be_unknown) return;
+    bool denies = r->flags & MP_RULE_DENIES_FIRST;
+    struct mp_diag *d = lint_say(l, MP_DIAG_L110, r->unless.span, "`unless` may be unknown");
+    if (d == NULL) return;
+    mp_diag_note(d, denies ? "the rule then acts as if it were false" : "the rule is then stopped as if it were true");
+    mp_diag_help(d, "`... default ...` or `is known` says what is meant");
+}
+
+static bool asks_about(const struct mp_t_expr *e, const struct mp_t_expr *value)
+{
+    if (e == NULL) return false;
+    if (e->kind == MP_TX_IS && e->kid[0] != NULL && mp_same_value(e->kid[0], value)) return true;
+    for (int i = 0; i < 3; i++) {
+        if (asks_about(e->kid[i], value)) return true;
+    }
+    return false;
+}
+
+static const struct mp_t_expr *optional_field(const struct mp_t_expr *e)
+{
+    while (e->kind == MP_TX_CONVERT) e = e->kid[0];
+    if (e->kind != MP_TX_WALK || e->walk->base != MP_T_BASE_RECORD_FIELD) return NULL;
+    const struct mp_t_walk *w = e->walk;
+    bool there = w->entry.ptr == NULL && (w->field->always || w->field->preset != NULL);
+    return there ? NULL : e;
+}
+
+static bool is_inequality(const struct mp_t_expr *e, bool negated)
+{
+    if (e->kind == MP_TX_CMP) return e->op.cmp == (negated ? MP_T_EQ : MP_T_NE);
+    return negated && (e->kind == MP_TX_IN || e->kind == MP_TX_RANGE);
+}
+
+static void unequal_to_absent(struct lint *l, const struct mp_t_expr *e, bool negated)
+{
+    if (e->kind == MP_TX_NOT) {
+        unequal_to_absent(l, e->kid[0], !negated);
+    } else if (e->kind == MP_TX_AND || e->kind == MP_TX_OR) {
+        unequal_to_absent(l, e->kid[0], negated);
+        unequal_to_absent(l, e->kid[1], negated);
+    } else if (is_inequality(e, negated)) {
+        const struct mp_t_expr *field = optional_field(e->kid[0]);
+        if (field == NULL || asks_about(l->rule->when.cond, field)) return;
+        mp_str text = lint_text(l, field->span);
+        struct mp_diag *d = lint_say(l, MP_DIAG_L111, e->span, "unknown where there is no `%.*s`",
+                                     MP_STR_ARG(text));
+        if (d != NULL) mp_diag_help(d, "`%.*s is absent or ...` includes those", MP_STR_ARG(text));
+    }
+}
+
+/* ---- L120, L121: windows ---- */
+
+static void weigh_window(struct lint *l, const struct mp_t_expr *e)
+{
+    const struct mp_t_agg *a = e->agg;
+    bool share = a->kind == MP_AGG_RATIO || a->kind == MP_AGG_QUANTILE;
+    if (share && a->min_samples <= 1) {
+        struct mp_diag *d = lint_say(l, MP_DIAG_L120, e->span, "one record is enough to decide this");
+        if (d != NULL) mp_diag_help(d, "a `def` with `@min_samples 20` in front of it asks for more");
+    }
+    if (a->window_ns == 0) return;
+    bool gauge = a->signal->kind != MP_SIGNAL_EVENT;
+    int64_t least = gauge ? 3 * a->signal->every_ns : a->signal->lateness_ns;
+    if (a->window_ns >= least) return;
+    mp_str needed = lint_duration(l, least);
+    lint_say(l, MP_DIAG_L121, e->span,
+             gauge ? "a window below %.*s may hold fewer than three samples"
+                   : "a window below %.*s may be over before its records arrive",
+             MP_STR_ARG(needed));
+}
+
+/* Those written in the rule; what a definition holds is its author's. */
+static void windows(struct lint *l, const struct mp_t_expr *e)
+{
+    if (e == NULL || e->kind == MP_TX_DEF) return;
+    if (e->kind == MP_TX_AGG) weigh_window(l, e);
+    for (int i = 0; i < 3; i++) windows(l, e->kid[i]);
+}
+
+void lint_conditions(struct lint *l)
+{
+    const struct mp_t_rule *r = l->rule;
+    const struct mp_t_expr *conds[] = {r->when.cond, r->has_unless ? r->unless.cond : NULL,
+                                       r->has_until ? r->until.cond : NULL};
+    for (int i = 0; i < 3; i++) {
+        if (conds[i] == NULL) continue;
+        constant_truths(l, conds[i]);
+        contradiction(l, conds[i]);
+        windows(l, conds[i]);
+    }
+    unknown_unless(l);
+    unequal_to_absent(l, r->when.cond, false);
+}
