@@ -31,6 +31,7 @@ struct mp_record {
     uint32_t source;    /* which input it came from; silence is told per source (R6) */
     int64_t weight;     /* sampling (R9), 1 where the proxy says nothing */
     mp_str refused_by;  /* the rule of ours that refused this request, else empty */
+    uint64_t id;        /* keyed hash of the record's `id` (R9), 0: it has none */
     uint64_t *known;
     struct mp_value *field;
 };

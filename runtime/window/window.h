@@ -110,9 +110,6 @@ struct mp_touch {
  * from its signal. Writes the touched rows in order of grouping; room for signal.feeds_count of them. */
 uint32_t mp_window_apply(struct mp_window *w, const struct mp_record *r,
                          const struct mp_outputs *outputs, struct mp_touch *touched);
-/* Starts loading what apply will need for this record. Optional, for batches. */
-void mp_window_prefetch(const struct mp_window *w, const struct mp_record *r);
-
 /* ---- rows ---- */
 
 /* Fills all cells of the row of a key. row->known has ceil(columns / 64) words, row->cell a value a
@@ -122,9 +119,9 @@ void mp_window_fill(struct mp_window *w, const struct mp_read *how, uint32_t gro
 /* Only `count` columns from row `at` of the program's table input; the other cells are unknown. */
 void mp_window_fill_inputs(struct mp_window *w, const struct mp_read *how, uint32_t grouping,
                            uint32_t key, uint32_t at, uint32_t count, struct mp_row *row);
-/* One cell: row `column` of the program; false: unknown. */
-bool mp_window_read(struct mp_window *w, const struct mp_read *how, uint32_t key, uint32_t column,
-                    struct mp_value *out);
+/* One cell: row `column` of the program, one of the grouping's; false: unknown. */
+bool mp_window_read(struct mp_window *w, const struct mp_read *how, uint32_t grouping, uint32_t key,
+                    uint32_t column, struct mp_value *out);
 /* The signal's own columns for a record (signal.columns), for record and rule units. */
 void mp_window_fill_record(struct mp_window *w, const struct mp_record *r, struct mp_row *row);
 /* How many records the window of row `agg` holds for the key, as read. */
