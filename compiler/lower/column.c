@@ -206,14 +206,21 @@ static void note_member_signals(struct lw_ctx *c, const struct lw_grouping *memb
     }
 }
 
+/* `count(svc.instances)`: all of them. */
+static bool counts_all(const struct mp_t_expr *e)
+{
+    const struct mp_t_expr *cond = e->kid[0];
+    return cond == NULL || (cond->kind == MP_TX_CONST && cond->value.w[0] != 0);
+}
+
 uint32_t lw_read_members(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     struct lw_way way = lw_way_of(c, e->walk, e->span);
     struct mp_t_type int_type = {.base = MP_TYPE_INT};
-    struct mp_column_row row = column(e->kid[0] == NULL ? MP_COL_SET_SIZE : MP_COL_MEMBERS, int_type);
+    struct mp_column_row row = column(counts_all(e) ? MP_COL_SET_SIZE : MP_COL_MEMBERS, int_type);
     set_walks(c, &row, &way, 1);
     set_text(c, &row, e->text);
-    if (e->kid[0] == NULL) return lw_read(c, row);
+    if (counts_all(e)) return lw_read(c, row);
     struct lw_grouping *members = lw_grouping_of(c->lw, e->walk->type);
     struct lw_ctx inner = {.lw = c->lw, .owner = {.grouping = members}, .member = true,
                            .keys = members->keys, .rule = c->rule, .agg_column = MP_NONE};

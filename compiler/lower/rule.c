@@ -230,7 +230,7 @@ static void set_labels(struct lw *lw, const struct mp_t_rule *t, struct mp_rule_
 static uint32_t signal_of(const struct mp_t_rule *t)
 {
     const struct mp_t_signal *signal = t->signal;
-    if (t->kind == MP_RULE_LOOP) signal = lw_reads(t->when.cond).signal;
+    if (signal == NULL) signal = lw_reads(t->when.cond).signal;
     return signal == NULL ? MP_NONE : signal->index;
 }
 
@@ -244,6 +244,8 @@ static void one_rule(struct lw *lw, const struct mp_t_rule *t, uint32_t number)
                               .hold_ns = t->when.hold_ns, .cooldown_ns = t->cooldown_ns, .ramp = t->ramp,
                               .ramp_every_ns = t->ramp_every_ns, .no_data = t->no_data};
     row.grouping = c.owner.grouping == NULL ? MP_NONE : c.owner.grouping->row;
+    /* A rule that asks only what its key is becomes true with a record of that key. */
+    if (row.grouping != MP_NONE && row.signal != MP_NONE) c.owner.grouping->reads[row.signal] = true;
     row.package = lw_text(lw, t->package);
     row.name = lw_text(lw, t->name);
     row.doc = lw_text(lw, t->doc);
