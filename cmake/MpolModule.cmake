@@ -4,6 +4,7 @@
 #   mp_module(window
 #     SOURCES window.c panes.c      files of this folder; a .re goes through re2c, a .y through Lemon
 #     DEPENDS base schema program   the modules whose headers may be included (with their own DEPENDS)
+#     SEES daemon                   modules whose headers may be included, but which are opened at run time
 #     USES threads m                libraries of others: openssl openssl_tls pcre2 sqlite3 libuv
 #                                   libmicrohttpd libcurl jansson llvm threads m dl
 #     POSIX)                        more than ISO C from libc (_GNU_SOURCE); os, daemon, cli, jit, store
@@ -47,7 +48,7 @@ function(mp_stage name folder)
 endfunction()
 
 function(mp_module name)
-  cmake_parse_arguments(M "POSIX" "" "SOURCES;DEPENDS;USES" ${ARGN})
+  cmake_parse_arguments(M "POSIX" "" "SOURCES;DEPENDS;SEES;USES" ${ARGN})
   if(M_UNPARSED_ARGUMENTS)
     message(FATAL_ERROR "mp_module(${name}): unknown ${M_UNPARSED_ARGUMENTS}")
   endif()
@@ -85,6 +86,9 @@ function(mp_module name)
                                PRIVATE ${MP_OWN}/${name} ${folder} ${MP_GENERATED}/${name})
     file(MAKE_DIRECTORY ${MP_OWN}/${name})
     file(CREATE_LINK ${folder} ${MP_OWN}/${name}/${name} SYMBOLIC)
+    foreach(seen IN LISTS M_SEES)
+      target_include_directories(mp_${name} PRIVATE ${MP_STAGE}/${seen})
+    endforeach()
     if(M_POSIX)
       target_compile_definitions(mp_${name} PRIVATE _GNU_SOURCE)
     endif()

@@ -255,7 +255,7 @@ int cli_main(int argc, char **argv)
         print_help();
         return CLI_OK;
     }
-    if (strcmp(argv[1], "--version") == 0) argv[1] = "version";
+    if (strcmp(argv[1], "--version") == 0) argv[1] = (char *)"version";
     const struct cli_verb *verb = verb_named(argv[1]);
     if (verb == NULL) return unknown_verb(argv[1]);
     int code = run_verb(verb, argc - 1, argv + 1);

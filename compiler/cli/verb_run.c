@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "cli/verbs.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli/entries.h"
+#include "daemon/daemon.h"
+
+const struct cli_option cli_run_options[] = {
+    {"telemetry", "SOURCE", "FILE that grows, FIFO, unix:PATH, or -; may be repeated"},
+    {"inventory", "FILE", "lines about entities; read first"},
+    {"state", "DIR", "where the ledger and what is in force are kept"},
+    {"listen", "ADDR:PORT", "serve /metrics, /healthz and /readyz"},
+    {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
+    {"set", "NAME=VALUE", "the value of a param; may be repeated"},
+    {"executor", "interp|native", "what judges; without it native code where there is some"},
+    {"include", "DIR", "a folder in which `use` looks for packages"},
+    {NULL, NULL, NULL},
+};
+
+/* What the daemon asks of the compiler. */
+struct run {
+    const struct cli_args *args;
+    struct cli_policies policies; /* of the last compile: its image is borrowed */
+    uint64_t mark;                /* of the files as they were then */
+};
+
+/* Names, times and sizes of everything that a compile reads. */
+static uint64_t mix(uint64_t mark, const void *bytes, size_t len)
+{
+    struct mp_hash_key key = {mark, 0x6d61726b};
+    return mp_siphash(key, bytes, len);
+}
+
+static uint64_t mark_of_path(const char *path, uint64_t mark)
+{
+    struct stat st;
+    if (stat(path, &st) != 0) return mix(mark, "gone", 4);
+    uint64_t seen[] = {(uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_size,
+                       (uint64_t)st.st_ino};
+    mark = mix(mark, path, strlen(path));
+    return mix(mark, seen, sizeof seen);
+}
+
+/* Operands and folders are asked by themselves: a new file changes its folder. */
+static uint64_t mark_now(const struct run *r)
+{
+    size_t count;
+    uint64_t mark = 1;
+    const char *const *paths = cli_operands(r->args, &count);
+    for (size_t i = 0; i < count; i++) mark = mark_of_path(paths[i], mark);
+    const char *const *includes = cli_values(r->args, "include", &count);
+    for (size_t i = 0; i < count; i++) mark = mark_of_path(includes[i], mark);
+    for (size_t i = 0; i < r->policies.files.len; i++) {
+        mark = mark_of_path(r->policies.files.ptr[i].name.ptr, mark);
+    }
+    return mark;
+}
+
+static bool compile(void *ctx, mp_str *image, mp_str *problem)
+{
+    static char text[120];
+    struct run *r = ctx;
+    cli_policies_free(&r->policies);
+    int code = cli_compile(r->args, 0, MP_COMPILE_IMAGE, false, &r->policies);
+    r->mark = mark_now(r);
+    if (code != CLI_OK) {
+        *problem = MP_STR("the policies cannot be read");
+        return false;
+    }
+    uint32_t errors = mp_compilation_errors(r->policies.compilation);
+    if (errors > 0) {
+        cli_print_messages(r->args, &r->policies);
+        snprintf(text, sizeof text, "the policies have %u error%s", errors, errors == 1 ? "" : "s");
+        *problem = mp_str_of(text);
+        return false;
+    }
+    *image = mp_compilation_image(r->policies.compilation);
+    return true;
+}
+
+static bool changed(void *ctx)
+{
+    struct run *r = ctx;
+    return mark_now(r) != r->mark;
+}
+
+static void use_native(void *ctx, struct mp_program *p)
+{
+    struct run *r = ctx;
+    (void)cli_use_executor(r->args, p, false);
+}
+
+static void drop_native(void *ctx, struct mp_program *p) { cli_drop_executor(p); }
+
+static const char *const *copy_values(const struct cli_args *args, const char *name, size_t *count)
+{
+    const char *const *values = cli_values(args, name, count);
+    const char **copy = calloc(*count + 1, sizeof *copy);
+    for (size_t i = 0; copy != NULL && i < *count; i++) copy[i] = values[i];
+    return copy;
+}
+
+int cli_run(const struct cli_args *args)
+{
+    struct run r = {.args = args};
+    struct mp_daemon_options options = {.state_dir = cli_value(args, "state", NULL),
+                                        .listen = cli_value(args, "listen", NULL)};
+    if (options.state_dir == NULL) return cli_complain(args, "say where to keep the ledger: --state=DIR");
+    options.telemetry = copy_values(args, "telemetry", &options.telemetry_count);
+    options.inventory = copy_values(args, "inventory", &options.inventory_count);
+    options.channels = copy_values(args, "channel", &options.channel_count);
+    options.params = copy_values(args, "set", &options.param_count);
+    struct mp_daemon_host host = {.ctx = &r, .compile = compile, .changed = changed,
+                                  .native = use_native, .native_drop = drop_native};
+    int (*run)(const struct mp_daemon_options *, const struct mp_daemon_host *);
+    void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_run");
+    memcpy(&run, &symbol, sizeof run);
+    int code = run == NULL ? CLI_USAGE : run(&options, &host);
+    cli_policies_free(&r.policies);
+    free((void *)options.telemetry);
+    free((void *)options.inventory);
+    free((void *)options.channels);
+    free((void *)options.params);
+    return code;
+}
+
+/* ---- ledger ---- */
+
+const struct cli_option cli_ledger_options[] = {
+    {"state", "DIR", "the folder of `mpol run`"},
+    {"before", "TIME", "prune: entries older than this go"},
+    {"rule", "NAME", "show: of this rule only"},
+    {NULL, NULL, NULL},
+};
+
+int cli_ledger(const struct cli_args *args)
+{
+    size_t count;
+    const char *const *words = cli_operands(args, &count);
+    const char *state = cli_value(args, "state", NULL);
+    if (count != 1) return cli_complain(args, "verify, show, export or prune");
+    if (state == NULL) return cli_complain(args, "say which folder: --state=DIR");
+    int (*ledger)(const char *, const char *, const char *, const char *);
+    void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_ledger");
+    memcpy(&ledger, &symbol, sizeof ledger);
+    if (ledger == NULL) return CLI_USAGE;
+    return ledger(words[0], state, cli_value(args, "before", NULL), cli_value(args, "rule", NULL));
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Engine → store. What the engine says in one turn becomes one batch: its entries, and the rows of its
+ * state that changed with them. Where the store has no room it waits here, and the engine decides
+ * nothing new until it has.
+ */
+#include "daemon/daemon_priv.h"
+
+#include <string.h>
+
+/* One item in `pending`: this, then its bytes. */
+struct item {
+    bool is_entry;
+    uint32_t kind;
+    uint64_t id;
+    int64_t time_ns;
+    uint8_t hash[MP_STORE_HASH];
+    size_t len;
+};
+
+static void add_item(struct dm *d, struct item item, mp_str bytes)
+{
+    item.len = bytes.len;
+    if (!dm_bytes_add(&d->pending, &item, sizeof item) || !dm_bytes_add(&d->pending, bytes.ptr, bytes.len)) {
+        dm_log(d, "error", "out of memory for the ledger");
+        dm_end(d, 3);
+    }
+    d->pending_items++;
+}
+
+void dm_keep_entry(struct dm *d, const struct mp_entry *entry, mp_str json)
+{
+    struct item item = {.is_entry = true, .id = entry->seq, .time_ns = entry->time_ns};
+    mp_engine_chain(d->engine, item.hash);
+    add_item(d, item, json);
+}
+
+static void add_row(void *ctx, const struct mp_state_row *row)
+{
+    struct dm *d = ctx;
+    add_item(d, (struct item){.kind = (uint32_t)row->kind, .id = row->id}, row->bytes);
+}
+
+static size_t batch_bytes(const struct dm *d)
+{
+    size_t total = 0;
+    for (size_t at = 0; at < d->pending.len;) {
+        struct item item;
+        memcpy(&item, d->pending.ptr + at, sizeof item);
+        total += mp_store_item_bytes(item.len);
+        at += sizeof item + item.len;
+    }
+    return total;
+}
+
+static void write_batch(struct dm *d)
+{
+    for (size_t at = 0; at < d->pending.len;) {
+        struct item item;
+        memcpy(&item, d->pending.ptr + at, sizeof item);
+        mp_str bytes = {d->pending.ptr + at + sizeof item, item.len};
+        if (item.is_entry) {
+            mp_store_entry(d->store, item.id, item.time_ns, bytes, item.hash);
+        } else {
+            mp_store_row(d->store, item.kind, item.id, bytes);
+        }
+        at += sizeof item + item.len;
+    }
+    mp_store_end(d->store);
+    d->pending.len = 0;
+    d->pending_items = 0;
+}
+
+void dm_keep(struct dm *d)
+{
+    if (d->engine == NULL || d->store == NULL || !d->started) return;
+    mp_engine_changes(d->engine, d, add_row);
+    if (d->pending_items == 0) return;
+    bool room = mp_store_begin(d->store, batch_bytes(d));
+    if (room) write_batch(d);
+    mp_engine_store_failed(d->engine, !room);
+}
+
+void dm_keep_committed(struct dm *d)
+{
+    const char *trouble = mp_store_trouble(d->store);
+    if (trouble != NULL) dm_log(d, "error", "the store cannot write: %s; nothing new is decided", trouble);
+    if (d->engine == NULL) return;
+    mp_engine_store_failed(d->engine, trouble != NULL);
+    mp_engine_committed(d->engine, mp_store_durable(d->store));
+}
+
+/* ---- at the start ---- */
+
+static void wake(void *ctx) { uv_async_send(&((struct dm *)ctx)->on_store); }
+
+static struct mp_store_found found;
+
+enum mp_err dm_keep_open(struct dm *d)
+{
+    const char *why = "";
+    struct mp_store_options options = {.wake = wake, .ctx = d};
+    enum mp_err err = mp_store_open(d->options->state_dir, &options, &d->store, &found, &why);
+    if (err != MP_OK) fprintf(stderr, "mpol run: %s\n", why);
+    return err;
+}
+
+static enum mp_err give_row(void *ctx, uint32_t kind, uint64_t id, mp_str bytes)
+{
+    struct dm *d = ctx;
+    struct mp_state_row row = {.kind = (enum mp_row_kind)kind, .id = id, .bytes = bytes};
+    return mp_engine_restore(d->engine, &row);
+}
+
+enum mp_err dm_keep_restore(struct dm *d)
+{
+    MP_TRY(mp_store_load(d->store, d, give_row));
+    return mp_engine_resume(d->engine, found.seq, found.hash);
+}
