@@ -58,7 +58,7 @@ else()
   set(mp_shared TRUE)
 endif()
 
-mp_have(mp_api_there api)
+mp_have(mp_api_there api engine)
 if(mp_shared AND mp_api_there)
   mp_library(mpol-rt mpol-rt ${mp_core})
   mp_library(mpol mpol ${mp_core} ${mp_front})
