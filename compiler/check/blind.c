@@ -79,7 +79,8 @@ const struct mp_t_expr *mp_counted_though_silenced(const struct mp_t_expr *e,
                                                    const struct mp_t_act *act)
 {
     if (e == NULL) return NULL;
-    if (e->kind == MP_TX_AGG) return mp_agg_counting(e->agg->kind) && is_silenced(e->agg, act) ? e : NULL;
+    if (e->kind == MP_TX_AGG) return mp_agg_counting(e->agg->kind) && is_silenced(e->agg,
+                                                                                  act) ? e : NULL;
     for (int i = 0; i < 3; i++) {
         const struct mp_t_expr *found = mp_counted_though_silenced(e->kid[i], act);
         if (found != NULL) return found;

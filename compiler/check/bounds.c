@@ -38,7 +38,8 @@ static bool goes_through(const struct mp_t_walk *x, const struct mp_t_walk *targ
     return true;
 }
 
-static bool same_walk(const struct mp_t_walk *x, const struct mp_t_walk *y, const struct meeting *at)
+static bool same_walk(const struct mp_t_walk *x, const struct mp_t_walk *y,
+                      const struct meeting *at)
 {
     if (x->base == MP_T_BASE_CONST && y->base == MP_T_BASE_CONST) {
         return mp_str_eq(x->constant, y->constant) && same_hops(x, 0, y, 0);
@@ -111,7 +112,8 @@ static bool same_of_kind(const struct mp_t_expr *x, const struct mp_t_expr *y,
             return false;
         }
         break; /* `over` at the use may have changed it: the expansion decides */
-    case MP_TX_MEMBERS: return same_walk(x->walk, y->walk, at) && same(x->kid[0], y->kid[0], at, depth);
+    case MP_TX_MEMBERS: return same_walk(x->walk, y->walk, at) && same(x->kid[0], y->kid[0], at,
+                                                                       depth);
     case MP_TX_INCIDENTS:
     case MP_TX_TEXT:
     case MP_TX_AT_TRIGGER: return false;

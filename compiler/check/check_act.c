@@ -63,7 +63,8 @@ static const struct mp_ast_expr *written(const struct mp_ast_act *ast, const str
     return NULL;
 }
 
-enum ck_act_sort ck_act_sort(struct ck *ck, const struct ck_file *file, const struct mp_ast_act *ast,
+enum ck_act_sort ck_act_sort(struct ck *ck, const struct ck_file *file,
+                             const struct mp_ast_act *ast,
                              const struct mp_t_signal **record)
 {
     *record = NULL;
@@ -93,7 +94,8 @@ void ck_no_arguments(struct ck *ck, const struct mp_ast_act *ast, const char *of
 
 uint32_t ck_hook_bit(struct ck *ck, mp_str word, struct mp_span span)
 {
-    static const mp_str words[] = {MP_STR_INIT("ingress"), MP_STR_INIT("service"), MP_STR_INIT("edge")};
+    static const mp_str words[] = {MP_STR_INIT("ingress"), MP_STR_INIT("service"),
+                                   MP_STR_INIT("edge")};
     static const uint32_t bits[] = {MP_LAYER_INGRESS, MP_LAYER_SERVICE, MP_LAYER_EDGE};
     for (uint32_t i = 0; i < 3; i++) {
         if (mp_str_eq(words[i], word)) return bits[i];
@@ -118,7 +120,8 @@ static void add_given(struct call *c, mp_str name, const struct mp_ast_expr *ast
 {
     struct given *old = find_given(c, name);
     if (old != NULL) {
-        struct mp_diag *d = ck_error(c->ck, "E0401", span, "`%.*s` is given twice", MP_STR_ARG(name));
+        struct mp_diag *d = ck_error(c->ck, "E0401", span, "`%.*s` is given twice",
+                                     MP_STR_ARG(name));
         mp_diag_label(d, old->span, "the first");
         c->failed = true;
         return;
@@ -211,7 +214,8 @@ static mp_str targets_text(struct ck *ck, const struct ck_verb *v)
     bool first = true;
     mp_buf_init(&b, ck->perm);
     for (; v != NULL; v = v->next) {
-        if (v->action->target >= 0) print_types(ck, &b, &v->action->params[v->action->target], &first);
+        if (v->action->target >= 0) print_types(ck, &b, &v->action->params[v->action->target],
+                                                &first);
     }
     return ck_buf_text(ck, &b);
 }
@@ -223,7 +227,8 @@ static void wrong_target(struct call *c, const struct ck_verb *verbs)
     const struct mp_t_action *a = verbs->action;
     struct given *g = a->target < 0 ? NULL : given_for(c, a, (uint32_t)a->target);
     if (g == NULL) {
-        struct mp_diag *d = ck_error(ck, "E0401", c->ast->span, "`%.*s` of what?", MP_STR_ARG(verb));
+        struct mp_diag *d = ck_error(ck, "E0401", c->ast->span, "`%.*s` of what?",
+                                     MP_STR_ARG(verb));
         mp_diag_help(d, "it takes %.*s", MP_STR_ARG(kinds));
         return;
     }
@@ -480,7 +485,8 @@ static void bind(struct call *c, uint32_t i)
         bind_target(c, p, g);
     } else if (is_time(p)) {
         bind_time(c, p, g);
-    } else if (a->message && c->out->message == NULL && p->types[0].base == MP_TYPE_STRING && g != NULL) {
+    } else if (a->message && c->out->message == NULL && p->types[0].base == MP_TYPE_STRING &&
+               g != NULL) {
         c->out->message = check_message(c, g);
         if (ck_bad(c->out->message)) c->failed = true;
     } else {
@@ -512,7 +518,8 @@ static void refuse_unused(struct call *c)
 
 static void check_membership(struct call *c)
 {
-    ck_refuse(c->ck, ck_printf(c->ck, "`%.*s`", MP_STR_ARG(c->action->name)).ptr, c->ast->verb.span);
+    ck_refuse(c->ck, ck_printf(c->ck, "`%.*s`", MP_STR_ARG(c->action->name)).ptr,
+              c->ast->verb.span);
     const struct mp_t_action *a = c->action;
     for (uint32_t i = 0; i < a->param_count; i++) {
         struct given *g = given_for(c, a, i);
@@ -536,7 +543,8 @@ bool ck_check_act(struct ck *ck, const struct ck_act_place *place, const struct 
                   struct mp_t_act *out)
 {
     struct call c = {.ck = ck, .place = place, .ast = ast, .out = out};
-    const struct ck_verb *verbs = ck_need_verb(ck, place->scope->file, ast->verb.text, ast->verb.span);
+    const struct ck_verb *verbs = ck_need_verb(ck, place->scope->file, ast->verb.text,
+                                               ast->verb.span);
     *out = (struct mp_t_act){.span = ast->span, .text = ck_source(ck, ast->span)};
     if (verbs == NULL) return false;
     read_given(&c);

@@ -109,7 +109,8 @@ static void read_props(struct ck *ck, struct ck_verb *v, struct mp_t_action *a)
     if (has_class) return;
     struct mp_diag *d = ck_error(ck, "E0410", v->item->name.span, "the action `%.*s` has no class",
                                  MP_STR_ARG(a->name));
-    mp_diag_help(d, "`class traffic strength 20` says which of two actions on one target is in force");
+    mp_diag_help(d,
+                 "`class traffic strength 20` says which of two actions on one target is in force");
 }
 
 static const struct mp_t_action_param *find_param(const struct mp_t_action *a, mp_str name)

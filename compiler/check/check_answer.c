@@ -48,8 +48,10 @@ static void open_door(struct ck *ck, const struct mp_t_act *act, const struct mp
     mp_str name = field->walk->entry.ptr != NULL ? field->walk->entry : field->walk->field->name;
     mp_str record = ck_signal_record_word(field->walk->signal);
     mp_str where = ck_source(ck, field->span), text = ck_source(ck, atom->span);
-    struct mp_diag *d = ck_error(ck, "E0406", atom->span, "a %.*s without `%.*s` would pass this `%.*s`",
-                                 MP_STR_ARG(record), MP_STR_ARG(name), MP_STR_ARG(act->action->name));
+    struct mp_diag *d = ck_error(ck, "E0406", atom->span,
+                                 "a %.*s without `%.*s` would pass this `%.*s`",
+                                 MP_STR_ARG(record), MP_STR_ARG(name),
+                                     MP_STR_ARG(act->action->name));
     mp_diag_label(d, atom->span, "unknown where there is no `%.*s`", MP_STR_ARG(name));
     mp_diag_help(d, "`(%.*s is absent or %.*s)`", MP_STR_ARG(where), MP_STR_ARG(text));
 }
@@ -91,13 +93,16 @@ void ck_check_answerable(struct ck *ck, const struct mp_t_step *step)
         if (act->action == NULL || act->target_kind != MP_TARGET_LEASE) continue;
         const struct mp_t_expr *blind = mp_blinded(step->verify.cond, act);
         if (blind == NULL) continue;
-        mp_str signal = mp_blinded_signal(blind, act)->name, target = ck_source(ck, act->target->span);
+        mp_str signal = mp_blinded_signal(blind, act)->name, target = ck_source(ck,
+                                                                                act->target->span);
         mp_str text = ck_source(ck, blind->span);
         struct mp_diag *d = ck_error(ck, "E0403", blind->span, "this check can never be answered");
-        mp_diag_label(d, act->span, "removes `%.*s` to %.*s", MP_STR_ARG(signal), MP_STR_ARG(target));
+        mp_diag_label(d, act->span, "removes `%.*s` to %.*s", MP_STR_ARG(signal),
+                      MP_STR_ARG(target));
         mp_diag_label(d, blind->span, "is computed from `%.*s` to %.*s", MP_STR_ARG(signal),
                  MP_STR_ARG(target));
-        mp_diag_note(d, "without %.*s %.*s stays unknown, and unknown never verifies", MP_STR_ARG(signal),
+        mp_diag_note(d, "without %.*s %.*s stays unknown, and unknown never verifies",
+                     MP_STR_ARG(signal),
                 MP_STR_ARG(text));
         ck_blind_help(d, ck, act, text);
         return;
@@ -112,7 +117,8 @@ void ck_blind_help(struct mp_diag *d, struct ck *ck, const struct mp_t_act *act,
     for (uint32_t i = 0; t.base == MP_TYPE_ENTITY && i < t.entity->attr_count; i++) {
         const struct mp_t_attr *a = &t.entity->attrs[i];
         if (!a->type.is_set || a->type.entity != t.entity) continue;
-        mp_diag_help(d, "look at the %.*s: `%.*s of %.*s.%.*s`", MP_STR_ARG(a->name), MP_STR_ARG(text),
+        mp_diag_help(d, "look at the %.*s: `%.*s of %.*s.%.*s`", MP_STR_ARG(a->name),
+                     MP_STR_ARG(text),
                 MP_STR_ARG(target), MP_STR_ARG(a->name));
         return;
     }

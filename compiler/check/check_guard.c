@@ -19,7 +19,8 @@ const struct mp_t_keys *ck_keys_target(struct ck *ck, struct mp_t_type target)
 
 /* ---- words for sets ---- */
 
-static const struct mp_t_entity *entity_named(struct ck *ck, const struct ck_file *file, mp_str word)
+static const struct mp_t_entity *entity_named(struct ck *ck, const struct ck_file *file,
+                                              mp_str word)
 {
     struct ck_sym *sym = ck_find(ck, file, word, (struct mp_span){0});
     if (sym == NULL || sym->kind != CK_ENTITY) return NULL;
@@ -27,7 +28,8 @@ static const struct mp_t_entity *entity_named(struct ck *ck, const struct ck_fil
 }
 
 /* `service`, `services`, `policies`. */
-static const struct mp_t_entity *entity_of_word(struct ck *ck, const struct ck_file *file, mp_str word)
+static const struct mp_t_entity *entity_of_word(struct ck *ck, const struct ck_file *file,
+                                                mp_str word)
 {
     const struct mp_t_entity *e = entity_named(ck, file, word);
     if (e == NULL && mp_str_ends(word, MP_STR("ies"))) {
@@ -39,7 +41,8 @@ static const struct mp_t_entity *entity_of_word(struct ck *ck, const struct ck_f
     return e;
 }
 
-static const struct mp_t_attr *set_of(const struct mp_t_entity *owner, const struct mp_t_entity *member)
+static const struct mp_t_attr *set_of(const struct mp_t_entity *owner,
+                                      const struct mp_t_entity *member)
 {
     for (uint32_t i = 0; i < owner->attr_count; i++) {
         const struct mp_t_attr *a = &owner->attrs[i];
@@ -126,7 +129,8 @@ static bool counts_target(struct quota *q)
     mp_str noun = ck_type_noun(q->ck, q->target);
     if (target == NULL || set_of(target, member) == NULL) {
         struct mp_diag *d = ck_error(q->ck, "E0603", q->ast->of.span, "%.*s is never one of `%.*s`",
-                                     MP_STR_ARG(noun), MP_STR_ARG(ck_source(q->ck, q->ast->of.span)));
+                                     MP_STR_ARG(noun), MP_STR_ARG(ck_source(q->ck,
+                                                                            q->ast->of.span)));
         mp_diag_note(d, "so the quota would never count anything");
         return false;
     }
@@ -166,7 +170,8 @@ const struct mp_t_quota *ck_check_quota(struct ck *ck, const struct ck_file *fil
     q.out->per_ns = ast->has_per_dur ? ast->per_ns : 0;
     if (!read_amount(&q) || !find_set(&q)) return NULL;
     /* Without a named target the members of the set are what is counted. */
-    if (target.base == MP_TYPE_NONE && q.out->entity != NULL) q.target = ck_entity_type(q.out->entity);
+    if (target.base == MP_TYPE_NONE &&
+        q.out->entity != NULL) q.target = ck_entity_type(q.out->entity);
     q.scope = ck_scope_of(file, CK_IN_GUARD, ck_keys_target(ck, q.target), NULL, 0);
     if (!find_per(&q) || !counts_target(&q) || !find_members(&q)) return NULL;
     return q.out;
@@ -255,7 +260,8 @@ static bool check_share(struct guard *g)
         struct mp_diag *d = ck_error(g->ck, "E0603", g->ast->act.target->span,
                                      "nobody counts the %.*s that are turned away",
                                      MP_STR_ARG(g->out->signal->name));
-        mp_diag_help(d, "a quota is about leases: `never deny client more than 100 clients per 10m`");
+        mp_diag_help(d,
+                     "a quota is about leases: `never deny client more than 100 clients per 10m`");
         return false;
     }
     g->out->quota = ck_check_quota(g->ck, g->file, g->ast->quota, g->out->target);

@@ -143,8 +143,10 @@ static void report(struct ck *ck, const struct lease *a, const struct lease *b)
     mp_str noun = target.base == MP_TYPE_ENTITY ? target.entity->name : mp_type_word(target.base);
     struct mp_diag *d = ck_error(ck, "E0601", a->act->span,
                                  "two rules can send one %.*s to two places", MP_STR_ARG(noun));
-    mp_diag_label(d, a->act->span, "%.*s: %.*s", MP_STR_ARG(a->rule->name), MP_STR_ARG(a->act->text));
-    mp_diag_label(d, b->act->span, "%.*s: %.*s", MP_STR_ARG(b->rule->name), MP_STR_ARG(b->act->text));
+    mp_diag_label(d, a->act->span, "%.*s: %.*s", MP_STR_ARG(a->rule->name),
+                  MP_STR_ARG(a->act->text));
+    mp_diag_label(d, b->act->span, "%.*s: %.*s", MP_STR_ARG(b->rule->name),
+                  MP_STR_ARG(b->act->text));
     mp_diag_note(d,
             "both are of class %.*s and strength %u, and nothing in their conditions keeps them apart",
                  MP_STR_ARG(a->act->action->class_name), a->act->action->strength);

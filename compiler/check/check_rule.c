@@ -75,7 +75,8 @@ static void read_mode(struct rule *r)
         return;
     }
     if (c->has_percent == canary) return;
-    struct mp_diag *d = ck_error(r->ck, "E0105", c->span, canary ? "`mode %.*s` needs a share of the keys"
+    struct mp_diag *d = ck_error(r->ck, "E0105", c->span,
+                                 canary ? "`mode %.*s` needs a share of the keys"
                                                                  : "`mode %.*s` takes no share",
                                  MP_STR_ARG(c->name.text));
     if (canary) mp_diag_help(d, "`mode canary 10%%`");
@@ -150,11 +151,13 @@ static void name_by_digest(struct rule *r)
     r->out->flags |= MP_RULE_ANONYMOUS;
     uint8_t digest[32];
     mp_str text = r->out->canonical_when;
-    if (os == NULL || os->digest == NULL || os->digest(os->ctx, text.ptr, text.len, digest) != MP_OK) {
+    if (os == NULL || os->digest == NULL || os->digest(os->ctx, text.ptr, text.len,
+                                                       digest) != MP_OK) {
         ck_refuse(r->ck, "a rule without a name, where no digest is at hand", r->item->span);
         return;
     }
-    r->out->name = ck_printf(r->ck, "when_%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);
+    r->out->name = ck_printf(r->ck, "when_%02x%02x%02x%02x", digest[0], digest[1], digest[2],
+                             digest[3]);
 }
 
 /* ---- what kind of rule it is, by its words ---- */
@@ -358,7 +361,8 @@ static const struct mp_t_signal *first_signal(struct rule *r, const struct mp_t_
 {
     for (uint32_t i = 0; i < r->ck->syms.len; i++) {
         struct ck_sym *sym = r->ck->syms.ptr[i];
-        if (sym->kind != CK_SIGNAL || sym->is_alias || !is_visible(r->file, sym->file->package)) continue;
+        if (sym->kind != CK_SIGNAL || sym->is_alias || !is_visible(r->file,
+                                                                   sym->file->package)) continue;
         const struct mp_t_signal *signal = ck_signal_of(r->ck, sym);
         if (signal == NULL || signal->kind != MP_SIGNAL_EVENT) continue;
         if (finds_all(r->ck, signal, keys)) return signal;
@@ -381,7 +385,8 @@ static void refuse_second_record(struct rule *r)
     struct mp_diag *d = ck_error(r->ck, "E0402", at, "one record is at hand, not a %.*s and a %.*s",
                                  MP_STR_ARG(a), MP_STR_ARG(b));
     if (!mp_span_eq(s->record_span, at)) mp_diag_label(d, s->record_span, "the record at hand");
-    mp_diag_help(d, "count one of the two: `count(%.*s where ...) over 10s >= 1`", MP_STR_ARG(two->name));
+    mp_diag_help(d, "count one of the two: `count(%.*s where ...) over 10s >= 1`",
+                 MP_STR_ARG(two->name));
 }
 
 /* ---- conditions ---- */
@@ -432,14 +437,16 @@ static mp_str record_word(const struct rule *r) { return ck_signal_record_word(r
 static void answer_label(struct rule *r, struct mp_diag *d)
 {
     if (r->answer == NULL) return;
-    mp_diag_label(d, r->answer->span, "answers the %.*s before it goes on", MP_STR_ARG(record_word(r)));
+    mp_diag_label(d, r->answer->span, "answers the %.*s before it goes on",
+                  MP_STR_ARG(record_word(r)));
 }
 
 static void refuse_clause(struct rule *r, struct mp_span span, const char *word)
 {
     struct mp_diag *d = ck_error(r->ck, "E0402", span, "`%s` cannot stand in an inline rule", word);
     answer_label(r, d);
-    mp_diag_note(d, "an inline rule judges one %.*s and keeps nothing of it", MP_STR_ARG(record_word(r)));
+    mp_diag_note(d, "an inline rule judges one %.*s and keeps nothing of it",
+                 MP_STR_ARG(record_word(r)));
     mp_diag_help(d, "an action on who asks, such as `deny client for 10m`, has a loop of its own");
 }
 
@@ -452,7 +459,8 @@ static void refuse_window(struct rule *r)
                                  MP_STR_ARG(record_word(r)));
     answer_label(r, d);
     mp_diag_label(d, w->span, "`%.*s` is kept over many records", MP_STR_ARG(text));
-    mp_diag_help(d, "act on who asks or answers, for a time: `deny client for 10m`, `quarantine svc`");
+    mp_diag_help(d,
+                 "act on who asks or answers, for a time: `deny client for 10m`, `quarantine svc`");
 }
 
 static void refuse_lease(struct rule *r)
@@ -469,7 +477,8 @@ static bool has_bucket(const struct rule *r)
     for (uint32_t i = 0; i < r->out->step_count; i++) {
         for (uint32_t j = 0; j < r->out->steps[i].act_count; j++) {
             const struct mp_t_act *a = &r->out->steps[i].acts[j];
-            if (a->target_kind == MP_TARGET_RECORD && a->action->class == MP_CLASS_RATE) return true;
+            if (a->target_kind == MP_TARGET_RECORD &&
+                a->action->class == MP_CLASS_RATE) return true;
         }
     }
     return false;
@@ -497,11 +506,13 @@ static void refuse_late_answer(struct rule *r)
         if (acts[i].target_kind != MP_TARGET_RECORD || acts[i].action->message) continue;
         mp_str text = ck_source(r->ck, r->facts.at_end->span);
         struct mp_diag *d = ck_error(r->ck, "E0404", acts[i].span,
-                                     "this %.*s has already been answered", MP_STR_ARG(record_word(r)));
+                                     "this %.*s has already been answered",
+                                         MP_STR_ARG(record_word(r)));
         mp_diag_label(d, acts[i].span, "comes too late");
         mp_diag_label(d, r->facts.at_end->span, "`%.*s` is known when the %.*s has ended",
                       MP_STR_ARG(text), MP_STR_ARG(record_word(r)));
-        mp_diag_help(d, "send a message here, or count such records in a loop rule and act on who asks");
+        mp_diag_help(d,
+                     "send a message here, or count such records in a loop rule and act on who asks");
         return;
     }
 }
@@ -564,7 +575,8 @@ static void check_time_to_live(struct rule *r, const struct mp_t_step *step)
         struct mp_diag *d = ck_error(r->ck, "E0604", a->span,
                                      "the action may end before its check is done");
         mp_diag_label(d, a->span, "lasts %.*s", MP_STR_ARG(ttl));
-        mp_diag_label(d, step->verify.span, "takes up to %.*s, settle and within", MP_STR_ARG(need));
+        mp_diag_label(d, step->verify.span, "takes up to %.*s, settle and within",
+                      MP_STR_ARG(need));
         mp_diag_help(d, "`for %.*s` or longer", MP_STR_ARG(need));
         return;
     }
@@ -580,9 +592,11 @@ static void check_verify(struct rule *r, const struct mp_ast_verify *ast, struct
     step->has_harm = ast->harm.cond != NULL;
     if (step->has_harm) step->harm = check_held(r, CK_IN_HARM, &ast->harm);
     if (step->rollback || step->messages_only) {
-        struct mp_diag *d = ck_error(r->ck, "E0402", ast->span, "this step changes nothing that a `verify` "
+        struct mp_diag *d = ck_error(r->ck, "E0402", ast->span,
+                                     "this step changes nothing that a `verify` "
                                                                "could look at");
-        mp_diag_help(d, "a check begins when an action is in force; `rollback` and messages never are");
+        mp_diag_help(d,
+                     "a check begins when an action is in force; `rollback` and messages never are");
         return;
     }
     check_time_to_live(r, step);
@@ -621,7 +635,8 @@ static const struct mp_t_act *first_lease(const struct mp_t_rule *out)
 static void need_lease(struct rule *r, const struct mp_ast_clause *c)
 {
     if (r->lease != NULL || first_lease(r->out) != NULL) return;
-    struct mp_diag *d = ck_error(r->ck, "E0402", c->span, "`%s` is about actions that last; this rule has none",
+    struct mp_diag *d = ck_error(r->ck, "E0402", c->span,
+                                 "`%s` is about actions that last; this rule has none",
                                  clause_word(c->kind));
     mp_diag_note(d, "a message cannot be taken back, nor counted among what is in force");
 }
@@ -646,7 +661,8 @@ static void check_limit(struct rule *r)
 
 static void refuse_ramp(struct rule *r, const struct mp_ast_clause *c, const struct mp_t_act *a)
 {
-    struct mp_diag *d = ck_error(r->ck, "E0407", c->span, "`%.*s` cannot be taken back step by step",
+    struct mp_diag *d = ck_error(r->ck, "E0407", c->span,
+                                 "`%.*s` cannot be taken back step by step",
                                  MP_STR_ARG(a->action->name));
     mp_diag_label(d, a->span, "is in force or is not");
     mp_diag_help(d, "leave out `ramp`: the action then ends at once");
@@ -661,7 +677,8 @@ static void check_ramp(struct rule *r)
     r->out->ramp_every_ns = ck_duration(r->ck, &s, &c->dur);
     need_lease(r, c);
     if (!(c->percent > 0 && c->percent <= 1)) {
-        ck_error(r->ck, "E0306", c->span, "a ramp goes in steps of more than 0%% and at most 100%%");
+        ck_error(r->ck, "E0306", c->span,
+                 "a ramp goes in steps of more than 0%% and at most 100%%");
     }
     for (uint32_t i = 0; i < r->out->step_count; i++) {
         for (uint32_t j = 0; j < r->out->steps[i].act_count; j++) {
@@ -727,10 +744,12 @@ static void refuse_instant_hold(struct rule *r)
 {
     struct mp_span span = r->ast->when.hold.span;
     mp_str record = record_word(r);
-    struct mp_diag *d = ck_error(r->ck, "E0402", span, "this is true at the instant of a %.*s, and not for a time",
+    struct mp_diag *d = ck_error(r->ck, "E0402", span,
+                                 "this is true at the instant of a %.*s, and not for a time",
                                  MP_STR_ARG(record));
     if (r->facts.record != NULL) {
-        mp_diag_label(d, r->facts.record->span, "is read from the %.*s at hand", MP_STR_ARG(record));
+        mp_diag_label(d, r->facts.record->span, "is read from the %.*s at hand",
+                      MP_STR_ARG(record));
     }
     mp_diag_help(d, "leave out `for`, or count: `count(%.*s where ...) over 10s >= 3`",
                  MP_STR_ARG(r->out->signal->name));
@@ -767,7 +786,8 @@ static void check_loop(struct rule *r)
     }
     check_steps(r);
     check_trailers(r);
-    if (r->facts.silence != NULL || out->no_data == MP_NODATA_FIRE) out->flags |= MP_RULE_ON_SILENCE;
+    if (r->facts.silence != NULL ||
+        out->no_data == MP_NODATA_FIRE) out->flags |= MP_RULE_ON_SILENCE;
 }
 
 static const struct mp_t_signal *record_of_inline(struct rule *r)

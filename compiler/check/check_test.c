@@ -40,7 +40,8 @@ static bool read_value(struct test *t, const struct mp_ast_expr *ast, struct mp_
     struct mp_t_type member = want;
     member.is_set = false;
     if (ast->kind != MP_AST_SET) {
-        struct mp_diag *d = ck_error(t->ck, "E0302", ast->span, "`%.*s` is a set", MP_STR_ARG(of_what));
+        struct mp_diag *d = ck_error(t->ck, "E0302", ast->span, "`%.*s` is a set",
+                                     MP_STR_ARG(of_what));
         mp_diag_help(d, "write its members in brackets: `[\"a\", \"b\"]`");
         return false;
     }
@@ -105,7 +106,8 @@ static bool given_param(struct test *t, const struct mp_ast_pair *p, struct mp_t
         mp_str *names;
         uint32_t count = names_of(t, 1u << CK_PARAM, &names);
         nearest_of(t, name, names, count, d);
-        if (sym != NULL) mp_diag_note(d, "`given` sets parameters and `backend`; a time line sets the rest");
+        if (sym != NULL) mp_diag_note(d,
+                                      "`given` sets parameters and `backend`; a time line sets the rest");
         return false;
     }
     line->kind = MP_TLINE_PARAM;
@@ -151,7 +153,8 @@ static bool split_subject(const struct mp_ast_expr *e, struct subject *out)
 
 static void unknown_subject(struct test *t, struct mp_span span, mp_str name)
 {
-    struct mp_diag *d = ck_error(t->ck, "E0501", span, "a test cannot set `%.*s`", MP_STR_ARG(name));
+    struct mp_diag *d = ck_error(t->ck, "E0501", span, "a test cannot set `%.*s`",
+                                 MP_STR_ARG(name));
     mp_str *names;
     uint32_t count = names_of(t, 1u << CK_DEF | 1u << CK_SIGNAL, &names);
     if (nearest_of(t, name, names, count, d).len == 0) {
@@ -257,7 +260,8 @@ static struct mp_t_expr *read_key(struct test *t, const struct mp_ast_expr *ast,
     if (said == NULL) return ck_poison(t->ck, ast->span);
     if (type.base != MP_TYPE_ENTITY || type.entity != said) {
         mp_str noun = ck_type_noun(t->ck, type);
-        ck_error(t->ck, "E0501", ast->span, "`%.*s` is of %.*s", MP_STR_ARG(name), MP_STR_ARG(noun));
+        ck_error(t->ck, "E0501", ast->span, "`%.*s` is of %.*s", MP_STR_ARG(name),
+                 MP_STR_ARG(noun));
         return ck_poison(t->ck, ast->span);
     }
     return ck_const_text(t->ck, type, ast->u.named.text.text, ast->span);
@@ -321,7 +325,8 @@ static bool field_of(struct test *t, const struct mp_t_signal *signal, const str
     for (uint32_t i = 0; i < signal->key_count; i++) {
         const struct mp_t_entity *e = signal->keys[i];
         if (!mp_str_eq(first, e->name) && !mp_str_eq(first, e->alias)) continue;
-        const struct mp_t_attr *a = key->path.count == 2 ? ck_attr(e, key->path.parts[1].text) : NULL;
+        const struct mp_t_attr *a = key->path.count == 2 ? ck_attr(e,
+                                                                   key->path.parts[1].text) : NULL;
         *type = a != NULL ? a->type : ck_entity_type(e);
         return key->path.count == 1 || a != NULL;
     }
@@ -447,7 +452,8 @@ static bool find_rule(struct test *t, mp_str name)
 {
     for (uint32_t i = 0; i < t->ck->syms.len; i++) {
         const struct ck_sym *s = t->ck->syms.ptr[i];
-        if (s->kind == CK_RULE && mp_str_eq(s->name, name) && is_active(t->file, s->file->package)) {
+        if (s->kind == CK_RULE && mp_str_eq(s->name, name) && is_active(t->file,
+                                                                        s->file->package)) {
             return true;
         }
     }
@@ -498,7 +504,8 @@ static struct mp_t_expr *any_constant(struct test *t, const struct ck_verb *verb
         }
     }
     mp_str takes = ck_type_noun(t->ck, last->types[0]), is = ck_type_noun(t->ck, e->type);
-    struct mp_diag *d = ck_error(t->ck, "E0501", ast->span, "`%.*s` never is %.*s", MP_STR_ARG(name),
+    struct mp_diag *d = ck_error(t->ck, "E0501", ast->span, "`%.*s` never is %.*s",
+                                 MP_STR_ARG(name),
                                  MP_STR_ARG(is));
     mp_diag_help(d, "it is %.*s, written out", MP_STR_ARG(takes));
     return ck_poison(t->ck, ast->span);
@@ -528,18 +535,21 @@ static bool expect_args(struct test *t, const struct ck_verb *verbs, const struc
     for (uint32_t i = 0; i < act->prep_count; i++) {
         const struct mp_ast_prep *p = &act->preps[i];
         if (p->kind != MP_AST_PREP_WITH) {
-            fine &= add_expected(t, verbs, mp_str_of(ck_prep_word(p->kind)), p->span, p->value, line);
+            fine &= add_expected(t, verbs, mp_str_of(ck_prep_word(p->kind)), p->span, p->value,
+                                 line);
         }
         for (uint32_t j = 0; j < p->pair_count; j++) {
             const struct mp_ast_pair *pair = &p->pairs[j];
-            fine &= add_expected(t, verbs, ck_source(t->ck, pair->key.span), pair->span, pair->value, line);
+            fine &= add_expected(t, verbs, ck_source(t->ck, pair->key.span), pair->span,
+                                 pair->value, line);
         }
     }
     return fine;
 }
 
 /* A string names any entity with that key; a bare name the kind of target, or the record at hand. */
-static bool expect_target(struct test *t, const struct mp_ast_expr *ast, struct mp_t_test_line *line)
+static bool expect_target(struct test *t, const struct mp_ast_expr *ast,
+                          struct mp_t_test_line *line)
 {
     if (ast == NULL) return true;
     if (ast->kind == MP_AST_STRING && ast->u.str.piece_count == 0) {
@@ -549,7 +559,8 @@ static bool expect_target(struct test *t, const struct mp_ast_expr *ast, struct 
     if (ast->kind == MP_AST_NAMED) {
         const struct mp_t_entity *said = entity_said(t, ast);
         if (said == NULL) return false;
-        line->target = ck_const_text(t->ck, ck_entity_type(said), ast->u.named.text.text, ast->span);
+        line->target = ck_const_text(t->ck, ck_entity_type(said), ast->u.named.text.text,
+                                     ast->span);
         return true;
     }
     line->signal = ck_record_at_hand(t->ck, t->file, ast);
@@ -566,7 +577,8 @@ static bool expect_target(struct test *t, const struct mp_ast_expr *ast, struct 
 }
 
 /* `shadow throttle "web"`: a verb, and its target. */
-static bool expect_shadow(struct test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
+static bool expect_shadow(struct test *t, const struct mp_ast_line *ast,
+                          struct mp_t_test_line *line)
 {
     const struct mp_ast_expr *verb = ast->act.target;
     bool named = verb != NULL && verb->kind == MP_AST_NAMED;
@@ -580,14 +592,16 @@ static bool expect_shadow(struct test *t, const struct mp_ast_line *ast, struct 
     if (verbs == NULL) return false;
     line->verb = ck_printf(t->ck, "shadow %.*s", MP_STR_ARG(name->text));
     if (named) {
-        line->target = ck_const_text(t->ck, ck_type(MP_TYPE_STRING), verb->u.named.text.text, verb->span);
+        line->target = ck_const_text(t->ck, ck_type(MP_TYPE_STRING), verb->u.named.text.text,
+                                     verb->span);
     }
     return expect_args(t, verbs, &ast->act, line);
 }
 
 static void unknown_verb(struct test *t, const struct mp_ast_name *verb)
 {
-    struct mp_diag *d = ck_error(t->ck, "E0501", verb->span, "nothing is called `%.*s` that could happen",
+    struct mp_diag *d = ck_error(t->ck, "E0501", verb->span,
+                                 "nothing is called `%.*s` that could happen",
                                  MP_STR_ARG(verb->text));
     uint32_t n = 0;
     mp_str *names = CK_NEW(t->ck, mp_str, t->ck->verbs.len + STATE_WORDS + 1);
@@ -629,7 +643,8 @@ static bool same_subject(const struct mp_t_test_line *a, const struct mp_t_test_
 {
     if (a->def != b->def || a->key_count != b->key_count) return false;
     for (uint32_t i = 0; i < a->key_count; i++) {
-        if (!mp_value_eq(ck_rep(a->keys[i]->type), a->keys[i]->value, b->keys[i]->value)) return false;
+        if (!mp_value_eq(ck_rep(a->keys[i]->type), a->keys[i]->value,
+                         b->keys[i]->value)) return false;
     }
     return true;
 }
@@ -654,7 +669,8 @@ static void refuse_same_time(struct test *t)
             const struct mp_t_test_line *b = &t->out->lines[j];
             if (!sets(b) || !same_subject(a, b) || !same_time(a, b)) continue;
             struct mp_diag *d = ck_error(t->ck, "E0502", a->span,
-                                         "`%.*s` is set twice at one time", MP_STR_ARG(a->def->name));
+                                         "`%.*s` is set twice at one time",
+                                             MP_STR_ARG(a->def->name));
             mp_diag_label(d, b->span, "here first");
             break;
         }

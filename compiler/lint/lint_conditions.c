@@ -45,7 +45,8 @@ static int verdict(enum mp_t_cmp cmp, const double a[2], const double b[2])
 
 static void constant_truths(struct lint *l, const struct mp_t_expr *e)
 {
-    if (e == NULL || e->kind == MP_TX_AGG || e->kind == MP_TX_DEF || e->kind == MP_TX_MEMBERS) return;
+    if (e == NULL || e->kind == MP_TX_AGG || e->kind == MP_TX_DEF ||
+        e->kind == MP_TX_MEMBERS) return;
     double a[2], b[2];
     if (e->kind == MP_TX_CMP && side_range(e->kid[0], &a[0], &a[1]) &&
         side_range(e->kid[1], &b[0], &b[1])) {
@@ -70,7 +71,8 @@ static void contradiction(struct lint *l, const struct mp_t_expr *cond)
             const struct mp_bound *a = &all.at[j], *b = &all.at[i];
             if (!mp_bound_excludes(a, b) || !mp_same_value(a->about, b->about)) continue;
             mp_str text = lint_text(l, a->span);
-            struct mp_diag *d = lint_say(l, MP_DIAG_L102, b->span, "this is never true together with `%.*s`",
+            struct mp_diag *d = lint_say(l, MP_DIAG_L102, b->span,
+                                         "this is never true together with `%.*s`",
                                          MP_STR_ARG(text));
             if (d != NULL) mp_diag_label(d, a->span, "the other part");
             return;
@@ -87,7 +89,8 @@ static void unknown_unless(struct lint *l)
     bool denies = r->flags & MP_RULE_DENIES_FIRST;
     struct mp_diag *d = lint_say(l, MP_DIAG_L110, r->unless.span, "`unless` may be unknown");
     if (d == NULL) return;
-    mp_diag_note(d, denies ? "the rule then acts as if it were false" : "the rule is then stopped as if it were true");
+    mp_diag_note(d,
+                 denies ? "the rule then acts as if it were false" : "the rule is then stopped as if it were true");
     mp_diag_help(d, "`... default ...` or `is known` says what is meant");
 }
 
@@ -140,8 +143,10 @@ static void weigh_window(struct lint *l, const struct mp_t_expr *e)
     const struct mp_t_agg *a = e->agg;
     bool share = a->kind == MP_AGG_RATIO || a->kind == MP_AGG_QUANTILE;
     if (share && a->min_samples <= 1) {
-        struct mp_diag *d = lint_say(l, MP_DIAG_L120, e->span, "one record is enough to decide this");
-        if (d != NULL) mp_diag_help(d, "a `def` with `@min_samples 20` in front of it asks for more");
+        struct mp_diag *d = lint_say(l, MP_DIAG_L120, e->span,
+                                     "one record is enough to decide this");
+        if (d != NULL) mp_diag_help(d,
+                                    "a `def` with `@min_samples 20` in front of it asks for more");
     }
     if (a->window_ns == 0) return;
     bool gauge = a->signal->kind != MP_SIGNAL_EVENT;

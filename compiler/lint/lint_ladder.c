@@ -11,9 +11,11 @@ static void unreachable(struct lint *l)
     for (uint32_t i = 0; i + 1 < r->step_count; i++) {
         const struct mp_t_step *s = &r->steps[i];
         if (s->has_verify && !s->rollback) continue;
-        struct mp_diag *d = lint_say(l, MP_DIAG_L105, r->steps[i + 1].span, "this step is never reached");
+        struct mp_diag *d = lint_say(l, MP_DIAG_L105, r->steps[i + 1].span,
+                                     "this step is never reached");
         if (d == NULL) return;
-        mp_diag_label(d, s->span, s->rollback ? "`rollback` ends the incident" : "has no `verify` that could fail");
+        mp_diag_label(d, s->span,
+                      s->rollback ? "`rollback` ends the incident" : "has no `verify` that could fail");
         if (!s->rollback) mp_diag_help(d, "give the step before it a `verify`");
         return;
     }
@@ -24,10 +26,13 @@ static void weaker(struct lint *l)
     const struct mp_t_rule *r = l->rule;
     for (uint32_t i = 0; i + 1 < r->step_count; i++) {
         const struct mp_t_act *a = lint_lease(&r->steps[i]), *b = lint_lease(&r->steps[i + 1]);
-        if (a == NULL || b == NULL || !mp_str_eq(a->action->class_name, b->action->class_name)) continue;
+        if (a == NULL || b == NULL || !mp_str_eq(a->action->class_name,
+                                                 b->action->class_name)) continue;
         if (b->action->strength >= a->action->strength) continue;
-        struct mp_diag *d = lint_say(l, MP_DIAG_L134, b->span, "weaker than the step that has failed");
-        if (d != NULL) mp_diag_label(d, a->span, "strength %u, then %u", a->action->strength, b->action->strength);
+        struct mp_diag *d = lint_say(l, MP_DIAG_L134, b->span,
+                                     "weaker than the step that has failed");
+        if (d != NULL) mp_diag_label(d, a->span, "strength %u, then %u", a->action->strength,
+                                     b->action->strength);
     }
 }
 
@@ -37,7 +42,8 @@ static void irreversible(struct lint *l)
     for (uint32_t i = 0; i < s->act_count; i++) {
         const struct mp_t_act *a = &s->acts[i];
         if (a->target_kind != MP_TARGET_LEASE || a->action->reversible) continue;
-        lint_say(l, MP_DIAG_L135, a->span, "`%.*s` cannot be undone, and nothing was checked before it",
+        lint_say(l, MP_DIAG_L135, a->span,
+                 "`%.*s` cannot be undone, and nothing was checked before it",
                  MP_STR_ARG(a->action->name));
     }
 }
@@ -67,18 +73,22 @@ static void strong(struct lint *l)
     if (r->mode == MP_MODE_SHADOW) return;
     for (uint32_t i = 0; i < r->step_count; i++) {
         const struct mp_t_act *a = lint_lease(&r->steps[i]);
-        if (a == NULL || a->action->strength < STRONG || a->action->class != MP_CLASS_TRAFFIC) continue;
+        if (a == NULL || a->action->strength < STRONG ||
+            a->action->class != MP_CLASS_TRAFFIC) continue;
         mp_str verb = a->action->name;
         if (!r->steps[i].has_verify && i == 0) {
-            struct mp_diag *d = lint_say(l, MP_DIAG_L140, a->span, "nothing checks whether this `%.*s` helped",
+            struct mp_diag *d = lint_say(l, MP_DIAG_L140, a->span,
+                                         "nothing checks whether this `%.*s` helped",
                                          MP_STR_ARG(verb));
             if (d != NULL) mp_diag_help(d, "`verify ... for 20s within 1m` behind it");
         }
         if (unlimited_said || is_limited(l, a)) continue;
         unlimited_said = true;
-        struct mp_diag *d = lint_say(l, MP_DIAG_L141, a->span, "nothing limits how often this `%.*s` may happen",
+        struct mp_diag *d = lint_say(l, MP_DIAG_L141, a->span,
+                                     "nothing limits how often this `%.*s` may happen",
                                      MP_STR_ARG(verb));
-        if (d != NULL) mp_diag_help(d, "`limit 2 per 10m` in the rule, or a `never %.*s ... more than ...`",
+        if (d != NULL) mp_diag_help(d,
+                                    "`limit 2 per 10m` in the rule, or a `never %.*s ... more than ...`",
                                     MP_STR_ARG(verb));
     }
 }
@@ -91,7 +101,8 @@ static void chosen_target(struct lint *l)
         if (a == NULL || a->target->kind != MP_TX_WALK || r->keys == NULL) continue;
         const struct mp_t_walk *w = a->target->walk;
         if (w->base != MP_T_BASE_ROW_KEY || !r->keys->keys[w->index].client_chosen) continue;
-        struct mp_diag *d = lint_say(l, MP_DIAG_L142, a->span, "whoever sends the request chooses whom this hits");
+        struct mp_diag *d = lint_say(l, MP_DIAG_L142, a->span,
+                                     "whoever sends the request chooses whom this hits");
         if (d != NULL) mp_diag_note(d, "so it can be turned against others");
         return;
     }

@@ -42,7 +42,8 @@ static void short_within(struct lint *l, const struct mp_t_step *s)
     if (s->within_ns >= needed) return;
     mp_str has = lint_duration(l, s->within_ns), need = lint_duration(l, needed);
     struct mp_diag *d = lint_say(l, MP_DIAG_L133, s->verify.span,
-                                 "a check within %.*s that needs %.*s can never succeed", MP_STR_ARG(has),
+                                 "a check within %.*s that needs %.*s can never succeed",
+                                     MP_STR_ARG(has),
                                  MP_STR_ARG(need));
     if (d == NULL) return;
     mp_str settle = lint_duration(l, s->settle_ns), hold = lint_duration(l, s->verify.hold_ns);
@@ -70,7 +71,8 @@ void lint_checks(struct lint *l)
         if (!s->has_verify) continue;
         short_within(l, s);
         for (uint32_t a = 0; a < s->act_count; a++) {
-            if (s->acts[a].target_kind == MP_TARGET_LEASE) counts_silence(l, s->verify.cond, &s->acts[a]);
+            if (s->acts[a].target_kind == MP_TARGET_LEASE) counts_silence(l, s->verify.cond,
+                                                                          &s->acts[a]);
         }
     }
 }
@@ -130,7 +132,8 @@ static void blind_until(struct lint *l)
     }
     if (blind == NULL) return;
     mp_str signal = mp_blinded_signal(blind, act)->name;
-    struct mp_diag *d = lint_say(l, MP_DIAG_L151, blind->span, "this `until` can never be answered");
+    struct mp_diag *d = lint_say(l, MP_DIAG_L151, blind->span,
+                                 "this `until` can never be answered");
     if (d == NULL) return;
     mp_diag_label(d, act->span, "removes the `%.*s` that it averages", MP_STR_ARG(signal));
     mp_diag_help(d, "leave out `until`, or read what others still see");
@@ -149,7 +152,8 @@ void lint_until(struct lint *l)
     dead_band(l);
     blind_until(l);
     if (r->cooldown_ns == 0 && r->until.hold_ns == 0) {
-        struct mp_diag *d = lint_say(l, MP_DIAG_L132, r->until.span, "one good moment is enough to let go");
+        struct mp_diag *d = lint_say(l, MP_DIAG_L132, r->until.span,
+                                     "one good moment is enough to let go");
         if (d != NULL) mp_diag_help(d, "`for 5m` behind it, or a `cooldown`");
     }
     for (uint32_t i = 0; i < r->step_count; i++) {

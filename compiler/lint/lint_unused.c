@@ -44,7 +44,8 @@ void lint_lists(struct lint *l)
         const struct mp_t_list *list = l->program->lists.ptr[i];
         if (list->name.len == 0 || mp_str_starts(list->package, MP_STR("std."))) continue;
         if (list->item_count == 0) {
-            lint_say(l, MP_DIAG_L107, list->span, "the list `%.*s` is empty", MP_STR_ARG(list->name));
+            lint_say(l, MP_DIAG_L107, list->span, "the list `%.*s` is empty",
+                     MP_STR_ARG(list->name));
         }
         covered(l, list);
     }
