@@ -24,8 +24,7 @@ static int64_t divide_up(int64_t a, int64_t b)
     return a / b + (a % b != 0);
 }
 
-/* R2: as many more panes as the watermark is behind. lateness and panes are small enough (E0102) that
- * their product stays in range; a window is at least 1 ns a pane. */
+/* R2: as many more panes as the watermark is behind. */
 static uint32_t late_panes_of(int64_t lateness_ns, uint32_t panes, int64_t window_ns)
 {
     if (panes == 0) return 0;
@@ -49,7 +48,8 @@ uint32_t lw_record_out(struct lw *lw, struct lw_signal *s, const struct mp_t_exp
                        const struct mp_t_rule *rule)
 {
     struct lw_ctx c = {.lw = lw, .fn = record_unit(lw, s), .owner = {.signal = s}, .record = true,
-                       .keys = rule == NULL ? NULL : rule->keys, .rule = rule, .agg_column = MP_NONE};
+                       .keys = rule == NULL ? NULL : rule->keys, .rule = rule,
+                       .agg_column = MP_NONE};
     uint32_t value = lw_expr(&c, e);
     enum mp_type type = lw_type(e->type);
     for (uint32_t i = 0; i < s->unit.outs.len; i++) {
@@ -57,7 +57,8 @@ uint32_t lw_record_out(struct lw *lw, struct lw_signal *s, const struct mp_t_exp
         if (out->value == value && out->type == type) return i;
     }
     if (s->unit.outs.len >= MP_FN_OUTS_MAX) {
-        lw_refuse(lw, e->span, "more than 4096 different conditions in the aggregates of one signal");
+        lw_refuse(lw, e->span,
+                  "more than 4096 different conditions in the aggregates of one signal");
     }
     return mp_ir_out(&s->unit, value, type);
 }
@@ -89,7 +90,8 @@ uint32_t lw_agg(struct lw *lw, const struct mp_t_agg *agg, struct mp_t_type type
     struct lw_grouping *g = lw_grouping(lw, agg->keys);
     g->reads[s->t->index] = true;
     struct mp_agg_row row = {.kind = agg->kind, .type = lw_type(type), .grouping = g->row,
-                             .signal = s->row, .layers = agg->layers == 0 ? MP_LAYER_ALL : agg->layers,
+                             .signal = s->row,
+                             .layers = agg->layers == 0 ? MP_LAYER_ALL : agg->layers,
                              .where = MP_NONE, .value = MP_NONE, .window_ns = agg->window_ns,
                              .quantile = agg->quantile, .min_samples = agg->min_samples};
     if (agg->where != NULL) row.where = lw_record_out(lw, s, agg->where, NULL);
@@ -107,7 +109,8 @@ uint32_t lw_agg(struct lw *lw, const struct mp_t_agg *agg, struct mp_t_type type
     if (row.min_samples == 0 && !mp_agg_counting(agg->kind)) row.min_samples = 1;
 
     bool fresh;
-    mp_str key = lw_printf(lw, "A%u %u %u %u %u %u %u %u %lld %u %u %u", row.kind, row.type, row.grouping,
+    mp_str key = lw_printf(lw, "A%u %u %u %u %u %u %u %u %lld %u %u %u", row.kind, row.type,
+                           row.grouping,
                            row.signal, row.layers, row.where, row.value, row.panes,
                            (long long)row.window_ns, row.quantile, row.min_samples, row.value_type);
     uint32_t number = lw_intern(lw, key, lw->ir->agg.len, &fresh);

@@ -109,7 +109,8 @@ static void list(struct mp_buf *out, const struct mp_t_expr *e, const char *word
 {
     mp_buf_putc(out, '(');
     lw_canonical(out, e->kid[0], numbers);
-    mp_buf_printf(out, " %s %.*s.%.*s)", word, MP_STR_ARG(e->list->package), MP_STR_ARG(e->list->name));
+    mp_buf_printf(out, " %s %.*s.%.*s)", word, MP_STR_ARG(e->list->package),
+                  MP_STR_ARG(e->list->name));
 }
 
 static void called(struct mp_buf *out, const char *name, const struct mp_t_expr *e, bool numbers)
@@ -313,7 +314,8 @@ static void ladder(struct mp_buf *out, const struct mp_t_rule *rule)
         for (uint32_t i = 0; i < step->act_count; i++) act(out, &step->acts[i]);
         if (step->has_verify) held(out, &step->verify, true);
         if (step->has_harm) held(out, &step->harm, true);
-        mp_buf_printf(out, " %lld %lld else ", (long long)step->within_ns, (long long)step->settle_ns);
+        mp_buf_printf(out, " %lld %lld else ", (long long)step->within_ns,
+                      (long long)step->settle_ns);
     }
     if (rule->limit != NULL) mp_buf_put(out, rule->limit->text);
 }
@@ -321,7 +323,8 @@ static void ladder(struct mp_buf *out, const struct mp_t_rule *rule)
 static void until(struct mp_buf *out, const struct mp_t_rule *rule)
 {
     if (rule->has_until) held(out, &rule->until, true);
-    mp_buf_printf(out, " ramp %lld %lld", (long long)(rule->ramp * 1e6), (long long)rule->ramp_every_ns);
+    mp_buf_printf(out, " ramp %lld %lld", (long long)(rule->ramp * 1e6),
+                  (long long)rule->ramp_every_ns);
 }
 
 /* Not a secret and not from outside: the same text is the same mark on every machine. */

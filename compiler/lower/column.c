@@ -35,12 +35,13 @@ static uint32_t add_column(struct lw *lw, struct lw_owner owner, const struct mp
     return slot_count(&owner) - 1;
 }
 
-/* The words of a row are its content: equal rows of one owner are one column. Texts are for people, and
- * the first author's stays. */
+/* The words of a row are its content: equal rows of one owner are one column. Texts are for people,
+ * and the first author's stays. */
 static uint32_t find_or_add(struct lw *lw, struct lw_owner owner, struct mp_column_row row)
 {
     uint32_t owner_number = lw_owner_number(owner);
-    mp_str key = lw_printf(lw, "C%u %u %u %u %u %u %u %u %u %u %u %lld", owner_number, row.kind, row.type,
+    mp_str key = lw_printf(lw, "C%u %u %u %u %u %u %u %u %u %u %u %lld", owner_number, row.kind,
+                           row.type,
                            row.grouping, row.signal, row.agg, row.walks_at, row.walks_count, row.fn,
                            row.index, row.flags, (long long)row.window_ns);
     bool fresh;
@@ -50,7 +51,8 @@ static uint32_t find_or_add(struct lw *lw, struct lw_owner owner, struct mp_colu
 
 static uint32_t row_of_slot(struct lw_owner owner, uint32_t slot)
 {
-    return owner.grouping != NULL ? owner.grouping->columns.ptr[slot] : owner.signal->columns.ptr[slot];
+    if (owner.grouping != NULL) return owner.grouping->columns.ptr[slot];
+    return owner.signal->columns.ptr[slot];
 }
 
 uint32_t lw_read(struct lw_ctx *c, struct mp_column_row row)
@@ -81,7 +83,8 @@ static void note_signal(struct lw_ctx *c, const struct mp_t_signal *signal)
 
 /* ---- walks ---- */
 
-static uint32_t read_key(struct lw_ctx *c, const struct lw_way *way, struct mp_t_type type, mp_str text)
+static uint32_t read_key(struct lw_ctx *c, const struct lw_way *way, struct mp_t_type type,
+                         mp_str text)
 {
     struct mp_column_row row = column(MP_COL_KEY, type);
     row.index = way->index;
@@ -125,11 +128,13 @@ uint32_t lw_read_walk(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_
 
 /* ---- aggregates ---- */
 
-static bool at_own_key(const struct lw_ctx *c, const struct lw_grouping *g, const struct lw_way *ways)
+static bool at_own_key(const struct lw_ctx *c, const struct lw_grouping *g,
+                       const struct lw_way *ways)
 {
     if (c->record || c->owner.grouping != g) return false;
     for (uint32_t i = 0; i < g->keys->count; i++) {
-        if (ways[i].base != MP_WALK_KEY || ways[i].index != i || ways[i].hop_count > 0) return false;
+        bool itself = ways[i].base == MP_WALK_KEY && ways[i].index == i && ways[i].hop_count == 0;
+        if (!itself) return false;
     }
     return true;
 }
@@ -185,8 +190,12 @@ uint32_t lw_read_event(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     struct lw_reads reads = lw_reads(e);
     MP_ASSERT(reads.record && reads.signal != NULL && !c->record);
-    if (c->member) lw_refuse(c->lw, e->span, "a condition on members that also asks the record at hand");
-    if (e->type.is_set) lw_refuse(c->lw, e->span, "a set of the record at hand, in a rule with windows");
+    if (c->member) {
+        lw_refuse(c->lw, e->span, "a condition on members that also asks the record at hand");
+    }
+    if (e->type.is_set) {
+        lw_refuse(c->lw, e->span, "a set of the record at hand, in a rule with windows");
+    }
     struct lw_signal *s = lw_signal_of(c->lw, reads.signal);
     struct mp_column_row row = column(MP_COL_EVENT, e->type);
     row.signal = s->row;
@@ -244,7 +253,9 @@ uint32_t lw_read_stale(struct lw_ctx *c, const struct mp_t_signal *signal)
 uint32_t lw_read_held(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     struct lw_grouping *g = c->owner.grouping;
-    if (g == NULL || c->member) lw_refuse(c->lw, e->span, "`for` inside a condition without a row of its own");
+    if (g == NULL || c->member) {
+        lw_refuse(c->lw, e->span, "`for` inside a condition without a row of its own");
+    }
     struct mp_column_row row = column(MP_COL_HOLD, (struct mp_t_type){.base = MP_TYPE_BOOL});
     set_text(c, &row, e->text);
     struct mp_buf key;
@@ -281,7 +292,9 @@ uint32_t lw_read_incidents(struct lw_ctx *c, const struct mp_t_expr *e)
 
 uint32_t lw_read_trigger(struct lw_ctx *c, const struct mp_t_expr *e)
 {
-    if (c->triggers == NULL) lw_refuse(c->lw, e->span, "`at_trigger` outside of a rule with windows");
+    if (c->triggers == NULL) {
+        lw_refuse(c->lw, e->span, "`at_trigger` outside of a rule with windows");
+    }
     uint32_t index = 0;
     for (; index < c->triggers->list.len; index++) {
         const struct mp_t_expr *known = c->triggers->list.ptr[index];
@@ -303,7 +316,8 @@ uint32_t lw_read_trigger(struct lw_ctx *c, const struct mp_t_expr *e)
 
 bool lw_overridable(const struct lw *lw, const struct mp_t_expr *e)
 {
-    if (!lw->options->with_tests || e->kind != MP_TX_DEF || e->def->kind == MP_DEF_ATTR) return false;
+    if (!lw->options->with_tests || e->kind != MP_TX_DEF) return false;
+    if (e->def->kind == MP_DEF_ATTR) return false;
     if (e->def->kind == MP_DEF_DEF && e->def->body == NULL) return false; /* it has parameters */
     uint32_t keys = e->def->keys == NULL ? 0 : e->def->keys->count;
     return keys == 0 || e->def_at != NULL;

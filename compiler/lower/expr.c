@@ -107,7 +107,9 @@ static uint32_t match(struct lw_ctx *c, const struct mp_t_expr *e)
     static const enum mp_op op_of[] = {[MP_T_LIKE] = MP_OP_LIKE, [MP_T_STARTS] = MP_OP_STARTS,
                                        [MP_T_ENDS] = MP_OP_ENDS, [MP_T_CONTAINS] = MP_OP_CONTAINS};
     uint32_t x = signed_expr(c, e->kid[0], 0);
-    if (e->list != NULL && e->kid[0]->type.is_set) lw_refuse(c->lw, e->span, "a set that contains a member of a list");
+    if (e->list != NULL && e->kid[0]->type.is_set) {
+        lw_refuse(c->lw, e->span, "a set that contains a member of a list");
+    }
     if (e->list != NULL) return match_list(c, e, x);
     if (e->op.match == MP_T_MATCHES) {
         enum mp_op op = c->limit_is_true ? MP_OP_MATCHES_LIMIT : MP_OP_MATCHES;
@@ -171,7 +173,8 @@ static uint32_t points(struct lw_ctx *c, const struct mp_t_expr *e)
     uint32_t n = signed_expr(c, e->kid[1], 0);
     bool f = lw_rep(e->kid[1]->type) == MP_REP_F;
     struct mp_value zero = f ? mp_value_num(0) : mp_value_int(0);
-    uint32_t none = mp_ir_op_const(c->fn, mp_ir_const(c->lw->ir, lw_type(e->kid[1]->type), zero, 0));
+    uint32_t cnst = mp_ir_const(c->lw->ir, lw_type(e->kid[1]->type), zero, 0);
+    uint32_t none = mp_ir_op_const(c->fn, cnst);
     return mp_ir_op(c->fn, MP_OP_PICK, truth, n, none);
 }
 
@@ -302,7 +305,7 @@ static void find_missing(struct lw_ctx *c, const struct mp_t_expr *e, struct mis
     for (int i = 0; i < 3; i++) find_missing(c, e->kid[i], m);
 }
 
-/* A comparison as two truths that are never unknown: where the request itself lacks what it asks, it
+/* A comparison as a truth that is never unknown: where the request itself lacks what is asked, it
  * does not help to protect; where we lack it (an attribute without a value), it does. */
 static uint32_t protecting_leaf(struct lw_ctx *c, const struct mp_t_expr *e, bool helps)
 {
@@ -328,7 +331,7 @@ static uint32_t protecting(struct lw_ctx *c, const struct mp_t_expr *e, bool hel
         return mp_ir_op(c->fn, op, a, protecting(c, e->kid[1], helps), 0);
     }
     case MP_TX_DEF:
-        if (!lw_overridable(c->lw, e) && lw_rep(e->type) == MP_REP_B) return protecting(c, e->kid[0], helps);
+        if (!lw_overridable(c->lw, e)) return protecting(c, e->kid[0], helps);
         return protecting_leaf(c, e, helps);
     default: return protecting_leaf(c, e, helps);
     }

@@ -7,7 +7,7 @@ static void feed(struct lw *lw, struct lw_signal *s, struct lw_grouping *g)
 {
     struct lw_way *ways = LW_NEW(lw, struct lw_way, g->keys->count);
     for (uint32_t i = 0; i < g->keys->count; i++) {
-        /* Only what rows of other keys say is read here: no record of this signal has such a key. */
+        /* Only what other keys' rows say is read here: no record of this signal has such a key. */
         if (!lw_record_way(lw, s, &g->keys->keys[i], &ways[i])) return;
     }
     uint32_t walks = lw_walk_rows(lw, ways, g->keys->count);
@@ -30,7 +30,8 @@ static void reach(struct lw *lw, struct lw_signal *s, const struct mp_action_tar
                   const struct lw_way *way, bool outbound)
 {
     uint32_t walk = lw_walk_rows(lw, way, 1);
-    *mp_ir_add_reach(lw->ir) = (struct mp_reach_row){s->row, target->entity, target->type, walk, outbound};
+    *mp_ir_add_reach(lw->ir) =
+        (struct mp_reach_row){s->row, target->entity, target->type, walk, outbound};
 }
 
 static bool is_target(const struct mp_action_target_row *target, struct mp_t_type type)
@@ -40,20 +41,23 @@ static bool is_target(const struct mp_action_target_row *target, struct mp_t_typ
     return type.base == MP_TYPE_ENTITY && type.entity->index == target->entity;
 }
 
-static bool reach_by_key(struct lw *lw, struct lw_signal *s, const struct mp_action_target_row *target)
+static bool reach_by_key(struct lw *lw, struct lw_signal *s,
+                         const struct mp_action_target_row *target)
 {
     bool found = false;
     for (uint32_t k = 0; k < s->t->key_count; k++) {
         struct mp_t_type type = {.base = MP_TYPE_ENTITY, .entity = s->t->keys[k]};
         if (!is_target(target, type)) continue;
-        struct lw_way way = {MP_WALK_FIELD, lw_key_slot(lw, s, k), s->t->keys[k], NULL, 0, type, {0}};
+        struct lw_way way = {.base = MP_WALK_FIELD, .index = lw_key_slot(lw, s, k),
+                             .entity = s->t->keys[k], .type = type};
         reach(lw, s, target, &way, false);
         found = true;
     }
     return found;
 }
 
-static void reach_by_field(struct lw *lw, struct lw_signal *s, const struct mp_action_target_row *target)
+static void reach_by_field(struct lw *lw, struct lw_signal *s,
+                           const struct mp_action_target_row *target)
 {
     for (uint32_t f = 0; f < s->t->field_count; f++) {
         const struct mp_t_field *field = &s->t->fields[f];
@@ -66,7 +70,8 @@ static void reach_by_field(struct lw *lw, struct lw_signal *s, const struct mp_a
 }
 
 /* What the record itself says of its entity, and what the inventory says. */
-static void reach_by_attr(struct lw *lw, struct lw_signal *s, const struct mp_action_target_row *target)
+static void reach_by_attr(struct lw *lw, struct lw_signal *s,
+                          const struct mp_action_target_row *target)
 {
     for (uint32_t k = 0; k < s->t->key_count; k++) {
         const struct mp_t_entity *entity = s->t->keys[k];
@@ -77,7 +82,9 @@ static void reach_by_attr(struct lw *lw, struct lw_signal *s, const struct mp_ac
             told.index = lw_attr_slot(lw, s, k, attr);
             if (attr->type.base == MP_TYPE_ENTITY) told.entity = attr->type.entity;
             reach(lw, s, target, &told, false);
-            struct lw_way known = {MP_WALK_FIELD, lw_key_slot(lw, s, k), entity, &attr, 1, attr->type, {0}};
+            struct lw_way known = {.base = MP_WALK_FIELD, .index = lw_key_slot(lw, s, k),
+                                   .entity = entity, .hops = &attr, .hop_count = 1,
+                                   .type = attr->type};
             reach(lw, s, target, &known, false);
         }
     }
@@ -97,7 +104,8 @@ static void reaches(struct lw *lw, struct lw_signal *s)
     uint32_t from = lw->ir->reach.len;
     for (uint32_t i = 0; s->t->kind == MP_SIGNAL_EVENT && i < lw->ir->action_target.len; i++) {
         struct mp_action_target_row target = lw->ir->action_target.ptr[i];
-        if (target.type == MP_TYPE_EVENT || target.type == MP_TYPE_ANY || seen_before(lw, i)) continue;
+        bool lease = target.type != MP_TYPE_EVENT && target.type != MP_TYPE_ANY;
+        if (!lease || seen_before(lw, i)) continue;
         bool by_key = reach_by_key(lw, s, &target);
         reach_by_field(lw, s, &target);
         if (!by_key) reach_by_attr(lw, s, &target);
@@ -133,15 +141,16 @@ static void renumber(struct lw *lw, uint32_t table, const uint32_t *new_row)
             bool refers = member->kind == MP_MEMBER_REF || member->kind == MP_MEMBER_NEED;
             if (!refers || member->of != table) continue;
             for (uint32_t i = 0; i < count; i++) {
-                uint32_t *ref = (uint32_t *)(void *)(rows + (size_t)i * layout->row_bytes + member->offset_bytes);
+                char *row = rows + (size_t)i * layout->row_bytes;
+                uint32_t *ref = (uint32_t *)(void *)(row + member->offset_bytes);
                 if (*ref != MP_NONE) *ref = new_row[*ref];
             }
         }
     }
 }
 
-/* Sorts the rows of `table` by owner, stably; starts[o] is the first row of owner o, starts[owner_count]
- * the end. */
+/* Sorts the rows of `table` by owner, stably; starts[o] is the first row of owner o,
+ * starts[owner_count] the end. */
 static uint32_t *gather(struct lw *lw, uint32_t table, const uint32_t *owners, uint32_t owner_count)
 {
     struct mp_program view;
@@ -170,8 +179,9 @@ static uint32_t *gather(struct lw *lw, uint32_t table, const uint32_t *owners, u
 
 #define LW_SET_SPANS(lw, owner_table, span, starts, first)                                         \
     for (uint32_t i_ = 0; i_ < (lw)->ir->owner_table.len; i_++) {                                  \
-        (lw)->ir->owner_table.ptr[i_].span##_at = (starts)[(first) + i_];                          \
-        (lw)->ir->owner_table.ptr[i_].span##_count = (starts)[(first) + i_ + 1] - (starts)[(first) + i_]; \
+        const uint32_t *s_ = &(starts)[(first) + i_];                                              \
+        (lw)->ir->owner_table.ptr[i_].span##_at = s_[0];                                           \
+        (lw)->ir->owner_table.ptr[i_].span##_count = s_[1] - s_[0];                                \
     }
 
 static void gather_columns(struct lw *lw)

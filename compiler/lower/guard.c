@@ -4,7 +4,8 @@
 uint32_t lw_quota(struct lw *lw, const struct mp_t_quota *t)
 {
     if (t == NULL) return MP_NONE;
-    struct mp_quota_row row = {.percent = t->percent, .count = t->count, .entity = lw_entity_row(t->entity),
+    struct mp_quota_row row = {.percent = t->percent, .count = t->count,
+                               .entity = lw_entity_row(t->entity),
                                .members = lw_target_walk(lw, t->members),
                                .per_entity = lw_entity_row(t->per),
                                .per_walk = lw_target_walk(lw, t->per_walk), .per_ns = t->per_ns};
@@ -24,7 +25,8 @@ static uint32_t condition(struct lw *lw, const struct mp_t_guard *t)
         c.owner.grouping = lw_grouping_of(lw, t->target);
         c.keys = c.owner.grouping->keys;
     }
-    struct lw_clause clause = {.kind = MP_CLAUSE_GUARD, .rule = MP_NONE, .cond = t->where, .text = t->text};
+    struct lw_clause clause = {.kind = MP_CLAUSE_GUARD, .rule = MP_NONE, .cond = t->where,
+                               .text = t->text};
     clause.name = lw_printf(lw, "never %.*s", MP_STR_ARG(t->verb));
     return lw_clause(&c, &clause);
 }
@@ -50,5 +52,7 @@ static void one_guard(struct lw *lw, const struct mp_t_guard *t, struct lw_place
 
 void lw_guards(struct lw *lw)
 {
-    for (uint32_t i = 0; i < lw->t->guards.len; i++) one_guard(lw, lw->t->guards.ptr[i], lw->guard_units[i]);
+    for (uint32_t i = 0; i < lw->t->guards.len; i++) {
+        one_guard(lw, lw->t->guards.ptr[i], lw->guard_units[i]);
+    }
 }

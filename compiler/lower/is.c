@@ -98,8 +98,8 @@ static uint32_t absent_kids(struct lw_ctx *c, const struct mp_t_expr *e)
     return all;
 }
 
-/* Absent: no value in this record, no sample for this key. What combines several is absent where none
- * of them has anything. */
+/* Absent: no value in this record, no sample for this key. What combines several is absent where
+ * none of them has anything. */
 static uint32_t absent(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     uint32_t of_kids;

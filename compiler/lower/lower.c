@@ -59,7 +59,8 @@ uint32_t lw_intern(struct lw *lw, mp_str key, uint32_t fresh_value, bool *fresh)
     mp_str kept = mp_arena_str(lw->scratch, key);
     if (kept.ptr == NULL) lw_fail(lw, MP_ENOMEM);
     bool added;
-    if (mp_map_put(&lw->interned, kept, fresh_value, &entry, &added) != MP_OK) lw_fail(lw, MP_ENOMEM);
+    enum mp_err err = mp_map_put(&lw->interned, kept, fresh_value, &entry, &added);
+    if (err != MP_OK) lw_fail(lw, err);
     return fresh_value;
 }
 

@@ -3,8 +3,8 @@
  *
  * Owns:    nothing; rows and texts lie in `out`, which mp_ir_init made and nobody filled.
  * Callers: compiler (the driver), tests. Threads: one lowering, one thread. No I/O, no clock.
- * Errors:  the typed tree of a check without errors; so only memory can fail (MP_ENOMEM), or something
- *          that this version cannot express: MP_EUNSUPPORTED, with the refusal filled in (the driver
+ * Errors:  the tree is that of a check without errors, so only memory can fail (MP_ENOMEM), or what
+ *          this version cannot express: MP_EUNSUPPORTED, with the refusal filled in (the driver
  *          makes E0900 of it). What comes out passes mp_ir_verify; anything else is our mistake.
  *
  * README.md here says what the tables promise to the runtime beyond tables.def.
@@ -29,8 +29,8 @@ struct mp_lower_options {
     struct mp_lower_refusal *refusal; /* NULL: not asked for */
 };
 
-/* Lowers all of `t`. What is needed only meanwhile comes from the allocator of out's arena and is given
- * back before the call returns. */
+/* Lowers all of `t`. What is needed only meanwhile comes from the allocator of out's arena and is
+ * given back before the call returns. */
 enum mp_err mp_lower(const struct mp_typed *t, const struct mp_lower_options *options,
                      struct mp_ir *out);
 

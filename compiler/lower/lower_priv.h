@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * lower_priv.h - what the files of lower share. Only this folder includes it.
  *
- * Rows of attr, field, column, agg and hold are made where they are first needed, so rows of one owner
- * are not neighbours; until finish.c sorts them by owner, references to them are *provisional* row
- * numbers. Slots (of fields, columns, holds in their owner) are final from the beginning.
+ * Rows of attr, field, column, agg and hold are made where they are first needed, so rows of one
+ * owner are not neighbours; until finish.c sorts them by owner, references to them are
+ * *provisional* row numbers. Slots (of fields, columns, holds in their owner) are final from the beginning.
  *
  * Memory and refusals leave by longjmp to mp_lower: arenas are all there is to give back.
  */
@@ -60,7 +60,7 @@ struct lw {
     struct lw_signal *signals;
     MP_VEC(struct lw_grouping *) groupings;
     MP_VEC(uint32_t) column_owners; /* by provisional row: see lw_owner_number */
-    MP_VEC(uint32_t) column_stamps; /* by provisional row: the clause that was last seen to read it */
+    MP_VEC(uint32_t) column_stamps; /* by provisional row: the last clause that read it */
     uint32_t stamp;
     uint32_t *action_rows;          /* by index; MP_NONE where no rule uses it */
     uint32_t *def_rows;             /* by index; MP_NONE until used */
@@ -78,7 +78,7 @@ struct lw_ctx {
     const struct mp_t_rule *rule;  /* NULL: none */
     struct lw_triggers *triggers;  /* of the rule: at_trigger expressions found so far */
     bool limit_is_true;            /* an inline deny: a match limit counts as a match (R11) */
-    int sign;                      /* 1: a larger value can only confirm the comparison around (R5) */
+    int sign;                      /* 1: a larger value can only confirm the comparison (R5) */
     uint32_t agg_column;           /* provisional row of the first aggregate read; MP_NONE */
 };
 
@@ -111,9 +111,11 @@ uint32_t lw_attr_entry(struct lw *lw, const struct mp_t_attr *attr, mp_str entry
 uint32_t lw_entity_row(const struct mp_t_entity *entity); /* NULL: MP_NONE */
 struct lw_signal *lw_signal_of(struct lw *lw, const struct mp_t_signal *signal);
 /* Slots of the record; made at first use. */
-uint32_t lw_field_slot(struct lw *lw, struct lw_signal *s, const struct mp_t_field *field, mp_str entry);
+uint32_t lw_field_slot(struct lw *lw, struct lw_signal *s, const struct mp_t_field *field,
+                       mp_str entry);
 uint32_t lw_key_slot(struct lw *lw, struct lw_signal *s, uint32_t key);
-uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key, const struct mp_t_attr *attr);
+uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key,
+                      const struct mp_t_attr *attr);
 uint32_t lw_action(struct lw *lw, const struct mp_t_action *action);
 /* The row of a constant expression, and of text that names a member of `entity`. */
 uint32_t lw_const(struct lw *lw, const struct mp_t_expr *e);
@@ -200,7 +202,8 @@ bool lw_instant(const struct mp_t_expr *e);
 void lw_units(struct lw *lw);
 void lw_rules(struct lw *lw);
 void lw_guards(struct lw *lw);
-struct lw_ctx lw_rule_ctx(struct lw *lw, const struct mp_t_rule *rule, struct lw_triggers *triggers);
+struct lw_ctx lw_rule_ctx(struct lw *lw, const struct mp_t_rule *rule,
+                          struct lw_triggers *triggers);
 /* Makes steps and answers the first row. */
 uint32_t lw_steps(struct lw_ctx *c, uint32_t rule);
 struct lw_clause {
@@ -216,8 +219,8 @@ void lw_set_place(struct lw *lw, struct mp_span span, mp_text_ref *file, uint32_
                   uint32_t *column);
 
 /* ---- canonical.c ---- */
-/* One text for one meaning: names of definitions gone, groups made plain. `numbers` false: constants
- * that are numbers are written `#`. */
+/* One text for one meaning: names of definitions gone, groups made plain. `numbers` false:
+ * constants that are numbers are written `#`. */
 void lw_canonical(struct mp_buf *out, const struct mp_t_expr *e, bool numbers);
 void lw_canonical_keys(struct mp_buf *out, const struct mp_t_keys *keys);
 void lw_canonical_walk(struct mp_buf *out, const struct mp_t_walk *walk);

@@ -13,7 +13,8 @@ struct inputs {
 static void note_inputs(struct lw_ctx *c, uint32_t fn, struct inputs *in)
 {
     const struct lw_owner *owner = &c->owner;
-    const uint32_t *rows = owner->grouping != NULL ? owner->grouping->columns.ptr : owner->signal->columns.ptr;
+    const uint32_t *rows =
+        owner->grouping != NULL ? owner->grouping->columns.ptr : owner->signal->columns.ptr;
     const struct mp_fn_row *row = &c->lw->ir->fn.ptr[fn];
     for (uint32_t i = 0; i < row->ops_count; i++) {
         const struct mp_op_row *op = &c->lw->ir->op.ptr[row->ops_at + i];
@@ -67,7 +68,8 @@ static const struct mp_t_expr *measured(const struct mp_t_expr *e)
     const struct mp_t_expr *side = e->kid[0];
     if (e->kind == MP_TX_CMP && side->kind == MP_TX_CONST) side = e->kid[1];
     while (side != NULL && side->kind == MP_TX_CONVERT) side = side->kid[0];
-    bool shown = side != NULL && side->kind != MP_TX_CONST && side->kind != MP_TX_TEXT && !side->type.is_set;
+    bool shown = side != NULL && side->kind != MP_TX_CONST && side->kind != MP_TX_TEXT &&
+        !side->type.is_set;
     return shown ? side : NULL;
 }
 
@@ -137,7 +139,8 @@ static uint32_t held_clause(struct lw_ctx *c, enum mp_clause kind, uint32_t rule
                             const struct mp_t_held *held)
 {
     mp_str word = mp_clause_word(kind);
-    struct lw_clause clause = {.kind = kind, .rule = rule, .cond = held->cond, .hold_ns = held->hold_ns,
+    struct lw_clause clause = {.kind = kind, .rule = rule, .cond = held->cond,
+                               .hold_ns = held->hold_ns,
                                .text = held->cond->text};
     clause.name = lw_printf(c->lw, "%.*s %.*s", MP_STR_ARG(c->rule->name), MP_STR_ARG(word));
     return lw_clause(c, &clause);
@@ -162,7 +165,8 @@ static uint32_t flags_of(const struct mp_t_rule *t)
     uint32_t flags = t->flags;
     for (uint32_t i = 0; t->step_count > 0 && i < t->steps[0].act_count; i++) {
         const struct mp_t_action *action = t->steps[0].acts[i].action;
-        if (action != NULL && mp_str_eq(action->name, MP_STR("deny"))) flags |= MP_RULE_DENIES_FIRST;
+        bool deny = action != NULL && mp_str_eq(action->name, MP_STR("deny"));
+        if (deny) flags |= MP_RULE_DENIES_FIRST;
     }
     for (uint32_t i = 0; i < t->label_count; i++) {
         bool fail = mp_str_eq(t->labels[i].name, MP_STR("fail"));
@@ -198,7 +202,8 @@ static void set_triggers(struct lw_ctx *c, uint32_t rule, struct mp_rule_row *ro
     row->at_triggers_count = found->list.len;
     for (uint32_t i = 0; i < found->list.len; i++) {
         const struct mp_t_expr *e = found->list.ptr[i];
-        struct lw_clause clause = {.kind = MP_CLAUSE_AT_TRIGGER, .rule = rule, .cond = e, .text = e->text};
+        struct lw_clause clause = {.kind = MP_CLAUSE_AT_TRIGGER, .rule = rule, .cond = e,
+                                   .text = e->text};
         clause.name = lw_printf(c->lw, "%.*s at_trigger", MP_STR_ARG(c->rule->name));
         lw_clause(c, &clause);
     }
@@ -239,13 +244,16 @@ static void one_rule(struct lw *lw, const struct mp_t_rule *t, uint32_t number)
     struct lw_triggers triggers = {0};
     struct lw_ctx c = lw_rule_ctx(lw, t, &triggers);
     struct mp_rule_row row = {.kind = t->kind, .mode = t->mode, .priority = t->priority,
-                              .layers = t->layers == 0 ? MP_LAYER_ALL : t->layers, .flags = flags_of(t),
+                              .layers = t->layers == 0 ? MP_LAYER_ALL : t->layers,
+                              .flags = flags_of(t),
                               .unit = lw->rule_units[number].unit, .signal = signal_of(t),
-                              .hold_ns = t->when.hold_ns, .cooldown_ns = t->cooldown_ns, .ramp = t->ramp,
+                              .hold_ns = t->when.hold_ns, .cooldown_ns = t->cooldown_ns,
+                              .ramp = t->ramp,
                               .ramp_every_ns = t->ramp_every_ns, .no_data = t->no_data};
     row.grouping = c.owner.grouping == NULL ? MP_NONE : c.owner.grouping->row;
     /* A rule that asks only what its key is becomes true with a record of that key. */
-    if (row.grouping != MP_NONE && row.signal != MP_NONE) c.owner.grouping->reads[row.signal] = true;
+    bool of_record = row.grouping != MP_NONE && row.signal != MP_NONE;
+    if (of_record) c.owner.grouping->reads[row.signal] = true;
     row.package = lw_text(lw, t->package);
     row.name = lw_text(lw, t->name);
     row.doc = lw_text(lw, t->doc);

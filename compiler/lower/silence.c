@@ -15,8 +15,8 @@ static bool any_kid_reads_window(const struct mp_t_expr *e)
     return false;
 }
 
-/* Does a comparison become true where this operand gets smaller (`down`) or larger? An operand without a
- * window does not move by itself; of one whose direction is not seen, both are assumed. */
+/* Does a comparison become true where this operand gets smaller (`down`) or larger? An operand
+ * without a window does not move by itself; of one whose direction is unseen, both are assumed. */
 static bool moves(const struct mp_t_expr *e, bool down)
 {
     if (e == NULL || !reads_window(e)) return false;

@@ -65,7 +65,8 @@ static void args(struct lw_ctx *c, const struct mp_t_act *t, mp_str name, struct
 
 static struct mp_act_row make_act(struct lw_ctx *c, const struct mp_t_act *t)
 {
-    mp_str name = lw_printf(c->lw, "%.*s %.*s", MP_STR_ARG(c->rule->name), MP_STR_ARG(t->action->name));
+    mp_str name = lw_printf(c->lw, "%.*s %.*s", MP_STR_ARG(c->rule->name),
+                            MP_STR_ARG(t->action->name));
     struct mp_act_row row = {.action = lw_action(c->lw, t->action), .target_kind = t->target_kind,
                              .entity = MP_NONE, .target = MP_NONE, .duration_ns = t->duration_ns,
                              .hooks = t->hooks};
@@ -96,10 +97,12 @@ static void acts(struct lw_ctx *c, const struct mp_t_step *t, struct mp_step_row
 
 /* ---- steps ---- */
 
-static uint32_t check(struct lw_ctx *c, const struct mp_t_step *t, enum mp_clause kind, uint32_t rule)
+static uint32_t check(struct lw_ctx *c, const struct mp_t_step *t, enum mp_clause kind,
+                      uint32_t rule)
 {
     const struct mp_t_held *held = kind == MP_CLAUSE_VERIFY ? &t->verify : &t->harm;
-    struct lw_clause clause = {.kind = kind, .rule = rule, .cond = held->cond, .hold_ns = held->hold_ns,
+    struct lw_clause clause = {.kind = kind, .rule = rule, .cond = held->cond,
+                               .hold_ns = held->hold_ns,
                                .text = held->cond->text};
     if (kind == MP_CLAUSE_VERIFY) {
         clause.within_ns = t->within_ns;
@@ -113,7 +116,8 @@ static uint32_t check(struct lw_ctx *c, const struct mp_t_step *t, enum mp_claus
 static struct mp_step_row make_step(struct lw_ctx *c, const struct mp_t_step *t, uint32_t rule)
 {
     struct mp_step_row row = {.verify = MP_NONE, .harm = MP_NONE};
-    row.flags = (t->rollback ? MP_STEP_ROLLBACK : 0) | (t->messages_only ? MP_STEP_MESSAGES_ONLY : 0);
+    row.flags = (t->rollback ? MP_STEP_ROLLBACK : 0) | (t->messages_only ? MP_STEP_MESSAGES_ONLY
+                                                        : 0);
     acts(c, t, &row);
     if (t->has_verify) row.verify = check(c, t, MP_CLAUSE_VERIFY, rule);
     if (t->has_harm) row.harm = check(c, t, MP_CLAUSE_HARM, rule);

@@ -70,7 +70,8 @@ static uint32_t trigger(struct lw_ctx *c, const struct mp_t_rule *rule)
 static mp_str unit_name(struct lw *lw, struct lw_owner owner, const char *what)
 {
     mp_str name = owner.signal != NULL ? owner.signal->t->name
-                                       : mp_ir_str(lw->ir, lw->ir->grouping.ptr[owner.grouping->row].name);
+                                       : mp_ir_str(lw->ir,
+                                                   lw->ir->grouping.ptr[owner.grouping->row].name);
     return lw_printf(lw, "%.*s %s", MP_STR_ARG(name), what);
 }
 
@@ -89,7 +90,8 @@ static uint32_t add_unit(struct lw *lw, struct lw_owner owner, uint32_t fn, uint
 
 static void rule_unit(struct lw *lw, const struct run *run)
 {
-    static const char *const words[] = {[MP_RULE_INLINE] = "inline rules", [MP_RULE_EVENT] = "event rules",
+    static const char *const words[] = {[MP_RULE_INLINE] = "inline rules",
+                                        [MP_RULE_EVENT] = "event rules",
                                         [MP_RULE_LOOP] = "rules"};
     struct mp_ir_fn fn;
     struct lw_ctx first = lw_rule_ctx(lw, lw->t->rules.ptr[run->from], NULL);
@@ -101,10 +103,12 @@ static void rule_unit(struct lw *lw, const struct run *run)
         mp_ir_out(&fn, trigger(&c, rule), MP_TYPE_BOOL);
     }
     uint32_t row = add_unit(lw, run->owner, mp_ir_fn_end(&fn), run->from, run->count);
-    for (uint32_t i = 0; i < run->count; i++) lw->rule_units[run->from + i] = (struct lw_place){row, i};
+    for (uint32_t i = 0; i < run->count; i++) lw->rule_units[run->from + i] =
+        (struct lw_place){row, i};
 }
 
-static void runs_of(struct lw *lw, const struct runs *runs, enum mp_rule_kind kind, struct lw_owner owner)
+static void runs_of(struct lw *lw, const struct runs *runs, enum mp_rule_kind kind,
+                    struct lw_owner owner)
 {
     for (uint32_t i = 0; i < runs->list.len; i++) {
         const struct run *run = &runs->list.ptr[i];

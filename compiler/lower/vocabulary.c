@@ -32,7 +32,8 @@ uint32_t lw_const_of(struct lw *lw, struct mp_t_type type, mp_str text, struct m
     struct mp_value value;
     if (rep == MP_REP_A) {
         uint32_t bits;
-        if (!mp_value_address(text, &value, &bits)) lw_refuse(lw, span, "a name that is no address");
+        if (!mp_value_address(text, &value, &bits)) lw_refuse(lw, span,
+            "a name that is no address");
         return mp_ir_const(lw->ir, key, value, 0);
     }
     if (rep != MP_REP_I) lw_refuse(lw, span, "a key of this type");
@@ -48,7 +49,8 @@ uint32_t lw_const_of(struct lw *lw, struct mp_t_type type, mp_str text, struct m
 
 uint32_t lw_const(struct lw *lw, const struct mp_t_expr *e)
 {
-    if (e->kind != MP_TX_CONST) lw_refuse(lw, e->span, "a value that is computed where a constant stands");
+    if (e->kind != MP_TX_CONST) lw_refuse(lw, e->span,
+                                          "a value that is computed where a constant stands");
     enum mp_type type = lw_type(e->type);
     if (mp_type_rep(type) == MP_REP_T) return mp_ir_const_text(lw->ir, type, e->text);
     if (e->type.base == MP_TYPE_ENTITY) return lw_const_of(lw, e->type, e->text, e->span);
@@ -182,7 +184,8 @@ static uint32_t add_field(struct lw *lw, struct lw_signal *s, mp_str path, struc
     return s->fields.len - 1;
 }
 
-uint32_t lw_field_slot(struct lw *lw, struct lw_signal *s, const struct mp_t_field *field, mp_str entry)
+uint32_t lw_field_slot(struct lw *lw, struct lw_signal *s, const struct mp_t_field *field,
+                       mp_str entry)
 {
     MP_ASSERT(field->signal == s->t);
     mp_str path = field->name;
@@ -213,7 +216,8 @@ uint32_t lw_key_slot(struct lw *lw, struct lw_signal *s, uint32_t key)
     return add_field(lw, s, path, type, MP_FIELD_KEY, MP_NONE, MP_NONE);
 }
 
-uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key, const struct mp_t_attr *attr)
+uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key,
+                      const struct mp_t_attr *attr)
 {
     mp_str path = entity_path(lw, s->t->keys[key], attr->name);
     uint32_t slot;
@@ -227,7 +231,8 @@ uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key, const st
 static const struct mp_t_field *layer_field(const struct mp_t_signal *t)
 {
     for (uint32_t i = 0; i < t->field_count; i++) {
-        if (mp_str_eq(t->fields[i].name, MP_STR("layer")) && t->fields[i].type.base == MP_TYPE_HOOK) {
+        if (mp_str_eq(t->fields[i].name, MP_STR("layer")) &&
+            t->fields[i].type.base == MP_TYPE_HOOK) {
             return &t->fields[i];
         }
     }

@@ -23,7 +23,8 @@ static struct lw_way with_hops(struct lw *lw, struct lw_way way, const struct mp
 }
 
 /* `e of x`: x is itself a way to an entity, or its name. */
-static struct lw_way way_of_expr(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_span span)
+static struct lw_way way_of_expr(struct lw_ctx *c, const struct mp_t_walk *walk,
+                                 struct mp_span span)
 {
     const struct mp_t_expr *e = walk->expr;
     while (e->kind == MP_TX_DEF) e = e->kid[0];
@@ -34,7 +35,8 @@ static struct lw_way way_of_expr(struct lw_ctx *c, const struct mp_t_walk *walk,
         return start;
     }
     if (e->kind != MP_TX_CONST) lw_refuse(c->lw, span, "`of` with a name that is computed");
-    const struct mp_t_entity *entity = walk->hop_count > 0 ? walk->hops[0]->owner : walk->type.entity;
+    const struct mp_t_entity *entity = walk->hop_count > 0 ? walk->hops[0]->owner
+        : walk->type.entity;
     struct mp_t_type type = {.base = MP_TYPE_ENTITY, .entity = entity};
     struct lw_way start = {.base = MP_WALK_CONST, .entity = entity, .type = type};
     start.index = e->type.base == MP_TYPE_IP ? lw_const(c->lw, e)
@@ -44,7 +46,8 @@ static struct lw_way way_of_expr(struct lw_ctx *c, const struct mp_t_walk *walk,
 
 static struct lw_way record_way(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_span span)
 {
-    if (!c->record) lw_refuse(c->lw, span, "a way from the record to a value of another key, in a rule with windows");
+    if (!c->record) lw_refuse(c->lw, span,
+                              "a value of another key that the record leads to, in a loop rule");
     struct lw_signal *s = c->owner.signal;
     MP_ASSERT(walk->base != MP_T_BASE_RECORD_KEY || walk->index < s->t->key_count);
     struct lw_way way = {.base = MP_WALK_FIELD};
@@ -67,10 +70,12 @@ static const struct mp_t_entity *key_entity(const struct mp_t_key *key)
 
 static struct lw_way row_way(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_span span)
 {
-    if (c->member) lw_refuse(c->lw, span, "a condition on members that also asks what they are members of");
+    if (c->member) lw_refuse(c->lw, span,
+                             "a condition on members that also asks what they are members of");
     MP_ASSERT(c->keys != NULL && walk->index < c->keys->count);
     const struct mp_t_key *key = &c->keys->keys[walk->index];
-    if (!c->record) return (struct lw_way){MP_WALK_KEY, walk->index, key_entity(key), NULL, 0, key->type, {0}};
+    if (!c->record) return (struct lw_way){MP_WALK_KEY, walk->index, key_entity(key), NULL, 0,
+                                           key->type, {0}};
     struct lw_way way;
     if (!lw_record_way(c->lw, c->owner.signal, key, &way)) {
         lw_refuse(c->lw, span, "a key that the record at hand does not lead to");
@@ -98,7 +103,8 @@ struct lw_way lw_way_of(struct lw_ctx *c, const struct mp_t_walk *walk, struct m
         way.base = MP_WALK_CONST;
         way.entity = walk->hop_count > 0 ? walk->hops[0]->owner : walk->type.entity;
         MP_ASSERT(way.entity != NULL);
-        way.index = lw_const_of(c->lw, (struct mp_t_type){.base = MP_TYPE_ENTITY, .entity = way.entity},
+        way.index = lw_const_of(c->lw, (struct mp_t_type){.base = MP_TYPE_ENTITY,
+                                                          .entity = way.entity},
                                 walk->constant, span);
         break;
     case MP_T_BASE_EXPR:
@@ -153,8 +159,10 @@ static struct ways next_level(struct lw *lw, const struct ways *from)
         const struct mp_t_entity *at = w->type.entity;
         for (uint32_t a = 1; a < at->attr_count; a++) {
             const struct mp_t_attr *attr = &at->attrs[a];
-            bool leads_on = attr->type.base == MP_TYPE_ENTITY || attr->type.base == MP_TYPE_IDENTITY;
-            if (leads_on && is_scalar(attr->type)) add_way(&to, with_hops(lw, *w, &attr, 1, attr->type));
+            bool leads_on = attr->type.base == MP_TYPE_ENTITY ||
+                attr->type.base == MP_TYPE_IDENTITY;
+            if (leads_on && is_scalar(attr->type)) add_way(&to,
+                                                           with_hops(lw, *w, &attr, 1, attr->type));
         }
     }
     return to;
@@ -165,7 +173,8 @@ static struct ways ways_of_record(struct lw *lw, struct lw_signal *s)
     struct ways ways = {.count = 0};
     for (uint32_t i = 0; i < s->t->key_count; i++) {
         struct mp_t_type type = {.base = MP_TYPE_ENTITY, .entity = s->t->keys[i]};
-        add_way(&ways, (struct lw_way){MP_WALK_FIELD, lw_key_slot(lw, s, i), s->t->keys[i], NULL, 0, type, {0}});
+        add_way(&ways, (struct lw_way){MP_WALK_FIELD, lw_key_slot(lw, s, i), s->t->keys[i], NULL,
+                                       0, type, {0}});
     }
     return ways;
 }
