@@ -3,7 +3,7 @@
  *
  * Rows of attr, field, column, agg and hold are made where they are first needed, so rows of one
  * owner are not neighbours; until finish.c sorts them by owner, references to them are
- * *provisional* row numbers. Slots (of fields, columns, holds in their owner) are final from the beginning.
+ * *provisional* row numbers. Slots (of fields, columns, holds in their owner) are final at once.
  *
  * Memory and refusals leave by longjmp to mp_lower: arenas are all there is to give back.
  */
