@@ -282,6 +282,7 @@ struct ck_scope {
     const char *of_text;
     bool published;                   /* inside `e of x` */
     bool lenient;                     /* a definition's own check: keys are not known, be silent on them */
+    bool open_window;                 /* a definition's own check: `over` may come with its use */
     enum ck_place place;
 };
 
@@ -328,6 +329,8 @@ struct mp_t_expr *ck_call(struct ck *ck, const struct ck_scope *s, const struct 
 /* A gauge by its bare name. */
 struct mp_t_expr *ck_gauge(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
                            struct mp_span span, bool any);
+/* E0210: an aggregate over a signal with several keys. */
+void ck_whose_count(struct ck *ck, const struct mp_t_signal *signal, struct mp_span span);
 mp_str ck_signal_record_word(const struct mp_t_signal *signal); /* `request`: its alias, else name */
 
 /* ---- check_keys.c ---- */
