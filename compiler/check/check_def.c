@@ -322,7 +322,7 @@ static struct mp_t_expr *check_subject(struct ck *ck, const struct ck_scope *s, 
         return ck_coerce(ck, x, ck_entity_type(x->walk->names), "what stands after `of`");
     }
     mp_str word = ck_source(ck, left->span);
-    bool many;
+    bool many = false;
     const struct mp_t_entity *entity =
         ck_is_scalar(x->type) ? entity_of_left(ck, s, left, &many) : NULL;
     if (entity == NULL) {
