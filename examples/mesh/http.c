@@ -2,7 +2,6 @@
 #include <curl/curl.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -14,27 +13,9 @@ static pthread_once_t once = PTHREAD_ONCE_INIT;
 
 static void handle_close(void *handle) { curl_easy_cleanup(handle); }
 
-static void begin(void)
-{
-    curl_global_init(CURL_GLOBAL_DEFAULT);
-    pthread_key_create(&handle_of_thread, handle_close);
-}
-
-static CURL *handle(void)
-{
-    pthread_once(&once, begin);
-    CURL *curl = pthread_getspecific(handle_of_thread);
-    if (curl == NULL) {
-        curl = curl_easy_init();
-        pthread_setspecific(handle_of_thread, curl);
-    }
-    return curl;
-}
-
 static size_t body_ignore(char *bytes, size_t size, size_t count, void *ctx)
 {
-    (void)bytes;
-    (void)ctx;
+    (void)bytes, (void)ctx;
     return size * count;
 }
 
@@ -50,29 +31,47 @@ static size_t header_note(char *line, size_t size, size_t count, void *ctx)
     return len;
 }
 
-struct shop_answer shop_get(const char *from, const char *to, uint16_t port, const char *path,
+static void begin(void)
+{
+    curl_global_init(CURL_GLOBAL_DEFAULT);
+    pthread_key_create(&handle_of_thread, handle_close);
+}
+
+/* What is the same for every request. */
+static CURL *handle_open(void)
+{
+    CURL *curl = curl_easy_init();
+    if (curl == NULL) return NULL;
+    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_ignore);
+    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, header_note);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 2000L);
+    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* loopback only, whatever the environment says */
+    curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);
+    pthread_setspecific(handle_of_thread, curl);
+    return curl;
+}
+
+struct shop_answer shop_get(const char *from, uint16_t port, const char *path,
                             const char *const *headers)
 {
     struct shop_answer answer = {0};
-    CURL *curl = handle();
+    pthread_once(&once, begin);
+    CURL *curl = pthread_getspecific(handle_of_thread);
+    if (curl == NULL) curl = handle_open();
     if (curl == NULL) return answer;
 
     char url[256], interface[64];
-    snprintf(url, sizeof url, "http://%s:%u%s", to, port, path);
+    snprintf(url, sizeof url, "http://127.0.0.1:%u%s", port, path);
+    snprintf(interface, sizeof interface, "host!%s", from);
     struct curl_slist *lines = NULL;
     for (size_t i = 0; headers != NULL && headers[i] != NULL; i++) {
         lines = curl_slist_append(lines, headers[i]);
     }
-    if (from != NULL) snprintf(interface, sizeof interface, "host!%s", from);
-    curl_easy_setopt(curl, CURLOPT_INTERFACE, from != NULL ? interface : NULL);
     curl_easy_setopt(curl, CURLOPT_URL, url);
+    curl_easy_setopt(curl, CURLOPT_INTERFACE, interface);
     curl_easy_setopt(curl, CURLOPT_HTTPHEADER, lines);
-    curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_ignore);
-    curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, header_note);
     curl_easy_setopt(curl, CURLOPT_HEADERDATA, &answer);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 2000L);
-    curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* loopback only, whatever the environment says */
     if (curl_easy_perform(curl) == CURLE_OK) {
         long status = 0;
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);

@@ -4,30 +4,23 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/hash.h"
 #include "mesh.h"
 
+#define IDENTITY(name) "spiffe://shop/ns/default/sa/" name
+
 struct shop_place shop_places[SERVICES] = {
-    [WEB] = {"web", "web-1", "spiffe://shop/ns/default/sa/web", "127.0.1.1", 0, 0},
-    [CART] = {"cart", "cart-1", "spiffe://shop/ns/default/sa/cart", "127.0.1.2", 0, 0},
-    [CHECKOUT] = {"checkout", "checkout-1", "spiffe://shop/ns/default/sa/checkout", "127.0.1.3", 0, 0},
-    [ACCOUNT] = {"account", "account-1", "spiffe://shop/ns/default/sa/account", "127.0.1.4", 0, 0},
-    [CATALOG] = {"catalog", "catalog-1", "spiffe://shop/ns/default/sa/catalog", "127.0.1.5", 0, 0},
-    [ADMIN] = {"admin", "admin-1", "spiffe://shop/ns/default/sa/admin", "127.0.1.6", 0, 0},
+    [WEB] = {"web", "web-1", IDENTITY("web"), "127.0.1.1", 0, 0},
+    [CART] = {"cart", "cart-1", IDENTITY("cart"), "127.0.1.2", 0, 0},
+    [CHECKOUT] = {"checkout", "checkout-1", IDENTITY("checkout"), "127.0.1.3", 0, 0},
+    [ACCOUNT] = {"account", "account-1", IDENTITY("account"), "127.0.1.4", 0, 0},
+    [CATALOG] = {"catalog", "catalog-1", IDENTITY("catalog"), "127.0.1.5", 0, 0},
+    [ADMIN] = {"admin", "admin-1", IDENTITY("admin"), "127.0.1.6", 0, 0},
 };
 
 static struct MHD_Daemon *daemons[SERVICES];
 static atomic_uint fault_permille[SERVICES];
 static pthread_mutex_t dice_lock = PTHREAD_MUTEX_INITIALIZER;
 static uint64_t dice = 1;
-
-const struct shop_place *shop_place_of(const char *address)
-{
-    for (int i = 0; i < SERVICES; i++) {
-        if (strcmp(shop_places[i].address, address) == 0) return &shop_places[i];
-    }
-    return NULL;
-}
 
 void shop_fault(enum shop_service service, unsigned permille)
 {
@@ -39,47 +32,50 @@ static bool unlucky(enum shop_service service)
     unsigned share = atomic_load(&fault_permille[service]);
     if (share == 0) return false;
     pthread_mutex_lock(&dice_lock);
-    unsigned thrown = (unsigned)((mp_rng_next(&dice) >> 32) % 1000);
+    unsigned thrown = (unsigned)(shop_dice(&dice) % 1000);
     pthread_mutex_unlock(&dice_lock);
     return thrown < share;
 }
 
-/* A service calls another through that one's proxy, never directly. */
-static int call(enum shop_service caller, enum shop_service callee, const char *path)
+/* A service calls another through that one's proxy, never directly, and says for whom. */
+static int call(enum shop_service caller, enum shop_service callee, const char *path, const char *whom)
 {
-    const struct shop_place *to = &shop_places[callee];
-    return shop_get(shop_places[caller].address, "127.0.0.1", to->proxy_port, path, NULL).status;
+    char line[80];
+    snprintf(line, sizeof line, "x-forwarded-for: %s", whom);
+    const char *headers[] = {line, NULL};
+    return shop_get(shop_places[caller].address, shop_places[callee].proxy_port, path, headers).status;
 }
 
-/* A caller can do without checkout when it is told so (429, 403: a refusal), not when it breaks. */
-static int with_checkout(enum shop_service caller, const char *path)
+/* A caller can do without checkout when it is told so (403, 429: a refusal), not when it breaks. */
+static int with_checkout(enum shop_service caller, const char *path, const char *whom)
 {
-    int status = call(caller, CHECKOUT, path);
-    return status >= 500 || status == 0 ? 502 : 200;
+    int status = call(caller, CHECKOUT, path, whom);
+    return status == 0 || status >= 500 ? 502 : 200;
 }
 
-static int serve_web(const char *path)
+static int serve_web(const char *path, const char *whom)
 {
-    if (strcmp(path, "/buy") == 0) return with_checkout(WEB, "/pay");
+    if (strcmp(path, "/buy") == 0) return with_checkout(WEB, "/pay", whom);
     if (strcmp(path, "/cart") == 0) {
-        int status = call(WEB, CART, "/total");
-        return status >= 500 || status == 0 ? 502 : 200;
+        int status = call(WEB, CART, "/total", whom);
+        return status == 0 || status >= 500 ? 502 : 200;
     }
     return 200;
 }
 
 static int serve(enum shop_service service, const char *path, struct MHD_Connection *connection)
 {
+    const char *whom = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-forwarded-for");
+    const char *word = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-password");
+    if (whom == NULL) whom = "0.0.0.0";
     if (unlucky(service)) return 503;
     switch (service) {
     case WEB:
-        return serve_web(path);
+        return serve_web(path, whom);
     case CART:
-        return strcmp(path, "/total") == 0 ? with_checkout(CART, "/quote") : 200;
-    case ACCOUNT: {
-        const char *word = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-password");
+        return with_checkout(CART, "/quote", whom);
+    case ACCOUNT:
         return word != NULL && strcmp(word, "right") == 0 ? 200 : 401;
-    }
     default:
         return 200;
     }
@@ -91,7 +87,7 @@ static enum MHD_Result answer(void *ctx, struct MHD_Connection *connection, cons
 {
     (void)method, (void)version, (void)data, (void)state;
     *data_size = 0;
-    enum shop_service service = (enum shop_service)(struct shop_place *)ctx - shop_places;
+    enum shop_service service = (enum shop_service)((struct shop_place *)ctx - shop_places);
     int status = serve(service, url, connection);
     struct MHD_Response *response =
         MHD_create_response_from_buffer(3, (void *)"ok\n", MHD_RESPMEM_PERSISTENT);
@@ -105,11 +101,12 @@ bool shop_services_start(uint64_t seed)
     dice = seed * 2 + 1;
     for (int i = 0; i < SERVICES; i++) {
         struct shop_place *place = &shop_places[i];
-        daemons[i] = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD,
-                                      0, NULL, NULL, answer, place, MHD_OPTION_CONNECTION_TIMEOUT,
-                                      10u, MHD_OPTION_END);
+        daemons[i] = MHD_start_daemon(
+            MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer,
+            place, MHD_OPTION_SOCK_ADDR, shop_loopback(), MHD_OPTION_CONNECTION_TIMEOUT, 30u,
+            MHD_OPTION_END);
         if (daemons[i] == NULL) {
-            fprintf(stderr, "shop: cannot start the service %s\n", place->name);
+            fprintf(stderr, "mesh: cannot start the service %s\n", place->name);
             return false;
         }
         place->service_port = MHD_get_daemon_info(daemons[i], MHD_DAEMON_INFO_BIND_PORT)->port;

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * guard.h - what a proxy asks of mpol.
+ */
+#ifndef SHOP_GUARD_H
+#define SHOP_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "mpol/mpol.h"
+
+/* What is known of a request before it goes on; texts may be NULL. */
+struct guard_request {
+    uint32_t layer; /* MPOL_INGRESS or MPOL_SERVICE */
+    const char *service, *instance, *client, *peer, *method, *path, *host;
+};
+
+struct guard_answer {
+    bool allow;
+    int status;
+    int64_t retry_after_ns;
+    char rule[64];
+};
+
+/* Compiles `files` (ended by NULL), tells what is wrong with them on standard error, reads the
+ * inventory, and starts the loop. Edited files take effect while it runs; one with errors changes
+ * nothing. `entry` hears every transition. */
+bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn entry);
+void guard_stop(void);
+
+/* May this request pass? Never blocks. */
+struct guard_answer guard_ask(const struct guard_request *request);
+/* How the request that this thread asked about last has ended. */
+void guard_report(int status, int64_t latency_ns);
+
+/* What the loop knows; under its lock. */
+void guard_why(const char *rule, const char *key, mpol_write_fn write, void *ctx);
+struct mpol_status guard_status(void);
+/* Verdicts so far, and the time that they took. */
+void guard_cost(uint64_t *verdicts, uint64_t *ns, unsigned *reloads);
+
+#endif

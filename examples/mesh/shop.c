@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A live closed loop on loopback: a small shop, four things that go wrong in it, and a policy that
+ * answers. Ends by itself in under a minute; exits with 0 if every loop closed as the policy says.
+ */
+#include <arpa/inet.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guard.h"
+#include "mesh.h"
+#include "story.h"
+
+#define LIMIT_NS (56 * NS_PER_S)
+#define WARM_UP_NS (3 * NS_PER_S)
+#define WHY_BYTES 4096
+
+static int64_t opened_ns;
+static pthread_t status_thread;
+static atomic_bool running;
+
+int64_t shop_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+double shop_seconds(int64_t wall_ns) { return (double)(wall_ns - opened_ns) / 1e9; }
+
+void shop_sleep_ns(int64_t ns)
+{
+    struct timespec t = {ns / NS_PER_S, ns % NS_PER_S};
+    nanosleep(&t, NULL);
+}
+
+const struct sockaddr *shop_loopback(void)
+{
+    static struct sockaddr_in address;
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    return (const struct sockaddr *)(const void *)&address;
+}
+
+/* ---- what goes wrong ---- */
+
+static int64_t limit(int64_t ns)
+{
+    int64_t until = shop_now_ns() + ns, last = opened_ns + LIMIT_NS;
+    return until < last ? until : last;
+}
+
+struct why {
+    char text[WHY_BYTES];
+    size_t len;
+};
+
+static void why_write(void *ctx, const char *bytes, size_t len)
+{
+    struct why *why = ctx;
+    if (len > sizeof why->text - why->len) len = sizeof why->text - why->len;
+    memcpy(why->text + why->len, bytes, len);
+    why->len += len;
+}
+
+/* Throttling does not help, quarantine does; when the fault ends, the service comes back in steps. */
+static void checkout_fails(struct why *why)
+{
+    story_begin(TALE_CHECKOUT, "checkout answers 70% of its requests with 503");
+    shop_fault(CHECKOUT, 700);
+    if (story_wait(TALE_CHECKOUT, CONFIRMED, limit(18 * NS_PER_S))) {
+        guard_why("checkout_errors", "checkout", why_write, why);
+    }
+    shop_sleep_ns(NS_PER_S);
+    shop_fault(CHECKOUT, 0);
+    story_cause_gone(TALE_CHECKOUT, "checkout is well again");
+    story_wait(TALE_CHECKOUT, RELEASED, limit(12 * NS_PER_S));
+}
+
+static void login_is_flooded(void)
+{
+    story_begin(TALE_LOGIN, "127.0.66.1 tries passwords at /login, 50 a second");
+    shop_load_set(INTRUDER, 50);
+    story_wait(TALE_LOGIN, CONFIRMED, limit(8 * NS_PER_S));
+    shop_load_set(INTRUDER, 0);
+    story_cause_gone(TALE_LOGIN, "127.0.66.1 gives up");
+    story_wait(TALE_LOGIN, RELEASED, limit(10 * NS_PER_S));
+}
+
+static void a_stranger_at_the_door(void)
+{
+    story_begin(TALE_ADMIN, "127.0.77.1 asks for /admin/users without an identity");
+    shop_load_set(STRANGER, 5);
+    story_wait(TALE_ADMIN, EFFECTIVE, limit(2 * NS_PER_S));
+    shop_sleep_ns(NS_PER_S);
+    shop_load_set(STRANGER, 0);
+    story_cause_gone(TALE_ADMIN, "127.0.77.1 goes away");
+}
+
+static void a_sale_looks_like_an_attack(void)
+{
+    story_begin(TALE_SEARCH, "a sale begins: ten good clients search, 150 times a second");
+    shop_load_set(SHOPPER, 150);
+    story_wait(TALE_SEARCH, ROLLED_BACK, limit(8 * NS_PER_S));
+    shop_sleep_ns(NS_PER_S);
+    shop_load_set(SHOPPER, 10);
+    story_cause_gone(TALE_SEARCH, "the sale is over");
+    shop_sleep_ns(NS_PER_S / 2);
+}
+
+/* ---- the frame ---- */
+
+static void *show_status(void *ctx)
+{
+    (void)ctx;
+    unsigned long before = 0;
+    while (atomic_load(&running)) {
+        unsigned long sent = 0, good = 0, refused = 0;
+        for (int i = 0; i < CLIENTS; i++) {
+            sent += atomic_load(&shop_counts[i].sent);
+            good += atomic_load(&shop_counts[i].good);
+            refused += atomic_load(&shop_counts[i].refused);
+        }
+        struct mpol_status s = guard_status();
+        story_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
+                     shop_seconds(shop_now_ns()), sent, (sent - before) * 4, good, refused,
+                     s.incidents_open, s.leases_in_force);
+        before = sent;
+        shop_sleep_ns(NS_PER_S / 4);
+    }
+    return NULL;
+}
+
+static void print_cost(void)
+{
+    uint64_t verdicts, ns;
+    unsigned reloads;
+    guard_cost(&verdicts, &ns, &reloads);
+    struct mpol_status s = guard_status();
+    printf("\n%llu verdicts, %.0f ns each with the record that they read; %llu records; %llu ledger entries; "
+           "%u reloads; %.1f MB\n",
+           (unsigned long long)verdicts, verdicts > 0 ? (double)ns / (double)verdicts : 0,
+           (unsigned long long)s.records, (unsigned long long)s.entries, reloads,
+           (double)s.memory_bytes / 1e6);
+}
+
+static int run(uint64_t seed, const char *second)
+{
+    const char *files[] = {SHOP_DIR "/shop.mpol", second, NULL};
+    static struct why why;
+    opened_ns = shop_now_ns();
+    if (!guard_start(files, SHOP_DIR "/inventory.ndjson", story_entry)) return 2;
+    if (!shop_services_start(seed) || !shop_proxies_start() || !shop_load_start(seed)) return 2;
+    story_say("the shop is open: %d services, each behind a proxy, seed %llu; edit %s while it runs\n",
+              SERVICES, (unsigned long long)seed, second);
+    atomic_store(&running, true);
+    pthread_create(&status_thread, NULL, show_status, NULL);
+    shop_load_set(CUSTOMER, 120);
+    shop_load_set(SHOPPER, 10);
+    shop_load_set(CONSOLE, 2);
+    shop_sleep_ns(WARM_UP_NS);
+
+    checkout_fails(&why);
+    login_is_flooded();
+    a_stranger_at_the_door();
+    a_sale_looks_like_an_attack();
+
+    atomic_store(&running, false);
+    pthread_join(status_thread, NULL);
+    shop_load_stop();
+    bool closed = story_table();
+    print_cost();
+    printf("\nmpol why checkout_errors checkout, when it was confirmed:\n%.*s\n", (int)why.len, why.text);
+    shop_proxies_stop();
+    shop_services_stop();
+    guard_stop();
+    return closed ? 0 : 1;
+}
+
+int main(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"seed", required_argument, NULL, 's'}, {"policy", required_argument, NULL, 'p'},
+        {"plain", no_argument, NULL, 'n'}, {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    const char *second = SHOP_DIR "/yours.mpol";
+    bool tty = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
+    uint64_t seed = 1;
+    int option;
+    while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+        char *end = NULL;
+        switch (option) {
+        case 's':
+            seed = strtoull(optarg, &end, 10);
+            if (*optarg == '\0' || *end != '\0') {
+                fprintf(stderr, "mesh: --seed takes a number, not `%s`\n", optarg);
+                return 2;
+            }
+            break;
+        case 'p':
+            second = optarg;
+            break;
+        case 'n':
+            tty = false;
+            break;
+        default:
+            fprintf(option == 'h' ? stdout : stderr,
+                    "usage: mesh [--seed N] [--policy FILE] [--plain]\n"
+                    "A shop on loopback, four things that go wrong, and the policy that answers.\n"
+                    "FILE is a second policy: edit it while the shop is open, it takes effect at once.\n");
+            return option == 'h' ? 0 : 2;
+        }
+    }
+    story_open(tty);
+    return run(seed, second);
+}
