@@ -867,6 +867,7 @@ lit(A) ::= FALSE(T).                 { A = T; }
 
 %code {
 _Static_assert(sizeof(yyParser) <= MP_PARSER_BYTES, "parse.c keeps the parser in a buffer of that size");
+_Static_assert(YYSTACKDEPTH < MP_STATES_MAX && sizeof(YYACTIONTYPE) == sizeof(uint16_t), "mp_states");
 
 void mp_grammar_begin(void *parser, struct mp_build *b) { mp_lemonInit(parser, b); }
 
@@ -877,28 +878,60 @@ static YYACTIONTYPE look_up(YYCODETYPE token, YYACTIONTYPE state)
 {
     if (state > YY_MAX_SHIFT) return state; /* a reduction that is already decided */
     unsigned at = (unsigned)yy_shift_ofst[state] + token;
-    return at < sizeof yy_lookahead / sizeof *yy_lookahead && yy_lookahead[at] == token ? yy_action[at]
-                                                                                     : yy_default[state];
+    bool listed = at < sizeof yy_lookahead / sizeof *yy_lookahead && yy_lookahead[at] == token;
+    return listed ? yy_action[at] : yy_default[state];
 }
 
-/* LIMIT: a chain of reductions longer than the stack is none. */
-bool mp_grammar_takes(const void *parser, int kind)
+/* Does the parser without its actions take this token? It moves on if so.
+ * LIMIT: a chain of reductions longer than the stack is none. */
+static bool step(struct mp_states *s, int token, bool as_name)
 {
-    const yyParser *p = parser;
-    YYACTIONTYPE states[YYSTACKDEPTH + 1];
-    int top = (int)(p->yytos - p->yystack), reductions = 0;
-    for (int i = 0; i <= top; i++) states[i] = p->yystack[i].stateno;
-    while (reductions++ <= 4 * YYSTACKDEPTH) {
-        YYACTIONTYPE action = look_up((YYCODETYPE)kind, states[top]);
-        if (action == YY_ACCEPT_ACTION || action <= YY_MAX_SHIFTREDUCE) return true;
+    for (int reductions = 0; reductions <= 4 * MP_STATES_MAX; reductions++) {
+        YYACTIONTYPE state = s->at[s->top];
+        YYACTIONTYPE action = as_name ? yy_find_shift_action((YYCODETYPE)token, state)
+                                      : look_up((YYCODETYPE)token, state);
+        if (action == YY_ACCEPT_ACTION) return true;
+        if (action <= YY_MAX_SHIFTREDUCE) {
+            if (action > YY_MAX_SHIFT) action += YY_MIN_REDUCE - YY_MIN_SHIFTREDUCE;
+            if (s->top + 1 >= MP_STATES_MAX) return false;
+            s->at[++s->top] = action;
+            return true;
+        }
         if (action < YY_MIN_REDUCE) return false;
         unsigned rule = action - YY_MIN_REDUCE;
-        top += yyRuleInfoNRhs[rule];
-        if (top < 0 || top >= YYSTACKDEPTH) return false;
-        YYACTIONTYPE next = yy_find_reduce_action(states[top], yyRuleInfoLhs[rule]);
-        states[++top] = next;
+        int top = s->top + yyRuleInfoNRhs[rule];
+        if (top < 0 || top + 1 >= MP_STATES_MAX) return false;
+        YYACTIONTYPE next = yy_find_reduce_action(s->at[top], yyRuleInfoLhs[rule]);
+        s->at[top + 1] = next;
+        s->top = top + 1;
     }
     return false;
+}
+
+void mp_grammar_states(const void *parser, struct mp_states *out)
+{
+    const yyParser *p = parser;
+    out->top = (int)(p->yytos - p->yystack);
+    for (int i = 0; i <= out->top; i++) out->at[i] = p->yystack[i].stateno;
+}
+
+bool mp_grammar_replay(const struct mp_tok *toks, uint32_t count, bool hole, struct mp_states *out)
+{
+    out->top = 0;
+    out->at[0] = 0;
+    if (hole && !step(out, T_HOLE, true)) return false;
+    for (uint32_t i = 0; i < count; i++) {
+        if (toks[i].kind >= MP_LEX_COMMENT || !step(out, toks[i].kind, true)) return false;
+    }
+    return true;
+}
+
+bool mp_grammar_takes(const struct mp_states *states, int kind)
+{
+    struct mp_states s;
+    s.top = states->top;
+    memcpy(s.at, states->at, (size_t)(states->top + 1) * sizeof *s.at);
+    return step(&s, kind, false);
 }
 
 bool mp_grammar_begins_item(int kind)

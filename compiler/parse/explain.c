@@ -58,22 +58,24 @@ static void expect_word(struct expected *e, const char *shown)
     }
 }
 
-static struct expected expected_at(const void *parser)
+static struct expected expected_at(const struct mp_states *states)
 {
     struct expected e = {.count = 0};
-    bool value = mp_grammar_takes(parser, T_FLOAT), item = mp_grammar_takes(parser, T_PACKAGE);
-    bool compare = mp_grammar_takes(parser, T_CMP);
+    bool value = mp_grammar_takes(states, T_FLOAT), item = mp_grammar_takes(states, T_PACKAGE);
+    bool compare = mp_grammar_takes(states, T_CMP);
+    bool operand = mp_grammar_takes(states, T_PLUS) || mp_grammar_takes(states, T_DOT);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
         int kind = words[i].kind;
         if (item && mp_grammar_begins_item(kind)) continue;
-        if (compare && (kind == T_IN || kind == T_EQ || kind == T_OF)) continue;
-        if (mp_grammar_takes(parser, kind)) expect_word(&e, words[i].shown);
+        if (compare && (kind == T_IN || kind == T_EQ)) continue;
+        if (operand && (kind == T_OF || kind == T_DOTDOT)) continue;
+        if (mp_grammar_takes(states, kind)) expect_word(&e, words[i].shown);
     }
-    for (size_t i = 0; !value && !compare && i < sizeof literals / sizeof *literals; i++) {
-        if (mp_grammar_takes(parser, literals[i].kind)) expect_word(&e, literals[i].shown);
+    for (size_t i = 0; !value && !operand && i < sizeof literals / sizeof *literals; i++) {
+        if (mp_grammar_takes(states, literals[i].kind)) expect_word(&e, literals[i].shown);
     }
     if (compare) expect_word(&e, "a comparison");
-    if (value) expect_word(&e, mp_grammar_takes(parser, T_NOT) ? "a condition" : "a value");
+    if (value) expect_word(&e, mp_grammar_takes(states, T_NOT) ? "a condition" : "a value");
     if (item) expect_word(&e, "a new declaration or rule");
     return e;
 }
@@ -231,9 +233,9 @@ static bool explain_for(struct mp_build *b, const struct history *h, struct mp_t
 
 /* `verify a else ...`, `followed by no a then ...` */
 static bool explain_within(struct mp_build *b, const struct history *h, struct mp_tok tok,
-                           const void *parser)
+                           const struct mp_states *states)
 {
-    if (!ends_clause(tok.kind) || !mp_grammar_takes(parser, T_WITHIN)) return false;
+    if (!ends_clause(tok.kind) || !mp_grammar_takes(states, T_WITHIN)) return false;
     uint32_t at = h->count;
     while (at > 0 && h->toks[at - 1].kind != T_VERIFY && h->toks[at - 1].kind != T_FOLLOWED) at--;
     if (at == 0) return false;
@@ -258,10 +260,10 @@ static bool is_likely_name(int kind)
     }
 }
 
-static bool explain_hard_word(struct mp_build *b, struct mp_tok tok, const void *parser)
+static bool explain_hard_word(struct mp_build *b, struct mp_tok tok, const struct mp_states *states)
 {
     bool column_1 = tok.from == 0 || b->text.ptr[tok.from - 1] == '\n';
-    if (column_1 || !is_likely_name(tok.kind) || !mp_grammar_takes(parser, T_ID)) return false;
+    if (column_1 || !is_likely_name(tok.kind) || !mp_grammar_takes(states, T_ID)) return false;
     mp_str text = mp_build_text(b, tok);
     struct mp_span span = mp_build_tok(b, tok);
     struct mp_diag *d = mp_diag_add(b->diags, b->code, span, "`%.*s` is a word of the language",
@@ -285,9 +287,9 @@ static mp_str token_text(const struct mp_build *b, struct mp_tok tok)
 }
 
 static void explain_rest(struct mp_build *b, const struct history *h, struct mp_tok tok,
-                         const void *parser)
+                         const struct mp_states *states)
 {
-    struct expected e = expected_at(parser);
+    struct expected e = expected_at(states);
     mp_str text = token_text(b, tok);
     bool hole = b->code == MP_DIAG_E0109;
     struct mp_span span = tok.kind == 0 ? mp_span_after(mp_build_tok(b, b->prev)) : mp_build_tok(b, tok);
@@ -310,10 +312,14 @@ void mp_explain_syntax(struct mp_build *b, struct mp_tok tok, const void *parser
 {
     if (b->foreign || b->broken) return;
     struct history h = history_of(b, tok);
+    struct mp_states states;
+    if (!mp_grammar_replay(h.toks, h.count, b->item_first.kind == T_HOLE, &states)) {
+        mp_grammar_states(parser, &states);
+    }
     if (explain_for(b, &h, tok)) return;
-    if (explain_within(b, &h, tok, parser)) return;
-    if (explain_hard_word(b, tok, parser)) return;
-    explain_rest(b, &h, tok, parser);
+    if (explain_within(b, &h, tok, &states)) return;
+    if (explain_hard_word(b, tok, &states)) return;
+    explain_rest(b, &h, tok, &states);
 }
 
 void mp_explain_depth(struct mp_build *b, struct mp_span span)
@@ -379,9 +385,13 @@ static void explain_character(struct mp_build *b, struct mp_tok tok)
         mp_diag_add(b->diags, b->code, span, "a control character (0x%02x)", c);
         return;
     }
+    if (c == '`') {
+        struct mp_diag *d = mp_diag_add(b->diags, b->code, span, "a backquote without its other half");
+        mp_diag_help(d, "between backquotes stands one name");
+        return;
+    }
     struct mp_diag *d = mp_diag_add(b->diags, b->code, span, "unexpected `%.*s`", MP_STR_ARG(text));
     if (c == '%') mp_diag_help(d, "a percent is written without a blank: `5%%`");
-    if (c == '`') mp_diag_help(d, "between backquotes stands one name");
     if (c >= 0x80) mp_diag_help(d, "names are made of the letters A to Z, digits and `_`");
 }
 

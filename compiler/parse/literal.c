@@ -187,8 +187,23 @@ static const struct unit_row *unit_named(mp_str text)
     return NULL;
 }
 
+/* `MiB/second` */
+static const struct unit_row *bandwidth_meant(mp_str written)
+{
+    const char *slash = written.len == 0 ? NULL : memchr(written.ptr, '/', written.len);
+    if (slash == NULL || slash == written.ptr) return NULL;
+    mp_str size = mp_str_sub(written, 0, (size_t)(slash - written.ptr));
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        bool begins = units[i].token == T_BANDWIDTH && mp_str_starts(units[i].unit, size);
+        if (begins && units[i].unit.len == size.len + 2) return &units[i];
+    }
+    return NULL;
+}
+
 static const struct unit_row *unit_meant(mp_str written)
 {
+    const struct unit_row *bandwidth = bandwidth_meant(written);
+    if (bandwidth != NULL) return bandwidth;
     for (size_t i = 0; i < sizeof aliases / sizeof *aliases; i++) {
         if (mp_str_eq(aliases[i].written, written)) return unit_named(aliases[i].unit);
     }

@@ -72,6 +72,13 @@ static void restart(struct mp_build *b, void *parser)
     b->pending_len = 0;
 }
 
+static bool is_between_items(const void *parser)
+{
+    struct mp_states states;
+    mp_grammar_states(parser, &states);
+    return mp_grammar_takes(&states, T_PACKAGE);
+}
+
 static void read_items(struct mp_build *b, void *parser, struct mp_lexer *lx)
 {
     for (;;) {
@@ -81,8 +88,7 @@ static void read_items(struct mp_build *b, void *parser, struct mp_lexer *lx)
             if (tok.kind != 0 && !begins) continue;
             restart(b, parser);
         }
-        bool between = mp_grammar_begins_item(tok.kind) && mp_grammar_takes(parser, T_PACKAGE);
-        if (between) b->item_first = tok;
+        if (mp_grammar_begins_item(tok.kind) && is_between_items(parser)) b->item_first = tok;
         mp_grammar_feed(parser, tok);
         if (b->broken && begins) {
             /* The item before is incomplete; this one may be good. */
@@ -149,7 +155,7 @@ enum mp_err mp_parse(const struct mp_source *source, struct mp_arena *perm, stru
 
 /* What a part must not disturb, since the parser of the file is in the middle of a string. */
 struct outer {
-    struct mp_tok prev;
+    struct mp_tok prev, item_first;
     uint32_t end, pending_len;
     enum mp_diag_code code;
     bool broken, foreign;
@@ -158,12 +164,13 @@ struct outer {
 
 static struct outer save(const struct mp_build *b)
 {
-    return (struct outer){b->prev, b->end, b->pending_len, b->code, b->broken, b->foreign, b->file};
+    return (struct outer){b->prev, b->item_first, b->end, b->pending_len, b->code, b->broken, b->foreign, b->file};
 }
 
 static void restore(struct mp_build *b, const struct outer *o)
 {
     b->prev = o->prev;
+    b->item_first = o->item_first;
     b->end = o->end;
     b->pending_len = o->pending_len;
     b->code = o->code;
@@ -177,7 +184,7 @@ static void read_part(struct mp_build *b, uint32_t from)
     alignas(max_align_t) char parser[MP_PARSER_BYTES];
     mp_grammar_begin(parser, b);
     struct mp_lexer lx = {.text = b->text, .at = from};
-    b->prev = (struct mp_tok){from, from, T_HOLE, false};
+    b->prev = b->item_first = (struct mp_tok){from, from, T_HOLE, false};
     mp_grammar_feed(parser, b->prev);
     for (;;) {
         struct mp_tok tok = next_token(b, &lx);

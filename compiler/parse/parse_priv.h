@@ -121,12 +121,21 @@ bool mp_explain_bytes(struct mp_build *b);
 void mp_explain_depth(struct mp_build *b, struct mp_span span);
 
 /* ---- mpol.y ---- */
-struct mp_parser;
 #define MP_PARSER_BYTES 32768 /* asserted in mpol.y */
 void mp_grammar_begin(void *parser, struct mp_build *b);
 void mp_grammar_feed(void *parser, struct mp_tok tok);
+/* The parser's stack without values, to ask what could follow. */
+#define MP_STATES_MAX 1024
+struct mp_states {
+    int top;
+    uint16_t at[MP_STATES_MAX];
+};
+void mp_grammar_states(const void *parser, struct mp_states *out);
+/* The states behind tokens that begin an item, or a hole. Unlike those of a parser that has met an
+ * error, nothing was reduced for its sake. False where the tokens are none of a sentence. */
+bool mp_grammar_replay(const struct mp_tok *toks, uint32_t count, bool hole, struct mp_states *out);
 /* Could `kind` stand here, not counting words that are taken for names? */
-bool mp_grammar_takes(const void *parser, int kind);
+bool mp_grammar_takes(const struct mp_states *states, int kind);
 bool mp_grammar_begins_item(int kind);
 
 /* ---- parse.c ---- */

@@ -48,7 +48,8 @@ static mp_str first_difference(struct run *r, mp_str expected, mp_str got)
         while (a < expected.len && expected.ptr[a] != '\n') a++;
         while (b < got.len && got.ptr[b] != '\n') b++;
         if (!mp_str_eq(mp_str_sub(expected, 0, a), mp_str_sub(got, 0, b))) {
-            return mp_arena_printf(&r->arena, "  line %u expected: %.*s\n  line %u got:      %.*s", line,
+            return mp_arena_printf(&r->arena,
+                                   "  line %u expected: %.*s\n  line %u got:      %.*s", line,
                                    (int)a, expected.ptr, line, (int)b, got.ptr);
         }
         expected = mp_str_sub(expected, a + 1, expected.len);
@@ -71,12 +72,14 @@ static void compare(struct run *r, const char *name, mp_str got)
     mp_str path = mp_arena_printf(&r->arena, "%s/%s.ir", r->folder, name);
     if (r->bless) {
         FILE *f = fopen(path.ptr, "wb");
-        if (f == NULL || fwrite(got.ptr, 1, got.len, f) != got.len) miss(r, name, "cannot write", path);
+        if (f == NULL || fwrite(got.ptr, 1, got.len, f) != got.len) miss(r, name, "cannot write",
+            path);
         if (f != NULL) fclose(f);
         return;
     }
     mp_str expected = read_file(r, path.ptr);
-    if (!mp_str_eq(expected, got)) miss(r, name, "other tables", first_difference(r, expected, got));
+    if (!mp_str_eq(expected, got)) miss(r, name, "other tables",
+                                        first_difference(r, expected, got));
 }
 
 static void reads_back(struct run *r, const char *name, mp_str text)
@@ -90,7 +93,8 @@ static void reads_back(struct run *r, const char *name, mp_str text)
         return;
     }
     mp_str second = printed(r, &again);
-    if (!mp_str_eq(text, second)) miss(r, name, "its text reads back as another", first_difference(r, text, second));
+    if (!mp_str_eq(text, second)) miss(r, name, "its text reads back as another",
+                                       first_difference(r, text, second));
 }
 
 static void loads(struct run *r, const char *name, mp_str image)
@@ -107,7 +111,8 @@ static void loads(struct run *r, const char *name, mp_str image)
 static void one_case(struct run *r, const char *name)
 {
     mp_str path = mp_arena_printf(&r->arena, "%s/%s.mpol", r->folder, name);
-    struct mp_compile_text text = {mp_arena_printf(&r->arena, "%s.mpol", name), read_file(r, path.ptr),
+    struct mp_compile_text text = {mp_arena_printf(&r->arena, "%s.mpol", name),
+                                   read_file(r, path.ptr),
                                    MP_CHECK_GIVEN};
     struct mp_compile_options options = {.goal = MP_COMPILE_IMAGE, .os = &r->os};
     options.with_tests = mp_str_starts(text.text, MP_STR("# with tests\n"));
