@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Ops that are generated inline. No op contracts, reassociates, or calls libm: results are the
+ * interpreter's, bit for bit.
+ */
+#include "jit/jit_priv.h"
+
+#define AND(a, b) LLVMBuildAnd(g->builder, (a), (b), "")
+#define OR(a, b) LLVMBuildOr(g->builder, (a), (b), "")
+#define NOT(a) LLVMBuildNot(g->builder, (a), "")
+#define SELECT(c, a, b) LLVMBuildSelect(g->builder, (c), (a), (b), "")
+
+static struct jit_reg *reg(struct jit_gen *g, uint32_t op) { return &g->regs[op]; }
+
+/* ---- leaves ---- */
+
+static LLVMValueRef load_bit(struct jit_gen *g, LLVMValueRef words, uint32_t index)
+{
+    LLVMValueRef word = jit_load_word(g, words, index / 64);
+    LLVMValueRef bit = LLVMBuildAnd(g->builder, word, jit_int(g, UINT64_C(1) << (index % 64)), "");
+    return LLVMBuildICmp(g->builder, LLVMIntNE, bit, jit_int(g, 0), "");
+}
+
+static void leaf(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef values, LLVMValueRef known,
+                 struct jit_reg *out)
+{
+    LLVMValueRef word = jit_load_value(g, values, op->a, 0);
+    out->known = known == NULL ? jit_true(g) : load_bit(g, known, op->a);
+    switch ((enum mp_rep)op->rep) {
+    case MP_REP_B:
+        out->truth = AND(out->known, LLVMBuildICmp(g->builder, LLVMIntNE, word, jit_int(g, 0), ""));
+        return;
+    case MP_REP_F: out->num = LLVMBuildBitCast(g->builder, word, g->f64, ""); return;
+    case MP_REP_I: out->w[0] = word; return;
+    default:
+        out->w[0] = word;
+        out->w[1] = jit_load_value(g, values, op->a, 1);
+        return;
+    }
+}
+
+static void unknown(struct jit_gen *g, struct jit_reg *out)
+{
+    out->known = out->truth = jit_false(g);
+    out->num = LLVMConstReal(g->f64, 0);
+    out->w[0] = out->w[1] = jit_int(g, 0);
+}
+
+static bool leaves(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    switch (op->code) {
+    case MP_OP_CONST: leaf(g, op, g->consts, NULL, out); return true;
+    case MP_OP_PARAM: leaf(g, op, g->params, NULL, out); return true;
+    case MP_OP_FIELD: leaf(g, op, g->record, g->record_known, out); return true;
+    case MP_OP_COL: leaf(g, op, g->row, g->row_known, out); return true;
+    case MP_OP_UNKNOWN: unknown(g, out); return true;
+    default: return false;
+    }
+}
+
+/* ---- logic: Kleene's three values ---- */
+
+static bool logic(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
+    switch (op->code) {
+    case MP_OP_NOT:
+        out->known = a->known;
+        out->truth = AND(a->known, NOT(a->truth));
+        return true;
+    case MP_OP_AND: {
+        LLVMValueRef a_false = AND(a->known, NOT(a->truth)), b_false = AND(b->known, NOT(b->truth));
+        out->truth = AND(a->truth, b->truth);
+        out->known = OR(out->truth, OR(a_false, b_false));
+        return true;
+    }
+    case MP_OP_OR: {
+        LLVMValueRef a_false = AND(a->known, NOT(a->truth)), b_false = AND(b->known, NOT(b->truth));
+        out->truth = OR(a->truth, b->truth);
+        out->known = OR(out->truth, AND(a_false, b_false));
+        return true;
+    }
+    case MP_OP_KNOWN:
+        out->known = jit_true(g);
+        out->truth = a->known;
+        return true;
+    case MP_OP_IS_TRUE:
+        out->known = jit_true(g);
+        out->truth = a->truth;
+        return true;
+    case MP_OP_EQ_B:
+        out->known = AND(a->known, b->known);
+        out->truth = AND(out->known, LLVMBuildICmp(g->builder, LLVMIntEQ, a->truth, b->truth, ""));
+        return true;
+    default: return false;
+    }
+}
+
+/* ---- one of two registers ---- */
+
+static LLVMValueRef pick(struct jit_gen *g, LLVMValueRef c, LLVMValueRef a, LLVMValueRef b)
+{
+    return a == NULL || b == NULL ? NULL : SELECT(c, a, b);
+}
+
+static void choose_reg(struct jit_gen *g, LLVMValueRef c, const struct jit_reg *a, const struct jit_reg *b,
+                       struct jit_reg *out)
+{
+    out->known = SELECT(c, a->known, b->known);
+    out->truth = pick(g, c, a->truth, b->truth);
+    out->num = pick(g, c, a->num, b->num);
+    out->w[0] = pick(g, c, a->w[0], b->w[0]);
+    out->w[1] = pick(g, c, a->w[1], b->w[1]);
+}
+
+static bool choices(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b), *c;
+    switch (op->code) {
+    case MP_OP_DEFAULT: choose_reg(g, a->known, a, b, out); return true;
+    case MP_OP_PICK: choose_reg(g, a->truth, b, reg(g, op->c), out); return true;
+    case MP_OP_OVERRIDE: {
+        c = reg(g, op->c);
+        LLVMValueRef is_0 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[0], jit_int(g, 0), "");
+        LLVMValueRef is_1 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[0], jit_int(g, 1), "");
+        LLVMValueRef either = AND(a->known, OR(is_0, is_1));
+        choose_reg(g, is_0, c, b, out);
+        out->known = AND(either, out->known);
+        if (out->truth != NULL) out->truth = AND(either, out->truth);
+        return true;
+    }
+    default: return false;
+    }
+}
+
+/* ---- comparisons ---- */
+
+static void compared(struct jit_gen *g, const struct jit_reg *a, const struct jit_reg *b, LLVMValueRef truth,
+                     struct jit_reg *out)
+{
+    out->known = AND(a->known, b->known);
+    out->truth = AND(out->known, truth);
+}
+
+/* Texts whose first words differ are different, and short ones are their words; only equal lengths and
+ * beginnings of long texts need a look at their bytes. */
+static void equal_text(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
+    LLVMValueRef both = AND(a->known, b->known);
+    LLVMValueRef same_0 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[0], b->w[0], "");
+    LLVMValueRef same_1 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[1], b->w[1], "");
+    LLVMValueRef length = LLVMBuildTrunc(g->builder, a->w[0], g->i32, "");
+    LLVMValueRef is_long = LLVMBuildICmp(g->builder, LLVMIntUGT, length,
+                                         LLVMConstInt(g->i32, MP_TEXT_INLINE, 0), "");
+    LLVMValueRef words = AND(same_0, same_1);
+    struct jit_reg slow;
+    jit_op_call(g, op, AND(both, AND(same_0, AND(is_long, NOT(same_1)))), &slow);
+    out->known = both;
+    out->truth = AND(both, OR(words, slow.truth));
+}
+
+static bool comparisons(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
+    LLVMBuilderRef k = g->builder;
+    LLVMValueRef t;
+    switch (op->code) {
+    case MP_OP_EQ_I: t = LLVMBuildICmp(k, LLVMIntEQ, a->w[0], b->w[0], ""); break;
+    case MP_OP_LT_I: t = LLVMBuildICmp(k, LLVMIntSLT, a->w[0], b->w[0], ""); break;
+    case MP_OP_LE_I: t = LLVMBuildICmp(k, LLVMIntSLE, a->w[0], b->w[0], ""); break;
+    case MP_OP_EQ_F: t = LLVMBuildFCmp(k, LLVMRealOEQ, a->num, b->num, ""); break;
+    case MP_OP_LT_F: t = LLVMBuildFCmp(k, LLVMRealOLT, a->num, b->num, ""); break;
+    case MP_OP_LE_F: t = LLVMBuildFCmp(k, LLVMRealOLE, a->num, b->num, ""); break;
+    case MP_OP_EQ_A:
+        t = AND(LLVMBuildICmp(k, LLVMIntEQ, a->w[0], b->w[0], ""),
+                LLVMBuildICmp(k, LLVMIntEQ, a->w[1], b->w[1], ""));
+        break;
+    case MP_OP_EQ_T: equal_text(g, op, out); return true;
+    default: return false;
+    }
+    compared(g, a, b, t, out);
+    return true;
+}
+
+/* ---- arithmetic ---- */
+
+static void checked(struct jit_gen *g, const char *intrinsic, LLVMValueRef x, LLVMValueRef y, LLVMValueRef known,
+                    struct jit_reg *out)
+{
+    unsigned id = LLVMLookupIntrinsicID(intrinsic, strlen(intrinsic));
+    LLVMTypeRef types[] = {g->i64};
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, types, 1);
+    LLVMValueRef args[] = {x, y};
+    LLVMTypeRef type = LLVMIntrinsicGetType(g->context, id, types, 1);
+    LLVMValueRef pair = LLVMBuildCall2(g->builder, type, fn, args, 2, "");
+    out->w[0] = LLVMBuildExtractValue(g->builder, pair, 0, "");
+    out->known = AND(known, NOT(LLVMBuildExtractValue(g->builder, pair, 1, "")));
+}
+
+/* x - x is 0 for every finite x, and no number for the others. */
+static void finite(struct jit_gen *g, LLVMValueRef x, LLVMValueRef known, struct jit_reg *out)
+{
+    LLVMValueRef zero = LLVMBuildFSub(g->builder, x, x, "");
+    out->num = x;
+    out->known = AND(known, LLVMBuildFCmp(g->builder, LLVMRealOEQ, zero, LLVMConstReal(g->f64, 0), ""));
+}
+
+static bool int_arithmetic(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
+    switch (op->code) {
+    case MP_OP_ADD_I:
+        checked(g, "llvm.sadd.with.overflow", a->w[0], b->w[0], AND(a->known, b->known), out);
+        return true;
+    case MP_OP_SUB_I:
+        checked(g, "llvm.ssub.with.overflow", a->w[0], b->w[0], AND(a->known, b->known), out);
+        return true;
+    case MP_OP_MUL_I:
+        checked(g, "llvm.smul.with.overflow", a->w[0], b->w[0], AND(a->known, b->known), out);
+        return true;
+    case MP_OP_NEG_I:
+        checked(g, "llvm.ssub.with.overflow", jit_int(g, 0), a->w[0], a->known, out);
+        return true;
+    default: return false;
+    }
+}
+
+static bool num_arithmetic(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
+    LLVMBuilderRef k = g->builder;
+    switch (op->code) {
+    case MP_OP_ADD_F: finite(g, LLVMBuildFAdd(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
+    case MP_OP_SUB_F: finite(g, LLVMBuildFSub(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
+    case MP_OP_MUL_F: finite(g, LLVMBuildFMul(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
+    case MP_OP_DIV_F: finite(g, LLVMBuildFDiv(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
+    case MP_OP_NEG_F:
+        out->num = LLVMBuildFNeg(k, a->num, "");
+        out->known = a->known;
+        return true;
+    case MP_OP_I_TO_F:
+        out->num = LLVMBuildSIToFP(k, a->w[0], g->f64, "");
+        out->known = a->known;
+        return true;
+    default: return false;
+    }
+}
+
+bool jit_op_inline(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
+{
+    *out = (struct jit_reg){0};
+    return leaves(g, op, out) || logic(g, op, out) || choices(g, op, out) || comparisons(g, op, out) ||
+           int_arithmetic(g, op, out) || num_arithmetic(g, op, out);
+}
