@@ -24,8 +24,6 @@ void mp_eval_fn(const struct mp_program *p, uint32_t fn, const struct mp_inputs 
                 struct mp_outputs *out)
 {
     MP_ASSERT(fn < p->fn_count && in->program == p);
-    struct mp_eval_scratch *scratch = in->scratch;
-    if (scratch != NULL) scratch->used_bytes = 0;
     const struct mp_native *native = atomic_load_explicit(&p->exec->native, memory_order_acquire);
     if (native != NULL && native->fns[fn] != NULL) {
         native->fns[fn](in, out);

@@ -29,11 +29,10 @@ struct mp_native {
  * freed once every thread that evaluates has returned from its call. `native` stays the caller's. */
 const struct mp_native *mp_exec_switch(const struct mp_program *p, const struct mp_native *native);
 
-/* Memory of `lower`, one a thread that evaluates. mp_eval_fn empties it when it begins, so text that an
- * evaluation answered is good until the next one with the same scratch. */
+/* Memory of `lower`, one a thread that evaluates: a place for each LOWER of a function, in order of the
+ * ops. Text that an evaluation answered is good until the next one with the same scratch. */
 struct mp_eval_scratch {
-    uint32_t used_bytes;
-    char bytes[MP_FN_LOWER_MAX * MP_TEXT_LOWER_MAX];
+    char text[MP_FN_LOWER_MAX][MP_TEXT_LOWER_MAX];
 };
 
 /* One a row of ops.def; NULL for the ops that judge unknown themselves or read an input: CONST PARAM
@@ -41,7 +40,8 @@ struct mp_eval_scratch {
  * operand is, and are asked only for known operands.
  *
  *   k   the row of cnst (IN_NET, MATCHES, MATCHES_LIMIT) or list (IN_LIST, LIST_*), the number M
- *       (ID_PART), for IN_SET the enum mp_rep of a; else 0
+ *       (ID_PART), for IN_SET the enum mp_rep of a, for LOWER how many LOWER ops
+ *       the function has before it; else 0
  *   a b c  the operands that are values, by position; NULL where ops.def has none
  *   out may be one of the operands. */
 extern const mp_op_helper mp_exec_helpers[MP_OP_COUNT];

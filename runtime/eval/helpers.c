@@ -212,16 +212,15 @@ static char lower_char(char c) { return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 
 
 HELPER(lower)
 {
-    IGNORE(k), IGNORE(b), IGNORE(c);
+    IGNORE(b), IGNORE(c);
     mp_str text = mp_value_as_text(a);
     if (text.len > MP_TEXT_LOWER_MAX) return put(out, *a, false);
     char inline_text[MP_TEXT_INLINE];
     char *to = inline_text;
     if (text.len > MP_TEXT_INLINE) {
         struct mp_eval_scratch *s = in->scratch;
-        MP_ASSERT(s != NULL && text.len <= sizeof s->bytes - s->used_bytes); /* MP_FN_LOWER_MAX */
-        to = s->bytes + s->used_bytes;
-        s->used_bytes += (uint32_t)text.len;
+        MP_ASSERT(s != NULL && k < MP_FN_LOWER_MAX);
+        to = s->text[k];
     }
     for (size_t i = 0; i < text.len; i++) to[i] = lower_char(text.ptr[i]);
     return put(out, mp_value_text((mp_str){to, text.len}), true);

@@ -245,7 +245,7 @@ static void call(struct frame *f, const struct mp_run *r, const uint32_t *a)
 {
     const struct mp_op_layout *layout = mp_op_layout(r->op);
     bool two = mp_op_kind_is_value(layout->kind[1]), three = mp_op_kind_is_value(layout->kind[2]);
-    bool row = layout->kind[1] != '-' && !two;
+    bool row = (layout->kind[1] != '-' && !two) || r->op == MP_OP_LOWER;
     mp_op_helper helper = mp_exec_helpers[r->op];
     for (uint32_t i = 0; i < r->count; i++) {
         uint32_t to = r->first + i, b = a[two || row ? r->count + i : i];

@@ -152,6 +152,14 @@ static uint32_t arg_of(const struct work *w, const struct mp_op_row *op, int k)
     return needs_reg(w, op, k) ? w->reg[v] : w->ops[v].a; /* else a leaf's slot or row */
 }
 
+/* Which `lower` of the function it is: its place in the scratch, in whatever chunk it is computed. */
+static uint32_t place_of(const struct work *w, uint32_t value)
+{
+    uint32_t place = 0;
+    for (uint32_t i = 0; i < value; i++) place += w->ops[i].code == MP_OP_LOWER;
+    return place;
+}
+
 static void put_run(struct work *w, const struct sorted *s, uint32_t count, uint32_t first)
 {
     const struct mp_op_row *op = &w->ops[s[0].value];
@@ -170,6 +178,7 @@ static void put_run(struct work *w, const struct sorted *s, uint32_t count, uint
         if (mp_op_layout(op->code)->kind[k] == '-') continue;
         for (uint32_t i = 0; i < count; i++) put_arg(w, arg_of(w, &w->ops[s[i].value], k));
     }
+    for (uint32_t i = 0; i < count && op->code == MP_OP_LOWER; i++) put_arg(w, place_of(w, s[i].value));
 }
 
 static void put_runs(struct work *w)
@@ -263,16 +272,6 @@ static enum mp_err build(struct work *w, struct mp_code *code)
     return kept ? MP_OK : MP_ENOMEM;
 }
 
-/* Chunks may repeat what they share, `lower` too, and the scratch of an evaluation holds as many. */
-static uint32_t lowers(const struct mp_code *code, uint32_t runs)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < runs; i++) {
-        if (code->runs[i].op == MP_OP_LOWER) count += code->runs[i].count;
-    }
-    return count;
-}
-
 enum mp_err mp_program_build_code(struct mp_program *p)
 {
     struct mp_code *codes = MP_NEW(&p->arena, struct mp_code, p->fn_count);
@@ -283,7 +282,6 @@ enum mp_err mp_program_build_code(struct mp_program *p)
         struct work w = {.p = p, .fn = &p->fn[i], .ops = p->op + p->fn[i].ops_at, .keep = &p->arena,
                          .scratch = &scratch};
         enum mp_err err = build(&w, &codes[i]);
-        if (err == MP_OK && lowers(&codes[i], w.runs.len) > MP_FN_LOWER_MAX) err = MP_ELIMIT;
         mp_arena_free(&scratch);
         MP_TRY(err);
     }

@@ -23,7 +23,8 @@
 enum mp_space { MP_SPACE_REG, MP_SPACE_RECORD, MP_SPACE_ROW, MP_SPACE_CONST };
 
 /* `count` ops of one code. Register first + i is the result of the i-th; its operands are
- * args[at + i], args[at + count + i], args[at + 2 * count + i], as many as the op has. */
+ * args[at + i], args[at + count + i], args[at + 2 * count + i], as many as the op has; LOWER has its
+ * place in the scratch as a second one. */
 struct mp_run {
     uint8_t op;  /* enum mp_op */
     uint8_t rep; /* of the result */

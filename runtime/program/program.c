@@ -116,9 +116,7 @@ static enum mp_err load(struct mp_program *p, const void *bytes, size_t size, co
     p->digest = mp_siphash(digest_key, image, size);
     MP_TRY(bind_consts(p));
     MP_TRY(mp_program_build_lists(p));
-    err = mp_program_build_code(p);
-    if (err == MP_ELIMIT) *why = "more than 32 times `lower` at once";
-    MP_TRY(err);
+    MP_TRY(mp_program_build_code(p));
     p->exec = MP_NEW(&p->arena, struct mp_exec, 1);
     if (p->exec == NULL) return MP_ENOMEM;
     return compile_regexes(p, why);
