@@ -84,8 +84,8 @@ void mp_diag_help(struct mp_diag *d, const char *format, ...) __attribute__((for
 void mp_diag_fix(struct mp_diag *d, struct mp_span span, mp_str replacement, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Sorts by file, offset, code and order of adding, and drops what says the same code at the same span
- * again (the first stays). Renderers call it themselves; harmless twice. */
+/* Sorts by file, offset, code and order of adding, E0900 behind all others, and drops what says the same
+ * code at the same span again (the first stays). Renderers call it themselves; harmless twice. */
 void mp_diags_sort(struct mp_diags *diags);
 /* MP_ENOMEM if anything could not be kept, else MP_OK. */
 enum mp_err mp_diags_err(const struct mp_diags *diags);
