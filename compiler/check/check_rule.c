@@ -450,9 +450,34 @@ static void refuse_clause(struct rule *r, struct mp_span span, const char *word)
     mp_diag_help(d, "an action on who asks, such as `deny client for 10m`, has a loop of its own");
 }
 
+static bool holds(const struct mp_t_expr *e, const struct mp_t_expr *part)
+{
+    if (e == NULL || e == part) return e != NULL;
+    return holds(e->kid[0], part) || holds(e->kid[1], part) || holds(e->kid[2], part);
+}
+
+/* What the author of the rule wrote: a definition by its name, not what it stands for. */
+static const struct mp_t_expr *as_written(const struct mp_t_expr *e, const struct mp_t_expr *part)
+{
+    if (e == NULL || e == part || e->kind == MP_TX_DEF) return holds(e, part) ? e : NULL;
+    for (int i = 0; i < 3; i++) {
+        const struct mp_t_expr *found = as_written(e->kid[i], part);
+        if (found != NULL) return found;
+    }
+    return NULL;
+}
+
+static const struct mp_t_expr *written_in_conditions(const struct rule *r,
+                                                     const struct mp_t_expr *part)
+{
+    const struct mp_t_expr *found = as_written(r->out->when.cond, part);
+    if (found == NULL && r->out->has_unless) found = as_written(r->out->unless.cond, part);
+    return found != NULL ? found : part;
+}
+
 static void refuse_window(struct rule *r)
 {
-    const struct mp_t_expr *w = r->facts.window;
+    const struct mp_t_expr *w = written_in_conditions(r, r->facts.window);
     mp_str text = ck_source(r->ck, w->span);
     struct mp_diag *d = ck_error(r->ck, "E0402", r->answer != NULL ? r->answer->span : w->span,
                                  "a rule that reads a window cannot answer a %.*s",
@@ -504,12 +529,13 @@ static void refuse_late_answer(struct rule *r)
     const struct mp_t_act *acts = r->out->steps[0].acts;
     for (uint32_t i = 0; i < r->out->steps[0].act_count; i++) {
         if (acts[i].target_kind != MP_TARGET_RECORD || acts[i].action->message) continue;
-        mp_str text = ck_source(r->ck, r->facts.at_end->span);
+        const struct mp_t_expr *late = written_in_conditions(r, r->facts.at_end);
+        mp_str text = ck_source(r->ck, late->span);
         struct mp_diag *d = ck_error(r->ck, "E0404", acts[i].span,
                                      "this %.*s has already been answered",
                                          MP_STR_ARG(record_word(r)));
         mp_diag_label(d, acts[i].span, "comes too late");
-        mp_diag_label(d, r->facts.at_end->span, "`%.*s` is known when the %.*s has ended",
+        mp_diag_label(d, late->span, "`%.*s` is known when the %.*s has ended",
                       MP_STR_ARG(text), MP_STR_ARG(record_word(r)));
         mp_diag_help(d,
                      "send a message here, or count such records in a loop rule and act on who asks");
@@ -734,7 +760,7 @@ static void check_inline(struct rule *r)
         /* One record of three proxies has one end. */
         if (r->said_layers == 0) out->layers = MP_LAYER_SERVICE;
         refuse_late_answer(r);
-    } else {
+    } else if (r->facts.window == NULL) {
         check_buckets(r);
         ck_check_doors(r->ck, out);
     }
@@ -748,7 +774,8 @@ static void refuse_instant_hold(struct rule *r)
                                  "this is true at the instant of a %.*s, and not for a time",
                                  MP_STR_ARG(record));
     if (r->facts.record != NULL) {
-        mp_diag_label(d, r->facts.record->span, "is read from the %.*s at hand",
+        mp_diag_label(d, written_in_conditions(r, r->facts.record)->span,
+                      "is read from the %.*s at hand",
                       MP_STR_ARG(record));
     }
     mp_diag_help(d, "leave out `for`, or count: `count(%.*s where ...) over 10s >= 3`",

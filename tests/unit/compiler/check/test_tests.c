@@ -16,7 +16,7 @@
 static const struct mp_t_test_line *only_line(struct checked *c, const char *body)
 {
     static char text[2000];
-    int n = snprintf(text, sizeof text, RULES "test \"t\" {\n%s\n}\n", body);
+    int n = snprintf(text, sizeof text, "%stest \"t\" {\n%s\n}\n", RULES, body);
     assert_true(n > 0 && (size_t)n < sizeof text);
     checked_open(c, text);
     if (c->typed->tests.len != 1 || c->typed->tests.ptr[0]->line_count != 1) {
@@ -29,7 +29,7 @@ static const struct mp_t_test_line *only_line(struct checked *c, const char *bod
 static void assert_refused(const char *body, const char *codes)
 {
     char text[2000];
-    snprintf(text, sizeof text, RULES "test \"t\" {\n%s\n}\n", body);
+    snprintf(text, sizeof text, "%stest \"t\" {\n%s\n}\n", RULES, body);
     assert_codes(text, codes);
 }
 
