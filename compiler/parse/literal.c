@@ -92,42 +92,10 @@ static bool read_value(mp_str text, const struct literal_row *row, struct mp_ast
     return true;
 }
 
-/* A TIMES keeps its kind: it is a node with an operand, of which this is the factor. */
-void mp_literal(struct mp_build *b, struct mp_tok tok, struct mp_ast_expr *e)
-{
-    mp_str text = mp_build_text(b, tok);
-    const struct literal_row *row = row_of(tok.kind);
-    if (tok.bad) {
-        e->kind = MP_AST_BAD;
-        e->u.num.text = text;
-    } else if (row != NULL) {
-        e->kind = row->kind;
-        if (read_value(text, row, e)) return;
-        bad_literal(b, tok, row->complaint);
-        e->kind = MP_AST_BAD;
-        e->u.num.text = text;
-    } else {
-        e->u.num.text = text;
-        switch (tok.kind) {
-        case T_STATUS:
-            e->kind = MP_AST_STATUS;
-            e->u.num.i = text.ptr[0] - '0';
-            break;
-        case T_TRUE:
-        case T_FALSE:
-            e->kind = MP_AST_BOOL;
-            e->u.num.i = tok.kind == T_TRUE;
-            break;
-        case T_SPIFFE: e->kind = MP_AST_IDENTITY; break;
-        case T_TIMES:
-            e->u.num.f = read_number(mp_str_sub(text, 0, text.len - 1));
-            break;
-        default: MP_UNREACHABLE("a token that is a literal");
-        }
-    }
-}
-
 /* ---- repairs ---- */
+
+/* LIMIT: bytes of a number that is offered as a repair. */
+#define REPAIRED_MAX 96
 
 struct unit_row {
     mp_str unit;
@@ -241,12 +209,30 @@ static bool is_cut_duration(mp_str text)
     return end > 0 && end < text.len && mp_value_read(MP_TYPE_DURATION, mp_str_sub(text, 0, end), &v);
 }
 
+/* The number of a text, and the unit that is meant; false where nobody knows. */
+static bool repair(mp_str text, char out[REPAIRED_MAX], size_t *len)
+{
+    size_t end = is_cut_duration(text) ? text.len : digits_end(text);
+    const struct unit_row *meant = NULL;
+    mp_str unit = MP_STR("s");
+    if (end < text.len) {
+        meant = unit_meant(mp_str_sub(text, end, text.len));
+        if (meant == NULL) return false;
+        unit = meant->unit;
+    }
+    if (end + unit.len > REPAIRED_MAX) return false;
+    memcpy(out, text.ptr, end);
+    memcpy(out + end, unit.ptr, unit.len);
+    *len = end + unit.len;
+    return true;
+}
+
 int mp_literal_repair(struct mp_build *b, struct mp_tok tok)
 {
     mp_str text = mp_build_text(b, tok);
     struct mp_span span = mp_build_tok(b, tok);
     size_t end = digits_end(text);
-    mp_str number = mp_str_sub(text, 0, end), unit = mp_str_sub(text, end, text.len);
+    mp_str unit = mp_str_sub(text, end, text.len);
     if (is_cut_duration(text)) {
         struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0102, span, "`%.*s` is not a duration",
                                         MP_STR_ARG(text));
@@ -263,12 +249,60 @@ int mp_literal_repair(struct mp_build *b, struct mp_tok tok)
     }
     struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0102, span, "`%.*s` is not %s",
                                     MP_STR_ARG(text), meant->noun);
-    char repaired[96];
-    size_t len = number.len + meant->unit.len;
-    if (len > sizeof repaired) return meant->token;
-    memcpy(repaired, number.ptr, number.len);
-    memcpy(repaired + number.len, meant->unit.ptr, meant->unit.len);
+    char repaired[REPAIRED_MAX];
+    size_t len;
+    if (!repair(text, repaired, &len)) return meant->token;
     mp_diag_fix(d, span, (mp_str){repaired, len}, "`%.*s`", (int)len, repaired);
     if (unit.ptr[0] == '/') mp_diag_help(d, "a division has blanks around its `/`");
     return meant->token;
+}
+
+/* ---- one literal ---- */
+
+/* What was reported keeps the value that was meant, so that it does not lead to further messages. */
+static void read_repaired(mp_str text, const struct literal_row *row, struct mp_ast_expr *e)
+{
+    char repaired[REPAIRED_MAX];
+    size_t len;
+    if (row == NULL || !repair(text, repaired, &len)) return;
+    struct mp_value v;
+    if (!mp_value_read(row->type, (mp_str){repaired, len}, &v)) return;
+    if (mp_type_rep(row->type) == MP_REP_I) e->u.num.i = mp_value_as_int(v);
+    if (mp_type_rep(row->type) == MP_REP_F) e->u.num.f = mp_value_as_num(v);
+}
+
+/* A TIMES keeps its kind: it is a node with an operand, of which this is the factor. */
+void mp_literal(struct mp_build *b, struct mp_tok tok, struct mp_ast_expr *e)
+{
+    mp_str text = mp_build_text(b, tok);
+    const struct literal_row *row = row_of(tok.kind);
+    if (tok.bad) {
+        read_repaired(text, row, e);
+        e->kind = MP_AST_BAD;
+        e->u.num.text = text;
+    } else if (row != NULL) {
+        e->kind = row->kind;
+        if (read_value(text, row, e)) return;
+        bad_literal(b, tok, row->complaint);
+        e->kind = MP_AST_BAD;
+        e->u.num.text = text;
+    } else {
+        e->u.num.text = text;
+        switch (tok.kind) {
+        case T_STATUS:
+            e->kind = MP_AST_STATUS;
+            e->u.num.i = text.ptr[0] - '0';
+            break;
+        case T_TRUE:
+        case T_FALSE:
+            e->kind = MP_AST_BOOL;
+            e->u.num.i = tok.kind == T_TRUE;
+            break;
+        case T_SPIFFE: e->kind = MP_AST_IDENTITY; break;
+        case T_TIMES:
+            e->u.num.f = read_number(mp_str_sub(text, 0, text.len - 1));
+            break;
+        default: MP_UNREACHABLE("a token that is a literal");
+        }
+    }
 }
