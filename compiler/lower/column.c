@@ -222,6 +222,23 @@ static bool counts_all(const struct mp_t_expr *e)
     return cond == NULL || (cond->kind == MP_TX_CONST && cond->value.w[0] != 0);
 }
 
+/* Equal conditions on members are one function, so that those who count them share a column. */
+static uint32_t member_fn(struct lw_ctx *c, const struct mp_t_expr *e, struct lw_grouping *members)
+{
+    struct mp_buf text;
+    mp_buf_init(&text, c->lw->scratch);
+    mp_buf_printf(&text, "M%u ", members->row);
+    lw_canonical(&text, e->kid[0], true);
+    bool fresh;
+    uint32_t known = lw_intern(c->lw, mp_buf_view(&text), MP_NONE, &fresh);
+    if (!fresh) return known;
+    struct lw_ctx inner = {.lw = c->lw, .owner = {.grouping = members}, .member = true,
+                           .keys = members->keys, .rule = c->rule, .agg_column = MP_NONE};
+    uint32_t fn = lw_fn(&inner, e->text, e->kid[0], 0);
+    mp_map_get(&c->lw->interned, mp_buf_view(&text))->value = fn;
+    return fn;
+}
+
 uint32_t lw_read_members(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     struct lw_way way = lw_way_of(c, e->walk, e->span);
@@ -231,9 +248,7 @@ uint32_t lw_read_members(struct lw_ctx *c, const struct mp_t_expr *e)
     set_text(c, &row, e->text);
     if (counts_all(e)) return lw_read(c, row);
     struct lw_grouping *members = lw_grouping_of(c->lw, e->walk->type);
-    struct lw_ctx inner = {.lw = c->lw, .owner = {.grouping = members}, .member = true,
-                           .keys = members->keys, .rule = c->rule, .agg_column = MP_NONE};
-    row.fn = lw_fn(&inner, e->text, e->kid[0]);
+    row.fn = member_fn(c, e, members);
     row.grouping = members->row;
     note_member_signals(c, members);
     return lw_read(c, row);
@@ -268,7 +283,7 @@ uint32_t lw_read_held(struct lw_ctx *c, const struct mp_t_expr *e)
     struct lw_ctx inner = *c;
     struct mp_ir_fn unused;
     inner.fn = &unused;
-    uint32_t fn = lw_fn(&inner, e->text, e->kid[0]);
+    uint32_t fn = lw_fn(&inner, e->text, e->kid[0], 0);
     /* A hold inside this one took a number meanwhile: numbers follow the order of the rows. */
     row.index = g->hold_count++;
     mp_map_get(&c->lw->interned, mp_buf_view(&key))->value = row.index;

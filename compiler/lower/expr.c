@@ -43,10 +43,17 @@ static bool is_pattern(const struct mp_t_expr *e)
     return e->type.base == MP_TYPE_PATTERN;
 }
 
+int lw_cmp_sign(const struct mp_t_expr *e)
+{
+    enum mp_t_cmp cmp = e->op.cmp;
+    if (cmp == MP_T_EQ || cmp == MP_T_NE) return 0;
+    return cmp == MP_T_GT || cmp == MP_T_GE ? 1 : -1;
+}
+
 static uint32_t compare(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     enum mp_t_cmp cmp = e->op.cmp;
-    int sign = cmp == MP_T_GT || cmp == MP_T_GE ? 1 : cmp == MP_T_LT || cmp == MP_T_LE ? -1 : 0;
+    int sign = lw_cmp_sign(e);
     uint32_t a = signed_expr(c, e->kid[0], sign);
     uint32_t b = signed_expr(c, e->kid[1], -sign);
     switch (cmp) {
@@ -274,10 +281,11 @@ void lw_fn_begin(struct lw_ctx *c, struct mp_ir_fn *fn, mp_str name)
     c->agg_column = MP_NONE;
 }
 
-uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e)
+uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e, int sign)
 {
     struct mp_ir_fn fn, *outer = c->fn;
     lw_fn_begin(c, &fn, name);
+    c->sign = sign;
     uint32_t value = lw_expr(c, e);
     mp_ir_out(&fn, value, lw_type(e->type));
     uint32_t row = mp_ir_fn_end(&fn);

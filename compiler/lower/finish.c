@@ -113,6 +113,19 @@ static void reaches(struct lw *lw, struct lw_signal *s)
     MP_IR_SPAN(lw->ir, signal, s->row, reaches, reach, from);
 }
 
+/* What a record says of its entities beside their keys, where anybody reads it (language.md 4.1). */
+static void told(struct lw *lw, struct lw_signal *s)
+{
+    for (uint32_t k = 0; s->t->kind == MP_SIGNAL_EVENT && k < s->t->key_count; k++) {
+        const struct lw_entity *entity = &lw->entities[s->t->keys[k]->index];
+        for (uint32_t a = 1; a < entity->t->attr_count; a++) {
+            const struct mp_t_attr *attr = &entity->t->attrs[a];
+            bool scalar = !attr->type.is_set && !attr->type.is_map;
+            if (scalar && entity->attrs[a] != MP_NONE) lw_attr_slot(lw, s, k, attr);
+        }
+    }
+}
+
 static void record_unit(struct lw *lw, struct lw_signal *s)
 {
     if (!s->has_unit) return;
@@ -220,6 +233,7 @@ void lw_finish(struct lw *lw)
         feeds(lw, &lw->signals[i]);
         reaches(lw, &lw->signals[i]);
     }
+    for (uint32_t i = 0; i < lw->t->signals.len; i++) told(lw, &lw->signals[i]);
     for (uint32_t i = 0; i < lw->t->signals.len; i++) record_unit(lw, &lw->signals[i]);
     if (!lw->ir->failed) gather_all(lw);
 }

@@ -30,17 +30,16 @@ static void collect(const struct mp_t_expr *e, struct lw_reads *r)
     switch (e->kind) {
     case MP_TX_WALK: reads_of_walk(e->walk, r); break;
     case MP_TX_AGG:
-        r->aggs = r->row = true;
-        r->seen |= e->agg->kind == MP_AGG_SEEN;
+        r->aggs = r->row = r->state = true;
         return;
     case MP_TX_MEMBERS:
-        r->row = true;
+        r->row = r->state = true;
         return; /* the condition is over a member */
     case MP_TX_HELD:
     case MP_TX_AT_TRIGGER:
-    case MP_TX_INCIDENTS: r->row = true; break;
+    case MP_TX_INCIDENTS: r->row = r->state = true; break;
     case MP_TX_IS:
-        if (e->signal != NULL) r->row = true;
+        if (e->signal != NULL) r->row = r->state = true;
         break;
     case MP_TX_TEXT:
         for (uint32_t i = 0; i < e->piece_count; i++) collect(e->pieces[i].hole, r);

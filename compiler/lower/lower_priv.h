@@ -177,8 +177,10 @@ uint32_t lw_def(struct lw *lw, const struct mp_t_def *def);
 /* ---- expr.c ---- */
 /* The value of e: the number of its op. */
 uint32_t lw_expr(struct lw_ctx *c, const struct mp_t_expr *e);
-/* A function of its own: e is output 0. Answers its row. */
-uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e);
+/* A function of its own: e is output 0. Answers its row. `sign` as in lw_ctx. */
+uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e, int sign);
+/* What a larger left side does to a comparison: confirms (1), refutes (-1), or either (0). */
+int lw_cmp_sign(const struct mp_t_expr *cmp);
 void lw_fn_begin(struct lw_ctx *c, struct mp_ir_fn *fn, mp_str name);
 /* A truth that is never unknown: what protects a request from being refused (R43). */
 uint32_t lw_protects(struct lw_ctx *c, const struct mp_t_expr *e);
@@ -187,7 +189,8 @@ uint32_t lw_protects(struct lw_ctx *c, const struct mp_t_expr *e);
 uint32_t lw_is(struct lw_ctx *c, const struct mp_t_expr *e);
 /* What an expression reads, outside of the conditions of its aggregates. */
 struct lw_reads {
-    bool record, row, aggs, seen; /* aggs are read from rows */
+    bool record, row, aggs;
+    bool state; /* windows, members, silence: what goes on when a record is gone */
     const struct mp_t_signal *signal; /* of the record */
 };
 struct lw_reads lw_reads(const struct mp_t_expr *e);

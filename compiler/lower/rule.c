@@ -42,21 +42,30 @@ struct parts {
     MP_VEC(const struct mp_t_expr *) leaves;
 };
 
+static bool is_joined(const struct mp_t_expr *e)
+{
+    return e->kind == MP_TX_AND || e->kind == MP_TX_OR || e->kind == MP_TX_NOT;
+}
+
+/* `x not in y` is one comparison, `not (a and b)` is two. */
 static void find_leaves(struct lw_ctx *c, const struct mp_t_expr *e, struct parts *parts)
 {
     if (e->kind == MP_TX_AND || e->kind == MP_TX_OR) {
         find_leaves(c, e->kid[0], parts);
         find_leaves(c, e->kid[1], parts);
-    } else if (e->kind == MP_TX_NOT) {
+    } else if (e->kind == MP_TX_NOT && is_joined(e->kid[0])) {
         find_leaves(c, e->kid[0], parts);
     } else {
         LW_PUSH(c->lw, &parts->leaves, e);
     }
 }
 
-/* The side of a comparison that is measured; NULL: there is none worth showing. */
-static const struct mp_t_expr *measured(const struct mp_t_expr *e)
+/* The side of a comparison that is measured; NULL: there is none worth showing. It is read as the
+ * comparison reads it: *sign. */
+static const struct mp_t_expr *measured(const struct mp_t_expr *e, int *sign)
 {
+    *sign = 0;
+    if (e->kind == MP_TX_NOT) e = e->kid[0];
     switch (e->kind) {
     case MP_TX_CMP:
     case MP_TX_RANGE:
@@ -66,7 +75,11 @@ static const struct mp_t_expr *measured(const struct mp_t_expr *e)
     default: return NULL;
     }
     const struct mp_t_expr *side = e->kid[0];
-    if (e->kind == MP_TX_CMP && side->kind == MP_TX_CONST) side = e->kid[1];
+    if (e->kind == MP_TX_CMP) {
+        bool swapped = side->kind == MP_TX_CONST;
+        *sign = swapped ? -lw_cmp_sign(e) : lw_cmp_sign(e);
+        if (swapped) side = e->kid[1];
+    }
     while (side != NULL && side->kind == MP_TX_CONVERT) side = side->kid[0];
     bool shown = side != NULL && side->kind != MP_TX_CONST && side->kind != MP_TX_TEXT &&
         !side->type.is_set;
@@ -77,13 +90,14 @@ static const struct mp_t_expr *measured(const struct mp_t_expr *e)
 static void make_part(struct lw_ctx *c, const struct mp_t_expr *leaf, mp_str name, uint32_t whole,
                       struct mp_part_row *out)
 {
-    out->fn = whole == MP_NONE ? lw_fn(c, name, leaf) : whole;
+    out->fn = whole == MP_NONE ? lw_fn(c, name, leaf, 0) : whole;
     out->shown = out->column = MP_NONE;
     out->type = MP_TYPE_BOOL;
     out->text = lw_text(c->lw, leaf->text);
-    const struct mp_t_expr *side = measured(leaf);
+    int sign;
+    const struct mp_t_expr *side = measured(leaf, &sign);
     if (side == NULL) return;
-    out->shown = lw_fn(c, name, side);
+    out->shown = lw_fn(c, name, side, sign);
     out->column = c->agg_column;
     out->type = lw_type(side->type);
     out->shown_text = lw_text(c->lw, side->text);
@@ -111,7 +125,7 @@ static void add_parts(struct lw_ctx *c, const struct lw_clause *clause, uint32_t
 uint32_t lw_clause(struct lw_ctx *c, const struct lw_clause *clause)
 {
     struct mp_ir *ir = c->lw->ir;
-    uint32_t fn = lw_fn(c, clause->name, clause->cond);
+    uint32_t fn = lw_fn(c, clause->name, clause->cond, 0);
     struct inputs in = {0};
     c->lw->stamp++;
     uint32_t parts = ir->part.len;
@@ -162,7 +176,7 @@ void lw_set_place(struct lw *lw, struct mp_span span, mp_text_ref *file, uint32_
 
 static uint32_t flags_of(const struct mp_t_rule *t)
 {
-    uint32_t flags = t->flags;
+    uint32_t flags = t->flags & ~(uint32_t)(MP_RULE_INSTANT | MP_RULE_ON_SILENCE);
     for (uint32_t i = 0; t->step_count > 0 && i < t->steps[0].act_count; i++) {
         const struct mp_t_action *action = t->steps[0].acts[i].action;
         bool deny = action != NULL && mp_str_eq(action->name, MP_STR("deny"));
@@ -173,7 +187,8 @@ static uint32_t flags_of(const struct mp_t_rule *t)
         if (fail && mp_str_eq(t->labels[i].value, MP_STR("closed"))) flags |= MP_RULE_FAIL_CLOSED;
     }
     if (t->kind != MP_RULE_LOOP) return flags;
-    if (lw_instant(t->when.cond)) flags |= MP_RULE_INSTANT;
+    bool instant = lw_instant(t->when.cond) || !lw_reads(t->when.cond).state;
+    if (instant) flags |= MP_RULE_INSTANT;
     if (t->no_data == MP_NODATA_FIRE || lw_on_silence(t->when.cond)) flags |= MP_RULE_ON_SILENCE;
     return flags;
 }

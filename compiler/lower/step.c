@@ -28,7 +28,7 @@ static void message(struct lw_ctx *c, const struct mp_t_act *t, mp_str name, str
     for (uint32_t i = 0; i < count; i++) {
         const struct mp_t_expr *hole = pieces[i].hole;
         if (hole != NULL && hole->type.is_set) lw_refuse(c->lw, hole->span, "a set in a message");
-        fns[i] = hole == NULL || hole->kind == MP_TX_CONST ? MP_NONE : lw_fn(c, name, hole);
+        fns[i] = hole == NULL || hole->kind == MP_TX_CONST ? MP_NONE : lw_fn(c, name, hole, 0);
     }
     row->pieces_at = c->lw->ir->piece.len;
     row->pieces_count = count;
@@ -56,7 +56,7 @@ static void args(struct lw_ctx *c, const struct mp_t_act *t, mp_str name, struct
         if (value->type.is_set) lw_refuse(c->lw, value->span, "a set as an argument of an action");
         made[count].name = lw_text(c->lw, t->args[i].name);
         made[count].type = lw_type(value->type);
-        made[count++].fn = lw_fn(c, name, value);
+        made[count++].fn = lw_fn(c, name, value, 0);
     }
     row->args_at = c->lw->ir->arg.len;
     row->args_count = count;
@@ -71,7 +71,7 @@ static struct mp_act_row make_act(struct lw_ctx *c, const struct mp_t_act *t)
                              .entity = MP_NONE, .target = MP_NONE, .duration_ns = t->duration_ns,
                              .hooks = t->hooks};
     if (t->target != NULL) {
-        row.target = lw_fn(c, name, t->target);
+        row.target = lw_fn(c, name, t->target, 0);
         row.type = lw_type(t->target->type);
         if (t->target_type.base == MP_TYPE_ENTITY) row.entity = t->target_type.entity->index;
     }
