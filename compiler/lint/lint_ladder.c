@@ -21,13 +21,19 @@ static void unreachable(struct lint *l)
     }
 }
 
+static bool comparable(const struct mp_t_act *a, const struct mp_t_act *b)
+{
+    return mp_str_eq(a->action->class_name, b->action->class_name) &&
+           a->target_type.base == b->target_type.base &&
+           a->target_type.entity == b->target_type.entity;
+}
+
 static void weaker(struct lint *l)
 {
     const struct mp_t_rule *r = l->rule;
     for (uint32_t i = 0; i + 1 < r->step_count; i++) {
         const struct mp_t_act *a = lint_lease(&r->steps[i]), *b = lint_lease(&r->steps[i + 1]);
-        if (a == NULL || b == NULL || !mp_str_eq(a->action->class_name,
-                                                 b->action->class_name)) continue;
+        if (a == NULL || b == NULL || !comparable(a, b)) continue;
         if (b->action->strength >= a->action->strength) continue;
         struct mp_diag *d = lint_say(l, MP_DIAG_L134, b->span,
                                      "weaker than the step that has failed");
