@@ -219,8 +219,12 @@ static bool take_members(struct reader *r, uint32_t table, void *row)
 static bool take_op(struct reader *r, struct mp_fn_row *fn)
 {
     uint32_t number;
+    size_t from = r->at;
     if (!take_value(r, &number)) return false;
-    if (number != fn->ops_count) return fail(r, "values are numbered in order, from v0");
+    if (number != fn->ops_count) {
+        r->at = from;
+        return fail(r, "values are numbered in order, from v0");
+    }
     skip_blanks(r);
     if (!take(r, '=', "expected =")) return false;
     struct mp_op_row op = {0};
@@ -317,13 +321,15 @@ static bool take_row(struct reader *r)
         r->at = from;
         return fail(r, "no such table");
     }
-    if (!take(r, '[', "expected [ and the row's number") || !take_u32(r, &number) ||
-        !take(r, ']', "expected ]")) {
-        return false;
-    }
+    if (!take(r, '[', "expected [ and the row's number")) return false;
+    from = r->at;
+    if (!take_u32(r, &number) || !take(r, ']', "expected ]")) return false;
     void *row = add_row(r->ir, table, &expected);
     if (r->ir->failed) return fail(r, "out of memory");
-    if (number != expected) return fail(r, "rows are numbered in order, from 0");
+    if (number != expected) {
+        r->at = from;
+        return fail(r, "rows are numbered in order, from 0");
+    }
     if (!take_members(r, table, row)) return false;
     return table == MP_TABLE_fn ? take_body(r, row) : next_line(r);
 }

@@ -47,10 +47,11 @@ static enum mp_err bind_tables(struct mp_program *p, const char *image, size_t s
         fault = table_fault(&dir[i], i, size);
         if (fault == NULL) mp_program_set_rows(p, i, image + dir[i].at, dir[i].count);
     }
+    *why = fault;
+    if (fault != NULL) return MP_ECORRUPT;
     p->texts = image + header.texts_at;
     p->texts_size = header.texts_bytes;
-    *why = fault;
-    return fault == NULL ? MP_OK : MP_ECORRUPT;
+    return MP_OK;
 }
 
 /* ---- what loading makes ---- */
