@@ -64,6 +64,10 @@ struct mp_engine_sinks {
     /* A message that may go out now (it is committed). Answer MP_OK: delivered; MP_EAGAIN: in hand,
      * mp_engine_message_done will tell; anything else: asked again after 1 s, 2 s, 4 s, ... 60 s. */
     enum mp_err (*message)(void *ctx, const struct mp_message *message);
+    /* An inline rule's action on a record that the engine judged itself; carried_out: neither a guard
+     * (R43) nor a stronger verdict passed it over, and a throttle had no token. */
+    void (*inline_hit)(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record,
+                       bool shadow, bool carried_out);
 };
 
 /* `p` stays the caller's and must outlive the engine or the swap to another one. MP_ENOMEM, MP_ELIMIT.

@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * engine_priv.h - what the files of the engine share; this folder only.
+ *
+ *   engine.c    life, time, records            judge.c     rows → truths of rules → cases
+ *   deadline.c  two heaps of moments           incident.c  the life of a case
+ *   clause.c    conditions outside the units   lease.c     the life of a lease, arbitration
+ *   mesh.c      backends: desired sets         message.c   the outbox
+ *   entry.c     ledger entries and causes      inline.c    rules on the record itself
+ *   case.c      the table of (rule, key)       why.c       questions
+ *   state.c     keeping and restoring          reload.c    another program
+ *
+ * A *case* is a rule that is pending, open, cooling or not yet armed for a key; every other (rule, key)
+ * has no memory here but its key's row.
+ */
+#ifndef MP_ENGINE_PRIV_H
+#define MP_ENGINE_PRIV_H
+
+#include "act/act.h"
+#include "decide/decide.h"
+#include "engine/engine.h"
+#include "eval/eval.h"
+#include "inventory/inventory.h"
+#include "ledger/ledger.h"
+#include "verify/verify.h"
+#include "window/window.h"
+
+#define EN_KEY_TEXT_MAX 160
+#define EN_TRIGGERS_MAX 8 /* LIMIT: at_trigger expressions of a rule */
+#define EN_TRIGGER_TEXT_MAX 128
+#define EN_MESSAGE_TEXT_MAX 1024
+#define EN_BACKENDS_MAX 8
+#define EN_STEP_ACTS_MAX 16 /* LIMIT: actions of one step */
+#define EN_TARGET_LEASES_MAX 256 /* LIMIT: leases on one (class, target) */
+#define EN_WORDS_BYTES (96u * 1024u)
+#define EN_STUCK_NS 5000000000LL     /* R35 */
+#define EN_WITHHELD_COOL_NS 10000000000LL /* R36 */
+#define EN_UNTIL_MAX_NS 86400000000000LL /* R20 */
+#define EN_AHEAD_NS 2000000000LL     /* R1 */
+#define EN_NONE UINT32_MAX
+
+/* ---- moments ---- */
+
+/* An indexed heap: every id has at most one moment. */
+struct en_heap {
+    uint32_t *ids, *pos; /* pos by id, EN_NONE: not in it */
+    int64_t *at;         /* by id */
+    uint32_t count;
+};
+
+/* ---- cases ---- */
+
+enum en_cause {
+    EN_CAUSE_NONE,
+    EN_CAUSE_CALM,
+    EN_CAUSE_EXPIRED,
+    EN_CAUSE_CANCELLED,
+    EN_CAUSE_REMOVED,
+    EN_CAUSE_FORBIDDEN, /* a guard of a new program */
+    EN_CAUSE_WITHHELD,
+    EN_CAUSE_DONE
+};
+
+struct en_case {
+    uint32_t rule, grouping, key;
+    uint32_t next;            /* in its hash chain, or in the free list */
+    bool used, dirty, shadow;
+    bool armed;               /* it may fire */
+    bool was_false;           /* the trigger was false since it opened (R19) */
+    bool by_until;            /* the release was begun by `until` (R27) */
+    bool told;                /* the step's messages have gone out */
+    uint8_t state;            /* enum mp_incident_state */
+    uint8_t cause;            /* enum en_cause, of the release */
+    uint8_t seen[MP_CLAUSE_COUNT]; /* last truth of each kind of clause, + 1 */
+    uint64_t id;              /* 0 before it opened */
+    uint32_t rung, step;      /* rung from 1; row of step */
+    int64_t since_ns, opened_ns;
+    struct mp_hold trigger, unless, harm;
+    struct mp_run until;
+    int64_t until_from_ns;    /* MP_NEVER_NS: not yet */
+    struct mp_check check;
+    int64_t effective_ns;     /* a of the step */
+    int64_t ends_mono_ns;     /* of an incident without leases; 0: none */
+    int64_t cool_mono_ns;     /* the pause ends */
+    uint32_t ramp_step;
+    int64_t ramp_mono_ns;     /* the next step of the ramp; 0: none */
+    uint32_t leases, last_lease; /* its live leases, oldest first */
+    uint32_t at_trigger_count;
+    uint32_t at_trigger_known;
+    struct mp_value at_trigger[EN_TRIGGERS_MAX];
+    uint32_t key_len;
+    char key_text[EN_KEY_TEXT_MAX];
+    uint32_t text_len;
+    char text[EN_TRIGGER_TEXT_MAX]; /* of at_trigger */
+};
+
+/* ---- leases ---- */
+
+struct en_lease {
+    struct mp_lease l;
+    bool used, dirty;
+    bool excluded;     /* its backend refused the set with it in */
+    bool ttl_runs;     /* its time ran before: a restart goes on with the rest */
+    uint8_t state;     /* enum mp_lease_state */
+    uint8_t standing;  /* enum mp_standing */
+    uint32_t owner;    /* its case */
+    uint32_t next, next_live; /* in its case; in the list of all live ones */
+    uint32_t backend;  /* EN_NONE: shadow */
+    uint64_t revision; /* the first set of its backend that shows its present shape */
+    uint64_t applied_seq; /* seq of its entry `applying` */
+    int64_t accepted_mono_ns; /* when accepted; 0: not yet */
+    int64_t ends_mono_ns; /* 0: its time does not run yet */
+    uint32_t target_len;
+    char target_text[EN_KEY_TEXT_MAX]; /* for backends */
+};
+
+/* ---- messages ---- */
+
+enum en_mail { EN_MAIL_FREE, EN_MAIL_STEP, EN_MAIL_QUEUED, EN_MAIL_SENT };
+
+struct en_message {
+    uint8_t state;     /* STEP: waits for what becomes of its step; SENT: in hand */
+    bool dirty, stuck;
+    uint64_t id, incident, seq; /* seq of its entry `admitted` */
+    uint32_t rule, act, rung;
+    uint32_t owner;    /* case while it waits for its step, else EN_NONE */
+    uint32_t attempts;
+    int64_t time_ns;
+    uint32_t text_len, key_len;
+    char text[EN_MESSAGE_TEXT_MAX];
+    char key_text[EN_KEY_TEXT_MAX];
+};
+
+/* ---- backends ---- */
+
+struct en_backend {
+    const struct mpol_backend_ops *ops;
+    void *ctx;
+    bool dirty;         /* the desired set has changed */
+    bool waiting;       /* something in it is not yet effective, or not yet gone */
+    uint64_t revision;  /* of the set last taken */
+    uint64_t accepted, effective;
+    uint32_t attempts;
+    int64_t retry_mono_ns; /* 0: none */
+};
+
+/* The engine's own backend: accepts and obeys at once, or as a test wants it. */
+struct en_prompt {
+    enum mp_backend_mode mode;
+    struct mp_engine *e;
+    uint64_t taken;
+    uint64_t accepted, effective;
+    int64_t taken_mono_ns;
+};
+
+/* ---- nested holds ---- */
+
+struct en_clock {
+    uint32_t hold, key;
+    uint32_t next;
+    bool used, dirty;
+    struct mp_hold h;
+};
+
+/* ---- what is made for a program ---- */
+
+struct en_unit {
+    uint64_t *active;  /* by key: rules that have a case for it */
+    uint64_t instant;  /* rules that are false but at their own record */
+    uint64_t on_unknown; /* rules for which unknown counts as true (R21) */
+    uint64_t unless_held; /* rules whose `unless` has a clock of its own */
+    uint64_t alive;
+    /* How often each rule was known true or unknown: bit-sliced counters, emptied before they
+     * overflow, so that counting costs a few words a judgement and not a branch a rule. */
+    uint64_t true_bits[8], unknown_bits[8];
+    uint32_t pending_counts;
+    uint64_t judged;
+};
+
+struct en_grouping {
+    bool across;       /* reads values of other keys: judged at every slot */
+    bool inventory;    /* reads attributes */
+    bool on_silence;   /* has rules that silence can make true */
+    uint32_t timer_at; /* first id of its keys' moments; EN_NONE: none */
+};
+
+/* A record that one rule found true, to be done in order of rules. */
+struct en_hit {
+    uint32_t rule, grouping, key;
+    enum mp_truth truth;
+    bool now_only; /* true at the instant of this record alone */
+};
+
+struct en_opening {
+    int64_t time_ns;
+    uint64_t rule_key; /* hash of names and key text: good over a reload */
+};
+
+struct en_truth {
+    int64_t time_ns;
+    uint64_t rule_key;
+    uint8_t clause, truth;
+};
+
+/* An inline rule that has been told in this minute (R49), or a text of it in this second. */
+struct en_told {
+    uint64_t key;
+    int64_t since_ns;
+    uint64_t count;
+};
+#define EN_TOLD_MAX 4096
+
+struct mp_engine {
+    struct mp_arena arena;     /* as long as the engine */
+    struct mp_arena made;      /* as long as the program */
+    struct mp_alloc alloc;
+    const struct mp_os *os;
+    struct mp_engine_options options;
+    struct mp_engine_limits limits;
+    struct mp_engine_sinks sinks;
+    struct mp_program *p;
+    struct mp_window *window;
+    struct mp_inventory *inventory;
+
+    int64_t now_ns, mono_ns;
+    bool advancing;
+    uint64_t record_number;
+    uint64_t ahead, refused_incidents, refused_leases, refused_holds, lost_messages;
+
+    struct en_heap events, monos;
+    uint32_t case_ids, hold_ids, key_ids; /* first id of each kind in events; monos: cases, then one each */
+    int64_t slot_ns;           /* the next slot to judge; 0: none */
+    bool inventory_dirty;
+    uint64_t inventory_version;
+
+    struct en_unit *units;         /* one a row of unit */
+    struct en_grouping *groupings; /* one a row of grouping */
+    uint8_t *rule_alive, *guard_alive;
+    struct mp_rule_counts *counts; /* one a row of rule */
+    uint8_t *clause_still;         /* one a row of clause: changes at panes only, not with a record */
+
+    struct en_case *cases;
+    uint32_t *case_heads;      /* hash table */
+    uint32_t case_mask, case_free, case_used;
+    struct en_clock *clocks;
+    uint32_t *clock_heads;
+    uint32_t clock_mask, clock_free;
+    struct en_lease *leases;
+    uint32_t lease_free, lease_used, lease_live, lease_live_last;
+    struct en_message *messages;
+    uint32_t message_used;
+    uint64_t next_incident, next_lease;
+
+    struct en_backend backends[EN_BACKENDS_MAX];
+    uint32_t backend_count;
+    struct en_prompt prompt;
+    uint32_t outstanding; /* leases that wait for their backend */
+    struct mpol_lease *set;    /* what apply is given */
+    struct mpol_arg *set_args;
+    struct mpol_text owner_tag;
+
+    struct mp_decide *decide;
+    struct mp_ledger *ledger;
+    uint64_t committed;
+    bool braked, store_failed;
+    bool restoring;
+
+    struct en_opening *openings;
+    uint32_t opening_at, opening_count;
+    struct en_truth *truths;
+    uint32_t truth_at, truth_count;
+    struct en_told *told, *buckets;
+    struct en_message draft;
+
+    /* Working memory, none of it kept between calls. */
+    struct mp_row row, clause_row, member_row;
+    struct mp_row record_row;  /* the signal's own columns */
+    struct mp_outputs outputs; /* of the record unit */
+    uint32_t outputs_words;
+    struct mp_touch *touched;
+    struct en_hit *hits;
+    uint32_t hit_count, hit_max;
+    struct mp_eval_scratch scratch, member_scratch;
+    struct mp_inputs in;
+    const struct mp_record *record;    /* the one being applied, or NULL */
+    const struct mp_outputs *record_outputs;
+    const struct mp_lease *step_leases[EN_STEP_ACTS_MAX];
+    char *words;               /* texts of one entry */
+    struct mp_arena words_arena;
+    struct mp_entry entry;
+    size_t made_bytes;
+};
+
+/* ---- deadline.c ---- */
+enum mp_err en_heap_create(struct mp_arena *a, uint32_t ids, struct en_heap *out);
+void en_heap_set(struct mp_engine *e, struct en_heap *h, uint32_t id, int64_t at);
+int64_t en_heap_first(const struct en_heap *h);
+/* Fires everything due up to (now, mono), each at its own time. */
+void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns);
+int64_t en_next_deadline(const struct mp_engine *e);
+
+/* ---- case.c ---- */
+struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key);
+/* NULL: the table is full. */
+struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key);
+void en_case_free(struct mp_engine *e, struct en_case *c);
+static inline uint32_t en_case_index(const struct mp_engine *e, const struct en_case *c)
+{
+    return (uint32_t)(c - e->cases);
+}
+mp_str en_case_key(struct mp_engine *e, struct en_case *c);
+uint64_t en_rule_key(const struct mp_engine *e, uint32_t rule, mp_str key);
+struct en_clock *en_clock_find(struct mp_engine *e, uint32_t hold, uint32_t key);
+struct en_clock *en_clock_make(struct mp_engine *e, uint32_t hold, uint32_t key);
+void en_clock_free(struct mp_engine *e, struct en_clock *c);
+
+/* ---- judge.c ---- */
+enum mp_err en_judge_prepare(struct mp_engine *e);
+/* Judges all rules of a grouping for a key now, and does what follows. */
+void en_judge_key(struct mp_engine *e, uint32_t grouping, uint32_t key);
+/* Collects the hits of a key without doing them: for records that touch several keys. */
+void en_collect(struct mp_engine *e, uint32_t grouping, uint32_t key);
+void en_do_hits(struct mp_engine *e);
+void en_judge_all(struct mp_engine *e, bool (*which)(const struct en_grouping *g));
+void en_count_flush(struct mp_engine *e, uint32_t unit);
+void en_key_timer(struct mp_engine *e, uint32_t grouping, uint32_t key);
+enum mp_truth en_hold_truth(void *ctx, uint32_t hold, uint32_t key);
+
+/* ---- clause.c ---- */
+enum mp_truth en_clause_truth(struct mp_engine *e, uint32_t clause, const struct mp_read *how,
+                              uint32_t key);
+/* The largest lateness of what the clause reads for this key. */
+int64_t en_clause_lateness(struct mp_engine *e, uint32_t clause, uint32_t key);
+struct mp_inputs *en_row_inputs(struct mp_engine *e, const struct mp_row *row);
+/* Fills e->row for a case, with the record at hand where there is one. */
+void en_fill(struct mp_engine *e, uint32_t grouping, uint32_t key, const struct en_case *c);
+/* Adds what the clause measured as causes of the entry at hand. */
+void en_cause_clause(struct mp_engine *e, uint32_t clause, const struct mp_read *how, uint32_t key);
+bool en_incident_value(void *ctx, uint32_t column, uint32_t key, const void *asker,
+                       struct mp_value *out);
+enum mp_truth en_member_truth(void *ctx, uint32_t fn, const struct mp_row *row);
+
+/* ---- incident.c ---- */
+/* The trigger of (rule, key) is `truth` now. `c` may be NULL. */
+void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case *c,
+                enum mp_truth truth, bool now_only);
+/* Judges the clauses of an open case. `moved`: a record changed its row. */
+void en_case_checks(struct mp_engine *e, struct en_case *c, bool by_record);
+void en_case_due(struct mp_engine *e, struct en_case *c);      /* an event moment of it */
+void en_case_mono_due(struct mp_engine *e, struct en_case *c); /* a moment on the monotonic clock */
+void en_case_schedule(struct mp_engine *e, struct en_case *c);
+void en_case_event(struct mp_engine *e, struct en_case *c, enum mp_incident_event ev, mp_str why);
+/* Told by lease.c. */
+void en_case_lease_accepted(struct mp_engine *e, struct en_case *c);
+void en_case_lease_effective(struct mp_engine *e, struct en_case *c);
+void en_case_lease_superseded(struct mp_engine *e, struct en_case *c, const struct en_lease *l);
+void en_case_lease_gone(struct mp_engine *e, struct en_case *c);
+void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause);
+bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
+enum mp_err en_make(struct mp_engine *e);
+mp_str en_cause_word(enum en_cause cause);
+bool en_case_is_open(const struct en_case *c);
+
+/* ---- lease.c ---- */
+/* Makes, admits and applies the leases of the case's step. */
+enum en_step { EN_STEP_TAKEN, EN_STEP_WITHHELD, EN_STEP_NO_LEASES };
+enum en_step en_step_leases(struct mp_engine *e, struct en_case *c);
+void en_lease_event(struct mp_engine *e, struct en_lease *l, enum mp_lease_event ev, mp_str why);
+void en_lease_end(struct mp_engine *e, struct en_lease *l, mp_str why);
+void en_case_end_leases(struct mp_engine *e, struct en_case *c, mp_str why);
+void en_lease_arbitrate(struct mp_engine *e, const struct mp_lease *about);
+bool en_lease_in_force(const struct en_lease *l);
+bool en_lease_wanted(const struct en_lease *l);
+const struct mp_lease *en_live(void *ctx, bool shadow, uint32_t *cursor);
+/* How many leases of the case's rung, and how many of these are at least this far. */
+struct en_step_state {
+    uint32_t leases, accepted, effective;
+};
+struct en_step_state en_step_state(const struct mp_engine *e, const struct en_case *c);
+/* Leases of the case that are wanted (not withdrawing). */
+uint32_t en_case_wanted(const struct mp_engine *e, const struct en_case *c);
+void en_lease_revive(struct mp_engine *e, struct en_case *c);
+void en_lease_share(struct mp_engine *e, struct en_case *c, double share);
+mp_str en_target_text(struct mp_engine *e, const struct mp_lease *l);
+extern const struct mpol_backend_ops en_prompt_ops;
+
+/* ---- mesh.c ---- */
+/* Hands changed sets to their backends, and does what their progress says, until nothing moves. */
+void en_flush(struct mp_engine *e);
+uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t entity, uint32_t type);
+void en_backend_due(struct mp_engine *e, uint32_t backend);
+
+/* ---- message.c ---- */
+/* Writes the step's messages; they wait for what becomes of it. */
+void en_messages_write(struct mp_engine *e, struct en_case *c);
+/* They go out; `suffix` says what became of the step, empty: it was accepted. */
+void en_messages_send(struct mp_engine *e, struct en_case *c, mp_str suffix);
+void en_messages_drop(struct mp_engine *e, struct en_case *c);
+/* A message of a rule without an incident. */
+void en_message_now(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str text, mp_str key);
+/* The text that a message action has for these inputs; its length. */
+uint32_t en_message_compose(struct mp_engine *e, uint32_t act, struct mp_inputs *in,
+                            char out[EN_MESSAGE_TEXT_MAX]);
+void en_messages_pump(struct mp_engine *e);
+void en_message_due(struct mp_engine *e, uint32_t message);
+
+/* ---- entry.c ---- */
+/* Empties the entry at hand; every put does so at its end. Causes are added just before an event. */
+void en_entry_begin(struct mp_engine *e);
+struct mp_buf *en_words(struct mp_engine *e, struct mp_buf *b);
+void en_cause(struct mp_engine *e, mp_str name, mp_str value);
+void en_cause_value(struct mp_engine *e, mp_str name, enum mp_type type, struct mp_value v);
+void en_cause_number(struct mp_engine *e, mp_str name, uint64_t n);
+uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, mp_str to, mp_str why);
+uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp_str to, mp_str why);
+uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to, mp_str why);
+uint64_t en_entry_put(struct mp_engine *e);
+mp_str en_rule_name(const struct mp_engine *e, uint32_t rule);
+void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kind,
+                      enum mp_truth truth);
+
+/* ---- inline.c ---- */
+/* Judges the rules on the record itself; `judged`: the inline ones have been already. */
+void en_inline(struct mp_engine *e, const struct mp_record *r, bool judged);
+
+/* ---- state.c ---- */
+static inline void en_case_touch(struct en_case *c) { c->dirty = true; }
+static inline void en_lease_touch(struct en_lease *l) { l->dirty = true; }
+
+#endif

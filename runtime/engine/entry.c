@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Transitions → ledger. The texts of an entry are written into one buffer that is emptied for the next.
+ */
+#include "engine/engine_priv.h"
+
+#include "base/assert.h"
+
+void en_entry_begin(struct mp_engine *e)
+{
+    mp_arena_init_fixed(&e->words_arena, e->words, EN_WORDS_BYTES);
+    e->entry = (struct mp_entry){.seq = 0};
+}
+
+struct mp_buf *en_words(struct mp_engine *e, struct mp_buf *b)
+{
+    mp_buf_init(b, &e->words_arena);
+    return b;
+}
+
+void en_cause(struct mp_engine *e, mp_str name, mp_str value)
+{
+    if (e->entry.cause_count == MP_ENTRY_NOTES_MAX) return;
+    e->entry.cause[e->entry.cause_count++] = (struct mp_note){name, value};
+}
+
+void en_cause_value(struct mp_engine *e, mp_str name, enum mp_type type, struct mp_value v)
+{
+    struct mp_buf b;
+    mp_value_show(en_words(e, &b), type, v);
+    en_cause(e, name, mp_buf_view(&b));
+}
+
+void en_cause_number(struct mp_engine *e, mp_str name, uint64_t n)
+{
+    struct mp_buf b;
+    mp_buf_printf(en_words(e, &b), "%llu", (unsigned long long)n);
+    en_cause(e, name, mp_buf_view(&b));
+}
+
+mp_str en_rule_name(const struct mp_engine *e, uint32_t rule)
+{
+    return mp_program_text(e->p, e->p->rule[rule].name);
+}
+
+uint64_t en_entry_put(struct mp_engine *e)
+{
+    mp_str json;
+    e->entry.time_ns = e->now_ns;
+    mp_ledger_append(e->ledger, &e->entry, &json);
+    if (!e->options.store) e->committed = e->entry.seq;
+    if (e->sinks.entry != NULL) e->sinks.entry(e->sinks.ctx, &e->entry, json);
+    en_entry_begin(e);
+    return mp_ledger_seq(e->ledger);
+}
+
+uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, mp_str to, mp_str why)
+{
+    e->entry.machine = MP_MACHINE_INCIDENT;
+    e->entry.rule = en_rule_name(e, c->rule);
+    e->entry.key = en_case_key(e, c);
+    e->entry.incident = c->id;
+    e->entry.rung = c->rung;
+    e->entry.shadow = c->shadow;
+    e->entry.from = from;
+    e->entry.to = to;
+    e->entry.why = why;
+    return en_entry_put(e);
+}
+
+static void add_arg(struct mp_engine *e, mp_str name, mp_str value)
+{
+    if (e->entry.arg_count == MP_LEASE_ARGS_MAX) return;
+    e->entry.args[e->entry.arg_count++] = (struct mp_note){name, value};
+}
+
+static void lease_args(struct mp_engine *e, const struct mp_lease *l)
+{
+    struct mp_buf b;
+    bool told = false;
+    for (uint32_t i = 0; i < l->arg_count; i++) {
+        const struct mp_lease_arg *arg = &l->args[i];
+        if (!arg->known) continue;
+        told |= mp_str_eq(arg->name, MP_STR("for"));
+        mp_value_print(en_words(e, &b), (enum mp_type)arg->type, arg->value);
+        add_arg(e, arg->name, mp_buf_view(&b));
+    }
+    if (l->ttl_ns > 0 && !told) {
+        mp_value_print(en_words(e, &b), MP_TYPE_DURATION, mp_value_int(l->ttl_ns));
+        add_arg(e, MP_STR("for"), mp_buf_view(&b));
+    }
+}
+
+mp_str en_target_text(struct mp_engine *e, const struct mp_lease *l)
+{
+    struct mp_buf b;
+    mp_value_print(en_words(e, &b), (enum mp_type)l->target.type, l->target.value);
+    return mp_buf_view(&b);
+}
+
+uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp_str to, mp_str why)
+{
+    struct en_case *c = &e->cases[l->owner];
+    e->entry.machine = MP_MACHINE_LEASE;
+    e->entry.rule = en_rule_name(e, l->l.rule);
+    e->entry.key = en_case_key(e, c);
+    e->entry.incident = l->l.incident;
+    e->entry.rung = l->l.rung;
+    e->entry.lease = l->l.id;
+    e->entry.verb = mp_program_text(e->p, e->p->action[l->l.action].name);
+    e->entry.target = en_target_text(e, &l->l);
+    e->entry.shadow = l->l.shadow;
+    e->entry.from = from;
+    e->entry.to = to;
+    e->entry.why = why;
+    lease_args(e, &l->l);
+    return en_entry_put(e);
+}
+
+uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to, mp_str why)
+{
+    const struct mp_act_row *act = &e->p->act[m->act];
+    e->entry.machine = MP_MACHINE_LEASE;
+    e->entry.rule = en_rule_name(e, m->rule);
+    e->entry.key = (mp_str){m->key_text, m->key_len};
+    e->entry.incident = m->incident;
+    e->entry.rung = m->rung;
+    e->entry.lease = m->id;
+    e->entry.verb = mp_program_text(e->p, e->p->action[act->action].name);
+    e->entry.target = mp_program_text(e->p, act->via);
+    e->entry.from = from;
+    e->entry.to = to;
+    e->entry.why = why;
+    add_arg(e, MP_STR("text"), (mp_str){m->text, m->text_len});
+    return en_entry_put(e);
+}
+
+void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kind,
+                      enum mp_truth truth)
+{
+    if (c->seen[kind] == truth + 1) return;
+    c->seen[kind] = (uint8_t)(truth + 1);
+    e->truths[e->truth_at] = (struct en_truth){e->now_ns, en_rule_key(e, c->rule, en_case_key(e, c)),
+                                               (uint8_t)kind, (uint8_t)truth};
+    e->truth_at = (e->truth_at + 1) % e->limits.truths;
+    if (e->truth_count < e->limits.truths) e->truth_count++;
+}

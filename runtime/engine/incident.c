@@ -1,0 +1,758 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The life of a case: what happens on each arrow of incident_fsm.def, and what makes it happen.
+ */
+#include "engine/engine_priv.h"
+
+#include "base/assert.h"
+
+static void take_rung(struct mp_engine *e, struct en_case *c);
+static void start_release(struct mp_engine *e, struct en_case *c);
+static void start_cooldown(struct mp_engine *e, struct en_case *c);
+static void finish(struct mp_engine *e, struct en_case *c);
+
+static const struct mp_rule_row *rule_of(const struct mp_engine *e, const struct en_case *c)
+{
+    return &e->p->rule[c->rule];
+}
+
+static const struct mp_step_row *step_of(const struct mp_engine *e, const struct en_case *c)
+{
+    MP_ASSERT(c->step != MP_NONE);
+    return &e->p->step[c->step];
+}
+
+mp_str en_cause_word(enum en_cause cause)
+{
+    static const mp_str words[] = {
+        [EN_CAUSE_NONE] = MP_STR_INIT(""),
+        [EN_CAUSE_CALM] = MP_STR_INIT("calm"),
+        [EN_CAUSE_EXPIRED] = MP_STR_INIT("expired"),
+        [EN_CAUSE_CANCELLED] = MP_STR_INIT("cancelled"),
+        [EN_CAUSE_REMOVED] = MP_STR_INIT("removed"),
+        [EN_CAUSE_FORBIDDEN] = MP_STR_INIT("forbidden"),
+        [EN_CAUSE_WITHHELD] = MP_STR_INIT("withheld"),
+        [EN_CAUSE_DONE] = MP_STR_INIT("done"),
+    };
+    return words[cause];
+}
+
+bool en_case_is_open(const struct en_case *c)
+{
+    return c->state >= MP_INCIDENT_OPEN && c->state <= MP_INCIDENT_RELEASING;
+}
+
+/* ---- the machine ---- */
+
+static void do_effect(struct mp_engine *e, struct en_case *c, enum mp_incident_effect effect)
+{
+    switch (effect) {
+    case MP_INCIDENT_DO_WAIT_FALSE: c->armed = false; break;
+    case MP_INCIDENT_DO_TAKE_RUNG: take_rung(e, c); break;
+    case MP_INCIDENT_DO_START_CHECK: {
+        const struct mp_clause_row *v = &e->p->clause[step_of(e, c)->verify];
+        mp_check_start(&c->check, c->effective_ns, v->settle_ns, v->within_ns, v->hold_ns);
+        break;
+    }
+    case MP_INCIDENT_DO_UNDO:
+        en_messages_send(e, c, MP_STR("failed"));
+        en_case_end_leases(e, c, MP_STR("rolled_back"));
+        break;
+    case MP_INCIDENT_DO_START_RELEASE: start_release(e, c); break;
+    case MP_INCIDENT_DO_REAPPLY: en_lease_revive(e, c); break;
+    case MP_INCIDENT_DO_START_COOLDOWN: start_cooldown(e, c); break;
+    case MP_INCIDENT_DO_START_HOLDING:
+    case MP_INCIDENT_DO_START_HOLD:
+    case MP_INCIDENT_DO_FORGET:
+    case MP_INCIDENT_DO_NONE: break;
+    case MP_INCIDENT_EFFECT_COUNT: MP_UNREACHABLE("no effect");
+    }
+}
+
+static bool is_told(const struct mp_engine *e, const struct mp_fsm_edge *edge)
+{
+    /* Idle to pending and back are as many as a signal likes to make; a ledger that had to keep them
+     * all would let telemetry fill the store. */
+    if (edge->next == MP_INCIDENT_PENDING) return e->options.pending;
+    if (edge->state != MP_INCIDENT_PENDING || edge->next != MP_INCIDENT_IDLE) return true;
+    return e->options.pending || edge->event == MP_INCIDENT_ON_STOPPED;
+}
+
+void en_case_event(struct mp_engine *e, struct en_case *c, enum mp_incident_event ev, mp_str why)
+{
+    const struct mp_fsm_edge *edge = mp_incident_edge(c->state, ev);
+    MP_ASSERT(edge != NULL);
+    c->state = edge->next;
+    c->since_ns = e->now_ns;
+    en_case_touch(c);
+    if (is_told(e, edge)) {
+        en_entry_incident(e, c, mp_incident_state_word(edge->state),
+                          mp_incident_state_word(edge->next), why);
+    } else {
+        en_entry_begin(e);
+    }
+    do_effect(e, c, edge->effect);
+}
+
+/* ---- trigger ---- */
+
+static struct mp_read read_now(const struct mp_engine *e, const struct en_case *c)
+{
+    return (struct mp_read){.record = e->record, .outputs = e->record_outputs, .asker = c};
+}
+
+static void keep_text(struct en_case *c, struct mp_value *v)
+{
+    mp_str text = mp_value_as_text(v);
+    if (text.len <= MP_TEXT_INLINE) return;
+    uint32_t room = EN_TRIGGER_TEXT_MAX - c->text_len;
+    uint32_t len = text.len < room ? (uint32_t)text.len : room;
+    memcpy(c->text + c->text_len, text.ptr, len);
+    *v = mp_value_text((mp_str){c->text + c->text_len, len});
+    c->text_len += len;
+}
+
+/* R38: stored now, never computed again. */
+static void keep_triggers(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    struct mp_read how = read_now(e, c);
+    c->at_trigger_count = r->at_triggers_count < EN_TRIGGERS_MAX ? r->at_triggers_count : EN_TRIGGERS_MAX;
+    c->at_trigger_known = 0;
+    c->text_len = 0;
+    for (uint32_t i = 0; i < c->at_trigger_count; i++) {
+        const struct mp_clause_row *row = &e->p->clause[r->at_triggers_at + i];
+        mp_window_fill_inputs(e->window, &how, c->grouping, c->key, row->inputs_at, row->inputs_count,
+                              &e->clause_row);
+        struct mp_value v;
+        if (!mp_eval_value(e->p, row->fn, en_row_inputs(e, &e->clause_row), &v)) continue;
+        enum mp_type type = (enum mp_type)e->p->out[e->p->fn[row->fn].outs_at].type;
+        if (mp_type_rep(type) == MP_REP_T) keep_text(c, &v);
+        c->at_trigger[i] = v;
+        c->at_trigger_known |= 1u << i;
+    }
+}
+
+/* R18. Unknown stops a rule, but not one that denies first: an attacker could hide behind it. */
+static bool unless_stops(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    if (r->unless == MP_NONE) return false;
+    struct mp_read how = read_now(e, c);
+    const struct mp_clause_row *row = &e->p->clause[r->unless];
+    enum mp_truth truth = en_clause_truth(e, r->unless, &how, c->key);
+    if (truth == MP_TRUE && row->hold_ns > 0 &&
+        mp_hold_progress(&c->unless, e->now_ns) < row->hold_ns) {
+        truth = MP_FALSE;
+    }
+    en_truth_changed(e, c, MP_CLAUSE_UNLESS, truth);
+    bool stops = truth == MP_TRUE ||
+                 (truth == MP_UNKNOWN && (r->flags & MP_RULE_DENIES_FIRST) == 0);
+    if (!stops) return false;
+    en_cause(e, MP_STR("unless"), mp_program_text(e->p, row->text));
+    if (truth == MP_UNKNOWN) en_cause(e, MP_STR("truth"), MP_STR("unknown"));
+    return true;
+}
+
+static void remember_opening(struct mp_engine *e, struct en_case *c)
+{
+    e->openings[e->opening_at] = (struct en_opening){e->now_ns, en_rule_key(e, c->rule, en_case_key(e, c))};
+    e->opening_at = (e->opening_at + 1) % e->limits.admissions;
+    if (e->opening_count < e->limits.admissions) e->opening_count++;
+}
+
+static void open_case(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    struct mp_read how = read_now(e, c);
+    if (unless_stops(e, c)) {
+        en_case_event(e, c, MP_INCIDENT_ON_STOPPED, MP_STR("unless"));
+        return;
+    }
+    e->counts[c->rule].matched++;
+    c->id = ++e->next_incident;
+    c->opened_ns = e->now_ns;
+    c->was_false = false;
+    c->cause = EN_CAUSE_NONE;
+    c->until_from_ns = MP_NEVER_NS;
+    c->until = (struct mp_run){0};
+    c->ends_mono_ns = 0;
+    keep_triggers(e, c);
+    remember_opening(e, c);
+    c->rung = 1;
+    c->step = r->steps_at;
+    if (r->trigger != MP_NONE) en_cause_clause(e, r->trigger, &how, c->key);
+    if (r->hold_ns > 0) en_cause_value(e, MP_STR("held"), MP_TYPE_DURATION, mp_value_int(r->hold_ns));
+    en_case_event(e, c, MP_INCIDENT_ON_FIRES, MP_STR(""));
+}
+
+static enum mp_truth no_data(const struct mp_rule_row *r, enum mp_truth truth, enum mp_clause kind)
+{
+    if (truth != MP_UNKNOWN || r->no_data == MP_NODATA_HOLD) return truth;
+    if (r->no_data == MP_NODATA_CLEAR) return kind == MP_CLAUSE_UNTIL ? MP_TRUE : MP_FALSE;
+    return kind == MP_CLAUSE_UNTIL ? MP_UNKNOWN : MP_TRUE;
+}
+
+static void step_unless(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    if (r->unless == MP_NONE || e->p->clause[r->unless].hold_ns == 0) return;
+    struct mp_read how = read_now(e, c);
+    enum mp_truth truth = en_clause_truth(e, r->unless, &how, c->key);
+    mp_hold_step(&c->unless, e->now_ns, truth, e->p->clause[r->unless].hold_ns);
+}
+
+/* Gives the case back if there is nothing left to remember of it. */
+static void free_if_idle(struct mp_engine *e, struct en_case *c)
+{
+    if (c->state != MP_INCIDENT_IDLE || !c->armed) return;
+    if (!mp_hold_runs(&c->trigger) && !mp_hold_runs(&c->unless)) en_case_free(e, c);
+}
+
+static void while_pending(struct mp_engine *e, struct en_case *c, enum mp_truth truth)
+{
+    bool held = mp_hold_step(&c->trigger, e->now_ns, truth, rule_of(e, c)->hold_ns);
+    if (c->state == MP_INCIDENT_IDLE) {
+        if (truth != MP_TRUE) return;
+        en_case_event(e, c, MP_INCIDENT_ON_TRUE, MP_STR(""));
+    }
+    if (held) {
+        open_case(e, c);
+    } else if (!mp_hold_runs(&c->trigger)) {
+        en_case_event(e, c, MP_INCIDENT_ON_BROKEN, MP_STR(""));
+    }
+}
+
+/* R27: the trigger, its `for` cut to one step of the ramp, takes a release back. */
+static void while_releasing(struct mp_engine *e, struct en_case *c, enum mp_truth truth)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    if (!c->by_until) return;
+    int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
+    if (!mp_hold_step(&c->trigger, e->now_ns, truth, hold)) return;
+    c->ramp_mono_ns = 0;
+    c->until_from_ns = MP_NEVER_NS;
+    c->until = (struct mp_run){0};
+    c->was_false = false;
+    struct mp_read how = read_now(e, c);
+    if (r->trigger != MP_NONE) en_cause_clause(e, r->trigger, &how, c->key);
+    en_case_event(e, c, MP_INCIDENT_ON_AGAIN, MP_STR("again"));
+}
+
+void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case *c,
+                enum mp_truth truth, bool now_only)
+{
+    truth = no_data(&e->p->rule[rule], truth, MP_CLAUSE_TRIGGER);
+    if (c == NULL) {
+        if (truth != MP_TRUE) return;
+        c = en_case_make(e, rule, key);
+        if (c == NULL) return;
+    }
+    en_case_touch(c);
+    en_truth_changed(e, c, MP_CLAUSE_TRIGGER, truth);
+    step_unless(e, c);
+    switch (c->state) {
+    case MP_INCIDENT_IDLE:
+        if (!c->armed) {
+            c->armed = truth == MP_FALSE;
+            c->trigger = (struct mp_hold){0};
+            break;
+        }
+        while_pending(e, c, truth);
+        break;
+    case MP_INCIDENT_PENDING: while_pending(e, c, truth); break;
+    case MP_INCIDENT_RELEASING: while_releasing(e, c, truth); break;
+    default: c->was_false |= truth == MP_FALSE; break;
+    }
+    if (now_only) c->was_false = true; /* right after its record it is false again */
+    if (now_only && c->state == MP_INCIDENT_IDLE) c->armed = true;
+    free_if_idle(e, c);
+}
+
+/* ---- taking a rung ---- */
+
+static bool has_later(struct mp_engine *e, const struct en_case *c, uint32_t flags, uint32_t *step)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    for (uint32_t s = c->step + 1; s < r->steps_at + r->steps_count; s++) {
+        if ((e->p->step[s].flags & flags) == 0) continue;
+        *step = s;
+        return true;
+    }
+    return false;
+}
+
+static void go_to_step(struct mp_engine *e, struct en_case *c, uint32_t step)
+{
+    c->step = step;
+    c->rung = step - rule_of(e, c)->steps_at + 1;
+    en_case_touch(c);
+}
+
+static void roll_back_with(struct mp_engine *e, struct en_case *c, uint32_t step, mp_str why)
+{
+    go_to_step(e, c, step);
+    en_messages_write(e, c);
+    en_messages_send(e, c, MP_STR(""));
+    en_case_event(e, c, MP_INCIDENT_ON_UNDONE, why);
+    finish(e, c);
+}
+
+/* R36: a withheld step is not replaced by a stronger one. */
+static void step_withheld(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t step;
+    mp_str why = MP_STR("withheld");
+    e->counts[c->rule].withheld++;
+    en_messages_send(e, c, why);
+    if (en_case_wanted(e, c) == 0) c->cause = EN_CAUSE_WITHHELD;
+    if (has_later(e, c, MP_STEP_ROLLBACK | MP_STEP_MESSAGES_ONLY, &step)) {
+        if ((e->p->step[step].flags & MP_STEP_ROLLBACK) != 0) {
+            roll_back_with(e, c, step, why);
+            return;
+        }
+        go_to_step(e, c, step);
+        en_messages_write(e, c);
+        en_messages_send(e, c, MP_STR(""));
+    }
+    bool kept = en_case_wanted(e, c) > 0;
+    en_case_event(e, c, kept ? MP_INCIDENT_ON_KEPT : MP_INCIDENT_ON_WITHHELD, why);
+    if (!kept) finish(e, c);
+}
+
+static void step_effective(struct mp_engine *e, struct en_case *c);
+
+static void step_without_leases(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    en_messages_send(e, c, MP_STR(""));
+    if (en_case_wanted(e, c) > 0) {
+        en_case_event(e, c, MP_INCIDENT_ON_KEPT, MP_STR("messages"));
+    } else if (r->until == MP_NONE && (step_of(e, c)->verify == MP_NONE || c->shadow)) {
+        c->cause = EN_CAUSE_DONE;
+        en_case_event(e, c, MP_INCIDENT_ON_DONE, MP_STR("done"));
+        finish(e, c);
+    } else {
+        if (c->ends_mono_ns == 0) c->ends_mono_ns = e->mono_ns + EN_UNTIL_MAX_NS;
+        step_effective(e, c);
+    }
+}
+
+static void take_rung(struct mp_engine *e, struct en_case *c)
+{
+    c->told = false;
+    en_messages_write(e, c);
+    switch (en_step_leases(e, c)) {
+    case EN_STEP_TAKEN: break;
+    case EN_STEP_WITHHELD: step_withheld(e, c); break;
+    case EN_STEP_NO_LEASES: step_without_leases(e, c); break;
+    }
+}
+
+/* ---- effective ---- */
+
+static void step_effective(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_step_row *step = step_of(e, c);
+    bool verify = step->verify != MP_NONE && !c->shadow;
+    int64_t settle = step->verify != MP_NONE ? e->p->clause[step->verify].settle_ns : 0;
+    c->effective_ns = e->now_ns;
+    c->harm = (struct mp_hold){0};
+    if (c->until_from_ns == MP_NEVER_NS) c->until_from_ns = e->now_ns + settle;
+    /* Make before break: the new step is in force, so the old one may go. */
+    uint32_t i = c->leases;
+    while (i != EN_NONE) {
+        struct en_lease *l = &e->leases[i];
+        i = l->next;
+        if (l->l.rung < c->rung) en_lease_end(e, l, MP_STR("replaced"));
+    }
+    en_case_event(e, c, verify ? MP_INCIDENT_ON_CHECKED : MP_INCIDENT_ON_UNCHECKED, MP_STR(""));
+}
+
+void en_case_lease_accepted(struct mp_engine *e, struct en_case *c)
+{
+    struct en_step_state s = en_step_state(e, c);
+    if (s.accepted == s.leases && !c->told) en_messages_send(e, c, MP_STR(""));
+}
+
+void en_case_lease_effective(struct mp_engine *e, struct en_case *c)
+{
+    if (c->state != MP_INCIDENT_OPEN) return;
+    struct en_step_state s = en_step_state(e, c);
+    if (s.effective < s.leases) return;
+    step_effective(e, c);
+    en_case_schedule(e, c);
+}
+
+void en_case_lease_superseded(struct mp_engine *e, struct en_case *c, const struct en_lease *l)
+{
+    if (c->state != MP_INCIDENT_VERIFYING || l->l.rung != c->rung) return;
+    en_case_event(e, c, MP_INCIDENT_ON_SUPERSEDED, MP_STR("superseded"));
+}
+
+void en_case_lease_gone(struct mp_engine *e, struct en_case *c)
+{
+    if (c->leases == EN_NONE) finish(e, c);
+}
+
+/* ---- verdicts ---- */
+
+static void next_rung(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    uint32_t next = c->step + 1;
+    if (next >= r->steps_at + r->steps_count) {
+        en_case_event(e, c, MP_INCIDENT_ON_UNDONE, MP_STR("failed"));
+        finish(e, c);
+        return;
+    }
+    if ((e->p->step[next].flags & MP_STEP_ROLLBACK) != 0) {
+        roll_back_with(e, c, next, MP_STR("failed"));
+        return;
+    }
+    if (unless_stops(e, c)) {
+        en_case_event(e, c, MP_INCIDENT_ON_KEPT, MP_STR("unless"));
+        return;
+    }
+    go_to_step(e, c, next);
+    en_case_event(e, c, MP_INCIDENT_ON_NEXT, MP_STR("failed"));
+}
+
+/* Silence never escalates. */
+static void after_inconclusive(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t step;
+    if (has_later(e, c, MP_STEP_ROLLBACK, &step)) {
+        roll_back_with(e, c, step, MP_STR("inconclusive"));
+    } else {
+        en_case_event(e, c, MP_INCIDENT_ON_KEPT, MP_STR("inconclusive"));
+    }
+}
+
+static struct mp_read read_check(const struct en_case *c)
+{
+    return (struct mp_read){.settled = true, .since_ns = c->check.from_ns, .asker = c};
+}
+
+static void verdict(struct mp_engine *e, struct en_case *c, enum mp_verdict_kind kind)
+{
+    struct mp_read how = read_check(c);
+    en_cause_clause(e, step_of(e, c)->verify, &how, c->key);
+    switch (kind) {
+    case MP_VERDICT_CONFIRMED:
+        en_case_event(e, c, MP_INCIDENT_ON_CONFIRMED, MP_STR(""));
+        en_case_event(e, c, MP_INCIDENT_ON_REPORTED, MP_STR("confirmed"));
+        break;
+    case MP_VERDICT_FAILED:
+        en_case_event(e, c, MP_INCIDENT_ON_FAILED, MP_STR(""));
+        next_rung(e, c);
+        break;
+    case MP_VERDICT_INCONCLUSIVE:
+        en_case_event(e, c, MP_INCIDENT_ON_INCONCLUSIVE, MP_STR(""));
+        after_inconclusive(e, c);
+        break;
+    default: MP_UNREACHABLE("no verdict");
+    }
+}
+
+/* R41: before a verdict of the same instant. True: the case is over. */
+static bool check_harm(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t clause = step_of(e, c)->harm;
+    if (clause == MP_NONE || c->shadow) return false;
+    struct mp_read how = {.since_ns = c->effective_ns, .record = e->record,
+                          .outputs = e->record_outputs, .asker = c};
+    enum mp_truth truth = en_clause_truth(e, clause, &how, c->key);
+    en_truth_changed(e, c, MP_CLAUSE_HARM, truth);
+    if (!mp_hold_step(&c->harm, e->now_ns, truth, e->p->clause[clause].hold_ns)) return false;
+    en_cause_clause(e, clause, &how, c->key);
+    en_case_event(e, c, MP_INCIDENT_ON_HARMED, MP_STR(""));
+    en_case_event(e, c, MP_INCIDENT_ON_UNDONE, MP_STR("harmful"));
+    finish(e, c);
+    return true;
+}
+
+static void check_verify(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t clause = step_of(e, c)->verify;
+    int64_t w = e->now_ns - en_clause_lateness(e, clause, c->key);
+    if (w < c->check.from_ns) return;
+    if (w > c->check.to_ns) w = c->check.to_ns;
+    struct mp_read how = read_check(c);
+    enum mp_truth truth = en_clause_truth(e, clause, &how, c->key);
+    en_truth_changed(e, c, MP_CLAUSE_VERIFY, truth);
+    enum mp_verdict_kind kind = mp_check_step(&c->check, w, truth);
+    if (kind != MP_VERDICT_NONE) verdict(e, c, kind);
+}
+
+static void check_until(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    int64_t w = e->now_ns - en_clause_lateness(e, r->until, c->key);
+    if (w < c->until_from_ns) return;
+    struct mp_read how = {.settled = true, .asker = c};
+    enum mp_truth truth = en_clause_truth(e, r->until, &how, c->key);
+    en_truth_changed(e, c, MP_CLAUSE_UNTIL, truth);
+    truth = no_data(r, truth, MP_CLAUSE_UNTIL);
+    bool calm = mp_run_step(&c->until, w, truth, e->p->clause[r->until].hold_ns);
+    if (calm && c->state == MP_INCIDENT_HOLDING) {
+        en_cause_clause(e, r->until, &how, c->key);
+        en_case_release(e, c, EN_CAUSE_CALM);
+    }
+}
+
+void en_case_checks(struct mp_engine *e, struct en_case *c, bool by_record)
+{
+    bool acting = c->state == MP_INCIDENT_VERIFYING || c->state == MP_INCIDENT_HOLDING;
+    if (acting && check_harm(e, c)) return;
+    if (c->state == MP_INCIDENT_VERIFYING &&
+        !(by_record && e->clause_still[step_of(e, c)->verify])) {
+        check_verify(e, c);
+    }
+    uint32_t until = c->used ? rule_of(e, c)->until : MP_NONE;
+    if (until == MP_NONE || c->until_from_ns == MP_NEVER_NS) return;
+    acting = c->state == MP_INCIDENT_OPEN || c->state == MP_INCIDENT_VERIFYING ||
+             c->state == MP_INCIDENT_HOLDING;
+    if (acting && !(by_record && e->clause_still[until])) check_until(e, c);
+}
+
+/* ---- release ---- */
+
+static void ramp_step(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    double share = r->ramp * ++c->ramp_step;
+    en_case_touch(c);
+    c->ramp_mono_ns = 0;
+    if (share > 1 - 1e-9) {
+        en_case_end_leases(e, c, en_cause_word(c->cause));
+        return;
+    }
+    en_lease_share(e, c, share);
+    c->ramp_mono_ns = e->mono_ns + r->ramp_every_ns;
+    en_cause_value(e, MP_STR("given_back"), MP_TYPE_PERCENT, mp_value_num(share));
+    en_entry_incident(e, c, MP_STR("releasing"), MP_STR("releasing"), MP_STR("ramp"));
+}
+
+static void start_release(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    c->trigger = (struct mp_hold){0};
+    c->ends_mono_ns = 0;
+    c->ramp_step = 0;
+    en_messages_send(e, c, MP_STR("not in force"));
+    if (r->ramp > 0 && !c->shadow && en_case_wanted(e, c) > 0 &&
+        en_step_state(e, c).effective > 0) {
+        ramp_step(e, c);
+    } else {
+        en_case_end_leases(e, c, en_cause_word(c->cause));
+    }
+}
+
+void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause)
+{
+    if (mp_incident_edge(c->state, MP_INCIDENT_ON_RELEASE) == NULL) return;
+    c->cause = (uint8_t)cause;
+    c->by_until = cause == EN_CAUSE_CALM;
+    en_case_event(e, c, MP_INCIDENT_ON_RELEASE, en_cause_word(cause));
+    finish(e, c);
+}
+
+/* ---- the end ---- */
+
+static void start_cooldown(struct mp_engine *e, struct en_case *c)
+{
+    int64_t cool = rule_of(e, c)->cooldown_ns;
+    if (c->cause == EN_CAUSE_WITHHELD && cool < EN_WITHHELD_COOL_NS) cool = EN_WITHHELD_COOL_NS;
+    c->cool_mono_ns = e->mono_ns + cool;
+    if (cool > 0) c->was_false = true; /* R19: with a pause the trigger need not have fallen */
+}
+
+static void cooled(struct mp_engine *e, struct en_case *c)
+{
+    en_case_event(e, c, MP_INCIDENT_ON_COOLED, MP_STR(""));
+    c->armed = c->was_false;
+    c->trigger = (struct mp_hold){0};
+    c->id = 0;
+    c->rung = 0;
+    c->step = MP_NONE;
+    c->cause = EN_CAUSE_NONE;
+    if (c->armed) {
+        en_case_due(e, c); /* a trigger that never fell begins its hold now */
+    } else {
+        en_case_schedule(e, c);
+    }
+}
+
+/* Goes on to the end once nothing of it is in force. */
+static void finish(struct mp_engine *e, struct en_case *c)
+{
+    if (!c->used || c->leases != EN_NONE) return;
+    if (c->state == MP_INCIDENT_RELEASING && c->ramp_mono_ns == 0) {
+        en_case_event(e, c, MP_INCIDENT_ON_FREED, en_cause_word(c->cause));
+    }
+    if (c->state == MP_INCIDENT_RELEASED || c->state == MP_INCIDENT_ROLLED_BACK) {
+        en_messages_drop(e, c);
+        en_case_event(e, c, MP_INCIDENT_ON_COOLS, MP_STR(""));
+        if (c->cool_mono_ns <= e->mono_ns) {
+            cooled(e, c);
+        } else {
+            en_case_schedule(e, c);
+        }
+    }
+}
+
+/* ---- moments ---- */
+
+void en_case_due(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    enum mp_truth truth = MP_FALSE;
+    uint32_t rule = c->rule, key = c->key;
+    if ((r->flags & MP_RULE_INSTANT) == 0 && r->trigger != MP_NONE) {
+        struct mp_read how = {.asker = c};
+        truth = en_clause_truth(e, r->trigger, &how, c->key);
+    }
+    en_trigger(e, rule, key, c, truth, false);
+    if (!c->used || c->rule != rule || c->key != key) return;
+    en_case_checks(e, c, false);
+    if (c->used && c->rule == rule && c->key == key) en_case_schedule(e, c);
+}
+
+/* The leases whose time is over. The last one ends the incident (R25). */
+static void expire(struct mp_engine *e, struct en_case *c)
+{
+    if (c->state != MP_INCIDENT_OPEN && c->state != MP_INCIDENT_VERIFYING &&
+        c->state != MP_INCIDENT_HOLDING) {
+        return;
+    }
+    if (c->ends_mono_ns != 0 && c->ends_mono_ns <= e->mono_ns) {
+        en_case_release(e, c, EN_CAUSE_EXPIRED);
+        return;
+    }
+    uint32_t i = c->leases;
+    while (i != EN_NONE) {
+        struct en_lease *l = &e->leases[i];
+        i = l->next;
+        if (!en_lease_wanted(l) || l->ends_mono_ns == 0 || l->ends_mono_ns > e->mono_ns) continue;
+        if (en_case_wanted(e, c) == 1) {
+            en_case_release(e, c, EN_CAUSE_EXPIRED);
+            return;
+        }
+        en_lease_end(e, l, MP_STR("expired"));
+    }
+}
+
+/* R35: accepted, but the data plane has not been seen to obey within the backend's bound. */
+static int64_t stuck_at(const struct mp_engine *e, const struct en_lease *l)
+{
+    if (l->state != MP_LEASE_ACCEPTED || l->backend == EN_NONE) return MP_NEVER_NS;
+    int64_t bound = e->backends[l->backend].ops->effective_bound_ns;
+    return l->accepted_mono_ns + (bound > 0 ? bound : EN_STUCK_NS);
+}
+
+static void find_stuck(struct mp_engine *e, struct en_case *c)
+{
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        struct en_lease *l = &e->leases[i];
+        if (stuck_at(e, l) <= e->mono_ns) {
+            en_lease_event(e, l, MP_LEASE_ON_TROUBLE, MP_STR("not effective in time"));
+        }
+    }
+}
+
+void en_case_mono_due(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t rule = c->rule, key = c->key;
+    if (c->state == MP_INCIDENT_COOLDOWN && c->cool_mono_ns <= e->mono_ns) {
+        cooled(e, c);
+    } else if (c->state == MP_INCIDENT_RELEASING && c->ramp_mono_ns != 0 &&
+               c->ramp_mono_ns <= e->mono_ns) {
+        ramp_step(e, c);
+        finish(e, c);
+    } else {
+        expire(e, c);
+    }
+    if (!c->used || c->rule != rule || c->key != key) return;
+    find_stuck(e, c);
+    en_case_schedule(e, c);
+}
+
+static void sooner(int64_t *due, int64_t at)
+{
+    if (at < *due) *due = at;
+}
+
+/* A moment that the window names for a change; never now again, or time would stand still. */
+static int64_t change(struct mp_engine *e, const struct en_case *c, const struct mp_read *how)
+{
+    int64_t at = mp_window_next_change(e->window, how, c->grouping, c->key);
+    return at > e->now_ns ? at : e->now_ns + 10000000;
+}
+
+static void later_only(const struct mp_engine *e, int64_t *due, int64_t at)
+{
+    if (at != MP_NEVER_NS && at > e->now_ns) sooner(due, at);
+}
+
+static int64_t event_due(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = rule_of(e, c);
+    int64_t due = MP_NEVER_NS;
+    if (c->state == MP_INCIDENT_COOLDOWN && r->cooldown_ns > 0) return due;
+    if ((r->flags & MP_RULE_INSTANT) == 0) {
+        struct mp_read now = {.asker = c};
+        sooner(&due, change(e, c, &now));
+    }
+    if (c->state == MP_INCIDENT_PENDING) later_only(e, &due, mp_hold_due(&c->trigger, r->hold_ns));
+    if (c->state == MP_INCIDENT_RELEASING && c->by_until) {
+        int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
+        later_only(e, &due, mp_hold_due(&c->trigger, hold));
+    }
+    if (c->state != MP_INCIDENT_VERIFYING && c->state != MP_INCIDENT_HOLDING &&
+        c->state != MP_INCIDENT_OPEN) {
+        return due;
+    }
+    const struct mp_step_row *step = step_of(e, c);
+    if (c->state == MP_INCIDENT_VERIFYING) {
+        struct mp_read how = read_check(c);
+        sooner(&due, change(e, c, &how));
+        later_only(e, &due, mp_check_due(&c->check) + en_clause_lateness(e, step->verify, c->key));
+    }
+    if (step->harm != MP_NONE && !c->shadow && c->state != MP_INCIDENT_OPEN) {
+        struct mp_read how = {.since_ns = c->effective_ns, .asker = c};
+        sooner(&due, change(e, c, &how));
+        later_only(e, &due, mp_hold_due(&c->harm, e->p->clause[step->harm].hold_ns));
+    }
+    if (r->until != MP_NONE && c->until_from_ns != MP_NEVER_NS) {
+        struct mp_read how = {.settled = true, .asker = c};
+        int64_t lateness = en_clause_lateness(e, r->until, c->key);
+        sooner(&due, change(e, c, &how));
+        later_only(e, &due, c->until_from_ns + lateness);
+        int64_t held = mp_run_due(&c->until, e->p->clause[r->until].hold_ns);
+        if (held != MP_NEVER_NS) later_only(e, &due, held + lateness);
+    }
+    return due;
+}
+
+static int64_t mono_due(const struct mp_engine *e, const struct en_case *c)
+{
+    int64_t due = MP_NEVER_NS;
+    if (c->state == MP_INCIDENT_COOLDOWN) return c->cool_mono_ns;
+    if (c->state == MP_INCIDENT_RELEASING) return c->ramp_mono_ns != 0 ? c->ramp_mono_ns : due;
+    if (!en_case_is_open(c)) return due;
+    if (c->ends_mono_ns != 0) sooner(&due, c->ends_mono_ns);
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        const struct en_lease *l = &e->leases[i];
+        if (en_lease_wanted(l) && l->ends_mono_ns != 0) sooner(&due, l->ends_mono_ns);
+        sooner(&due, stuck_at(e, l));
+    }
+    return due;
+}
+
+void en_case_schedule(struct mp_engine *e, struct en_case *c)
+{
+    if (!c->used) return;
+    uint32_t id = en_case_index(e, c);
+    en_heap_set(e, &e->events, id, event_due(e, c));
+    en_heap_set(e, &e->monos, id, mono_due(e, c));
+}

@@ -1,0 +1,293 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Rules on the record itself: event rules, and inline rules where no embedder has judged them before
+ * the request went on (replay, `run`, tests). Telemetry is not changed by what they say (R48).
+ */
+#include "engine/engine_priv.h"
+
+#include "base/assert.h"
+
+#define MINUTE_NS 60000000000LL
+#define FIRED_MAX 64 /* LIMIT: rules on one record that are told one by one; the rest is counted */
+
+struct fired {
+    uint32_t rule, act; /* act MP_NONE: none on the record */
+};
+
+/* ---- the record's own row ---- */
+
+static struct mp_inputs *inputs(struct mp_engine *e, const struct mp_record *r)
+{
+    mp_inputs_init(&e->in, e->p, &e->scratch);
+    e->in.record_known = r->known;
+    e->in.record = r->field;
+    e->in.row_known = e->record_row.known;
+    e->in.row = e->record_row.cell;
+    return &e->in;
+}
+
+/* ---- who a rule ran for ---- */
+
+/* The values of its `per`. */
+static mp_str key_of(struct mp_engine *e, const struct mp_record *r, uint32_t rule)
+{
+    const struct mp_rule_row *row = &e->p->rule[rule];
+    struct mp_buf b;
+    en_words(e, &b);
+    for (uint32_t i = 0; i < row->bucket_walks_count; i++) {
+        uint32_t walk = row->bucket_walks_at + i;
+        struct mp_value v;
+        if (i > 0) mp_buf_puts(&b, ", ");
+        if (mp_walk_resolve(e->inventory, walk, r, NULL, &v)) {
+            mp_value_print(&b, (enum mp_type)e->p->walk[walk].type, v);
+        } else {
+            mp_buf_puts(&b, "unknown");
+        }
+    }
+    return mp_buf_view(&b);
+}
+
+static void cause_record(struct mp_engine *e, const struct mp_record *r)
+{
+    const struct mp_signal_row *s = &e->p->signal[r->signal];
+    for (uint32_t i = s->keys_at; i < s->keys_at + s->keys_count; i++) {
+        const struct mp_signal_key_row *key = &e->p->signal_key[i];
+        uint32_t slot = key->field - s->fields_at;
+        if (((r->known[slot / 64] >> (slot % 64)) & 1) == 0) continue;
+        en_cause_value(e, mp_program_text(e->p, e->p->entity[key->entity].name),
+                       (enum mp_type)e->p->field[key->field].type, r->field[slot]);
+    }
+}
+
+/* ---- R49 ---- */
+
+/* The first of a (rule, key) in a minute is told, with the count of the minute before. */
+static bool tell_now(struct mp_engine *e, uint32_t rule, mp_str key, uint64_t count, uint64_t *before)
+{
+    uint64_t hash = en_rule_key(e, rule, key);
+    struct en_told *t = &e->told[hash % EN_TOLD_MAX];
+    int64_t minute = e->now_ns - e->now_ns % MINUTE_NS;
+    if (t->key == hash && t->since_ns == minute) {
+        t->count += count;
+        return e->options.clock == MP_ENGINE_TEST; /* a test looks at every record */
+    }
+    *before = t->key == hash ? t->count : 0;
+    *t = (struct en_told){hash, minute, count};
+    return true;
+}
+
+static void tell(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str key, bool carried_out,
+                 uint64_t count, const struct mp_record *r)
+{
+    uint64_t before = 0;
+    if (!tell_now(e, rule, key, count, &before)) return;
+    if (r != NULL) cause_record(e, r);
+    if (before > 0) en_cause_number(e, MP_STR("minute_before"), before);
+    e->entry.machine = MP_MACHINE_LEASE;
+    e->entry.rule = en_rule_name(e, rule);
+    e->entry.key = key;
+    e->entry.rung = 1;
+    if (act != MP_NONE) {
+        e->entry.verb = mp_program_text(e->p, e->p->action[e->p->act[act].action].name);
+    }
+    e->entry.target = r != NULL ? mp_program_text(e->p, e->p->signal[r->signal].alias) : MP_STR("request");
+    e->entry.shadow = e->p->rule[rule].mode == MP_MODE_SHADOW;
+    e->entry.from = MP_STR("proposed");
+    e->entry.to = carried_out ? MP_STR("effective") : MP_STR("withheld");
+    e->entry.why = MP_STR("inline");
+    en_entry_put(e);
+}
+
+/* ---- messages ---- */
+
+static void send_messages(struct mp_engine *e, const struct mp_record *r, uint32_t rule)
+{
+    const struct mp_rule_row *row = &e->p->rule[rule];
+    if (row->mode == MP_MODE_SHADOW) return;
+    for (uint32_t s = row->steps_at; s < row->steps_at + row->steps_count; s++) {
+        const struct mp_step_row *step = &e->p->step[s];
+        for (uint32_t a = step->acts_at; a < step->acts_at + step->acts_count; a++) {
+            if (e->p->action[e->p->act[a].action].class != MP_CLASS_MESSAGE) continue;
+            char text[EN_MESSAGE_TEXT_MAX], key[EN_KEY_TEXT_MAX];
+            uint32_t len = en_message_compose(e, a, inputs(e, r), text);
+            mp_str k = key_of(e, r, rule);
+            size_t key_len = k.len < sizeof key ? k.len : sizeof key;
+            if (key_len > 0) memcpy(key, k.ptr, key_len);
+            en_entry_begin(e);
+            en_message_now(e, rule, a, (mp_str){text, len}, (mp_str){key, key_len});
+        }
+    }
+}
+
+/* ---- what is carried out ---- */
+
+static uint32_t record_act(const struct mp_program *p, uint32_t rule)
+{
+    const struct mp_rule_row *r = &p->rule[rule];
+    if (r->steps_count == 0) return MP_NONE;
+    const struct mp_step_row *step = &p->step[r->steps_at];
+    for (uint32_t a = step->acts_at; a < step->acts_at + step->acts_count; a++) {
+        if (p->act[a].target_kind == MP_TARGET_RECORD && p->action[p->act[a].action].class != MP_CLASS_MESSAGE) {
+            return a;
+        }
+    }
+    return MP_NONE;
+}
+
+static bool number_arg(struct mp_engine *e, const struct mp_record *r, uint32_t act, mp_str name,
+                       double *out)
+{
+    const struct mp_act_row *row = &e->p->act[act];
+    for (uint32_t i = row->args_at; i < row->args_at + row->args_count; i++) {
+        const struct mp_arg_row *arg = &e->p->arg[i];
+        struct mp_value v;
+        if (!mp_str_eq(mp_program_text(e->p, arg->name), name)) continue;
+        if (!mp_eval_value(e->p, arg->fn, inputs(e, r), &v)) return false;
+        *out = mp_type_rep((enum mp_type)arg->type) == MP_REP_F ? mp_value_as_num(v)
+                                                               : (double)mp_value_as_int(v);
+        return true;
+    }
+    return false;
+}
+
+/* R34, as one number a key: the theoretical time of arrival (GCRA, ITU-T I.371). True: refused. */
+static bool throttled(struct mp_engine *e, const struct mp_record *r, uint32_t rule, uint32_t act)
+{
+    double rate, burst = 0;
+    if (!number_arg(e, r, act, MP_STR("to"), &rate) || !(rate > 0)) return false;
+    if (!number_arg(e, r, act, MP_STR("burst"), &burst) || burst < 1) burst = rate < 1 ? 1 : rate;
+    double interval_ns = 1e9 / rate, burst_ns = interval_ns * burst;
+    if (!(interval_ns < 9e17) || !(burst_ns < 9e17)) return false;
+    uint64_t hash = en_rule_key(e, rule, key_of(e, r, rule));
+    en_entry_begin(e);
+    struct en_told *b = &e->buckets[hash % EN_TOLD_MAX];
+    if (b->key != hash) *b = (struct en_told){.key = hash};
+    int64_t now = r->time_ns, arrival = b->since_ns > now ? b->since_ns : now;
+    if (arrival + (int64_t)interval_ns - now > (int64_t)burst_ns) return true;
+    b->since_ns = arrival + (int64_t)interval_ns;
+    return false;
+}
+
+/* Is a request protected from being refused (R43)? */
+static bool is_protected(struct mp_engine *e, const struct mp_record *r)
+{
+    const struct mp_signal_row *s = &e->p->signal[r->signal];
+    for (uint32_t u = s->rule_units_at; u < s->rule_units_at + s->rule_units_count; u++) {
+        if (e->p->unit[u].rules_count > 0) continue;
+        struct mp_hits hits;
+        mp_eval_unit(e->p, u, inputs(e, r), &hits);
+        for (uint32_t g = 0; g < e->p->guard_count; g++) {
+            const struct mp_guard_row *row = &e->p->guard[g];
+            if (row->unit != u || !e->guard_alive[g]) continue;
+            if (mp_hits_truth(&hits, row->out - e->p->unit[u].first_out) == MP_TRUE) return true;
+        }
+    }
+    return false;
+}
+
+static bool passes(const struct mp_engine *e, uint32_t act)
+{
+    return mp_str_eq(mp_program_text(e->p, e->p->action[e->p->act[act].action].name), MP_STR("allow"));
+}
+
+/* The strongest of class access decides; of equal ones the first by name (R31). */
+static uint32_t winner(const struct mp_engine *e, const struct fired *f, uint32_t count)
+{
+    uint32_t best = MP_NONE;
+    for (uint32_t i = 0; i < count; i++) {
+        if (f[i].act == MP_NONE || e->p->rule[f[i].rule].mode == MP_MODE_SHADOW) continue;
+        const struct mp_action_row *a = &e->p->action[e->p->act[f[i].act].action];
+        if (a->class != MP_CLASS_ACCESS) continue;
+        if (best == MP_NONE || a->strength > e->p->action[e->p->act[f[best].act].action].strength) best = i;
+    }
+    return best;
+}
+
+static bool carried_out(struct mp_engine *e, const struct mp_record *r, const struct fired *f,
+                        uint32_t i, uint32_t best, bool guarded)
+{
+    uint32_t class = e->p->action[e->p->act[f[i].act].action].class;
+    if (guarded && !passes(e, f[i].act)) return false;
+    if (class == MP_CLASS_RATE) return throttled(e, r, f[i].rule, f[i].act);
+    if (class != MP_CLASS_ACCESS || best == MP_NONE) return true;
+    return i == best || e->p->rule[f[i].rule].mode == MP_MODE_SHADOW ||
+           e->p->act[f[i].act].action == e->p->act[f[best].act].action;
+}
+
+static void do_fired(struct mp_engine *e, const struct mp_record *r, const struct fired *f,
+                     uint32_t count)
+{
+    uint32_t best = winner(e, f, count);
+    bool guarded = count > 0 && is_protected(e, r);
+    for (uint32_t i = 0; i < count; i++) {
+        send_messages(e, r, f[i].rule);
+        if (f[i].act == MP_NONE) continue;
+        bool done = carried_out(e, r, f, i, best, guarded);
+        bool shadow = e->p->rule[f[i].rule].mode == MP_MODE_SHADOW;
+        if (!done && guarded) e->counts[f[i].rule].withheld++;
+        if (done || guarded) tell(e, f[i].rule, f[i].act, key_of(e, r, f[i].rule), done, 1, r);
+        en_entry_begin(e);
+        if (e->sinks.inline_hit != NULL) {
+            e->sinks.inline_hit(e->sinks.ctx, f[i].rule, f[i].act, r, shadow, done);
+        }
+    }
+}
+
+/* ---- judging ---- */
+
+static uint64_t at_layer(const struct mp_engine *e, uint32_t unit, uint32_t layer)
+{
+    const struct mp_unit_row *u = &e->p->unit[unit];
+    uint64_t mask = 0;
+    for (uint32_t i = 0; i < u->rules_count; i++) {
+        if ((e->p->rule[u->rules_at + i].layers & layer) != 0) mask |= 1ull << i;
+    }
+    return mask & e->units[unit].alive;
+}
+
+static void count_bits(struct mp_engine *e, uint32_t unit, uint64_t mask, const struct mp_hits *hits)
+{
+    for (; mask != 0; mask &= mask - 1) {
+        uint32_t i = (uint32_t)__builtin_ctzll(mask);
+        struct mp_rule_counts *c = &e->counts[e->p->unit[unit].rules_at + i];
+        enum mp_truth truth = mp_hits_truth(hits, i);
+        c->judged++;
+        c->matched += truth == MP_TRUE;
+        c->false_ += truth == MP_FALSE;
+        c->unknown += truth == MP_UNKNOWN;
+    }
+}
+
+void en_inline(struct mp_engine *e, const struct mp_record *r, bool judged)
+{
+    const struct mp_signal_row *s = &e->p->signal[r->signal];
+    struct fired fired[FIRED_MAX];
+    uint32_t count = 0;
+    for (uint32_t u = s->rule_units_at; u < s->rule_units_at + s->rule_units_count; u++) {
+        const struct mp_unit_row *unit = &e->p->unit[u];
+        if (unit->rules_count == 0) continue;
+        if (judged && e->p->rule[unit->rules_at].kind == MP_RULE_INLINE) continue;
+        struct mp_hits hits;
+        uint64_t mask = at_layer(e, u, r->layer);
+        if (mask == 0) continue;
+        mp_eval_unit(e->p, u, inputs(e, r), &hits);
+        e->units[u].judged++;
+        count_bits(e, u, mask, &hits);
+        for (uint64_t todo = hits.truth & hits.known & mask; todo != 0; todo &= todo - 1) {
+            uint32_t rule = unit->rules_at + (uint32_t)__builtin_ctzll(todo);
+            if (count < FIRED_MAX) fired[count++] = (struct fired){rule, record_act(e->p, rule)};
+        }
+    }
+    if (count > 0) do_fired(e, r, fired, count);
+}
+
+void mp_engine_inline(struct mp_engine *e, const struct mp_inline_note *note)
+{
+    if (note->count > 0) {
+        struct mp_rule_counts *c = &e->counts[note->rule];
+        c->matched += note->count;
+        c->judged += note->count;
+        tell(e, note->rule, record_act(e->p, note->rule), note->key, note->refused, note->count, NULL);
+    }
+    if (note->act != MP_NONE) en_message_now(e, note->rule, note->act, note->text, note->key);
+    en_flush(e);
+}

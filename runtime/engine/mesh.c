@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Backends: the desired set of each, and what its progress means for the leases in it.
+ */
+#include "engine/engine_priv.h"
+
+#include "base/assert.h"
+
+#define RETRY_SOON_NS 10000000LL
+#define RETRY_MAX_NS 60000000000LL
+#define ROUNDS_MAX 64
+
+static struct mpol_text text_of(mp_str s) { return (struct mpol_text){s.ptr, s.len}; }
+
+/* ---- who can do what ---- */
+
+static mp_str target_word(const struct mp_program *p, uint32_t entity, uint32_t type)
+{
+    return entity != MP_NONE ? mp_program_text(p, p->entity[entity].name)
+                             : mp_type_word((enum mp_type)type);
+}
+
+static bool can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target)
+{
+    for (size_t i = 0; i < ops->capability_count; i++) {
+        const struct mpol_capability *c = &ops->capabilities[i];
+        if (mp_str_eq(mp_str_of(c->verb), verb) && mp_str_eq(mp_str_of(c->target), target)) return true;
+    }
+    return false;
+}
+
+uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t entity, uint32_t type)
+{
+    mp_str verb = mp_program_text(e->p, e->p->action[action].name);
+    mp_str target = target_word(e->p, entity, type);
+    for (uint32_t i = 0; i < e->backend_count; i++) {
+        if (e->backends[i].ops == &en_prompt_ops || can(e->backends[i].ops, verb, target)) return i;
+    }
+    return EN_NONE;
+}
+
+uint32_t mp_engine_unsupported(const struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->p->act_count; i++) {
+        const struct mp_act_row *a = &e->p->act[i];
+        if (a->target_kind != MP_TARGET_LEASE) continue;
+        if (en_backend_for(e, a->action, a->entity, a->type) == EN_NONE) return a->action;
+    }
+    return MP_NONE;
+}
+
+enum mp_err mp_engine_backend(struct mp_engine *e, const struct mpol_backend_ops *ops, void *ctx)
+{
+    if (e->backend_count == 1 && e->backends[0].ops == &en_prompt_ops) {
+        if (e->lease_used > 0) return MP_EINVAL;
+        e->backend_count = 0;
+    }
+    if (e->backend_count == EN_BACKENDS_MAX) return MP_ELIMIT;
+    e->backends[e->backend_count++] = (struct en_backend){.ops = ops, .ctx = ctx};
+    return MP_OK;
+}
+
+/* ---- the desired set ---- */
+
+static bool in_set(const struct en_lease *l, uint32_t backend)
+{
+    return l->backend == backend && !l->excluded && l->standing == MP_STANDING_CARRIED &&
+           l->state >= MP_LEASE_APPLYING && l->state <= MP_LEASE_STUCK;
+}
+
+static void put_arg(const struct mp_lease_arg *in, struct mpol_arg *out)
+{
+    *out = (struct mpol_arg){.name = text_of(in->name),
+                             .type = text_of(mp_type_word((enum mp_type)in->type))};
+    switch (mp_type_rep((enum mp_type)in->type)) {
+    case MP_REP_T:
+        out->kind = MPOL_ARG_TEXT;
+        out->text = text_of(mp_value_as_text(&in->value));
+        break;
+    case MP_REP_F:
+        out->kind = MPOL_ARG_NUMBER;
+        out->number = mp_value_as_num(in->value);
+        break;
+    default:
+        out->kind = MPOL_ARG_INT;
+        out->integer = mp_value_as_int(in->value);
+        break;
+    }
+}
+
+static int64_t ramp_ns(const struct mp_engine *e, const struct mp_lease *l)
+{
+    const struct mp_rule_row *r = &e->p->rule[l->rule];
+    int64_t steps = 0;
+    for (double share = r->ramp; r->ramp > 0 && share < 1 - 1e-9 && steps < 10000; share += r->ramp) steps++;
+    return steps * r->ramp_every_ns;
+}
+
+static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol_lease *out,
+                      struct mpol_arg *args)
+{
+    int64_t rest = l->ends_mono_ns > 0 ? l->ends_mono_ns - e->mono_ns : 0;
+    *out = (struct mpol_lease){
+        .size = sizeof *out, .id = l->l.id, .incident = l->l.incident,
+        .rule = text_of(en_rule_name(e, l->l.rule)),
+        .verb = text_of(mp_program_text(e->p, e->p->action[l->l.action].name)),
+        .target_kind = text_of(target_word(e->p, l->l.target.entity, l->l.target.type)),
+        .target_type = text_of(mp_type_word((enum mp_type)l->l.target.type)),
+        .target = {l->target_text, l->target_len},
+        .hooks = l->l.hooks, .arg_count = l->l.arg_count, .args = args,
+        .ends_wall_ns = e->now_ns + rest + ramp_ns(e, &l->l), .given_back = l->l.given_back};
+    for (uint32_t i = 0; i < l->l.arg_count; i++) put_arg(&l->l.args[i], &args[i]);
+}
+
+static enum mpol_err apply(struct mp_engine *e, uint32_t backend)
+{
+    struct en_backend *b = &e->backends[backend];
+    size_t count = 0;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        if (!in_set(&e->leases[i], backend)) continue;
+        put_lease(e, &e->leases[i], &e->set[count], &e->set_args[count * MP_LEASE_ARGS_MAX]);
+        count++;
+    }
+    struct mpol_desired set = {.size = sizeof set, .revision = b->revision + 1, .owner = e->owner_tag,
+                               .now_wall_ns = e->now_ns, .leases = e->set, .lease_count = count};
+    return b->ops->apply(b->ctx, &set);
+}
+
+/* ---- trouble ---- */
+
+static uint32_t retry_id(const struct mp_engine *e, uint32_t backend)
+{
+    return e->limits.incidents + backend;
+}
+
+static void retry_at(struct mp_engine *e, uint32_t backend, int64_t pause_ns)
+{
+    e->backends[backend].retry_mono_ns = e->mono_ns + pause_ns;
+    en_heap_set(e, &e->monos, retry_id(e, backend), e->mono_ns + pause_ns);
+}
+
+static int64_t pause_ns(uint32_t attempts)
+{
+    int64_t pause = 1000000000LL;
+    for (uint32_t i = 1; i < attempts && pause < RETRY_MAX_NS; i++) pause *= 2;
+    return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
+}
+
+/* The mesh is away, or will not have the set. What was not yet accepted is stuck; where the set itself
+ * is what is wrong, those leases are left out until the next attempt, so that the rest goes on. */
+static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err)
+{
+    struct en_backend *b = &e->backends[backend];
+    bool the_set = err == MPOL_EUNSUPPORTED || err == MPOL_ELIMIT || err == MPOL_EINVAL;
+    bool left_out = false;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        struct en_lease *l = &e->leases[i];
+        if (l->backend != backend || l->state != MP_LEASE_APPLYING || l->revision <= b->accepted) continue;
+        if (the_set && in_set(l, backend)) l->excluded = left_out = true;
+        en_lease_event(e, l, MP_LEASE_ON_TROUBLE, mp_str_of(mp_err_text((enum mp_err)err)));
+    }
+    b->attempts++;
+    retry_at(e, backend, pause_ns(b->attempts));
+    if (left_out) {
+        enum mpol_err again = apply(e, backend);
+        if (again == MPOL_OK) {
+            b->revision++;
+            b->dirty = false;
+        }
+    }
+}
+
+void en_backend_due(struct mp_engine *e, uint32_t backend)
+{
+    struct en_backend *b = &e->backends[backend];
+    b->retry_mono_ns = 0;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        struct en_lease *l = &e->leases[i];
+        if (l->backend != backend || l->state != MP_LEASE_STUCK || l->revision <= b->accepted) continue;
+        l->excluded = false;
+        en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
+    }
+}
+
+/* ---- progress ---- */
+
+static bool send(struct mp_engine *e, uint32_t backend)
+{
+    struct en_backend *b = &e->backends[backend];
+    if (!b->dirty || b->retry_mono_ns != 0) return false;
+    enum mpol_err err = apply(e, backend);
+    if (err == MPOL_EAGAIN) {
+        retry_at(e, backend, RETRY_SOON_NS);
+        return false;
+    }
+    if (err != MPOL_OK) {
+        trouble(e, backend, err);
+        return false;
+    }
+    b->revision++;
+    b->dirty = false;
+    return true;
+}
+
+static void look(struct mp_engine *e, uint32_t backend)
+{
+    struct en_backend *b = &e->backends[backend];
+    struct mpol_progress now = {.size = sizeof now};
+    if (b->ops->progress(b->ctx, &now) != MPOL_OK) return;
+    if (now.accepted > b->accepted) {
+        b->accepted = now.accepted;
+        b->attempts = 0;
+    }
+    if (now.effective > b->effective) b->effective = now.effective;
+    if ((b->ops->flags & MPOL_BACKEND_UNPROVEN) != 0) b->effective = b->accepted;
+    /* A slow mesh of a test is looked at again; live, whoever steps the engine does so every 10 ms. */
+    if (b->ops == &en_prompt_ops && b->effective < b->revision && b->retry_mono_ns == 0) {
+        en_heap_set(e, &e->monos, retry_id(e, backend), e->mono_ns + RETRY_SOON_NS);
+    }
+    if (now.trouble != MPOL_OK && b->retry_mono_ns == 0 && b->accepted < b->revision) {
+        b->dirty = true; /* the same set again, when the pause is over */
+        trouble(e, backend, now.trouble);
+    }
+}
+
+static bool unproven(const struct mp_engine *e, const struct en_lease *l)
+{
+    return (e->backends[l->backend].ops->flags & MPOL_BACKEND_UNPROVEN) != 0;
+}
+
+/* What its backend's progress means for one lease. True: it has moved. */
+static bool move(struct mp_engine *e, struct en_lease *l)
+{
+    if (l->backend == EN_NONE) return false;
+    const struct en_backend *b = &e->backends[l->backend];
+    bool accepted = b->accepted >= l->revision, effective = b->effective >= l->revision;
+    if (l->state == MP_LEASE_APPLYING && accepted && e->committed >= l->applied_seq) {
+        en_lease_event(e, l, MP_LEASE_ON_ACKNOWLEDGED, MP_STR(""));
+        return true;
+    }
+    if (l->state == MP_LEASE_ACCEPTED && effective) {
+        en_lease_event(e, l, MP_LEASE_ON_OBSERVED, unproven(e, l) ? MP_STR("unproven") : MP_STR(""));
+        return true;
+    }
+    if (l->state == MP_LEASE_STUCK && l->accepted_mono_ns != 0 && effective) {
+        en_lease_event(e, l, MP_LEASE_ON_OBSERVED, MP_STR(""));
+        return true;
+    }
+    if (l->state == MP_LEASE_WITHDRAWING && effective) {
+        en_lease_event(e, l, MP_LEASE_ON_GONE, MP_STR(""));
+        return true;
+    }
+    return false;
+}
+
+/* One lease that moves may free others, so the list is read anew after each. */
+static bool move_all(struct mp_engine *e)
+{
+    bool moved = false;
+    uint32_t i = e->lease_live;
+    while (i != EN_NONE && e->outstanding > 0) {
+        struct en_lease *l = &e->leases[i];
+        uint32_t next = l->next_live;
+        if (l->used && move(e, l)) {
+            moved = true;
+            i = e->lease_live;
+        } else {
+            i = next;
+        }
+    }
+    return moved;
+}
+
+static bool is_dirty(const struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->backend_count; i++) {
+        if (e->backends[i].dirty && e->backends[i].retry_mono_ns == 0) return true;
+    }
+    return false;
+}
+
+void en_flush(struct mp_engine *e)
+{
+    en_messages_pump(e);
+    if (e->outstanding == 0 && !is_dirty(e)) return;
+    for (int round = 0; round < ROUNDS_MAX; round++) {
+        bool moved = false;
+        for (uint32_t i = 0; i < e->backend_count; i++) {
+            moved |= send(e, i);
+            look(e, i);
+        }
+        moved |= move_all(e);
+        if (!moved) break;
+    }
+    en_messages_pump(e);
+}
