@@ -161,6 +161,7 @@ static int compare(const void *left, const void *right)
     const struct mp_diag *a = *(struct mp_diag *const *)left, *b = *(struct mp_diag *const *)right;
     /* What is merely not in this version comes after what is wrong (language.md 4.9). */
     ORDER(a->code == MP_DIAG_E0900, b->code == MP_DIAG_E0900);
+    ORDER(a->code == MP_DIAG_E0900, b->code == MP_DIAG_E0900);
     ORDER(a->span.file, b->span.file);
     ORDER(a->span.from, b->span.from);
     ORDER(a->span.to, b->span.to);

@@ -72,6 +72,37 @@ static void restart(struct mp_build *b, void *parser)
     b->pending_len = 0;
 }
 
+/* A line of a test is independent of the others: reading may go on at the next one. */
+static bool begins_test_line(const struct mp_build *b, struct mp_tok tok)
+{
+    if (b->item_first.kind != T_TEST) return false;
+    if (tok.kind != T_GIVEN && tok.kind != T_EXPECT && tok.kind != T_DURATION && tok.kind != T_RC) {
+        return false;
+    }
+    uint32_t at = tok.from;
+    while (at > 0 && (b->text.ptr[at - 1] == ' ' || b->text.ptr[at - 1] == '\t')) at--;
+    return at > 0 && b->text.ptr[at - 1] == '\n';
+}
+
+/* The parser behind `test "title" {` again, without the lines before. False where that is not how the
+ * item began. */
+static bool reenter_test(struct mp_build *b, void *parser)
+{
+    static const int head[] = {T_TEST, T_STRING, T_LC};
+    struct mp_lexer lx = {.text = b->text, .at = b->item_first.from};
+    restart(b, parser);
+    for (size_t i = 0; i < sizeof head / sizeof *head;) {
+        struct mp_tok tok = {.kind = mp_lex(&lx)};
+        if (tok.kind == MP_LEX_COMMENT || tok.kind == MP_LEX_BLANK) continue;
+        if (tok.kind != head[i++]) return false;
+        tok.from = lx.from;
+        tok.to = lx.at;
+        mp_grammar_feed(parser, tok);
+        b->prev = tok;
+    }
+    return true;
+}
+
 static bool is_between_items(const void *parser)
 {
     struct mp_states states;
@@ -85,8 +116,14 @@ static void read_items(struct mp_build *b, void *parser, struct mp_lexer *lx)
         struct mp_tok tok = next_token(b, lx);
         bool begins = begins_line(b, tok);
         if (b->broken) {
-            if (tok.kind != 0 && !begins) continue;
-            restart(b, parser);
+            bool line = begins_test_line(b, tok);
+            if (tok.kind != 0 && !begins && !line) continue;
+            if (!line || begins) {
+                restart(b, parser);
+            } else if (!reenter_test(b, parser)) {
+                b->broken = true;
+                continue;
+            }
         }
         if (mp_grammar_begins_item(tok.kind) && is_between_items(parser)) b->item_first = tok;
         mp_grammar_feed(parser, tok);

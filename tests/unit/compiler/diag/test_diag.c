@@ -132,6 +132,16 @@ static void one_code_is_said_once_a_place_in_order_of_places(void **state)
     for (uint32_t i = 0; i < 4; i++) assert_int_equal(diags.all.ptr[i]->message.ptr[0], (int)('1' + i));
 }
 
+static void what_is_not_in_this_version_comes_last(void **state)
+{
+    add_file("a.mpol", "abc");
+    mp_diag_add(&diags, MP_DIAG_E0900, at(1, "a"), "feeds");
+    mp_diag_add(&diags, MP_DIAG_E0101, at(1, "c"), "x");
+    mp_diags_sort(&diags);
+    assert_int_equal(diags.all.ptr[0]->code, MP_DIAG_E0101);
+    assert_int_equal(diags.all.ptr[1]->code, MP_DIAG_E0900);
+}
+
 static void a_limit_says_how_many_it_hides(void **state)
 {
     add_file("a.mpol", "abc");
@@ -223,6 +233,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_span_without_length_and_one_of_two_lines_have_carets, begin, end),
         cmocka_unit_test_setup_teardown(what_has_no_place_is_said_without_one, begin, end),
         cmocka_unit_test_setup_teardown(one_code_is_said_once_a_place_in_order_of_places, begin, end),
+        cmocka_unit_test_setup_teardown(what_is_not_in_this_version_comes_last, begin, end),
         cmocka_unit_test_setup_teardown(a_limit_says_how_many_it_hides, begin, end),
         cmocka_unit_test_setup_teardown(color_is_only_there_when_asked_for, begin, end),
         cmocka_unit_test_setup_teardown(json_holds_everything, begin, end),

@@ -199,6 +199,19 @@ static void an_item_that_is_cut_off_does_not_take_the_next_with_it(void **state)
     assert_true(mp_str_eq(f->items.ptr[0]->name.text, MP_STR("y")));
 }
 
+static void each_bad_line_of_a_test_is_reported(void **state)
+{
+    const struct mp_ast_file *f = parse("test \"x\" {\n  0s: a\n  1s: b = 1\n  expect\n    no = 5\n"
+                                        "  given c == 4\n  expect d by 5s\n  bad\n}\ndef y = 1");
+    assert_int_equal(diags.all.len, 4);
+    assert_error(0, MP_DIAG_E0100, 3, 3);
+    assert_error(1, MP_DIAG_E0100, 5, 8);
+    assert_error(2, MP_DIAG_E0100, 6, 11);
+    assert_error(3, MP_DIAG_E0100, 8, 3);
+    assert_int_equal(f->items.len, 2);
+    assert_int_equal(f->items.ptr[0]->u.test.line_count, 0);
+}
+
 static void for_inside_and_is_E0108_with_the_repair(void **state)
 {
     parse("rule r\n  when a > 5 for 30s and b\n    or c per svc then d");
@@ -444,6 +457,7 @@ int main(void)
         T(docs_and_titles_have_no_holes),
         T(every_independent_error_of_a_file_is_reported),
         T(an_item_that_is_cut_off_does_not_take_the_next_with_it),
+        T(each_bad_line_of_a_test_is_reported),
         T(for_inside_and_is_E0108_with_the_repair),
         T(a_missing_within_has_its_own_text),
         T(what_was_expected_is_said_in_words),
