@@ -281,14 +281,30 @@ void lw_fn_begin(struct lw_ctx *c, struct mp_ir_fn *fn, mp_str name)
     c->agg_column = MP_NONE;
 }
 
+/* Thousands of rules ask the same of their keys: equal functions are one. */
+static uint32_t end_shared(struct lw *lw, struct mp_ir_fn *fn)
+{
+    uint32_t owner[2] = {fn->signal, fn->grouping};
+    struct mp_buf key;
+    mp_buf_init(&key, lw->scratch);
+    mp_buf_putc(&key, 'F');
+    mp_buf_put(&key, (mp_str){(const char *)owner, sizeof owner});
+    mp_buf_put(&key, (mp_str){(const char *)fn->ops.ptr, fn->ops.len * sizeof *fn->ops.ptr});
+    mp_buf_put(&key, (mp_str){(const char *)fn->outs.ptr, fn->outs.len * sizeof *fn->outs.ptr});
+    if (key.failed) lw_fail(lw, MP_ENOMEM);
+    bool fresh;
+    uint32_t row = lw_intern(lw, mp_buf_view(&key), lw->ir->fn.len, &fresh);
+    return fresh ? mp_ir_fn_end(fn) : row;
+}
+
 uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e, int sign)
 {
     struct mp_ir_fn fn, *outer = c->fn;
-    lw_fn_begin(c, &fn, name);
+    lw_fn_begin(c, &fn, e->text.len > 0 ? e->text : name);
     c->sign = sign;
     uint32_t value = lw_expr(c, e);
     mp_ir_out(&fn, value, lw_type(e->type));
-    uint32_t row = mp_ir_fn_end(&fn);
+    uint32_t row = end_shared(c->lw, &fn);
     c->fn = outer;
     return row;
 }

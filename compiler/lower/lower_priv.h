@@ -177,7 +177,8 @@ uint32_t lw_def(struct lw *lw, const struct mp_t_def *def);
 /* ---- expr.c ---- */
 /* The value of e: the number of its op. */
 uint32_t lw_expr(struct lw_ctx *c, const struct mp_t_expr *e);
-/* A function of its own: e is output 0. Answers its row. `sign` as in lw_ctx. */
+/* A function whose output 0 is e; equal ones are one row. `name` where e has no text. `sign` as in
+ * lw_ctx. */
 uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e, int sign);
 /* What a larger left side does to a comparison: confirms (1), refutes (-1), or either (0). */
 int lw_cmp_sign(const struct mp_t_expr *cmp);
