@@ -104,8 +104,8 @@ void *mp_arena_alloc_array(struct mp_arena *a, size_t count, size_t size, size_t
 void *mp_arena_grow(struct mp_arena *a, void *old, size_t old_size, size_t new_size, size_t align)
 {
     MP_ASSERT(new_size >= old_size);
-    char *end_of_old = (char *)old + old_size;
-    bool newest = old != NULL && old_size != 0 && end_of_old == a->at;
+    char *end_of_old = old == NULL ? NULL : (char *)old + old_size;
+    bool newest = old_size != 0 && end_of_old != NULL && end_of_old == a->at;
     if (newest && (size_t)(a->end - a->at) >= new_size - old_size) {
         a->used_bytes += new_size - old_size;
         a->at += new_size - old_size;
