@@ -204,7 +204,7 @@ static struct mp_t_expr *no_record(struct ck *ck, const struct ck_scope *s, cons
     if (s->lenient) return ck_poison(ck, path->span);
     mp_str word = ck_signal_record_word(signal), text = ck_source(ck, path->span);
     if (s->record != NULL) {
-        struct mp_diag *d = ck_error(ck, "E0205", path->span, "`%.*s` is not the record at hand",
+        struct mp_diag *d = ck_error(ck, "E0402", path->base->span, "`%.*s` is not the record at hand",
                                      MP_STR_ARG(word));
         ck_note(d, "this speaks of a record of `%.*s`", MP_STR_ARG(s->record->name));
         return ck_poison(ck, path->span);

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <cmocka.h>
 
+#include "os/std.h"
 #include "parse/parse.h"
 
 static const char words[] =
@@ -55,7 +56,7 @@ static const char words[] =
     "def error_rate per service: percent = ratio(requests where status in 5xx) over 10s\n"
     "def p99_latency per service: duration = p99(requests.latency) over 10s\n"
     "def zone_rate per service, instance.zone: rate = rate(requests) over 10s\n"
-    "def mixed per service: score = 0.5 * error_rate + 0.1\n"
+    "def mixed per service: score = 0.5 * error_rate + 10%\n"
     "action deny(target: event, status: int = 403) class access strength 40 irreversible\n"
     "action deny(target: client|identity, for: duration = 10m) class traffic strength 40\n"
     "  blinds requests reversible\n"
@@ -83,7 +84,12 @@ void case_check_files(struct test_case *c, const struct case_file *files, uint32
         assert_int_equal(mp_parse(source, &c->arena, &c->diags, &ast), MP_OK);
         inputs[i] = (struct mp_check_input){ast, files[i].origin};
     }
-    assert_int_equal(mp_check(inputs, count, options, &c->arena, &c->diags, &c->typed), MP_OK);
+    struct mp_os os = {.ctx = NULL};
+    mp_std_os(&os);
+    struct mp_check_options with_os = {.os = &os};
+    if (options != NULL) with_os = *options;
+    with_os.os = &os;
+    assert_int_equal(mp_check(inputs, count, &with_os, &c->arena, &c->diags, &c->typed), MP_OK);
     struct mp_buf out;
     mp_buf_init(&out, &c->arena);
     mp_diags_print_text(&c->diags, &c->sources, (struct mp_diag_style){false, 0}, &out);

@@ -130,7 +130,7 @@ static void observed_attributes_are_read_from_annotations(void **state)
     (void)state;
     struct case_file files[] = {{"a",
         "@members \"s.ms\"\n@callers \"s.cs = r.p in ids\"\nentity s { name: string ms: set of i cs: set of s ids: set of identity }\n"
-        "@belongs \"i.of\"\nentity i { name: string of: s }\nsignal r: event per s, i { p: identity }\n", MP_CHECK_GIVEN}};
+        "@belongs \"i.parent\"\nentity i { name: string parent: s }\nsignal r: event per s, i { p: identity }\n", MP_CHECK_GIVEN}};
     struct test_case c;
     case_check_files(&c, files, 1, NULL);
     case_expect(&c, "");

@@ -342,7 +342,7 @@ static void seen_is_no_state(void **state)
                  "E0408");
     expect_codes("when (seen(requests where mtls is false) for 5s) and error_rate > 5% per svc then notify \"x\"",
                  "E0408");
-    expect_codes("when error_rate > 5% unless seen(requests) then notify \"x\"",
+    expect_codes("when error_rate > 5% per svc unless seen(requests) then notify \"x\"",
                  "E0408");
 }
 
@@ -366,7 +366,9 @@ static void later_constructs_are_checked_and_then_refused(void **state)
     expect_codes("list l: ip max 100\nwhen count(requests where client.ip in l) over 1m > 3 per svc then notify \"x\"",
                  "E0900");
     expect_codes("when slope(requests.latency) over 1m > 5 per svc then notify \"x\"",
-                 "E0301 E0900");
+                 "E0900");
+    expect_codes("when slope(requests.latency) > 5 per svc then notify \"x\"",
+                 "E0303 E0900");
     expect_codes("when streak(requests where mtls is false) > 5 per svc then notify \"x\"",
                  "E0900");
 }
@@ -388,7 +390,7 @@ static void the_record_at_hand_is_one(void **state)
 {
     (void)state;
     expect_codes("when request.path == \"/a\" and login.ok is true then deny request",
-                 "E0205");
+                 "E0402");
     expect_codes("rule a when request.path == \"/a\" then deny request",
                  "");
 }

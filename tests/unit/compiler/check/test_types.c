@@ -272,7 +272,7 @@ static void in_asks_lists_ranges_sets_and_single_values(void **state)
     expect_codes("when svc.tier in [critical, batch] per svc then notify \"x\"",
                  "");
     expect_codes("when svc.tier in [critical, bach] per svc then notify \"x\"",
-                 "E0101");
+                 "E0306");
     expect_codes("when count(requests where method in [\"GET\", \"PUT\"]) over 1m > 3 per svc then notify \"x\"",
                  "");
     expect_codes("when count(requests where client.ip in 10.0.0.0/8) over 1m > 3 per svc then notify \"x\"",
