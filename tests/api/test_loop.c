@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The loop through the public interface, on a clock of the test's own.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "mpol/mpol.h"
+
+#define S INT64_C(1000000000)
+#define START (INT64_C(1700000000) * S)
+
+#define HEAD "mpol 1\npackage t\nuse std.mesh\n"
+#define GUESSES(n)                                                                                 \
+    HEAD "param tries: int = " n " in 1..100\n"                                                    \
+         "rule guesses when count(requests where status == 401) over 10s >= tries per client.ip max 1k\n" \
+         "  then deny client.ip for 20s and notify \"guesses from {client.ip}\" via chat\n"
+
+static struct {
+    struct mpol_engine *engine;
+    struct mpol_reader *reader;
+    struct mpol_record *record;
+    struct mpol_verdict verdict;
+    uint32_t service, client, path, status;
+    int64_t now;
+    unsigned opened, effective, released, messages;
+    char message[128];
+} f;
+
+static int text_is(struct mpol_text t, const char *word)
+{
+    return t.len == strlen(word) && memcmp(t.ptr, word, t.len) == 0;
+}
+
+static void on_entry(void *ctx, const struct mpol_entry *e)
+{
+    (void)ctx;
+    if (text_is(e->machine, "incident") && text_is(e->to, "open")) f.opened++;
+    if (text_is(e->machine, "lease") && text_is(e->to, "effective")) f.effective++;
+    if (text_is(e->machine, "incident") && text_is(e->to, "released")) f.released++;
+}
+
+static enum mpol_err on_message(void *ctx, const struct mpol_message *m)
+{
+    (void)ctx;
+    f.messages++;
+    snprintf(f.message, sizeof f.message, "%.*s", (int)m->text.len, m->text.ptr);
+    return MPOL_OK;
+}
+
+static struct mpol_program *compile(const char *text)
+{
+    struct mpol_source source = {mpol_text("t.mpol"), mpol_text(text)};
+    struct mpol_program *program = NULL;
+    assert_int_equal(mpol_compile(&source, 1, NULL, &program), MPOL_OK);
+    return program;
+}
+
+static void begin(const char *policy)
+{
+    memset(&f, 0, sizeof f);
+    struct mpol_engine_options options;
+    MPOL_INIT(&options);
+    MPOL_INIT(&options.limits);
+    options.limits.readers_max = 4;
+    options.start_wall_ns = f.now = START;
+    options.seed = 42;
+    assert_int_equal(mpol_engine_create(&options, compile(policy), &f.engine), MPOL_OK);
+    assert_int_equal(mpol_engine_watch(f.engine, on_entry, NULL), MPOL_OK);
+    assert_int_equal(mpol_engine_channel(f.engine, "chat", on_message, NULL), MPOL_OK);
+    assert_int_equal(mpol_field(f.engine, "service", &f.service), MPOL_OK);
+    assert_int_equal(mpol_field(f.engine, "client.ip", &f.client), MPOL_OK);
+    assert_int_equal(mpol_field(f.engine, "path", &f.path), MPOL_OK);
+    assert_int_equal(mpol_field(f.engine, "status", &f.status), MPOL_OK);
+    assert_int_equal(mpol_reader_open(f.engine, &f.reader), MPOL_OK);
+    assert_int_equal(mpol_record_create(f.engine, &f.record), MPOL_OK);
+}
+
+static void end(void)
+{
+    mpol_record_destroy(f.record);
+    mpol_reader_close(f.reader);
+    mpol_engine_destroy(f.engine);
+}
+
+static int ask(const char *client, const char *path)
+{
+    assert_int_equal(mpol_record_begin(f.record, "requests", f.now, MPOL_SERVICE), MPOL_OK);
+    mpol_record_text(f.record, f.service, mpol_text("account"));
+    mpol_record_text(f.record, f.client, mpol_text(client));
+    mpol_record_text(f.record, f.path, mpol_text(path));
+    MPOL_INIT(&f.verdict);
+    assert_int_equal(mpol_verdict(f.reader, f.record, &f.verdict), MPOL_OK);
+    return f.verdict.allow;
+}
+
+static void step(int64_t ns)
+{
+    f.now += ns;
+    assert_int_equal(mpol_engine_step(f.engine, f.now), MPOL_OK);
+}
+
+/* A request that is let through and answered, or refused; then the loop is stepped. */
+static int request(const char *client, int status)
+{
+    int allow = ask(client, "/login");
+    if (allow) {
+        mpol_record_int(f.record, f.status, status);
+    } else {
+        mpol_record_refused(f.record, f.verdict.rule);
+    }
+    assert_int_equal(mpol_engine_feed(f.engine, f.record), MPOL_OK);
+    step(S / 100);
+    return allow;
+}
+
+static void exactly_k_failures_reach_the_service(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    unsigned reached = 0;
+    for (int i = 0; i < 50; i++) {
+        reached += (unsigned)request("10.0.0.7", 401);
+        assert_true(request("10.0.0.8", 200)); /* the others are not hurt */
+    }
+    assert_int_equal(reached, 5);
+    assert_int_equal(f.opened, 1);
+    assert_int_equal(f.effective, 1);
+    assert_int_equal(f.messages, 1);
+    assert_string_equal(f.message, "guesses from 10.0.0.7");
+    end();
+}
+
+static void a_lease_ends_by_itself(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    for (int i = 0; i < 10; i++) request("10.0.0.7", 401);
+    assert_false(ask("10.0.0.7", "/"));
+    assert_true(text_is(f.verdict.rule, "guesses"));
+    assert_true(text_is(f.verdict.verb, "deny"));
+    assert_int_equal(f.verdict.reason, MPOL_REASON_LEASE);
+    assert_true(f.verdict.incident > 0);
+    assert_in_range(f.verdict.retry_after_ns, 1, 20 * S);
+    for (int i = 0; i < 25; i++) step(S);
+    assert_true(ask("10.0.0.7", "/"));
+    assert_int_equal(f.released, 1);
+    end();
+}
+
+static void an_operator_lets_go(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    for (int i = 0; i < 10; i++) request("10.0.0.7", 401);
+    assert_false(ask("10.0.0.7", "/"));
+    assert_int_equal(mpol_engine_release_rule(f.engine, mpol_text("guesses"), mpol_text("10.0.0.7")), MPOL_OK);
+    step(S / 100);
+    assert_true(ask("10.0.0.7", "/"));
+    assert_int_equal(mpol_engine_release(f.engine, 999), MPOL_ENOTFOUND);
+    end();
+}
+
+static void nothing_new_is_enforced_under_the_brake(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    assert_int_equal(mpol_engine_brake(f.engine, 1), MPOL_OK);
+    for (int i = 0; i < 20; i++) assert_true(request("10.0.0.7", 401));
+    struct mpol_status status;
+    MPOL_INIT(&status);
+    assert_int_equal(mpol_engine_status(f.engine, &status), MPOL_OK);
+    assert_int_equal(status.braked, 1);
+    assert_int_equal(status.leases_in_force, 0);
+    assert_int_equal(status.verdicts, 20);
+    end();
+}
+
+static void a_reload_takes_effect_at_once_and_keeps_what_is_in_force(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    for (int i = 0; i < 10; i++) request("10.0.0.7", 401);
+    assert_true(ask("10.0.0.9", "/x"));
+    const char *why = "";
+    struct mpol_program *next =
+        compile(GUESSES("5") "rule no_x when request.path == \"/x\" then deny request\n");
+    assert_int_equal(mpol_engine_reload(f.engine, next, &why), MPOL_OK);
+    assert_false(ask("10.0.0.9", "/x"));
+    assert_false(ask("10.0.0.7", "/"));
+    assert_true(ask("10.0.0.9", "/"));
+    struct mpol_status status;
+    MPOL_INIT(&status);
+    mpol_engine_status(f.engine, &status);
+    assert_int_equal(status.generation, 2);
+    end();
+}
+
+static void a_param_takes_effect_at_once(void **state)
+{
+    (void)state;
+    begin(GUESSES("50"));
+    for (int i = 0; i < 10; i++) assert_true(request("10.0.0.7", 401));
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text("12")), MPOL_OK);
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text("1000")), MPOL_EINVAL);
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("nothing"), mpol_text("1")), MPOL_ENOTFOUND);
+    unsigned reached = 10;
+    for (int i = 0; i < 10; i++) reached += (unsigned)request("10.0.0.7", 401);
+    assert_int_equal(reached, 12);
+    end();
+}
+
+static int count_line(void *ctx, uint64_t seq, struct mpol_text json)
+{
+    unsigned *count = ctx;
+    (void)seq;
+    assert_int_equal(json.ptr[0], '{');
+    assert_int_equal(json.ptr[json.len - 1], '}');
+    ++*count;
+    return 0;
+}
+
+static void the_ledger_has_every_transition(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    for (int i = 0; i < 10; i++) request("10.0.0.7", 401);
+    unsigned count = 0;
+    assert_int_equal(mpol_engine_ledger(f.engine, 0, count_line, &count), MPOL_OK);
+    struct mpol_status status;
+    MPOL_INIT(&status);
+    mpol_engine_status(f.engine, &status);
+    assert_true(count >= 5);
+    assert_int_equal(count, status.entries);
+    end();
+}
+
+static void collect(void *ctx, const char *bytes, size_t len)
+{
+    char *text = ctx;
+    size_t at = strlen(text);
+    if (at + len < 4096) memcpy(text + at, bytes, len);
+}
+
+static void it_says_why(void **state)
+{
+    (void)state;
+    static char text[4096];
+    begin(GUESSES("5"));
+    for (int i = 0; i < 3; i++) request("10.0.0.7", 401);
+    memset(text, 0, sizeof text);
+    assert_int_equal(mpol_engine_why(f.engine, mpol_text("guesses"), mpol_text("10.0.0.7"), collect, text), MPOL_OK);
+    assert_non_null(strstr(text, "guesses for 10.0.0.7"));
+    assert_non_null(strstr(text, "= 3"));
+    assert_int_equal(mpol_engine_why(f.engine, mpol_text("nobody"), mpol_text("x"), collect, text), MPOL_ENOTFOUND);
+    end();
+}
+
+static void lines_are_records_too(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    static const char line[] = "{\"service\":\"account\",\"client\":{\"ip\":\"10.0.0.7\"},\"status\":401}";
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(mpol_engine_feed_line(f.engine, line, sizeof line - 1), MPOL_OK);
+        step(S / 100);
+    }
+    assert_int_equal(mpol_engine_feed_line(f.engine, "{no", 3), MPOL_EINVAL);
+    assert_false(ask("10.0.0.7", "/"));
+    struct mpol_status status;
+    MPOL_INIT(&status);
+    mpol_engine_status(f.engine, &status);
+    assert_int_equal(status.bad_lines, 1);
+    assert_int_equal(status.records, 6);
+    end();
+}
+
+static void what_is_too_much_is_refused_and_harms_nothing(void **state)
+{
+    (void)state;
+    static char big[4096];
+    memset(big, 'a', sizeof big);
+    begin(GUESSES("5"));
+    mpol_record_begin(f.record, "requests", f.now, MPOL_SERVICE);
+    assert_int_equal(mpol_record_text(f.record, f.path, (struct mpol_text){big, sizeof big}), MPOL_ELIMIT);
+    assert_int_equal(mpol_record_begin(f.record, "requests", f.now, 0), MPOL_EINVAL);
+    assert_int_equal(mpol_record_text(f.record, 9999, mpol_text("x")), MPOL_EINVAL);
+    struct mpol_reader *more[4];
+    for (int i = 0; i < 3; i++) assert_int_equal(mpol_reader_open(f.engine, &more[i]), MPOL_OK);
+    assert_int_equal(mpol_reader_open(f.engine, &more[3]), MPOL_ELIMIT);
+    for (int i = 0; i < 3; i++) mpol_reader_close(more[i]);
+    assert_true(ask("10.0.0.7", "/"));
+    end();
+}
+
+static void a_full_ring_drops_and_counts(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    unsigned full = 0;
+    for (int i = 0; i < 100; i++) {
+        ask("10.0.0.7", "/");
+        full += mpol_reader_report(f.reader, f.record) == MPOL_ELIMIT;
+    }
+    assert_int_equal(full, 36);
+    step(S / 100);
+    struct mpol_status status;
+    MPOL_INIT(&status);
+    mpol_engine_status(f.engine, &status);
+    assert_int_equal(status.records, 64);
+    assert_int_equal(status.dropped, 36);
+    end();
+}
+
+static void a_program_travels_as_an_image(void **state)
+{
+    (void)state;
+    struct mpol_program *program = compile(GUESSES("5")), *copy = NULL;
+    const void *image;
+    size_t size;
+    assert_int_equal(mpol_program_image(program, &image, &size), MPOL_OK);
+    assert_int_equal(mpol_program_load(image, size, NULL, &copy, NULL), MPOL_OK);
+    struct mpol_text name, kind;
+    assert_int_equal(mpol_program_rule_count(copy), 1);
+    assert_int_equal(mpol_program_rule(copy, 0, &name, &kind), MPOL_OK);
+    assert_true(text_is(name, "guesses") && text_is(kind, "loop"));
+    assert_int_equal(mpol_program_rule(copy, 1, &name, &kind), MPOL_ENOTFOUND);
+    mpol_program_free(copy);
+    const char *why = NULL;
+    assert_int_equal(mpol_program_load("nonsense", 8, NULL, &copy, &why), MPOL_ECORRUPT);
+    assert_non_null(why);
+    mpol_program_free(program);
+}
+
+static void on_diagnostic(void *ctx, const struct mpol_diagnostic *d)
+{
+    char *code = ctx;
+    if (code[0] == '\0') snprintf(code, 8, "%s", d->code);
+    assert_int_equal(d->line, 4);
+    assert_true(d->rendered.len > 0);
+}
+
+static void a_mistake_is_told_with_its_place(void **state)
+{
+    (void)state;
+    char code[8] = "";
+    struct mpol_source source = {mpol_text("bad.mpol"),
+                                 mpol_text(HEAD "when eror_rate > 5% per svc then quarantine svc for 1m\n")};
+    struct mpol_compile_options options;
+    struct mpol_program *program = NULL;
+    MPOL_INIT(&options);
+    options.diagnostic = on_diagnostic;
+    options.ctx = code;
+    assert_int_equal(mpol_compile(&source, 1, &options, &program), MPOL_EINVAL);
+    assert_null(program);
+    assert_string_equal(code, "E0101");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(exactly_k_failures_reach_the_service),
+        cmocka_unit_test(a_lease_ends_by_itself),
+        cmocka_unit_test(an_operator_lets_go),
+        cmocka_unit_test(nothing_new_is_enforced_under_the_brake),
+        cmocka_unit_test(a_reload_takes_effect_at_once_and_keeps_what_is_in_force),
+        cmocka_unit_test(a_param_takes_effect_at_once),
+        cmocka_unit_test(the_ledger_has_every_transition),
+        cmocka_unit_test(it_says_why),
+        cmocka_unit_test(lines_are_records_too),
+        cmocka_unit_test(what_is_too_much_is_refused_and_harms_nothing),
+        cmocka_unit_test(a_full_ring_drops_and_counts),
+        cmocka_unit_test(a_program_travels_as_an_image),
+        cmocka_unit_test(a_mistake_is_told_with_its_place),
+    };
+    return cmocka_run_group_tests_name("loop", tests, NULL, NULL);
+}
