@@ -14,13 +14,16 @@
 #define TYPE_OF(b) {.base = MP_TYPE_##b}
 
 /* ---- entity service as svc { name  tier = "standard" } ---- */
-static const struct mp_t_expr standard = {.kind = MP_TX_CONST, .type = TYPE_OF(STRING), .text = S("standard")};
+static const struct mp_t_expr standard = {.kind = MP_TX_CONST, .type = TYPE_OF(STRING),
+                                          .text = S("standard")};
 static struct mp_t_entity service;
 static struct mp_t_attr service_attrs[] = {
     {.name = S("name"), .owner = &service, .type = TYPE_OF(STRING), .index = 0},
-    {.name = S("tier"), .owner = &service, .type = TYPE_OF(STRING), .preset = &standard, .index = 1},
+    {.name = S("tier"), .owner = &service, .type = TYPE_OF(STRING), .preset = &standard,
+     .index = 1},
 };
-static struct mp_t_entity service = {.name = S("service"), .alias = S("svc"), .attrs = service_attrs,
+static struct mp_t_entity service = {.name = S("service"), .alias = S("svc"),
+                                     .attrs = service_attrs,
                                      .attr_count = 2, .cap = 2000};
 
 /* ---- signal requests as request: event per service lateness 2s { layer status path } ---- */
@@ -31,27 +34,34 @@ static struct mp_t_field fields[] = {
     {.name = S("path"), .signal = &requests, .type = TYPE_OF(PATH), .always = true, .index = 2},
 };
 static const struct mp_t_entity *request_keys[] = {&service};
-static struct mp_t_signal requests = {.name = S("requests"), .alias = S("request"), .kind = MP_SIGNAL_EVENT,
+static struct mp_t_signal requests = {.name = S("requests"), .alias = S("request"),
+                                      .kind = MP_SIGNAL_EVENT,
                                       .keys = request_keys, .key_count = 1, .fields = fields,
-                                      .field_count = 3, .every_ns = 10000000000, .lateness_ns = 2000000000};
+                                      .field_count = 3, .every_ns = 10000000000, .lateness_ns =
+                                          2000000000};
 
 /* ---- def error_rate per service = ratio(requests where status in 5xx) over 10s, 20 samples ---- */
-static struct mp_t_key svc_key[] = {{.name = S("svc"), .type = {.base = MP_TYPE_ENTITY, .entity = &service},
+static struct mp_t_key svc_key[] = {{.name = S("svc"),
+                                     .type = {.base = MP_TYPE_ENTITY, .entity = &service},
                                      .root = &service}};
 static const struct mp_t_keys per_svc = {svc_key, 1, 2000};
 static const struct mp_t_walk at_svc = {.base = MP_T_BASE_ROW_KEY, .text = S("svc"),
                                         .type = {.base = MP_TYPE_ENTITY, .entity = &service}};
 static const struct mp_t_walk to_status = {.base = MP_T_BASE_RECORD_FIELD, .signal = &requests,
-                                           .field = &fields[1], .type = TYPE_OF(STATUS), .text = S("status")};
+                                           .field = &fields[1], .type = TYPE_OF(STATUS), .text =
+                                               S("status")};
 static struct mp_t_expr status = {.kind = MP_TX_WALK, .type = TYPE_OF(STATUS), .walk = &to_status};
 static struct mp_t_expr s500 = {.kind = MP_TX_CONST, .type = TYPE_OF(STATUS), .value = {{500, 0}}};
 static struct mp_t_expr s599 = {.kind = MP_TX_CONST, .type = TYPE_OF(STATUS), .value = {{599, 0}}};
-static const struct mp_t_expr is_5xx = {.kind = MP_TX_RANGE, .type = TYPE_OF(BOOL), .kid = {&status, &s500, &s599}};
-static const struct mp_t_agg ratio = {.kind = MP_AGG_RATIO, .signal = &requests, .layers = MP_LAYER_SERVICE,
+static const struct mp_t_expr is_5xx = {.kind = MP_TX_RANGE, .type = TYPE_OF(BOOL),
+                                        .kid = {&status, &s500, &s599}};
+static const struct mp_t_agg ratio = {.kind = MP_AGG_RATIO, .signal = &requests,
+                                      .layers = MP_LAYER_SERVICE,
                                       .where = &is_5xx, .window_ns = 10000000000, .min_samples = 20,
                                       .keys = &per_svc, .at = &at_svc};
 static struct mp_t_expr ratio_expr = {.kind = MP_TX_AGG, .type = TYPE_OF(PERCENT), .agg = &ratio};
-static const struct mp_t_def error_rate = {.name = S("error_rate"), .kind = MP_DEF_DEF, .type = TYPE_OF(PERCENT),
+static const struct mp_t_def error_rate = {.name = S("error_rate"), .kind = MP_DEF_DEF,
+                                           .type = TYPE_OF(PERCENT),
                                            .keys = &per_svc, .body = &ratio_expr};
 static struct mp_t_expr rate = {.kind = MP_TX_DEF, .type = TYPE_OF(PERCENT), .def = &error_rate,
                                 .def_at = &at_svc, .kid = {&ratio_expr}, .text = S("error_rate")};
@@ -59,7 +69,8 @@ static struct mp_t_expr rate = {.kind = MP_TX_DEF, .type = TYPE_OF(PERCENT), .de
 /* ---- param x = 5% ---- */
 static struct mp_t_expr five = {.kind = MP_TX_CONST, .type = TYPE_OF(PERCENT)};
 static struct mp_t_param x = {.name = S("x"), .type = TYPE_OF(PERCENT), .value = &five};
-static struct mp_t_expr use_x = {.kind = MP_TX_PARAM, .type = TYPE_OF(PERCENT), .param = &x, .text = S("x")};
+static struct mp_t_expr use_x = {.kind = MP_TX_PARAM, .type = TYPE_OF(PERCENT), .param = &x,
+                                 .text = S("x")};
 static const struct mp_t_expr above = {.kind = MP_TX_CMP, .type = TYPE_OF(BOOL), .op.cmp = MP_T_GT,
                                        .kid = {&rate, &use_x}, .text = S("error_rate > x")};
 static const struct mp_t_expr below = {.kind = MP_TX_CMP, .type = TYPE_OF(BOOL), .op.cmp = MP_T_LT,
@@ -67,38 +78,56 @@ static const struct mp_t_expr below = {.kind = MP_TX_CMP, .type = TYPE_OF(BOOL),
 
 /* ---- then quarantine svc for 10m verify error_rate < x for 20s within 1m ---- */
 static struct mp_t_type quarantine_types[] = {{.base = MP_TYPE_ENTITY, .entity = &service}};
-static struct mp_t_action_param quarantine_params[] = {{.name = S("target"), .types = quarantine_types, .type_count = 1}};
+static struct mp_t_action_param quarantine_params[] =
+    {{.name = S("target"), .types = quarantine_types, .type_count = 1}};
 static const struct mp_t_signal *blinds[] = {&requests};
-static struct mp_t_action quarantine = {.name = S("quarantine"), .class = MP_CLASS_TRAFFIC, .strength = 30,
-                                        .reversible = true, .params = quarantine_params, .param_count = 1,
+static struct mp_t_action quarantine = {.name = S("quarantine"), .class = MP_CLASS_TRAFFIC,
+                                        .strength = 30,
+                                        .reversible = true, .params = quarantine_params,
+                                            .param_count = 1,
                                         .blinds = blinds, .blind_count = 1};
-static const struct mp_t_expr target = {.kind = MP_TX_WALK, .type = {.base = MP_TYPE_ENTITY, .entity = &service},
+static const struct mp_t_expr target = {.kind = MP_TX_WALK,
+                                        .type = {.base = MP_TYPE_ENTITY, .entity = &service},
                                         .walk = &at_svc, .text = S("svc")};
-static struct mp_t_act act = {.action = &quarantine, .target = &target, .target_kind = MP_TARGET_LEASE,
+static struct mp_t_act act = {.action = &quarantine, .target = &target,
+                              .target_kind = MP_TARGET_LEASE,
                               .target_type = {.base = MP_TYPE_ENTITY, .entity = &service},
-                              .duration_ns = 600000000000, .hooks = MP_LAYER_SERVICE, .text = S("quarantine svc")};
+                              .duration_ns = 600000000000, .hooks = MP_LAYER_SERVICE, .text =
+                                  S("quarantine svc")};
 static struct mp_t_step step = {.acts = &act, .act_count = 1, .has_verify = true,
-                                .verify = {.cond = &below, .hold_ns = 20000000000}, .within_ns = 60000000000};
+                                .verify = {.cond = &below, .hold_ns = 20000000000}, .within_ns =
+                                    60000000000};
 static struct mp_t_rule loop = {.package = S("p"), .name = S("contain"), .kind = MP_RULE_LOOP,
-                                .layers = MP_LAYER_SERVICE, .keys = &per_svc, .when = {.cond = &above},
+                                .layers = MP_LAYER_SERVICE, .keys = &per_svc, .when =
+                                    {.cond = &above},
                                 .steps = &step, .step_count = 1};
 
 /* ---- when request.path == "/admin" then deny request ---- */
 static struct mp_t_type deny_types[] = {{.base = MP_TYPE_EVENT}};
-static struct mp_t_action_param deny_params[] = {{.name = S("target"), .types = deny_types, .type_count = 1}};
-static struct mp_t_action deny = {.name = S("deny"), .class = MP_CLASS_ACCESS, .strength = 40, .index = 1,
+static struct mp_t_action_param deny_params[] = {{.name = S("target"), .types = deny_types,
+                                                  .type_count = 1}};
+static struct mp_t_action deny = {.name = S("deny"), .class = MP_CLASS_ACCESS, .strength = 40,
+                                  .index = 1,
                                   .params = deny_params, .param_count = 1};
 static const struct mp_t_walk to_path = {.base = MP_T_BASE_RECORD_FIELD, .signal = &requests,
-                                         .field = &fields[2], .type = TYPE_OF(PATH), .text = S("request.path")};
-static struct mp_t_expr path = {.kind = MP_TX_WALK, .type = TYPE_OF(PATH), .walk = &to_path, .text = S("request.path")};
+                                         .field = &fields[2], .type = TYPE_OF(PATH), .text =
+                                             S("request.path")};
+static struct mp_t_expr path = {.kind = MP_TX_WALK, .type = TYPE_OF(PATH), .walk = &to_path,
+                                .text = S("request.path")};
 static struct mp_t_expr admin = {.kind = MP_TX_CONST, .type = TYPE_OF(PATH), .text = S("/admin")};
-static const struct mp_t_expr at_admin = {.kind = MP_TX_CMP, .type = TYPE_OF(BOOL), .op.cmp = MP_T_EQ,
-                                          .kid = {&path, &admin}, .text = S("request.path == \"/admin\"")};
-static struct mp_t_act refuse_act = {.action = &deny, .target_kind = MP_TARGET_RECORD, .hooks = MP_LAYER_ALL,
-                                     .target_type = {.base = MP_TYPE_EVENT}, .text = S("deny request")};
+static const struct mp_t_expr at_admin = {.kind = MP_TX_CMP, .type = TYPE_OF(BOOL),
+                                          .op.cmp = MP_T_EQ,
+                                          .kid = {&path, &admin}, .text =
+                                              S("request.path == \"/admin\"")};
+static struct mp_t_act refuse_act = {.action = &deny, .target_kind = MP_TARGET_RECORD,
+                                     .hooks = MP_LAYER_ALL,
+                                     .target_type = {.base = MP_TYPE_EVENT}, .text =
+                                         S("deny request")};
 static struct mp_t_step refuse_step = {.acts = &refuse_act, .act_count = 1};
-static struct mp_t_rule inline_rule = {.package = S("p"), .name = S("admin"), .kind = MP_RULE_INLINE,
-                                       .layers = MP_LAYER_ALL, .signal = &requests, .when = {.cond = &at_admin},
+static struct mp_t_rule inline_rule = {.package = S("p"), .name = S("admin"),
+                                       .kind = MP_RULE_INLINE,
+                                       .layers = MP_LAYER_ALL, .signal = &requests, .when =
+                                           {.cond = &at_admin},
                                        .steps = &refuse_step, .step_count = 1};
 
 /* ---- lowering ---- */
@@ -139,7 +168,8 @@ static struct made *lowered(bool with_tests)
         struct mp_buf text;
         mp_buf_init(&text, &m.arena);
         mp_ir_print(&m.ir, &text);
-        print_message("%s: table %u row %u\n%.*s\n", fault.why, fault.table, fault.row, (int)text.len, text.ptr);
+        print_message("%s: table %u row %u\n%.*s\n", fault.why, fault.table, fault.row,
+                      (int)text.len, text.ptr);
     }
     assert_int_equal(err, MP_OK);
     return &m;
@@ -179,7 +209,8 @@ static void a_ratio_is_one_aggregate_however_often_it_is_read(void **state)
     assert_int_equal(agg->min_samples, 20);
     assert_int_equal(agg->layers, MP_LAYER_SERVICE);
     assert_int_equal(agg->where, 0);
-    assert_true(is(m, agg->text, "ratio(requests where between(status, 500, 599)) over 10s per service at 2 min 20"));
+    assert_true(is(m, agg->text,
+                   "ratio(requests where between(status, 500, 599)) over 10s per service at 2 min 20"));
     assert_int_equal(m->ir.grouping.len, 1);
     assert_int_equal(m->ir.grouping.ptr[0].cap, 2000);
     done(m);
@@ -208,7 +239,8 @@ static void a_verify_reads_the_cell_of_the_trigger(void **state)
     const struct mp_clause_row *when = &m->ir.clause.ptr[m->ir.rule.ptr[1].trigger];
     assert_int_equal(verify->inputs_count, 1);
     assert_int_equal(when->inputs_count, 1);
-    assert_int_equal(m->ir.input.ptr[verify->inputs_at].column, m->ir.input.ptr[when->inputs_at].column);
+    assert_int_equal(m->ir.input.ptr[verify->inputs_at].column,
+                     m->ir.input.ptr[when->inputs_at].column);
     assert_int_equal(verify->within_ns, 60000000000);
     assert_int_equal(verify->hold_ns, 20000000000);
     const struct mp_part_row *part = &m->ir.part.ptr[when->parts_at];
