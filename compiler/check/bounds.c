@@ -298,6 +298,7 @@ static void bound_of_leaf(const struct mp_t_expr *e, bool negated, struct mp_bou
     default: break;
     }
     all->partial |= all->count == before;
+    if (all->count > before) all->at[before].denied = negated;
 }
 
 void mp_bounds_gather(const struct mp_t_expr *e, bool negated, struct mp_bounds *all)

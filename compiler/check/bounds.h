@@ -18,6 +18,7 @@
 struct mp_bound {
     const struct mp_t_expr *about; /* conversions taken off */
     struct mp_span span;           /* the comparison that says so */
+    bool denied;                   /* ... by being false */
     bool is_text, negated;
     mp_str text;
     double low, high;

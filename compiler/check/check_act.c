@@ -260,17 +260,22 @@ static const struct mp_t_type *hint_of(const struct mp_t_action_param *p)
     return p->type_count > 0 ? &p->types[0] : NULL;
 }
 
-static struct mp_t_expr *wrong_type(struct call *c, const struct mp_t_action_param *p,
-                                    struct mp_t_expr *e)
+mp_str ck_param_nouns(struct ck *ck, const struct mp_t_action_param *p)
 {
-    struct ck *ck = c->ck;
     struct mp_buf b;
     mp_buf_init(&b, ck->perm);
     for (uint32_t i = 0; i < p->type_count; i++) {
         if (i > 0) mp_buf_puts(&b, " or ");
         mp_buf_put(&b, ck_type_noun(ck, p->types[i]));
     }
-    mp_str wanted = ck_buf_text(ck, &b), is = ck_type_noun(ck, e->type);
+    return ck_buf_text(ck, &b);
+}
+
+static struct mp_t_expr *wrong_type(struct call *c, const struct mp_t_action_param *p,
+                                    struct mp_t_expr *e)
+{
+    struct ck *ck = c->ck;
+    mp_str wanted = ck_param_nouns(ck, p), is = ck_type_noun(ck, e->type);
     struct mp_diag *d = ck_error(ck, "E0302", e->span, "`%.*s` takes %.*s, this is %.*s",
                                  MP_STR_ARG(p->name), MP_STR_ARG(wanted), MP_STR_ARG(is));
     mp_diag_label(d, e->span, "%.*s", MP_STR_ARG(is));
@@ -389,7 +394,7 @@ static void add_arg(struct call *c, mp_str name, const struct mp_t_expr *value)
 
 static void missing(struct call *c, const struct mp_t_action_param *p)
 {
-    mp_str takes = ck_type_noun(c->ck, p->types[0]);
+    mp_str takes = ck_param_nouns(c->ck, p);
     struct mp_diag *d = ck_error(c->ck, "E0401", c->ast->span, "`%.*s` needs `%.*s`",
                                  MP_STR_ARG(c->ast->verb.text), MP_STR_ARG(p->name));
     mp_diag_help(d, "`%.*s` takes %.*s", MP_STR_ARG(p->name), MP_STR_ARG(takes));
@@ -518,7 +523,7 @@ static void refuse_unused(struct call *c)
 
 static void check_membership(struct call *c)
 {
-    ck_refuse(c->ck, ck_printf(c->ck, "`%.*s`", MP_STR_ARG(c->action->name)).ptr,
+    ck_refuse(c->ck, ck_printf(c->ck, "%.*s", MP_STR_ARG(c->action->name)).ptr,
               c->ast->verb.span);
     const struct mp_t_action *a = c->action;
     for (uint32_t i = 0; i < a->param_count; i++) {

@@ -42,36 +42,61 @@ static const struct mp_t_expr *missing_field(const struct mp_t_expr *e)
     return NULL;
 }
 
-static void open_door(struct ck *ck, const struct mp_t_act *act, const struct mp_t_expr *atom,
+/* Where to look for doors: the whole `when`, and the action that would not happen. */
+struct door {
+    struct ck *ck;
+    const struct mp_t_act *act;
+    const struct mp_t_expr *when;
+};
+
+static void open_door(const struct door *at, const struct mp_t_expr *atom, bool whole,
                       const struct mp_t_expr *field)
 {
+    struct ck *ck = at->ck;
     mp_str name = field->walk->entry.ptr != NULL ? field->walk->entry : field->walk->field->name;
     mp_str record = ck_signal_record_word(field->walk->signal);
     mp_str where = ck_source(ck, field->span), text = ck_source(ck, atom->span);
     struct mp_diag *d = ck_error(ck, "E0406", atom->span,
-                                 "a %.*s without `%.*s` would pass this `%.*s`",
-                                 MP_STR_ARG(record), MP_STR_ARG(name),
-                                     MP_STR_ARG(act->action->name));
+                                 "a %.*s without `%.*s` would pass this `%.*s`", MP_STR_ARG(record),
+                                 MP_STR_ARG(name), MP_STR_ARG(at->act->action->name));
     mp_diag_label(d, atom->span, "unknown where there is no `%.*s`", MP_STR_ARG(name));
-    mp_diag_help(d, "`(%.*s is absent or %.*s)`", MP_STR_ARG(where), MP_STR_ARG(text));
+    if (whole) {
+        mp_diag_help(d, "`(%.*s is absent or %.*s)`", MP_STR_ARG(where), MP_STR_ARG(text));
+    } else {
+        mp_diag_help(d, "say what is meant: `%.*s is absent`, `is known`, or a `default`",
+                     MP_STR_ARG(where));
+    }
 }
 
-static void look_for_doors(struct ck *ck, const struct mp_t_act *act, const struct mp_t_expr *when,
-                           const struct mp_t_expr *e, bool negated)
+/* It takes one negation to turn absence into a pass. `shown` is the atom with its own `not`; where that
+ * lies inside of another one, `whole` is false and no repair of the atom alone helps. */
+static void look_at_atom(const struct door *at, const struct mp_t_expr *e, bool negated,
+                         const struct mp_t_expr *shown, bool whole)
 {
-    switch (e->kind) {
-    case MP_TX_NOT: look_for_doors(ck, act, when, e->kid[0], !negated); return;
-    case MP_TX_AND:
-    case MP_TX_OR:
-        look_for_doors(ck, act, when, e->kid[0], negated);
-        look_for_doors(ck, act, when, e->kid[1], negated);
-        return;
-    default: break;
-    }
     bool unequal = e->kind == MP_TX_CMP && e->op.cmp == MP_T_NE;
-    if (negated == unequal) return; /* it takes one negation to turn absence into a pass */
+    if (negated == unequal) return;
     const struct mp_t_expr *field = missing_field(e);
-    if (field != NULL && !asks_about(when, field->walk)) open_door(ck, act, e, field);
+    if (field == NULL || asks_about(at->when, field->walk)) return;
+    open_door(at, shown, whole, field);
+}
+
+static bool is_junction(const struct mp_t_expr *e)
+{
+    return e->kind == MP_TX_AND || e->kind == MP_TX_OR || e->kind == MP_TX_NOT;
+}
+
+static void look_for_doors(const struct door *at, const struct mp_t_expr *e, bool negated)
+{
+    if (e->kind == MP_TX_NOT && !is_junction(e->kid[0])) {
+        look_at_atom(at, e->kid[0], !negated, e, !negated);
+    } else if (e->kind == MP_TX_NOT) {
+        look_for_doors(at, e->kid[0], !negated);
+    } else if (is_junction(e)) {
+        look_for_doors(at, e->kid[0], negated);
+        look_for_doors(at, e->kid[1], negated);
+    } else {
+        look_at_atom(at, e, negated, e, !negated);
+    }
 }
 
 void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule)
@@ -79,7 +104,8 @@ void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule)
     for (uint32_t i = 0; i < rule->steps[0].act_count; i++) {
         const struct mp_t_act *act = &rule->steps[0].acts[i];
         if (act->target_kind != MP_TARGET_RECORD || !ck_denies(act->action)) continue;
-        look_for_doors(ck, act, rule->when.cond, rule->when.cond, false);
+        const struct door at = {ck, act, rule->when.cond};
+        look_for_doors(&at, rule->when.cond, false);
         return;
     }
 }

@@ -96,7 +96,8 @@ static bool in_range(const struct mp_t_expr *e, double low, double high)
 static struct mp_t_expr *number_as(struct ck *ck, struct mp_t_expr *e, enum mp_type want)
 {
     enum mp_type t = e->type.base;
-    bool narrow = t == MP_TYPE_STATUS || t == MP_TYPE_PORT || t == MP_TYPE_ASN || t == MP_TYPE_COUNTER;
+    bool narrow = t == MP_TYPE_STATUS || t == MP_TYPE_PORT || t == MP_TYPE_ASN ||
+        t == MP_TYPE_COUNTER;
     bool literal = ck_is_literal_number(e);
     switch (want) {
     case MP_TYPE_INT: return narrow ? ck_convert(ck, e, want) : NULL;
@@ -110,10 +111,17 @@ static struct mp_t_expr *number_as(struct ck *ck, struct mp_t_expr *e, enum mp_t
             return e->kind != MP_TX_CONST || in_range(e, 0, 1) ? ck_convert(ck, e, want) : NULL;
         }
         return literal && in_range(e, 0, 1) ? ck_convert(ck, e, want) : NULL;
-    case MP_TYPE_STATUS: return literal && t == MP_TYPE_INT && in_range(e, 100, 599) ? ck_convert(ck, e, want) : NULL;
-    case MP_TYPE_PORT: return literal && t == MP_TYPE_INT && in_range(e, 0, 65535) ? ck_convert(ck, e, want) : NULL;
-    case MP_TYPE_ASN: return literal && t == MP_TYPE_INT && in_range(e, 0, 4294967295.0) ? ck_convert(ck, e, want) : NULL;
-    case MP_TYPE_COUNTER: return literal && t == MP_TYPE_INT && in_range(e, 0, 0x1p62) ? ck_convert(ck, e, want) : NULL;
+    case MP_TYPE_STATUS: return literal && t == MP_TYPE_INT && in_range(e, 100,
+                                                                        599) ? ck_convert(ck, e,
+                                                                                          want) : NULL;
+    case MP_TYPE_PORT: return literal && t == MP_TYPE_INT && in_range(e, 0, 65535) ? ck_convert(ck,
+                                                                                                e, want) : NULL;
+    case MP_TYPE_ASN: return literal && t == MP_TYPE_INT && in_range(e, 0,
+                                                                     4294967295.0) ? ck_convert(ck,
+                                                                                                e, want) : NULL;
+    case MP_TYPE_COUNTER: return literal && t == MP_TYPE_INT && in_range(e, 0,
+                                                                         0x1p62) ? ck_convert(ck, e,
+                                                                                              want) : NULL;
     default: return NULL;
     }
 }
@@ -129,7 +137,8 @@ struct mp_t_expr *ck_try_coerce(struct ck *ck, struct mp_t_expr *e, struct mp_t_
         c->bits = 128;
         return c;
     }
-    if (want.base == MP_TYPE_PATTERN && e->kind == MP_TX_CONST && e->type.base == MP_TYPE_IDENTITY) {
+    if (want.base == MP_TYPE_PATTERN && e->kind == MP_TX_CONST &&
+        e->type.base == MP_TYPE_IDENTITY) {
         return retyped(ck, e, want);
     }
     if (is_literal_text(e)) return literal_text_as(ck, e, want);
@@ -144,10 +153,13 @@ static bool is_out_of_range(const struct mp_t_expr *e, struct mp_t_type want)
     if (e->kind != MP_TX_CONST || !ck_is_scalar(e->type)) return false;
     if (is_literal_text(e)) return want.base == MP_TYPE_ENUM || want.base == MP_TYPE_HOOK;
     if (want.base == MP_TYPE_SCORE) {
-        return e->type.base == MP_TYPE_INT || e->type.base == MP_TYPE_NUMBER || e->type.base == MP_TYPE_PERCENT;
+        return e->type.base == MP_TYPE_INT || e->type.base == MP_TYPE_NUMBER ||
+            e->type.base == MP_TYPE_PERCENT;
     }
-    return e->type.base == MP_TYPE_INT && (want.base == MP_TYPE_STATUS || want.base == MP_TYPE_PORT ||
-                                           want.base == MP_TYPE_ASN || want.base == MP_TYPE_COUNTER);
+    return e->type.base == MP_TYPE_INT && (want.base == MP_TYPE_STATUS ||
+                                           want.base == MP_TYPE_PORT ||
+                                           want.base == MP_TYPE_ASN ||
+                                               want.base == MP_TYPE_COUNTER);
 }
 
 static void help_nearest_member(struct ck *ck, struct mp_diag *d, struct mp_span span, mp_str word,
@@ -164,16 +176,19 @@ static void help_nearest_member(struct ck *ck, struct mp_diag *d, struct mp_span
     if (near.len > 0) mp_diag_fix(d, span, near, "`%.*s` is close", MP_STR_ARG(near));
 }
 
-struct mp_t_expr *ck_not_a_member(struct ck *ck, struct mp_span span, mp_str word, struct mp_t_type want)
+struct mp_t_expr *ck_not_a_member(struct ck *ck, struct mp_span span, mp_str word,
+                                  struct mp_t_type want)
 {
-    mp_str noun = want.base == MP_TYPE_HOOK ? MP_STR("ingress, service, edge") : ck_type_noun(ck, want);
+    mp_str noun = want.base == MP_TYPE_HOOK ? MP_STR("ingress, service, edge") : ck_type_noun(ck,
+                                                                                              want);
     struct mp_diag *d = ck_error(ck, "E0306", span, "`%.*s` is not %s%.*s", MP_STR_ARG(word),
                                  want.base == MP_TYPE_HOOK ? "one of " : "", MP_STR_ARG(noun));
     help_nearest_member(ck, d, span, word, want);
     return ck_poison(ck, span);
 }
 
-struct mp_t_expr *ck_coerce(struct ck *ck, struct mp_t_expr *e, struct mp_t_type want, const char *what)
+struct mp_t_expr *ck_coerce(struct ck *ck, struct mp_t_expr *e, struct mp_t_type want,
+                            const char *what)
 {
     struct mp_t_expr *fit = ck_try_coerce(ck, e, want);
     if (fit != NULL) return fit;
@@ -197,18 +212,20 @@ struct mp_t_expr *ck_coerce(struct ck *ck, struct mp_t_expr *e, struct mp_t_type
 
 /* ---- two sides ---- */
 
-static bool sides_differ(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *b, struct mp_span span,
-                         const char *verb)
+static bool sides_differ(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *b, const char *verb)
 {
     mp_str left = ck_type_noun(ck, a->type), right = ck_type_noun(ck, b->type);
-    struct mp_span at = ck_is_literal_number(b) ? b->span : ck_is_literal_number(a) ? a->span : span;
+    bool left_literal = ck_is_literal_number(a) && !ck_is_literal_number(b);
+    struct mp_span at = left_literal ? a->span : b->span;
     bool percent = a->type.base == MP_TYPE_PERCENT && ck_is_literal_number(b);
     struct mp_diag *d =
         percent ? ck_error(ck, "E0301", at, "a percent is %s a bare number", verb)
-                : ck_error(ck, "E0301", at, "%.*s is %s %.*s", MP_STR_ARG(left), verb, MP_STR_ARG(right));
+                : ck_error(ck, "E0301", at, "%.*s is %s %.*s", MP_STR_ARG(left), verb,
+                           MP_STR_ARG(right));
     ck_label(d, b->span, "%.*s", MP_STR_ARG(right));
     ck_label(d, a->span, "%.*s", MP_STR_ARG(left));
-    if (b->type.base == MP_TYPE_CIDR || a->type.base == MP_TYPE_CIDR) ck_help(d, "`in` asks for a range");
+    if (b->type.base == MP_TYPE_CIDR || a->type.base == MP_TYPE_CIDR) ck_help(d,
+                                                                              "`in` asks for a range");
     ck_literal_help(d, ck, a, b);
     return false;
 }
@@ -222,8 +239,10 @@ static bool same_numbers(struct ck *ck, struct mp_t_expr **a, struct mp_t_expr *
     struct mp_t_expr *x = ck_try_coerce(ck, *a, integer), *y = ck_try_coerce(ck, *b, integer);
     if (x != NULL) *a = x;
     if (y != NULL) *b = y;
-    if ((*a)->type.base == MP_TYPE_INT && (*b)->type.base == MP_TYPE_NUMBER) *a = ck_convert(ck, *a, MP_TYPE_NUMBER);
-    if ((*a)->type.base == MP_TYPE_NUMBER && (*b)->type.base == MP_TYPE_INT) *b = ck_convert(ck, *b, MP_TYPE_NUMBER);
+    if ((*a)->type.base == MP_TYPE_INT && (*b)->type.base == MP_TYPE_NUMBER) *a = ck_convert(ck, *a,
+                                                                                             MP_TYPE_NUMBER);
+    if ((*a)->type.base == MP_TYPE_NUMBER && (*b)->type.base == MP_TYPE_INT) *b = ck_convert(ck, *b,
+                                                                                             MP_TYPE_NUMBER);
     return (*a)->type.base == (*b)->type.base;
 }
 
@@ -232,9 +251,10 @@ bool ck_same_side(struct ck *ck, struct mp_t_expr **a, struct mp_t_expr **b, str
 {
     if (ck_bad(*a) || ck_bad(*b)) return true;
     if (ck_is_number((*a)->type) && ck_is_number((*b)->type)) {
-        return same_numbers(ck, a, b) || sides_differ(ck, *a, *b, span, verb);
+        return same_numbers(ck, a, b) || sides_differ(ck, *a, *b, verb);
     }
-    if (!ck_is_scalar((*a)->type) || !ck_is_scalar((*b)->type)) return sides_differ(ck, *a, *b, span, verb);
+    if (!ck_is_scalar((*a)->type) || !ck_is_scalar((*b)->type)) return sides_differ(ck, *a, *b,
+                                                                                    verb);
     struct mp_t_expr *as_left = ck_try_coerce(ck, *b, (*a)->type);
     if (as_left != NULL) {
         *b = as_left;
@@ -250,10 +270,11 @@ bool ck_same_side(struct ck *ck, struct mp_t_expr **a, struct mp_t_expr **b, str
         *b = ck_not_a_member(ck, (*b)->span, (*b)->text, (*a)->type);
         return true;
     }
-    return sides_differ(ck, *a, *b, span, verb);
+    return sides_differ(ck, *a, *b, verb);
 }
 
-struct mp_t_expr *ck_compare(struct ck *ck, enum mp_t_cmp cmp, struct mp_t_expr *a, struct mp_t_expr *b,
+struct mp_t_expr *ck_compare(struct ck *ck, enum mp_t_cmp cmp, struct mp_t_expr *a,
+                             struct mp_t_expr *b,
                              struct mp_span span)
 {
     if (!ck_same_side(ck, &a, &b, span, "compared with")) return ck_poison(ck, span);

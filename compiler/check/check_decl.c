@@ -384,7 +384,10 @@ const struct mp_ast_clause *ck_clause(struct ck *ck, const struct mp_ast_clause 
             found = &all[i];
             continue;
         }
-        struct mp_diag *d = ck_error(ck, "E0105", all[i].span, "this stands twice");
+        mp_str text = ck_source(ck, all[i].span);
+        text.len = strcspn(text.ptr, " ");
+        struct mp_diag *d = ck_error(ck, "E0105", all[i].span, "`%.*s` stands here twice",
+                                     MP_STR_ARG(text));
         ck_label(d, found->span, "first here");
     }
     return found;

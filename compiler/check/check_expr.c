@@ -488,6 +488,7 @@ static struct mp_t_expr *check_hole(struct ck *ck, const struct ck_scope *s, con
     }
     struct mp_t_expr *e = ck_check(ck, s, ast, NULL);
     if (ck_bad(e)) return e;
+    if (ck_is_poison(ck_key_type(e->type))) return ck_poison(ck, ast->span); /* a broken entity */
     if (ck_is_scalar(e->type) && ck_rep(e->type) != MP_REP_N) return e;
     mp_str noun = ck_type_noun(ck, e->type);
     ck_error(ck, "E0302", ast->span, "a message shows single values, and this is %.*s", MP_STR_ARG(noun));

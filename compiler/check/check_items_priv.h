@@ -30,6 +30,8 @@ bool ck_is_rollback(const struct mp_ast_act *ast);
 void ck_no_arguments(struct ck *ck, const struct mp_ast_act *ast, const char *of_what);
 /* The masks of `ingress`, `service`, `edge`; E0101. */
 uint32_t ck_hook_bit(struct ck *ck, mp_str word, struct mp_span span);
+/* What a parameter takes: `a rate or a percent`. */
+mp_str ck_param_nouns(struct ck *ck, const struct mp_t_action_param *p);
 /* `to`, `on`, `from`, `via`, `for`, `with`. */
 const char *ck_prep_word(enum mp_ast_prep_kind kind);
 

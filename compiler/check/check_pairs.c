@@ -131,6 +131,34 @@ static bool may_fight(const struct lease *a, const struct lease *b)
     return !constants_differ(argument(a->act, from), argument(b->act, from));
 }
 
+static void print_bounds(struct ck *ck, struct mp_buf *b, const struct mp_bounds *all)
+{
+    for (uint32_t i = 0; i < all->count; i++) {
+        mp_str text = ck_source(ck, all->at[i].span);
+        if (mp_str_contains(mp_buf_view(b), text)) continue; /* both rules may say the same */
+        const char *no = all->at[i].denied ? "not " : "";
+        mp_buf_printf(b, "%s%s`%.*s`", b->len > 0 ? " and " : "", no, MP_STR_ARG(text));
+    }
+}
+
+/* When both hold, where single comparisons are all that the conditions say. */
+static void note_witness(struct ck *ck, struct mp_diag *d, const struct lease *a,
+                         const struct lease *b)
+{
+    struct mp_buf text;
+    mp_buf_init(&text, ck->perm);
+    if (!a->bounds->partial && !b->bounds->partial) {
+        print_bounds(ck, &text, a->bounds);
+        print_bounds(ck, &text, b->bounds);
+    }
+    mp_str both = ck_buf_text(ck, &text);
+    if (both.len > 0) {
+        mp_diag_note(d, "both hold when %.*s", MP_STR_ARG(both));
+    } else {
+        mp_diag_note(d, "nothing in their conditions keeps them apart");
+    }
+}
+
 static void report(struct ck *ck, const struct lease *a, const struct lease *b)
 {
     if (b->act->span.file < a->act->span.file ||
@@ -147,9 +175,7 @@ static void report(struct ck *ck, const struct lease *a, const struct lease *b)
                   MP_STR_ARG(a->act->text));
     mp_diag_label(d, b->act->span, "%.*s: %.*s", MP_STR_ARG(b->rule->name),
                   MP_STR_ARG(b->act->text));
-    mp_diag_note(d,
-            "both are of class %.*s and strength %u, and nothing in their conditions keeps them apart",
-                 MP_STR_ARG(a->act->action->class_name), a->act->action->strength);
+    note_witness(ck, d, a, b);
     mp_diag_help(d, "give one a `priority`, or add `unless` to one");
 }
 

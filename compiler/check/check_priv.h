@@ -357,6 +357,7 @@ struct ck_survey {
     struct mp_span keys_span;
     bool keys_differ;                 /* another one has other keys: `differ_of` */
     mp_str differ_of;
+    const struct mp_t_keys *differ_keys;
     struct mp_span differ_span;
     bool raw;                         /* a raw aggregate over a signal with several keys */
     const struct mp_t_signal *raw_signal;

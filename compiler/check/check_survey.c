@@ -41,6 +41,7 @@ static void saw_keys(struct look *l, const struct mp_t_keys *keys, mp_str of, st
     } else if (!ck_keys_eq(out->keys, keys) && !out->keys_differ) {
         out->keys_differ = true;
         out->differ_of = of;
+        out->differ_keys = keys;
         out->differ_span = span;
     }
 }
@@ -93,7 +94,8 @@ static void survey_name(struct look *l, mp_str name, struct mp_span span)
 static void survey_dot(struct look *l, const struct mp_ast_expr *ast)
 {
     const struct mp_ast_expr *base = ast->kid[0];
-    if (base->kind == MP_AST_NAME && ck_find(l->ck, l->file, base->u.name.text, (struct mp_span){0}) == NULL) {
+    if (base->kind == MP_AST_NAME && ck_find(l->ck, l->file, base->u.name.text,
+                                             (struct mp_span){0}) == NULL) {
         const struct ck_package *p = ck_find_alias(l->file, base->u.name.text);
         struct ck_sym *sym = p == NULL ? NULL : ck_find_in(l->ck, p, ast->u.name.text);
         if (sym != NULL) survey_sym(l, sym, ast->span);
@@ -113,13 +115,16 @@ static bool is_word(mp_str name, const char *const *words)
 static void survey_call(struct look *l, const struct mp_ast_expr *ast)
 {
     static const char *const of_records[] = {
-        "count", "sum", "rate", "distinct", "ratio", "avg", "min", "max", "p50", "p90", "p95", "p99", "p999",
+        "count", "sum", "rate", "distinct", "ratio", "avg", "min", "max", "p50", "p90", "p95",
+            "p99", "p999",
         "stddev", "slope", "seen", "bucket", "bucket_distinct", "streak", NULL};
-    static const char *const of_others[] = {"max_of", "min_of", "mean_of", "median_of", "stdev_of", NULL};
+    static const char *const of_others[] = {"max_of", "min_of", "mean_of", "median_of", "stdev_of",
+                                            NULL};
     mp_str name = ast->u.call.name.text;
     if (ast->u.call.arg_count == 0) return;
     if (is_word(name, of_records)) {
-        const struct mp_t_signal *signal = ck_signal_in(l->ck, l->file, ast->u.call.args[0].value, 0);
+        const struct mp_t_signal *signal = ck_signal_in(l->ck, l->file, ast->u.call.args[0].value,
+                                                        0);
         if (signal != NULL) saw_raw(l, signal, ast->span);
         else l->out->reads_any = true; /* members of a set, or incidents */
         return;
@@ -146,7 +151,8 @@ static void survey(struct look *l, const struct mp_ast_expr *ast)
         return;
     case MP_AST_IS: /* `requests is stale` is about the source */
         if (ast->kid[0]->kind == MP_AST_NAME && mp_str_eq(ast->u.name.text, MP_STR("stale"))) {
-            struct ck_sym *sym = ck_find(l->ck, l->file, ast->kid[0]->u.name.text, (struct mp_span){0});
+            struct ck_sym *sym = ck_find(l->ck, l->file, ast->kid[0]->u.name.text,
+                                         (struct mp_span){0});
             if (sym != NULL && sym->kind == CK_SIGNAL) return;
         }
         break;
@@ -158,25 +164,41 @@ static void survey(struct look *l, const struct mp_ast_expr *ast)
     for (int i = 0; i < 3; i++) survey(l, ast->kid[i]);
 }
 
-void ck_survey(struct ck *ck, const struct ck_file *file, const struct mp_ast_expr *ast, struct ck_survey *out)
+void ck_survey(struct ck *ck, const struct ck_file *file, const struct mp_ast_expr *ast,
+               struct ck_survey *out)
 {
     struct look l = {.ck = ck, .file = file, .out = out};
     survey(&l, ast);
 }
 
-const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *s, const struct mp_t_keys *fallback)
+static bool leads_to_all(struct ck *ck, const struct mp_t_keys *from, const struct mp_t_keys *to)
+{
+    struct ck_scope s = ck_scope_of(NULL, CK_IN_WHEN, from, NULL, 0);
+    for (uint32_t i = 0; i < to->count; i++) {
+        if (ck_reach_key(ck, &s, &to->keys[i]) == NULL) return false;
+    }
+    return true;
+}
+
+const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *s,
+                                      const struct mp_t_keys *fallback)
 {
     if (s->raw) {
         ck_whose_count(ck, s->raw_signal, s->raw_span);
         return NULL;
     }
     if (s->keys_differ) {
-        mp_str keys = ck_keys_text(ck, s->keys);
+        mp_str keys = ck_keys_text(ck, s->keys), others = ck_keys_text(ck, s->differ_keys);
         struct mp_diag *d = ck_error(ck, "E0212", s->differ_span,
                                      "`%.*s` and `%.*s` have different keys, and nothing says whose rule this is",
                                      MP_STR_ARG(s->keys_of), MP_STR_ARG(s->differ_of));
         ck_label(d, s->keys_span, "per %.*s", MP_STR_ARG(keys));
-        ck_help(d, "`per %.*s` says it", MP_STR_ARG(keys));
+        ck_label(d, s->differ_span, "per %.*s", MP_STR_ARG(others));
+        if (leads_to_all(ck, s->differ_keys, s->keys)) ck_help(d, "`per %.*s` leads to both",
+                                                               MP_STR_ARG(others));
+        else if (leads_to_all(ck, s->keys, s->differ_keys)) ck_help(d, "`per %.*s` leads to both",
+                                                                    MP_STR_ARG(keys));
+        else ck_help(d, "say whose one is: `%.*s of ...`", MP_STR_ARG(s->differ_of));
         return NULL;
     }
     return s->keys != NULL ? s->keys : fallback;

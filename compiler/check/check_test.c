@@ -97,7 +97,7 @@ static bool given_param(struct test *t, const struct mp_ast_pair *p, struct mp_t
     struct ck_sym *sym = find_path(t, &p->key.path);
     mp_str name = ck_source(t->ck, p->key.span);
     if (sym != NULL && sym->kind == CK_LIST && sym->item->u.list.is_filled) {
-        ck_refuse(t->ck, "lists that rules fill", p->key.span);
+        ck_refuse(t->ck, "list that rules fill", p->key.span);
         return false;
     }
     if (sym == NULL || sym->kind != CK_PARAM) {
@@ -505,7 +505,7 @@ static struct mp_t_expr *any_constant(struct test *t, const struct ck_verb *verb
             if (fit != NULL && fit->kind == MP_TX_CONST) return fit;
         }
     }
-    mp_str takes = ck_type_noun(t->ck, last->types[0]), is = ck_type_noun(t->ck, e->type);
+    mp_str takes = ck_param_nouns(t->ck, last), is = ck_type_noun(t->ck, e->type);
     struct mp_diag *d = ck_error(t->ck, "E0501", ast->span, "`%.*s` never is %.*s",
                                  MP_STR_ARG(name),
                                  MP_STR_ARG(is));

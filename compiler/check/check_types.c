@@ -288,10 +288,10 @@ static struct mp_t_expr *unit_error(struct ck *ck, enum mp_t_arith op, struct mp
                                                        ck_type_noun(ck, b->type)};
     struct mp_diag *d;
     if (op == MP_T_ADD || op == MP_T_SUB) {
-        d = ck_error(ck, "E0301", span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.right), verbs[op],
+        d = ck_error(ck, "E0301", b->span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.right), verbs[op],
                      MP_STR_ARG(noun.left));
     } else {
-        d = ck_error(ck, "E0301", span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.left), verbs[op],
+        d = ck_error(ck, "E0301", b->span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.left), verbs[op],
                      MP_STR_ARG(noun.right));
     }
     ck_label(d, a->span, "%.*s", MP_STR_ARG(noun.left));
