@@ -100,14 +100,20 @@ static uint32_t read_attr(struct lw_ctx *c, const struct lw_way *way, mp_str tex
     return lw_read(c, row);
 }
 
-/* An attribute of an entity of the record: what the record itself says of it comes first. */
+/* Does a record say this of its own entity? Sets it does not: who belongs to whom is not for a proxy
+ * to tell. */
+static bool is_told(const struct mp_t_walk *walk)
+{
+    if (walk->base != MP_T_BASE_RECORD_KEY || walk->hop_count != 1) return false;
+    return !walk->hops[0]->type.is_map && !walk->hops[0]->type.is_set;
+}
+
+/* What the record itself says of its entity comes first. */
 static uint32_t read_record_attr(struct lw_ctx *c, const struct mp_t_walk *walk,
                                  const struct lw_way *way)
 {
     uint32_t known = read_attr(c, way, walk->text);
-    if (walk->base != MP_T_BASE_RECORD_KEY || walk->hop_count != 1 || walk->entry.ptr != NULL) {
-        return known;
-    }
+    if (!is_told(walk)) return known;
     uint32_t slot = lw_attr_slot(c->lw, c->owner.signal, walk->index, walk->hops[0]);
     uint32_t told = mp_ir_op_field(c->fn, slot, lw_rep(walk->type));
     return mp_ir_op(c->fn, MP_OP_DEFAULT, told, known, 0);

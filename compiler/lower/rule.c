@@ -193,13 +193,43 @@ static uint32_t flags_of(const struct mp_t_rule *t)
     return flags;
 }
 
+static bool throttles(const struct mp_t_rule *t)
+{
+    for (uint32_t i = 0; t->step_count > 0 && i < t->steps[0].act_count; i++) {
+        const struct mp_t_action *action = t->steps[0].acts[i].action;
+        if (action != NULL && action->class == MP_CLASS_RATE) return true;
+    }
+    return false;
+}
+
+/* R34: without `per` there is one bucket a service. */
+static void bucket_per_service(struct lw *lw, struct lw_signal *s, struct mp_rule_row *row)
+{
+    if (s->t->key_count == 0) return;
+    uint32_t key = 0;
+    for (uint32_t i = 0; i < s->t->key_count; i++) {
+        if (mp_str_eq(s->t->keys[i]->name, MP_STR("service"))) key = i;
+    }
+    const struct mp_t_entity *entity = s->t->keys[key];
+    struct lw_way way = {.base = MP_WALK_FIELD, .index = lw_key_slot(lw, s, key), .entity = entity,
+                         .type = {.base = MP_TYPE_ENTITY, .entity = entity}};
+    row->bucket_walks_at = lw_walk_rows(lw, &way, 1);
+    row->bucket_walks_count = 1;
+    row->bucket_cap = entity->cap;
+}
+
 static void set_buckets(struct lw *lw, struct lw_ctx *c, const struct mp_t_rule *t,
                         struct mp_rule_row *row)
 {
-    if (t->kind != MP_RULE_INLINE || t->keys == NULL || t->keys->count == 0) return;
+    if (t->kind != MP_RULE_INLINE) return;
+    struct lw_signal *s = c->owner.signal;
+    if (t->keys == NULL || t->keys->count == 0) {
+        if (throttles(t)) bucket_per_service(lw, s, row);
+        return;
+    }
     struct lw_way *ways = LW_NEW(lw, struct lw_way, t->keys->count);
     for (uint32_t i = 0; i < t->keys->count; i++) {
-        if (!lw_record_way(lw, c->owner.signal, &t->keys->keys[i], &ways[i])) {
+        if (!lw_record_way(lw, s, &t->keys->keys[i], &ways[i])) {
             lw_refuse(lw, t->span, "a bucket per something that the record does not lead to");
         }
     }

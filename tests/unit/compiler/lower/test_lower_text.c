@@ -285,6 +285,17 @@ static void leases_on_a_service_meet_its_callers_too(void **state)
     mp_compilation_free(c);
 }
 
+static void a_throttle_without_per_has_a_bucket_a_service(void **state)
+{
+    struct mp_compilation *c = made("use std.mesh\n"
+                                    "rule r when request.path == \"/\" then throttle request to 5/s\n");
+    const struct mp_ir *ir = ir_of(c);
+    assert_int_equal(ir->rule.ptr[0].bucket_walks_count, 1);
+    const struct mp_walk_row *walk = &ir->walk.ptr[ir->rule.ptr[0].bucket_walks_at];
+    assert_true(is_text(ir, ir->entity.ptr[walk->entity].name, "service"));
+    mp_compilation_free(c);
+}
+
 /* ---- units ---- */
 
 static void a_unit_holds_64_rules_of_one_kind(void **state)
@@ -440,6 +451,7 @@ int main(void)
         cmocka_unit_test(a_rule_at_a_hook_looks_at_records_of_that_hook),
         cmocka_unit_test(records_find_the_keys_of_a_rule),
         cmocka_unit_test(leases_on_a_service_meet_its_callers_too),
+        cmocka_unit_test(a_throttle_without_per_has_a_bucket_a_service),
         cmocka_unit_test(a_unit_holds_64_rules_of_one_kind),
         cmocka_unit_test(a_reload_sees_which_part_of_a_rule_changed),
         cmocka_unit_test(what_a_request_leaves_out_never_protects_it),
