@@ -12,6 +12,7 @@
  * fields (with a `namespace` other than `default`: `namespace/name`); `signal` may be left out where it
  * is `requests`; `time` as RFC 3339 or seconds; `alive`, `weight`, `id`, `refused_by`, `entity` as the
  * language says. Durations: text with units or a number of seconds. Percents: `5%` or a fraction.
+ * A request with `refused_by` is a record of `refusals`, whose `policy` is that rule (§4.2).
  * Paths and hosts become canonical (§4.5). Names of headers are taken in lower case; an array of header
  * values is joined by ", ". The last of two equal names wins.
  */
@@ -74,11 +75,14 @@ struct mp_field_in {
     int64_t integer;
     double number;
 };
-/* Makes a record of row `signal`; values that do not fit their type are unknown and counted. */
+/* Makes a record of row `signal` (for a refused request the caller names `refusals`); values that do not fit their type are unknown and counted. */
 void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
                       const struct mp_field_in *fields, uint32_t count, struct mp_record *out);
 /* Row of a signal by name, MP_NONE: the program has no such signal. */
 uint32_t mp_ingest_signal(const struct mp_ingest *in, mp_str name);
+
+/* Row of field of a signal by its path in the program, or MP_NONE. */
+uint32_t mp_ingest_field(const struct mp_ingest *in, uint32_t signal, mp_str path);
 
 struct mp_ingest_counts {
     uint64_t lines, records, bad, other;

@@ -61,6 +61,12 @@ void mp_acc_open(const struct acc *a, unsigned char *block)
     mp_acc_clear_total(a, acc_total(a, block));
 }
 
+void mp_acc_reset(const struct acc *a, unsigned char *block, int64_t head, int64_t tail)
+{
+    *acc_ring(a, block) = (struct ring){.head = head, .tail = tail};
+    for (uint32_t i = 0; i < a->panes; i++) clear_pane(a, acc_pane(a, block, i));
+}
+
 void mp_acc_now(struct acc *a, int64_t now_ns)
 {
     if (now_ns < a->moves_ns || a->panes == 0) return;

@@ -72,6 +72,20 @@ void mp_distinct_merge(struct distinct_cell *into, const struct distinct_cell *f
     for (uint32_t i = 0; i < DISTINCT_REGISTERS; i++) raise(into, i, from->u.reg[i]);
 }
 
+bool mp_distinct_repair(struct distinct_cell *c)
+{
+    if (c->exact > DISTINCT_EXACT + 1) return false;
+    if (c->exact <= DISTINCT_EXACT) return true;
+    c->zeros = DISTINCT_REGISTERS;
+    c->inverse = 0;
+    for (uint32_t i = 0; i < DISTINCT_REGISTERS; i++) {
+        if (c->u.reg[i] > RANK_MAX) return false;
+        c->zeros -= c->u.reg[i] != 0;
+        c->inverse += inverse_of(c->u.reg[i]);
+    }
+    return c->zeros < DISTINCT_REGISTERS;
+}
+
 /* Ertl's sigma: the sum of x^(2^k) 2^(k-1), plus x. */
 static double sigma(double x)
 {

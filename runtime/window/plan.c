@@ -320,6 +320,7 @@ static bool plan_tables(struct mp_window *w, struct mp_arena *arena)
     const struct mp_program *p = w->p;
     w->groups = MP_NEW(arena, struct group, p->grouping_count);
     w->accs = MP_NEW(arena, struct acc, p->agg_count);
+    w->acc_from = MP_NEW(arena, uint32_t, p->agg_count);
     w->agg_acc = MP_NEW(arena, uint32_t, p->agg_count);
     w->agg_cursor = MP_NEW(arena, uint32_t, p->agg_count);
     w->agg_mark = MP_NEW(arena, uint64_t, p->agg_count);
@@ -330,7 +331,7 @@ static bool plan_tables(struct mp_window *w, struct mp_arena *arena)
     w->column_cache = MP_NEW(arena, uint32_t, p->column_count);
     w->member_plans = MP_NEW(arena, struct member_plan, p->column_count);
     w->member_columns = MP_NEW(arena, uint32_t, member_column_count(p));
-    return w->groups != NULL && w->accs != NULL && w->agg_acc != NULL && w->agg_cursor != NULL &&
+    return w->groups != NULL && w->accs != NULL && w->acc_from != NULL && w->agg_acc != NULL && w->agg_cursor != NULL &&
            w->agg_mark != NULL && w->growths != NULL && w->feeds != NULL && w->feed_accs != NULL &&
            w->signals != NULL && w->column_cache != NULL && w->member_plans != NULL &&
            w->member_columns != NULL;

@@ -160,6 +160,7 @@ struct mp_window {
     struct group *groups;
     struct acc *accs;
     uint32_t acc_count;
+    uint32_t *acc_from;   /* per accumulator: where adopt and restore take it from */
     uint32_t *agg_acc;    /* per agg */
     uint32_t *agg_cursor; /* per agg: of its histogram */
     uint64_t *agg_mark;   /* per agg: names its content */
@@ -257,6 +258,8 @@ void mp_acc_add(struct mp_window *w, struct acc *a, unsigned char *block, const 
                 const struct mp_outputs *outputs);
 /* Where now is, if it has moved on. */
 void mp_acc_now(struct acc *a, int64_t now_ns);
+/* The newest pane is `head`; all panes are empty. */
+void mp_acc_reset(const struct acc *a, unsigned char *block, int64_t head, int64_t tail);
 /* An empty total, and `from`'s panes first..last added to it. */
 void mp_acc_clear_total(const struct acc *a, unsigned char *total);
 void mp_acc_gather(const struct acc *a, unsigned char *block, int64_t first, int64_t last,
@@ -306,6 +309,8 @@ double mp_hist_quantile(const struct acc *a, unsigned char *total, uint32_t curs
 void mp_distinct_clear(struct distinct_cell *c);
 void mp_distinct_add(struct distinct_cell *c, uint64_t hash);
 void mp_distinct_merge(struct distinct_cell *into, const struct distinct_cell *from);
+/* Makes what follows from the registers anew; false: no such cell can be. */
+bool mp_distinct_repair(struct distinct_cell *c);
 double mp_distinct_estimate(const struct distinct_cell *c);
 
 /* ---- value.c ---- */
