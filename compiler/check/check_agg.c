@@ -458,6 +458,7 @@ static struct mp_t_expr *last_value(struct ck *ck, const struct ck_scope *s, con
 static struct mp_t_expr *finer_than_rule(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
                                          const struct mp_t_keys *own, struct mp_span span)
 {
+    if (s->lenient) return ck_poison(ck, span);
     mp_str of_gauge = ck_keys_text(ck, own);
     struct mp_diag *d = ck_error(ck, "E0212", span, "`%.*s` is per %.*s, and here there may be many",
                                  MP_STR_ARG(signal->name), MP_STR_ARG(of_gauge));

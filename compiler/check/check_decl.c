@@ -112,14 +112,15 @@ uint32_t ck_panes(struct ck *ck, const struct mp_ast_item *item)
     return annot_int(ck, item, "panes", 1, 600);
 }
 
-/* Annotations with a meaning, and on what they may stand; E0112 everywhere else. */
+/* Annotations with a meaning, and on what they may stand; E0112 everywhere else. Those of rules are
+ * check_rule.c's. */
 static const struct {
     const char *name;
     uint32_t items; /* 1u << mp_ast_item_kind */
     const char *where;
 } annot_places[] = {
-    {"min_samples", 1u << MP_AST_ITEM_DEF | 1u << MP_AST_ITEM_RULE, "a `def` or a rule"},
-    {"panes", 1u << MP_AST_ITEM_DEF | 1u << MP_AST_ITEM_RULE, "a `def` or a rule"},
+    {"min_samples", 1u << MP_AST_ITEM_DEF, "a `def`"},
+    {"panes", 1u << MP_AST_ITEM_DEF, "a `def`"},
     {"always", 1u << MP_AST_ITEM_SIGNAL, "a signal"},
     {"approve", 1u << MP_AST_ITEM_RULE, "a rule"},
 };
@@ -135,11 +136,6 @@ static void check_annot_places(struct ck *ck, const struct mp_ast_item *item)
                                          MP_STR_ARG(a->name.text));
             ck_help(d, "it stands before %s", annot_places[p].where);
         }
-    }
-    /* Reported for rules too, where only their expansion reads the numbers. */
-    if (item->kind == MP_AST_ITEM_RULE) {
-        ck_min_samples(ck, item);
-        ck_panes(ck, item);
     }
 }
 
@@ -570,7 +566,10 @@ void ck_check_declarations(struct ck *ck)
 {
     for (uint32_t f = 0; f < ck->files.len; f++) {
         const struct mp_ast_file *ast = ck->files.ptr[f]->ast;
-        for (uint32_t i = 0; i < ast->items.len; i++) check_annot_places(ck, ast->items.ptr[i]);
+        for (uint32_t i = 0; i < ast->items.len; i++) {
+            const struct mp_ast_item *item = ast->items.ptr[i];
+            if (item->kind != MP_AST_ITEM_RULE) check_annot_places(ck, item);
+        }
     }
     /* First what types are made of, then what constants need, then what has a value. */
     each_sym(ck, CK_ENTITY, check_entity);

@@ -55,7 +55,7 @@ static struct mp_t_expr *check_body(struct ck *ck, struct ck_sym *sym, const str
     struct ck_survey survey = {.record = NULL};
     if (!sym->has_per) ck_survey(ck, sym->file, item->u.def.body, &survey);
     struct ck_scope s = ck_scope_of(sym->file, CK_IN_DEF, def->keys, survey.record, MP_LAYER_SERVICE);
-    s.lenient = !sym->has_per;
+    s.lenient = !sym->has_per || def->keys->broken;
     s.open_window = true;
     s.binds = binds;
     s.bind_count = item->u.def.param_count;
@@ -96,7 +96,7 @@ const struct mp_t_def *ck_def_of(struct ck *ck, struct ck_sym *sym)
     struct mp_t_expr *body = check_body(ck, sym, binds);
     if (!declared) def->type = body->type;
     sym->state = CK_DONE;
-    sym->broken = sym->broken || ck_is_poison(def->type);
+    sym->broken = sym->broken || ck_is_poison(def->type) || ck->too_large;
     if (sym->broken) return NULL;
     bool whole = item->u.def.param_count == 0 && sym->has_per && !ck_bad(body);
     if (whole && !has_open_window(body)) def->body = body;
@@ -153,7 +153,7 @@ static struct mp_t_expr *not_for_records(struct ck *ck, const struct ck_sym *sym
 static struct mp_t_expr *not_reached(struct ck *ck, const struct ck_scope *s, const struct ck_sym *sym,
                                      struct mp_span span)
 {
-    if (s->lenient && s->keys == NULL) return ck_poison(ck, span);
+    if (s->lenient) return ck_poison(ck, span);
     mp_str own = ck_keys_text(ck, sym->u.def->keys);
     struct mp_diag *d = ck_error(ck, "E0212", span, "`%.*s` is per %.*s, which is not reached from here",
                                  MP_STR_ARG(sym->name), MP_STR_ARG(own));
@@ -208,7 +208,7 @@ static struct mp_t_expr *expand_keyed(struct ck *ck, const struct ck_scope *s, s
     inner.record = NULL;
     inner.member = NULL;
     inner.member_name = MP_STR("");
-    inner.lenient = false;
+    inner.lenient = def->keys->broken;
     struct mp_t_expr *body = ck_check(ck, &inner, sym->item->u.def.body, &def->type);
     body = ck_coerce(ck, body, def->type, "this definition");
     if (ck_bad(body)) return ck_poison(ck, span);

@@ -14,6 +14,7 @@ struct ck_scope ck_scope_of(const struct ck_file *file, enum ck_place place, con
                              .place = place,
                              .keys = keys,
                              .record = record,
+                             .lenient = keys != NULL && keys->broken,
                              .layers = layers != 0 ? layers : MP_LAYER_SERVICE};
 }
 

@@ -136,7 +136,11 @@ const struct mp_t_keys *ck_keys_of(struct ck *ck, const struct ck_file *file, co
     for (uint32_t i = 0; i < ast->count; i++) {
         struct mp_t_key key = {.name = MP_STR("")};
         bool mesh = false;
-        if (!one_key(ck, file, &ast->keys[i], &key, &mesh) || mesh) continue;
+        if (!one_key(ck, file, &ast->keys[i], &key, &mesh)) {
+            keys->broken = true;
+            continue;
+        }
+        if (mesh) continue;
         bool twice = false;
         for (uint32_t j = 0; j < keys->count; j++) twice |= mp_str_eq(all[j].name, key.name);
         if (twice) {

@@ -366,8 +366,8 @@ struct ck_survey {
 };
 void ck_survey(struct ck *ck, const struct ck_file *file, const struct mp_ast_expr *ast,
                struct ck_survey *out);
-/* Keys of an item without `per`: those of the survey; `fallback` where it reads no aggregate. NULL with
- * E0210 or E0212 reported. */
+/* Keys of an item without `per`: those of the survey; `fallback` where it reads no aggregate. Broken ones
+ * with E0210 or E0212 reported. */
 const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *survey,
                                       const struct mp_t_keys *fallback);
 

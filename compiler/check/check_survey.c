@@ -180,12 +180,15 @@ static bool leads_to_all(struct ck *ck, const struct mp_t_keys *from, const stru
     return true;
 }
 
+/* The keys are not known; what needs them is silent, the rest of the rule is checked. */
+static const struct mp_t_keys no_keys = {.cap = 1, .broken = true};
+
 const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *s,
                                       const struct mp_t_keys *fallback)
 {
     if (s->raw) {
         ck_whose_count(ck, s->raw_signal, s->raw_span);
-        return NULL;
+        return &no_keys;
     }
     if (s->keys_differ) {
         mp_str keys = ck_keys_text(ck, s->keys), others = ck_keys_text(ck, s->differ_keys);
@@ -199,7 +202,7 @@ const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *s,
         else if (leads_to_all(ck, s->keys, s->differ_keys)) ck_help(d, "`per %.*s` leads to both",
                                                                     MP_STR_ARG(keys));
         else ck_help(d, "say whose one is: `%.*s of ...`", MP_STR_ARG(s->differ_of));
-        return NULL;
+        return &no_keys;
     }
     return s->keys != NULL ? s->keys : fallback;
 }

@@ -134,6 +134,7 @@ struct mp_t_key {
 struct mp_t_keys {
     struct mp_t_key *keys;
     uint32_t count, cap;
+    bool broken; /* a key had an error, and is left out: what needs it is silent */
 };
 
 /* ---- expressions ---- */
