@@ -88,8 +88,8 @@ int cli_read_policies(const struct cli_args *args, const char *path, const char 
  * `matches` is refused, with its reason on standard error once. */
 const struct mp_os *cli_world(void);
 /* Opens a loadable part (`libmpol-daemon.so`) and finds its entry point; NULL after one line that says
- * what is missing. */
-void *cli_open_part(const char *library, const char *entry);
+ * what is missing (none where `quiet`). */
+void *cli_open_part(const char *library, const char *entry, bool quiet);
 
 /* ---- policies (policies.c) ---- */
 /* What a verb that needs policies was given: every operand, and `-I` folders where the verb has that. */

@@ -29,6 +29,7 @@ void cli_print_summary(FILE *out, const struct cli_entry_style *style, const str
 /* Puts native code in force as --executor asks: `native` exits 2 where it cannot be had; without the
  * option it is used where it is there. `wait`: compiled before this returns. */
 int cli_use_executor(const struct cli_args *args, struct mp_program *program, bool wait);
-void cli_drop_executor(struct mp_program *program);
+/* Before the program is freed. */
+void cli_drop_executor(const struct mp_program *program);
 
 #endif

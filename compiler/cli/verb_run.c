@@ -116,7 +116,7 @@ int cli_run(const struct cli_args *args)
     struct mp_daemon_host host = {.ctx = &r, .compile = compile, .changed = changed,
                                   .native = use_native, .native_drop = drop_native};
     int (*run)(const struct mp_daemon_options *, const struct mp_daemon_host *);
-    void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_run");
+    void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_run", false);
     memcpy(&run, &symbol, sizeof run);
     int code = run == NULL ? CLI_USAGE : run(&options, &host);
     cli_policies_free(&r.policies);
@@ -144,7 +144,7 @@ int cli_ledger(const struct cli_args *args)
     if (count != 1) return cli_complain(args, "verify, show, export or prune");
     if (state == NULL) return cli_complain(args, "say which folder: --state=DIR");
     int (*ledger)(const char *, const char *, const char *, const char *);
-    void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_ledger");
+    void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_ledger", false);
     memcpy(&ledger, &symbol, sizeof ledger);
     if (ledger == NULL) return CLI_USAGE;
     return ledger(words[0], state, cli_value(args, "before", NULL), cli_value(args, "rule", NULL));

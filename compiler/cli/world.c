@@ -31,11 +31,11 @@ static void *open_beside_us(const char *library)
     return NULL;
 }
 
-void *cli_open_part(const char *library, const char *entry)
+void *cli_open_part(const char *library, const char *entry, bool quiet)
 {
     void *handle = open_beside_us(library);
     void *symbol = handle != NULL ? dlsym(handle, entry) : NULL;
-    if (symbol == NULL) {
+    if (symbol == NULL && !quiet) {
         const char *why = dlerror();
         fprintf(stderr, "mpol: %s is not to be had%s%s\n", library, why != NULL ? ": " : "",
                 why != NULL ? why : "");
@@ -48,7 +48,7 @@ static const struct mp_os *std(void)
     if (!std_tried) {
         std_tried = true;
         void (*fill)(struct mp_os *);
-        void *symbol = cli_open_part(STD_LIBRARY, "mpol_std_os");
+        void *symbol = cli_open_part(STD_LIBRARY, "mpol_std_os", false);
         memcpy(&fill, &symbol, sizeof fill);
         if (fill != NULL) fill(&std_os);
     }
