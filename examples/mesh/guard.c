@@ -219,6 +219,8 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
     MPOL_INIT(&options.limits);
     options.limits.readers_max = 512; /* a connection, a thread, a reader */
     options.limits.ring_records = 4;  /* records are fed at once, rings are not used here */
+    options.limits.incidents_max = options.limits.leases_max = options.limits.inventory_items = 256;
+    options.limits.keys_max = 4096;
     options.start_wall_ns = shop_now_ns();
     options.owner = mpol_text("shop");
     enum mpol_err err = mpol_engine_create(&options, program, &engine);

@@ -73,10 +73,10 @@ static void checkout_fails(struct why *why)
 {
     story_begin(TALE_CHECKOUT, "checkout answers 70% of its requests with 503");
     shop_fault(CHECKOUT, 700);
-    if (story_wait(TALE_CHECKOUT, CONFIRMED, limit(18 * NS_PER_S))) {
+    if (story_wait(TALE_CHECKOUT, DECIDED, limit(6 * NS_PER_S))) {
         guard_why("checkout_errors", "checkout", why_write, why);
     }
-    shop_sleep_ns(NS_PER_S);
+    if (story_wait(TALE_CHECKOUT, CONFIRMED, limit(14 * NS_PER_S))) shop_sleep_ns(NS_PER_S);
     shop_fault(CHECKOUT, 0);
     story_cause_gone(TALE_CHECKOUT, "checkout is well again");
     story_wait(TALE_CHECKOUT, RELEASED, limit(12 * NS_PER_S));
@@ -175,7 +175,7 @@ static int run(uint64_t seed, const char *second)
     shop_load_stop();
     bool closed = story_table();
     print_cost();
-    printf("\nmpol why checkout_errors checkout, when it was confirmed:\n%.*s\n", (int)why.len, why.text);
+    printf("\nmpol why checkout_errors checkout, right after the decision:\n%.*s\n", (int)why.len, why.text);
     shop_proxies_stop();
     shop_services_stop();
     guard_stop();

@@ -119,9 +119,10 @@ static void since(enum tale tale, int64_t wall_ns, char *out, size_t size)
     if (bad != 0) {
         len = snprintf(out, size, "  +%.3fs since the first", (double)(wall_ns - bad) / 1e9);
     }
-    if (decided != 0 && wall_ns > decided && len >= 0 && (size_t)len < size) {
-        snprintf(out + len, size - (size_t)len, ", +%.3fs since the decision",
-                 (double)(wall_ns - decided) / 1e9);
+    int64_t later = wall_ns - decided;
+    if (decided != 0 && later > 0 && len >= 0 && (size_t)len < size) {
+        snprintf(out + len, size - (size_t)len, ", +%.*fs since the decision",
+                 later < NS_PER_MS ? 6 : 3, (double)later / 1e9);
     }
 }
 
@@ -174,6 +175,7 @@ static const struct telling {
 } tellings[] = {
     {"incident", "open", "decision", DECIDED, YELLOW},
     {"lease", "accepted", "accepted", MARKS, DIM},
+    {"message", "accepted", "message", MARKS, PLAIN},
     {"lease", "effective", "effective", EFFECTIVE, BLUE},
     {"lease", "withheld", "withheld", MARKS, RED},
     {"lease", "stuck", "stuck", MARKS, RED},
@@ -193,12 +195,23 @@ static bool text_is(struct mpol_text t, const char *word)
 
 static const struct telling *telling_of(const struct mpol_entry *x)
 {
+    bool message = text_is(x->verb, "notify") || text_is(x->verb, "page");
+    if (text_is(x->why, "inline")) return NULL; /* the proxy has told it */
     for (size_t i = 0; i < sizeof tellings / sizeof *tellings; i++) {
-        if (text_is(x->machine, tellings[i].machine) && text_is(x->to, tellings[i].to)) {
-            return &tellings[i];
-        }
+        const struct telling *t = &tellings[i];
+        bool machine = message ? strcmp(t->machine, "message") == 0 : text_is(x->machine, t->machine);
+        if (machine && text_is(x->to, t->to)) return t;
     }
     return NULL;
+}
+
+/* `key` for an incident, `verb target` for a lease, and why where there is a word for it. */
+static void what(const struct mpol_entry *x, char *out, size_t size)
+{
+    bool lease = text_is(x->machine, "lease");
+    struct mpol_text whom = lease ? x->target : x->key;
+    snprintf(out, size, "%.*s%s%.*s%s%.*s", (int)x->verb.len, x->verb.ptr, lease ? " " : "",
+             (int)whom.len, whom.ptr, x->why.len > 0 ? ", " : "", (int)x->why.len, x->why.ptr);
 }
 
 void story_entry(void *ctx, const struct mpol_entry *x)
@@ -206,22 +219,19 @@ void story_entry(void *ctx, const struct mpol_entry *x)
     (void)ctx;
     const struct telling *t = telling_of(x);
     if (t == NULL) return;
-    char text[320], times[96] = "";
+    /* The clock of the wall, not that of the loop: what lies between two entries took real time. */
+    int64_t now = shop_now_ns();
+    char text[320], whom[160], times[96] = "";
+    what(x, whom, sizeof whom);
     pthread_mutex_lock(&lock);
     for (int i = 0; i < TALES; i++) {
         if (!text_is(x->rule, plots[i].rule)) continue;
-        enum mark m = t->mark;
-        if (m == EFFECTIVE && x->rung > 1) m = ESCALATED;
-        /* The one decision of a tale is that it opens; every later rung has marks of its own. */
-        if (m != MARKS) mark((enum tale)i, m, x->wall_ns);
-        since((enum tale)i, x->wall_ns, times, sizeof times);
+        enum mark m = t->mark == EFFECTIVE && x->rung > 1 ? ESCALATED : t->mark;
+        if (m != MARKS) mark((enum tale)i, m, now);
+        since((enum tale)i, now, times, sizeof times);
     }
-    bool lease = text_is(x->machine, "lease");
-    snprintf(text, sizeof text, "%-16.*s %.*s%s%.*s%s%.*s%s%s", (int)x->rule.len, x->rule.ptr,
-             (int)x->verb.len, x->verb.ptr, lease ? " " : "",
-             (int)(lease ? x->target.len : x->key.len), lease ? x->target.ptr : x->key.ptr,
-             x->why.len > 0 ? ", " : "", (int)x->why.len, x->why.ptr, "", times);
-    line(t->colour, x->wall_ns, t->word, text);
+    snprintf(text, sizeof text, "%-16.*s %-28s%s", (int)x->rule.len, x->rule.ptr, whom, times);
+    line(t->colour, now, t->word, text);
     pthread_mutex_unlock(&lock);
 }
 
@@ -262,8 +272,8 @@ static void cell(int64_t from_ns, int64_t to_ns)
 {
     if (from_ns == 0 || to_ns == 0) {
         printf(" %9s", "-");
-    } else if (to_ns - from_ns < 10 * NS_PER_MS) {
-        printf(" %7.2fms", (double)(to_ns - from_ns) / 1e6);
+    } else if (to_ns - from_ns < NS_PER_MS) {
+        printf(" %7.0fus", (double)(to_ns - from_ns) / 1e3);
     } else {
         printf(" %8.2fs", (double)(to_ns - from_ns) / 1e9);
     }

@@ -214,7 +214,7 @@ enum mpol_err mpol_engine_param(struct mpol_engine *e, struct mpol_text name, st
 void api_engine_take(struct mpol_engine *e, const struct mpol_record *r)
 {
     struct mp_record record;
-    if (!api_decode(e->current, &e->current->own, r, &record)) return;
+    if (!api_decode(&e->current->own, r, &record)) return;
     if (r->judged) {
         mp_engine_record_judged(e->core, &record);
     } else {

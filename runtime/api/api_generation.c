@@ -157,13 +157,19 @@ void api_generation_step(struct mpol_engine *e)
 
 /* ---- decoding ---- */
 
-bool api_decode(const struct generation *g, struct decoder *d, const struct mpol_record *r,
-                struct mp_record *out)
+/* A request that an action of ours refused is a record of `refusals` (language.md 4.2). */
+static uint32_t signal_of(const struct decoder *d, const struct mpol_record *r)
+{
+    mp_str name = {r->signal, r->signal_len};
+    if (r->refused_len > 0 && mp_str_eq(name, MP_STR("requests"))) name = MP_STR("refusals");
+    return mp_ingest_signal(d->ingest, name);
+}
+
+bool api_decode(struct decoder *d, const struct mpol_record *r, struct mp_record *out)
 {
     struct mp_field_in fields[RECORD_FIELDS_MAX + 1];
     uint32_t count = 0;
-    uint32_t signal = mp_ingest_signal(d->ingest, (mp_str){r->signal, r->signal_len});
-    (void)g;
+    uint32_t signal = signal_of(d, r);
     if (signal == MP_NONE) return false;
     for (uint32_t i = 0; i < r->value_count; i++) {
         const struct value *v = &r->values[i];

@@ -27,7 +27,7 @@
 #define RECORD_FIELDS_MAX 64
 #define SIGNAL_NAME_BYTES 48
 #define REPLICAS 3
-#define NOTES 128 /* waiting, per reader */
+#define NOTES 32 /* waiting, per reader */
 #define NOTE_KEY_BYTES 96
 #define NOTE_TEXT_BYTES 256
 #define TALLIES 64
@@ -139,8 +139,7 @@ enum mp_err api_generation_publish(struct mpol_engine *e, struct generation *g);
 void api_generation_step(struct mpol_engine *e);
 
 /* Reads `r` for a program. False: the program has no such signal. */
-bool api_decode(const struct generation *g, struct decoder *d, const struct mpol_record *r,
-                struct mp_record *out);
+bool api_decode(struct decoder *d, const struct mpol_record *r, struct mp_record *out);
 
 /* ---- readers ---- */
 

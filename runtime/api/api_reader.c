@@ -147,7 +147,7 @@ enum mpol_err mpol_verdict(struct mpol_reader *r, struct mpol_record *request,
     struct mp_record record;
     MP_ASSERT(d != NULL);
 
-    if (api_decode(g, d, request, &record)) {
+    if (api_decode(d, request, &record)) {
         mp_verdict_ask(g->plan, r->engine->buckets, view, replica->inventory, &record, d->scratch,
                        &r->answer);
         for (uint32_t i = 0; i < r->answer.fired_count; i++) {
