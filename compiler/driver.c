@@ -65,6 +65,29 @@ static enum mp_err pass_check(struct mp_compilation *c)
     return mp_check(c->inputs, c->input_count, &options, &c->perm, &c->diags, &c->typed);
 }
 
+#define DAY_NS (24 * 3600 * INT64_C(1000000000))
+
+static enum mp_err lint(struct mp_compilation *c, enum mp_lint_level level)
+{
+    const struct mp_os *os = c->options.os;
+    const struct mp_ast_file **files = MP_NEW(&c->perm, const struct mp_ast_file *, c->input_count);
+    if (files == NULL) return MP_ENOMEM;
+    for (uint32_t i = 0; i < c->input_count; i++) files[i] = c->inputs[i].file;
+    const struct mp_lint_options options = {
+        .level = level,
+        .files = files,
+        .file_count = c->text_count,
+        .today_days = os->wall_ns == NULL ? 0 : os->wall_ns(os->ctx) / DAY_NS,
+    };
+    return mp_lint(c->typed, &c->sources, &options, &c->diags);
+}
+
+/* Legal, and certainly not meant: a check that cannot succeed, a step that is never reached. */
+static enum mp_err pass_lint(struct mp_compilation *c)
+{
+    return mp_diags_has_errors(&c->diags) ? MP_OK : lint(c, MP_LINT_ERRORS);
+}
+
 static enum mp_err pass_lower(struct mp_compilation *c)
 {
     struct mp_lower_refusal refusal = {0};
@@ -102,6 +125,7 @@ static enum mp_err run_passes(struct mp_compilation *c, const struct mp_compile_
     enum mp_compile_goal goal = c->options.goal;
     MP_TRY(pass_parse(c, texts, count));
     if (goal >= MP_COMPILE_CHECK) MP_TRY(pass_check(c));
+    if (goal >= MP_COMPILE_CHECK) MP_TRY(pass_lint(c));
     if (goal >= MP_COMPILE_IR && !mp_diags_has_errors(&c->diags)) MP_TRY(pass_lower(c));
     if (goal >= MP_COMPILE_IMAGE && c->has_ir) MP_TRY(pass_emit(c));
     return mp_diags_err(&c->diags);
@@ -159,6 +183,12 @@ void mp_compilation_free(struct mp_compilation *c)
 }
 
 /* ---- what came of it ---- */
+
+enum mp_err mp_compilation_lint(struct mp_compilation *c, enum mp_lint_level level)
+{
+    if (c->typed == NULL || mp_diags_has_errors(&c->diags)) return MP_OK;
+    return lint(c, level);
+}
 
 uint32_t mp_compilation_errors(const struct mp_compilation *c) { return c->diags.error_count; }
 struct mp_diags *mp_compilation_diags(struct mp_compilation *c) { return &c->diags; }

@@ -13,6 +13,7 @@
 #include "check/check.h"
 #include "diag/diag.h"
 #include "ir/ir.h"
+#include "lint/lint.h"
 #include "source/source.h"
 
 struct mp_compile_text {
@@ -41,6 +42,10 @@ struct mp_compilation;
 enum mp_err mp_compile(const struct mp_compile_text *texts, uint32_t count,
                        const struct mp_compile_options *options, struct mp_compilation **out);
 void mp_compilation_free(struct mp_compilation *c);
+
+/* Adds advice to the messages (L-codes); those that are errors are part of every compilation. Nothing
+ * where there are errors already. */
+enum mp_err mp_compilation_lint(struct mp_compilation *c, enum mp_lint_level level);
 
 uint32_t mp_compilation_errors(const struct mp_compilation *c);
 struct mp_diags *mp_compilation_diags(struct mp_compilation *c);

@@ -240,6 +240,28 @@ static void refuse_same_names(struct ck *ck)
     }
 }
 
+/* All pairs that meet: those of one place but the ones that join anyway. */
+static uint64_t count_pairs(const struct leases *all)
+{
+    uint64_t pairs = 0;
+    for (uint32_t i = 0; i < all->count;) {
+        uint32_t behind = end_of_equals(all, i), end = behind;
+        while (end < all->count && compare_place(&all->at[i], &all->at[end]) == 0) end++;
+        pairs += (uint64_t)(behind - i) * (end - behind);
+        i = behind;
+    }
+    return pairs;
+}
+
+static void say_what_is_left(struct ck *ck, const struct leases *all)
+{
+    uint64_t left = count_pairs(all) - CK_PAIRS_MAX;
+    struct mp_diag *d = ck_error(ck, "L154", (struct mp_span){0},
+                                 "%llu pairs of actions were not looked at", (unsigned long long)left);
+    mp_diag_note(d, "conflicts (E0601) among them are not seen; the first %d pairs were",
+                 CK_PAIRS_MAX);
+}
+
 void ck_check_pairs(struct ck *ck)
 {
     refuse_same_names(ck);
@@ -251,7 +273,10 @@ void ck_check_pairs(struct ck *ck)
         struct lease *a = &all.at[i];
         for (uint32_t j = behind; j < all.count && compare_place(a, &all.at[j]) == 0; j++) {
             struct lease *b = &all.at[j];
-            if (++looked_at > CK_PAIRS_MAX) return;
+            if (++looked_at > CK_PAIRS_MAX) {
+                say_what_is_left(ck, &all);
+                return;
+            }
             /* One message for a pair of rules, however many rungs meet. */
             if (!may_fight(a, b) || (a->rule == last_a && b->rule == last_b)) continue;
             if (disjoint(ck, a, b)) continue;

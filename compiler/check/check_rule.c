@@ -786,7 +786,8 @@ static void refuse_instant_hold(struct rule *r)
 static bool is_instant(const struct rule *r)
 {
     if (r->facts.record != NULL) return true;
-    return r->facts.window == NULL && r->facts.row != NULL && r->facts.seen == NULL;
+    if (r->facts.window != NULL || r->facts.seen != NULL || r->facts.published) return false;
+    return r->facts.row != NULL;
 }
 
 static void check_loop(struct rule *r)

@@ -4,6 +4,8 @@
 const struct cli_verb cli_verbs[] = {
     {"check", "[OPTIONS] PATH...", "tell every mistake in policies", cli_check_options,
      "  mpol check policies/\n  mpol check --list policy.mpol\n", cli_check},
+    {"lint", "[OPTIONS] PATH...", "advice on policies that are legal", cli_lint_options,
+     "  mpol lint policies/\n  mpol lint --level=info --deny-warnings policy.mpol\n", cli_lint},
     {"test", "[OPTIONS] PATH...", "run the tests that policies contain, on a virtual clock",
      cli_test_options, "  mpol test policies/\n  mpol test --format=junit policies/ > report.xml\n",
      cli_test},

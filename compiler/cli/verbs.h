@@ -7,7 +7,7 @@
 #include "cli/cli.h"
 
 #define CLI_VERBS(X)                                                                               \
-    X(check) X(test) X(replay) X(run) X(why) X(status) X(release) X(brake) X(reload) X(ledger)      \
+    X(check) X(lint) X(test) X(replay) X(run) X(why) X(status) X(release) X(brake) X(reload) X(ledger)      \
     X(explain) X(version)
 
 #define CLI_VERB_DECLARE(name)                                                                     \

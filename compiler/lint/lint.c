@@ -14,20 +14,27 @@ static void (*const of_the_program[])(struct lint *) = {lint_unused, lint_lists}
 bool lint_wants(const struct lint *l, enum mp_diag_code code)
 {
     enum mp_severity severity = mp_diag_row(code)->severity;
-    return severity == MP_SEV_ERROR || l->level == MP_LINT_ALL ||
-           (severity == MP_SEV_WARNING && l->level == MP_LINT_WARNINGS);
+    return severity == MP_SEV_ERROR || l->options->level == MP_LINT_ALL ||
+           (severity == MP_SEV_WARNING && l->options->level == MP_LINT_WARNINGS);
 }
 
 struct mp_diag *lint_say(struct lint *l, enum mp_diag_code code, struct mp_span span,
                          const char *format, ...)
 {
     if (!lint_wants(l, code)) return NULL;
+    enum lint_allowance allowance = lint_allowance(l, code, span);
+    if (allowance == LINT_ALLOWED) return NULL;
     va_list args;
     va_start(args, format);
     char text[400];
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    return mp_diag_add(l->diags, code, span, "%s", text);
+    struct mp_diag *d = mp_diag_add(l->diags, code, span, "%s", text);
+    if (allowance == LINT_ENDED) mp_diag_note(d, "the comment that allowed it has ended");
+    if (allowance == LINT_WITHOUT_END) {
+        mp_diag_note(d, "a comment allows it without an end: `until 2027-01-31` is missing");
+    }
+    return d;
 }
 
 mp_str lint_text(const struct lint *l, struct mp_span span)
@@ -54,15 +61,17 @@ mp_str lint_duration(struct lint *l, int64_t ns)
 static bool is_ours(mp_str package) { return !mp_str_starts(package, MP_STR("std.")); }
 
 enum mp_err mp_lint(const struct mp_typed *program, const struct mp_sources *sources,
-                    enum mp_lint_level level, struct mp_diags *diags)
+                    const struct mp_lint_options *options, struct mp_diags *diags)
 {
-    struct lint l = {.program = program, .sources = sources, .level = level, .diags = diags};
+    struct lint l = {.program = program, .sources = sources, .options = options, .diags = diags};
     for (uint32_t r = 0; r < program->rules.len; r++) {
         l.rule = program->rules.ptr[r];
         if (!is_ours(l.rule->package)) continue;
         for (size_t i = 0; i < sizeof of_a_rule / sizeof *of_a_rule; i++) of_a_rule[i](&l);
     }
     l.rule = NULL;
-    for (size_t i = 0; i < sizeof of_the_program / sizeof *of_the_program; i++) of_the_program[i](&l);
+    for (size_t i = 0; i < sizeof of_the_program / sizeof *of_the_program; i++) {
+        of_the_program[i](&l);
+    }
     return mp_diags_err(diags);
 }

@@ -18,8 +18,17 @@ enum mp_lint_level {
     MP_LINT_ALL     /* information too */
 };
 
+struct mp_lint_options {
+    enum mp_lint_level level;
+    /* Where `# mpol: allow L141 until 2027-01-31 "reason"` is looked for: above or inside an item it
+     * silences the code for that item. NULL: nothing is silenced. */
+    const struct mp_ast_file *const *files;
+    uint32_t file_count;
+    int64_t today_days; /* since 1970-01-01; an allowance ends with its day. 0: none has ended */
+};
+
 /* Looks at rules of all packages but `std.*`. MP_ENOMEM if a message could not be kept. */
 enum mp_err mp_lint(const struct mp_typed *program, const struct mp_sources *sources,
-                    enum mp_lint_level level, struct mp_diags *diags);
+                    const struct mp_lint_options *options, struct mp_diags *diags);
 
 #endif

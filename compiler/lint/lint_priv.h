@@ -9,15 +9,20 @@
 struct lint {
     const struct mp_typed *program;
     const struct mp_sources *sources;
-    enum mp_lint_level level;
+    const struct mp_lint_options *options;
     struct mp_diags *diags;
     const struct mp_t_rule *rule; /* the one that is looked at */
 };
 
-/* Starts a message; NULL where its level is not asked for. */
+/* Starts a message; NULL where its level is not asked for, or a comment allows it. */
 struct mp_diag *lint_say(struct lint *l, enum mp_diag_code code, struct mp_span span,
                          const char *format, ...) __attribute__((format(printf, 4, 5)));
 bool lint_wants(const struct lint *l, enum mp_diag_code code);
+/* ---- lint_allow.c ---- */
+enum lint_allowance { LINT_NOT_ALLOWED, LINT_ALLOWED, LINT_ENDED, LINT_WITHOUT_END };
+/* What a comment above or inside the item at `span` says about `code`. */
+enum lint_allowance lint_allowance(const struct lint *l, enum mp_diag_code code, struct mp_span span);
+
 /* What the author wrote there. */
 mp_str lint_text(const struct lint *l, struct mp_span span);
 /* The first lease of a step; NULL: it has none. */

@@ -32,8 +32,8 @@ void checked_open(struct checked *c, const char *text)
     mp_arena_init(&c->arena, NULL, 0);
     mp_sources_init(&c->sources, &c->arena);
     mp_diags_init(&c->diags, &c->arena);
-    inputs[count++] = (struct mp_check_input){parse(c, MP_STR("a.mpol"), mp_str_of(text)),
-                                              MP_CHECK_GIVEN};
+    c->file = parse(c, MP_STR("a.mpol"), mp_str_of(text));
+    inputs[count++] = (struct mp_check_input){c->file, MP_CHECK_GIVEN};
     for (size_t i = 0; i < mp_stdlib_files_count && count < FILES_MAX; i++) {
         const struct mp_stdlib_file *f = &mp_stdlib_files[i];
         const struct mp_ast_file *file = parse(c, mp_str_of(f->name), (mp_str){f->text, f->len});

@@ -10,6 +10,7 @@ struct checked {
     struct mp_arena arena;
     struct mp_sources sources;
     struct mp_diags diags;
+    const struct mp_ast_file *file;
     struct mp_typed *typed;
 };
 

@@ -17,7 +17,9 @@ static void assert_lints_at(enum mp_lint_level level, const char *text, const ch
     struct checked c;
     checked_open(&c, text);
     assert_string_equal(checked_codes(&c), "");
-    assert_int_equal(mp_lint(c.typed, &c.sources, level, &c.diags), MP_OK);
+    const struct mp_lint_options options = {
+        .level = level, .files = &c.file, .file_count = 1, .today_days = 20454}; /* 2026-01-01 */
+    assert_int_equal(mp_lint(c.typed, &c.sources, &options, &c.diags), MP_OK);
     mp_diags_sort(&c.diags);
     const char *got = checked_codes(&c);
     if (strcmp(got, codes) != 0) {
@@ -121,6 +123,19 @@ static void strong_actions(void **state)
     (void)state;
 }
 
+#define BAD "rule r when error_rate > 150% then notify \"x\"\n"
+
+static void a_comment_allows_a_lint_until_its_day(void **state)
+{
+    assert_errors("# mpol: allow L101 until 2026-01-01 \"for a drill\"\n" BAD, "");
+    assert_errors("# mpol: allow L101 until 2025-12-31 \"for a drill\"\n" BAD, "L101");
+    assert_errors("# mpol: allow L102 until 2027-01-01 \"other\"\n" BAD, "L101");
+    assert_errors("# mpol: allow L102 L101 until 2027-01-01 \"both\"\n" BAD, "");
+    assert_errors("# mpol: allow L101 \"for ever\"\n" BAD, "L101");
+    assert_errors("# mpol: allow L101 until 2027-01-01\nparam a: percent = 5%\n" BAD, "L101");
+    (void)state;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -132,6 +147,7 @@ int main(void)
         cmocka_unit_test(an_until_that_the_action_blinds),
         cmocka_unit_test(what_nobody_uses),
         cmocka_unit_test(strong_actions),
+        cmocka_unit_test(a_comment_allows_a_lint_until_its_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
