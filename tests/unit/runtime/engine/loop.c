@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop.h"
+
+#include "os/std.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#define LOG_MAX (4u << 20)
+
+static void add(struct loop *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void add(struct loop *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(l->log + l->log_len, LOG_MAX - l->log_len, format, args);
+    va_end(args);
+    assert_true(len >= 0 && (size_t)len < LOG_MAX - l->log_len);
+    l->log_len += (size_t)len;
+}
+
+static void on_entry(void *ctx, const struct mp_entry *e, mp_str json)
+{
+    struct loop *l = ctx;
+    (void)json;
+    add(l, "%.3f %s %.*s %.*s", (double)(e->time_ns - T0) / 1e9,
+        e->machine == MP_MACHINE_LEASE ? "lease" : "incident", MP_STR_ARG(e->rule), MP_STR_ARG(e->key));
+    if (e->machine == MP_MACHINE_LEASE) add(l, " %.*s %.*s", MP_STR_ARG(e->verb), MP_STR_ARG(e->target));
+    add(l, " %.*s>%.*s", MP_STR_ARG(e->from), MP_STR_ARG(e->to));
+    if (e->why.len > 0) add(l, " %.*s", MP_STR_ARG(e->why));
+    if (e->shadow) add(l, " shadow");
+    for (uint32_t i = 0; i < e->arg_count && e->machine == MP_MACHINE_LEASE; i++) {
+        add(l, " %.*s:%.*s", MP_STR_ARG(e->args[i].name), MP_STR_ARG(e->args[i].value));
+    }
+    for (uint32_t i = 0; i < e->cause_count; i++) {
+        add(l, " %.*s=%.*s", MP_STR_ARG(e->cause[i].name), MP_STR_ARG(e->cause[i].value));
+    }
+    add(l, "\n");
+}
+
+static enum mp_err on_message(void *ctx, const struct mp_message *m)
+{
+    struct loop *l = ctx;
+    add(l, "message %.*s via %.*s: %.*s\n", MP_STR_ARG(m->verb), MP_STR_ARG(m->channel), MP_STR_ARG(m->text));
+    return MP_OK;
+}
+
+struct mp_program *loop_compile(struct loop *l, const char *policy, bool with_tests)
+{
+    struct mp_compile_text text = {MP_STR("test.mpol"), mp_str_of(policy), MP_CHECK_GIVEN};
+    struct mp_compile_options options = {.goal = MP_COMPILE_IMAGE, .with_tests = with_tests, .os = &l->os};
+    struct mp_compilation *c;
+    assert_int_equal(mp_compile(&text, 1, &options, &c), MP_OK);
+    if (mp_compilation_errors(c) > 0) {
+        struct mp_buf b;
+        mp_buf_init(&b, &l->arena);
+        mp_diags_print_json(mp_compilation_diags(c), mp_compilation_sources(c), &b);
+        fail_msg("%.*s", MP_STR_ARG(mp_buf_view(&b)));
+    }
+    mp_str image = mp_compilation_image(c);
+    struct mp_program *p;
+    const char *why = "";
+    if (mp_program_load(image.ptr, image.len, &l->os, &p, &why) != MP_OK) fail_msg("load: %s", why);
+    mp_compilation_free(c);
+    return p;
+}
+
+void loop_open_with(struct loop *l, const char *policy, bool with_tests,
+                    const struct mp_engine_options *options)
+{
+    memset(l, 0, sizeof *l);
+    mp_std_os(&l->os);
+    mp_arena_init(&l->arena, NULL, 0);
+    l->log = malloc(LOG_MAX);
+    assert_non_null(l->log);
+    l->log[0] = 0;
+    l->program = loop_compile(l, policy, with_tests);
+    struct mp_engine_sinks sinks = {.ctx = l, .entry = on_entry, .message = on_message};
+    assert_int_equal(mp_engine_create(l->program, &l->os, options, &sinks, &l->engine), MP_OK);
+    assert_int_equal(mp_ingest_create(&l->arena, l->program, options->hash_key, &l->ingest), MP_OK);
+}
+
+void loop_open(struct loop *l, const char *policy, bool with_tests, enum mp_engine_clock clock)
+{
+    struct mp_engine_options options = {.clock = clock, .hash_key = {1, 2}, .pending = true,
+                                        .now_ns = T0, .mono_ns = T0};
+    options.limits.keys = 1024;
+    options.limits.incidents = 256;
+    options.limits.leases = 256;
+    options.limits.truths = 1024;
+    loop_open_with(l, policy, with_tests, &options);
+}
+
+void loop_close(struct loop *l)
+{
+    mp_engine_destroy(l->engine);
+    mp_program_free(l->program);
+    if (l->old != NULL) mp_program_free(l->old);
+    mp_arena_free(&l->arena);
+    free(l->log);
+}
+
+void loop_at(struct loop *l, double seconds)
+{
+    int64_t t = T0 + (int64_t)(seconds * 1e9);
+    if (t > l->t) l->t = t;
+    mp_engine_advance(l->engine, l->t, l->t);
+}
+
+void loop_line(struct loop *l, const char *json)
+{
+    char line[2048];
+    struct mp_ingested in;
+    int len = snprintf(line, sizeof line, "{\"time\":%.9f,%s", (double)l->t / 1e9, json + 1);
+    assert_true(len > 0 && (size_t)len < sizeof line);
+    switch (mp_ingest_line(l->ingest, (mp_str){line, (size_t)len}, 0, 0, &in)) {
+    case MP_INGEST_RECORD:
+        in.record.time_ns = l->t; /* a double is too coarse for nanoseconds of today */
+        mp_engine_record(l->engine, &in.record);
+        break;
+    case MP_INGEST_ENTITY:
+        assert_int_equal(mp_inventory_put(mp_engine_inventory(l->engine), in.entity), MP_OK);
+        mp_engine_inventory_changed(l->engine);
+        break;
+    case MP_INGEST_ALIVE: mp_engine_alive(l->engine, 0, in.signal, l->t); break;
+    case MP_INGEST_OTHER: break;
+    case MP_INGEST_BAD: fail_msg("bad line: %s: %s", in.why, line);
+    }
+}
+
+void loop_traffic(struct loop *l, const char *service, const char *client, double from, double to,
+                  int per_second, int bad_percent)
+{
+    int count = (int)((to - from) * per_second + 0.5);
+    for (int i = 0; i < count; i++) {
+        char json[512];
+        bool bad = i * bad_percent / 100 != (i + 1) * bad_percent / 100;
+        loop_at(l, from + (double)i / per_second);
+        snprintf(json, sizeof json,
+                 "{\"signal\":\"requests\",\"service\":\"%s\",\"instance\":\"%s-1\",\"client\":\"%s\","
+                 "\"method\":\"GET\",\"path\":\"/\",\"status\":%d,\"latency\":\"5ms\"}",
+                 service, service, client, bad ? 503 : 200);
+        loop_line(l, json);
+    }
+}
+
+bool loop_saw(const struct loop *l, const char *text) { return strstr(l->log, text) != NULL; }
+
+int loop_count(const struct loop *l, const char *text)
+{
+    int n = 0;
+    for (const char *at = strstr(l->log, text); at != NULL; at = strstr(at + 1, text)) n++;
+    return n;
+}
+
+const char *loop_after(const char *after, const char *text)
+{
+    return after == NULL ? NULL : strstr(after, text);
+}
