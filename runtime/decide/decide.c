@@ -18,7 +18,8 @@ struct hashes {
 struct mp_decide {
     struct mp_hash_key key;
     struct mp_admitted *log; /* a ring */
-    uint32_t log_size, log_at, log_count;
+    uint32_t log_size;
+    uint64_t noted; /* number n lies at n % log_size */
     struct hashes seen;
 };
 
@@ -180,9 +181,9 @@ static void add_live(struct mp_decide *d, const struct ask *q)
     while ((l = q->world->live(q->world->ctx, q->shadow, &cursor)) != NULL) add_lease(d, q, l);
 }
 
-static const struct mp_admitted *logged(const struct mp_decide *d, uint32_t i)
+static uint64_t oldest(const struct mp_decide *d)
 {
-    return &d->log[(d->log_at + d->log_size - d->log_count + i) % d->log_size];
+    return d->noted > d->log_size ? d->noted - d->log_size : 0;
 }
 
 static uint64_t per_hash(const struct mp_decide *d, const struct ask *q)
@@ -195,12 +196,12 @@ static bool add_logged(struct mp_decide *d, const struct ask *q, int64_t now_ns)
 {
     int64_t from = now_ns - q->quota->per_ns;
     uint64_t per = per_hash(d, q);
-    for (uint32_t i = 0; i < d->log_count; i++) {
-        const struct mp_admitted *a = logged(d, i);
+    for (uint64_t n = oldest(d); n < d->noted; n++) {
+        const struct mp_admitted *a = &d->log[n % d->log_size];
         if (a->time_ns <= from || a->quota != q->hash || a->shadow != q->shadow) continue;
         if (a->per == per) add(&d->seen, a->target);
     }
-    return d->log_count < d->log_size || logged(d, 0)->time_ns <= from;
+    return oldest(d) == 0 || d->log[oldest(d) % d->log_size].time_ns <= from;
 }
 
 /* ---- the arithmetic ---- */
@@ -354,7 +355,7 @@ static void remember(struct mp_decide *d, struct ask *q, const struct mp_lease *
     for (uint32_t i = 0; i < d->seen.size; i++) {
         if (d->seen.rounds[i] != d->seen.round) continue;
         struct mp_admitted a = {now_ns, q->hash, d->seen.slots[i], per, l->shadow};
-        mp_decide_restore(d, &a);
+        d->log[d->noted++ % d->log_size] = a;
         if (--d->seen.count == 0) break;
     }
 }
@@ -377,15 +378,17 @@ void mp_decide_note(struct mp_decide *d, const struct mp_program *p,
     }
 }
 
-uint32_t mp_decide_admitted(const struct mp_decide *d, uint32_t i, struct mp_admitted *out)
+uint64_t mp_decide_noted(const struct mp_decide *d) { return d->noted; }
+
+bool mp_decide_admitted(const struct mp_decide *d, uint64_t n, struct mp_admitted *out)
 {
-    if (i < d->log_count) *out = *logged(d, i);
-    return d->log_count;
+    if (n < oldest(d) || n >= d->noted) return false;
+    *out = d->log[n % d->log_size];
+    return true;
 }
 
-void mp_decide_restore(struct mp_decide *d, const struct mp_admitted *a)
+void mp_decide_restore(struct mp_decide *d, uint64_t n, const struct mp_admitted *a)
 {
-    d->log[d->log_at] = *a;
-    d->log_at = (d->log_at + 1) % d->log_size;
-    if (d->log_count < d->log_size) d->log_count++;
+    d->log[n % d->log_size] = *a;
+    if (n >= d->noted) d->noted = n + 1;
 }

@@ -70,9 +70,11 @@ struct mp_admitted {
     uint64_t quota, target, per;
     bool shadow;
 };
-/* Oldest first. */
-uint32_t mp_decide_admitted(const struct mp_decide *d, uint32_t i, struct mp_admitted *out);
-void mp_decide_restore(struct mp_decide *d, const struct mp_admitted *a);
+/* How many were ever remembered, and number n of them, from 0: false where it is forgotten. */
+uint64_t mp_decide_noted(const struct mp_decide *d);
+bool mp_decide_admitted(const struct mp_decide *d, uint64_t n, struct mp_admitted *out);
+/* Puts one back, at the number it had; in any order, before the first note. */
+void mp_decide_restore(struct mp_decide *d, uint64_t n, const struct mp_admitted *a);
 
 /* ⌊members * percent⌋, exact for every percent that was written with at most six digits; a double
  * never rounds it up. */

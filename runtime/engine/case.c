@@ -52,6 +52,16 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
     return c;
 }
 
+void en_case_adopt(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t *head = &e->case_heads[hash_pair(c->rule, c->key, e->case_mask)];
+    c->next = *head;
+    *head = en_case_index(e, c);
+    e->case_used++;
+    unit_of(e, c->rule)->active[c->key] |= bit_of(e, c->rule);
+    mp_window_pin(e->window, c->grouping, c->key);
+}
+
 void en_case_free(struct mp_engine *e, struct en_case *c)
 {
     MP_ASSERT(c->used && c->leases == EN_NONE);
@@ -117,6 +127,14 @@ struct en_clock *en_clock_make(struct mp_engine *e, uint32_t hold, uint32_t key)
     *head = i;
     mp_window_pin(e->window, e->p->hold[hold].grouping, key);
     return c;
+}
+
+void en_clock_adopt(struct mp_engine *e, struct en_clock *c)
+{
+    uint32_t *head = &e->clock_heads[hash_pair(c->hold, c->key, e->clock_mask)];
+    c->next = *head;
+    *head = (uint32_t)(c - e->clocks);
+    mp_window_pin(e->window, e->p->hold[c->hold].grouping, c->key);
 }
 
 void en_clock_free(struct mp_engine *e, struct en_clock *c)

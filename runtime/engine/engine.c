@@ -54,15 +54,14 @@ static enum mp_err create_tables(struct mp_engine *e)
     e->set = MP_NEW(a, struct mpol_lease, l->leases);
     e->set_args = MP_NEW(a, struct mpol_arg, (size_t)l->leases * MP_LEASE_ARGS_MAX);
     e->words = MP_NEW(a, char, EN_WORDS_BYTES);
+    e->gone = MP_NEW(a, struct en_gone, EN_GONE_MAX);
     if (e->cases == NULL || e->case_heads == NULL || e->clocks == NULL || e->clock_heads == NULL ||
         e->leases == NULL || e->messages == NULL || e->openings == NULL || e->truths == NULL ||
         e->told == NULL || e->buckets == NULL || e->set == NULL || e->set_args == NULL ||
-        e->words == NULL) {
+        e->words == NULL || e->gone == NULL) {
         return MP_ENOMEM;
     }
-    for (uint32_t i = 0; i < l->incidents; i++) e->cases[i].next = i + 1 < l->incidents ? i + 1 : EN_NONE;
-    for (uint32_t i = 0; i < l->holds; i++) e->clocks[i].next = i + 1 < l->holds ? i + 1 : EN_NONE;
-    for (uint32_t i = 0; i < l->leases; i++) e->leases[i].next = i + 1 < l->leases ? i + 1 : EN_NONE;
+    en_relist(e);
     e->lease_live = e->lease_live_last = EN_NONE;
     MP_TRY(en_heap_create(a, l->incidents + EN_BACKENDS_MAX + l->messages, &e->monos));
     MP_TRY(mp_decide_create(a, l->admissions, l->leases, e->options.hash_key, &e->decide));
@@ -161,6 +160,7 @@ enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
     e->arena = first;
     if (e->arena.from == &from) e->arena.from = &e->alloc;
     mp_arena_init(&e->made, e->arena.from, options->limits.memory_bytes);
+    mp_arena_init(&e->gone_arena, e->arena.from, 0);
     e->p = p;
     e->os = os;
     e->options = *options;
@@ -193,6 +193,7 @@ void mp_engine_destroy(struct mp_engine *e)
         if (e->backends[i].ops->close != NULL) e->backends[i].ops->close(e->backends[i].ctx);
     }
     mp_arena_free(&e->made);
+    mp_arena_free(&e->gone_arena);
     struct mp_alloc alloc = e->alloc;
     struct mp_arena arena = e->arena; /* the engine goes with it */
     if (arena.from == &e->alloc) arena.from = &alloc;

@@ -68,6 +68,7 @@ struct en_case {
     bool was_false;           /* the trigger was false since it opened (R19) */
     bool by_until;            /* the release was begun by `until` (R27) */
     bool told;                /* the step's messages have gone out */
+    bool marked, ladder_changed; /* restored under a rule that reads differently now (R50) */
     uint8_t state;            /* enum mp_incident_state */
     uint8_t cause;            /* enum en_cause, of the release */
     uint8_t seen[MP_CLAUSE_COUNT]; /* last truth of each kind of clause, + 1 */
@@ -209,6 +210,15 @@ struct en_told {
 };
 #define EN_TOLD_MAX 4096
 
+/* What a restored row of a rule that is gone left to be told. */
+struct en_gone {
+    uint64_t incident, lease; /* lease 0: the incident itself */
+    uint32_t rung, slot;
+    uint8_t state;
+    mp_str rule, key, verb, target;
+};
+#define EN_GONE_MAX 1024
+
 struct mp_engine {
     struct mp_arena arena;     /* as long as the engine */
     struct mp_arena made;      /* as long as the program */
@@ -262,7 +272,11 @@ struct mp_engine {
     struct mp_ledger *ledger;
     uint64_t committed;
     bool braked, store_failed;
-    bool restoring;
+    bool restoring, swapping;
+    struct en_gone *gone;
+    uint32_t gone_count;
+    struct mp_arena gone_arena; /* their texts; emptied when they have been told */
+    uint64_t admissions_told;
 
     struct en_opening *openings;
     uint32_t opening_at, opening_count;
@@ -422,7 +436,18 @@ void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kin
 /* Judges the rules on the record itself; `judged`: the inline ones have been already. */
 void en_inline(struct mp_engine *e, const struct mp_record *r, bool judged);
 
-/* ---- state.c ---- */
+/* ---- state.c, reload.c ---- */
+/* Every row of the state, changed or not. */
+void en_state_tell(struct mp_engine *e, void *ctx,
+                   void (*row)(void *ctx, const struct mp_state_row *row));
+/* A case or clock that was put into its slot by hand enters the tables. */
+void en_case_adopt(struct mp_engine *e, struct en_case *c);
+void en_clock_adopt(struct mp_engine *e, struct en_clock *c);
+void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l);
+/* Makes the lists of free slots from what is used. */
+void en_relist(struct mp_engine *e);
+bool en_case_allowed(struct mp_engine *e, struct en_case *c);
+void en_case_finish(struct mp_engine *e, struct en_case *c);
 static inline void en_case_touch(struct en_case *c) { c->dirty = true; }
 static inline void en_lease_touch(struct en_lease *l) { l->dirty = true; }
 

@@ -540,7 +540,7 @@ static void start_release(struct mp_engine *e, struct en_case *c)
     c->ends_mono_ns = 0;
     c->ramp_step = 0;
     en_messages_send(e, c, MP_STR("not in force"));
-    if (r->ramp > 0 && !c->shadow && en_case_wanted(e, c) > 0 &&
+    if (r->ramp > 0 && !c->shadow && c->cause != EN_CAUSE_REMOVED && en_case_wanted(e, c) > 0 &&
         en_step_state(e, c).effective > 0) {
         ramp_step(e, c);
     } else {
@@ -600,6 +600,8 @@ static void finish(struct mp_engine *e, struct en_case *c)
         }
     }
 }
+
+void en_case_finish(struct mp_engine *e, struct en_case *c) { finish(e, c); }
 
 /* ---- moments ---- */
 

@@ -7,6 +7,12 @@
 
 /* ---- slots ---- */
 
+static bool is_outstanding(uint8_t state)
+{
+    return state == MP_LEASE_APPLYING || state == MP_LEASE_ACCEPTED || state == MP_LEASE_STUCK ||
+           state == MP_LEASE_WITHDRAWING;
+}
+
 static struct en_lease *take_slot(struct mp_engine *e)
 {
     if (e->lease_free == EN_NONE) {
@@ -76,6 +82,12 @@ static void unlink_lease(struct mp_engine *e, struct en_lease *l)
     e->lease_used--;
 }
 
+void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l)
+{
+    link_lease(e, c, l);
+    e->outstanding += is_outstanding(l->state);
+}
+
 /* ---- what it is ---- */
 
 bool en_lease_wanted(const struct en_lease *l)
@@ -123,12 +135,6 @@ uint32_t en_case_wanted(const struct mp_engine *e, const struct en_case *c)
 }
 
 /* ---- the machine ---- */
-
-static bool is_outstanding(uint8_t state)
-{
-    return state == MP_LEASE_APPLYING || state == MP_LEASE_ACCEPTED || state == MP_LEASE_STUCK ||
-           state == MP_LEASE_WITHDRAWING;
-}
 
 /* The desired set of its backend changes: its next revision is the first to show that. */
 static void change_set(struct mp_engine *e, struct en_lease *l)
@@ -521,4 +527,18 @@ enum en_step en_step_leases(struct mp_engine *e, struct en_case *c)
     mp_decide_note(e->decide, e->p, &world, e->step_leases, count, e->now_ns);
     put_in_force(e, c, made, count);
     return EN_STEP_TAKEN;
+}
+
+/* Would the guards of the program admit what the case has in force? Asked when it has changed. */
+bool en_case_allowed(struct mp_engine *e, struct en_case *c)
+{
+    uint32_t count = 0;
+    for (uint32_t i = c->leases; i != EN_NONE && count < EN_STEP_ACTS_MAX; i = e->leases[i].next) {
+        if (en_lease_in_force(&e->leases[i])) e->step_leases[count++] = &e->leases[i].l;
+    }
+    struct mp_decide_world world = world_of(e);
+    struct mp_admission admission;
+    if (count == 0) return true;
+    return mp_decide_admit(e->decide, e->p, &world, e->step_leases, count, e->now_ns, &admission) ||
+           admission.why == MP_DECIDE_LIMIT;
 }
