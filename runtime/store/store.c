@@ -25,7 +25,7 @@ static const char schema[] =
 /* Steps from version i to i + 1; the database begins at version 1. */
 static const char *const migrations[MP_STORE_VERSION] = {schema};
 
-static char why_text[512];
+static char why_text[5120]; /* a path and a reason */
 
 static enum mp_err fail(enum mp_err err, const char **why, const char *what, const char *detail)
 {

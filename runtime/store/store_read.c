@@ -9,7 +9,7 @@ struct mp_store_reader {
     sqlite3 *db;
 };
 
-static char why_text[512];
+static char why_text[5120]; /* a path and a reason */
 
 static enum mp_err fail(const char *path, sqlite3 *db, const char **why)
 {
