@@ -214,6 +214,7 @@ static void check_list_items(struct ck *ck, const struct ck_file *file, struct m
                              const struct mp_t_type *want)
 {
     uint32_t cap = 0;
+    bool declared = !ck_is_poison(list->type);
     for (uint32_t i = 0; i < count; i++) {
         const struct mp_ast_expr *ast = items[i];
         if (ast->kind == MP_AST_STATUS) {
@@ -234,7 +235,12 @@ static void check_list_items(struct ck *ck, const struct ck_file *file, struct m
         if (!known) {
             list->type = want != NULL && ck_try_coerce(ck, e, *want) != NULL ? *want : item_type(e->type);
         }
-        if (list->type.base == MP_TYPE_IP && e->type.base == MP_TYPE_CIDR) list->type = e->type;
+        if (!declared && list->type.base == MP_TYPE_IP && e->type.base == MP_TYPE_CIDR) {
+            list->type = e->type; /* `[ 10.0.0.1, 10.1.0.0/16 ]` is a list of ranges */
+            for (uint32_t j = 0; j < list->item_count; j++) {
+                list->items[j] = ck_coerce(ck, list->items[j], list->type, "a list element");
+            }
+        }
         e = ck_coerce(ck, e, list->type, "a list element");
         if (ck_bad(e)) continue;
         if (e->type.base == MP_TYPE_IDENTITY && has_wildcard(e->text)) e->type = ck_type(MP_TYPE_PATTERN);

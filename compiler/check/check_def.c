@@ -195,6 +195,52 @@ static struct ck_scope scope_of_body(const struct ck_scope *s, struct ck_sym *sy
     return inner;
 }
 
+/* A body that was expanded already, and for which scope: what differs in nothing is shared. */
+struct ck_expansion {
+    struct ck_expansion *next;
+    struct ck_scope scope;
+    struct mp_t_expr *body;
+};
+
+/* LIMIT: expansions of one definition that are remembered. */
+#define EXPANSIONS_MAX 16
+
+static bool same_ways(const struct mp_t_walk *a, const struct mp_t_walk *b, uint32_t count)
+{
+    if (a == NULL || b == NULL) return a == b;
+    for (uint32_t i = 0; i < count; i++) {
+        if (!ck_walk_eq(&a[i], &b[i])) return false;
+    }
+    return true;
+}
+
+static bool same_scope(const struct ck_scope *a, const struct ck_scope *b)
+{
+    return a->place == b->place && a->layers == b->layers && a->window_ns == b->window_ns &&
+           a->window_forced == b->window_forced && a->min_samples == b->min_samples &&
+           a->panes == b->panes && a->published == b->published && a->lenient == b->lenient &&
+           a->open_window == b->open_window && same_ways(a->of, b->of, 1) &&
+           same_ways(a->at, b->at, a->keys->count);
+}
+
+static struct mp_t_expr *expanded_body(struct ck *ck, struct ck_sym *sym, const struct ck_scope *inner)
+{
+    struct mp_t_def *def = sym->u.def;
+    bool shared = sym->item->u.def.param_count == 0;
+    uint32_t n = 0;
+    for (struct ck_expansion *e = sym->expansions; shared && e != NULL; e = e->next) {
+        if (same_scope(&e->scope, inner)) return e->body;
+        n++;
+    }
+    struct mp_t_expr *body = ck_check(ck, inner, sym->item->u.def.body, &def->type);
+    body = ck_coerce(ck, body, def->type, "this definition");
+    if (!shared || n >= EXPANSIONS_MAX || ck_bad(body)) return body;
+    struct ck_expansion *fresh = CK_NEW(ck, struct ck_expansion, 1);
+    *fresh = (struct ck_expansion){sym->expansions, *inner, body};
+    sym->expansions = fresh;
+    return body;
+}
+
 static struct mp_t_expr *expand_keyed(struct ck *ck, const struct ck_scope *s, struct ck_sym *sym,
                                       const struct ck_bind *binds, struct mp_span span)
 {
@@ -209,8 +255,7 @@ static struct mp_t_expr *expand_keyed(struct ck *ck, const struct ck_scope *s, s
     inner.member = NULL;
     inner.member_name = MP_STR("");
     inner.lenient = def->keys->broken;
-    struct mp_t_expr *body = ck_check(ck, &inner, sym->item->u.def.body, &def->type);
-    body = ck_coerce(ck, body, def->type, "this definition");
+    struct mp_t_expr *body = expanded_body(ck, sym, &inner);
     if (ck_bad(body)) return ck_poison(ck, span);
     def->used = true;
     struct mp_t_expr *e = ck_expr(ck, MP_TX_DEF, def->type, span);

@@ -6,7 +6,7 @@
 /* The one member of the entity `mesh` is no key at all. */
 static bool is_mesh(const struct mp_t_entity *entity)
 {
-    return entity->cap == 1 && mp_str_eq(entity->name, MP_STR("mesh"));
+    return mp_str_eq(entity->name, MP_STR("mesh"));
 }
 
 static void append_hop(struct ck *ck, struct mp_t_key *key, const struct mp_t_attr *attr)

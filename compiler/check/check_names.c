@@ -393,9 +393,26 @@ struct ck_sym *ck_need(struct ck *ck, const struct ck_file *file, mp_str name, s
     return sym;
 }
 
+static void refuse_second_verb(struct ck *ck, const struct ck_file *file, const struct ck_verb *v,
+                               struct mp_span span)
+{
+    mp_str name = v->item->name.text;
+    for (uint32_t i = 0; i < file->use_count; i++) {
+        const struct ck_package *p = file->uses[i].package;
+        const struct mp_map_entry *e = p == v->file->package ? NULL : mp_map_get(&p->verbs, name);
+        if (e == NULL) continue;
+        struct mp_diag *d = ck_error(ck, "E0103", span, "`%.*s` is declared by two packages that this "
+                                     "file uses", MP_STR_ARG(name));
+        ck_label(d, v->item->name.span, "in %.*s", MP_STR_ARG(v->file->package->name));
+        ck_label(d, ck->verbs.ptr[e->value]->item->name.span, "in %.*s", MP_STR_ARG(p->name));
+        return;
+    }
+}
+
 struct ck_verb *ck_need_verb(struct ck *ck, const struct ck_file *file, mp_str name, struct mp_span span)
 {
     struct ck_verb *v = ck_find_verb(ck, file, name);
+    if (v != NULL && v->file->package != file->package) refuse_second_verb(ck, file, v, span);
     if (v != NULL || is_broken_name(ck, file, name)) return v;
     struct candidates all = {0};
     for (uint32_t i = 0; i <= file->use_count; i++) {

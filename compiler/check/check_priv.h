@@ -75,6 +75,7 @@ struct ck_sym {
     struct mp_t_type *param_types;
     bool has_per;
     uint32_t min_samples, panes; /* 0: not said */
+    struct ck_expansion *expansions; /* made already, newest first */
 };
 
 /* One `action` item; those of one name in one package are chained. */

@@ -238,6 +238,8 @@ static void lists_hold_values_of_one_type(void **state)
                  "");
     expect_codes("list a: cidr = [ 5% ]",
                  "E0302");
+    expect_codes("list a = [ 10.0.0.1, 10.1.0.0/16 ]\nwhen count(requests where client.ip in a) over 1m > 3 per svc then notify \"x\"",
+                 "");
     expect_codes("list a = [ 1, 2s ]",
                  "E0302");
     expect_codes("list a: status = [ 5xx, 429 ]",
@@ -291,6 +293,8 @@ static void patterns_want_text(void **state)
     expect_codes("when count(requests where path matches \"^/a\") over 1m > 3 per svc then notify \"x\"",
                  "");
     expect_codes("when count(requests where path matches host) over 1m > 3 per svc then notify \"x\"",
+                 "E0307");
+    expect_codes("when count(requests where path matches \"(\") over 1m > 3 per svc then notify \"x\"",
                  "E0307");
     expect_codes("list w = [ \"a\", \"b\" ]\nwhen count(requests where path contains w) over 1m > 3 per svc then notify \"x\"",
                  "");
