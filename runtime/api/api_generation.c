@@ -102,7 +102,7 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     g->readers = MP_NEW(&g->arena, struct decoder *, e->limits.readers_max);
     enum mp_err err = g->readers != NULL ? MP_OK : MP_ENOMEM;
     for (int i = 0; i < REPLICAS; i++) g->replicas[i].generation = g;
-    if (err == MP_OK) err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, &g->plan);
+    if (err == MP_OK) err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, e->buckets, &g->plan);
     if (err == MP_OK) err = decoder_create(e, g, false, &g->own);
     for (uint32_t i = 0; err == MP_OK && i < e->limits.readers_max; i++) {
         if (e->readers[i].epoch != NULL) err = api_generation_reader(e, g, i);

@@ -211,7 +211,9 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
 
     bool refusing = met.has_access && !met.access_passes;
     if (leases.denial == NULL && met.throttle_count == 0 && !refusing) return;
-    if (mp_verdict_protected(plan, s, &guard)) {
+    enum protection protection = mp_verdict_protected(plan, s, &guard);
+    if (protection == FROM_THROTTLES) met.throttle_count = 0;
+    if (protection == FROM_ALL || (protection == FROM_THROTTLES && leases.denial == NULL && !refusing)) {
         pass(MP_VERDICT_REASON_GUARD, guard, out);
         return;
     }

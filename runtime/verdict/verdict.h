@@ -26,9 +26,10 @@ struct mp_verdict_scratch;
 /* Buckets of `inline` throttles, for keys of all rules together; they outlive programs. */
 enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
                                       struct mp_verdict_buckets **out);
-/* What can be computed once for a program. `p` must outlive it. */
+/* What can be computed once for a program. `p` must outlive it. The publisher's thread. MP_ENOMEM, MP_ELIMIT. */
 enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
-                                   struct mp_inproc *backend, struct mp_verdict_plan **out);
+                                   struct mp_inproc *backend, struct mp_verdict_buckets *buckets,
+                                   struct mp_verdict_plan **out);
 enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
                                       struct mp_verdict_scratch **out);
 /* Do its verdicts read attributes? Else mp_verdict_ask needs no inventory. */

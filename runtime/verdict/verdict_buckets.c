@@ -10,15 +10,29 @@
 #define CLAIMS 4
 #define KEYS_MAX 8
 
+/* How many idle places one request looks over when a rule has used up its keys. */
+#define SWEEP 64
+#define RULES_MAX 4096
+
 struct place {
-    _Atomic uint64_t key; /* fingerprint of (rule, key); 0: free */
+    _Atomic uint64_t key;  /* fingerprint of (rule, key); 0: free */
+    _Atomic uint32_t rule; /* whose number of keys it counts in */
     struct mp_bucket bucket;
+};
+
+/* A rule that throttles, over reloads. */
+struct owner {
+    uint64_t mark;
+    _Atomic uint32_t used;
 };
 
 struct mp_verdict_buckets {
     struct mp_hash_key key;
     uint32_t mask;
     struct place *places;
+    struct owner *owners;
+    uint32_t owner_count;
+    _Atomic uint32_t cursor; /* of the sweep */
 };
 
 enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
@@ -31,8 +45,22 @@ enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, str
     b->key = key;
     b->mask = size - 1;
     b->places = MP_NEW(arena, struct place, size);
-    if (b->places == NULL) return MP_ENOMEM;
+    b->owners = MP_NEW(arena, struct owner, RULES_MAX);
+    if (b->places == NULL || b->owners == NULL) return MP_ENOMEM;
     *out = b;
+    return MP_OK;
+}
+
+enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out)
+{
+    for (uint32_t i = 0; i < b->owner_count; i++) {
+        if (b->owners[i].mark != mark) continue;
+        *out = i;
+        return MP_OK;
+    }
+    if (b->owner_count == RULES_MAX) return MP_ELIMIT;
+    b->owners[b->owner_count].mark = mark;
+    *out = b->owner_count++;
     return MP_OK;
 }
 
@@ -69,36 +97,68 @@ static struct place *find(struct mp_verdict_buckets *b, uint64_t key)
     return NULL;
 }
 
-/* Takes a free place, or one that is full again. */
-static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, int64_t now_ns)
+static bool is_full_again(const struct place *p, int64_t now_ns)
 {
+    return atomic_load_explicit(&p->bucket.arrival_ns, memory_order_relaxed) <= now_ns;
+}
+
+/* Gives a place up, unless somebody else was faster. */
+static bool vacate(struct mp_verdict_buckets *b, struct place *p, uint64_t key)
+{
+    uint32_t rule = atomic_load_explicit(&p->rule, memory_order_relaxed);
+    if (!atomic_compare_exchange_strong(&p->key, &key, 0)) return false;
+    atomic_fetch_sub_explicit(&b->owners[rule].used, 1, memory_order_relaxed);
+    return true;
+}
+
+static void sweep(struct mp_verdict_buckets *b, int64_t now_ns)
+{
+    uint32_t from = atomic_fetch_add_explicit(&b->cursor, SWEEP, memory_order_relaxed);
+    for (uint32_t i = 0; i < SWEEP; i++) {
+        struct place *p = &b->places[(from + i) & b->mask];
+        uint64_t key = atomic_load_explicit(&p->key, memory_order_acquire);
+        if (key != 0 && is_full_again(p, now_ns)) vacate(b, p, key);
+    }
+}
+
+/* Takes a free place, or one that is full again, if the rule may have one more key. */
+static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, uint32_t rule, uint32_t cap,
+                           int64_t now_ns)
+{
+    struct owner *owner = &b->owners[rule];
+    if (atomic_load_explicit(&owner->used, memory_order_relaxed) >= cap) sweep(b, now_ns);
+    if (atomic_fetch_add_explicit(&owner->used, 1, memory_order_relaxed) >= cap) {
+        atomic_fetch_sub_explicit(&owner->used, 1, memory_order_relaxed);
+        return NULL;
+    }
     for (uint32_t i = 0; i < PLACES; i++) {
         struct place *p = place_of(b, key, i);
         uint64_t had = atomic_load_explicit(&p->key, memory_order_acquire);
-        int64_t arrival = atomic_load_explicit(&p->bucket.arrival_ns, memory_order_relaxed);
-        if (had != 0 && arrival > now_ns) continue;
+        if (had != 0 && (!is_full_again(p, now_ns) || !vacate(b, p, had))) continue;
+        had = 0;
         if (!atomic_compare_exchange_strong(&p->key, &had, key)) continue;
+        atomic_store_explicit(&p->rule, rule, memory_order_relaxed);
         atomic_store_explicit(&p->bucket.arrival_ns, 0, memory_order_relaxed);
         return p;
     }
+    atomic_fetch_sub_explicit(&owner->used, 1, memory_order_relaxed);
     return NULL;
 }
 
-struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint64_t mark,
+struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint32_t rule, uint32_t cap,
                                     const enum mp_rep *reps, const struct mp_value *keys,
                                     uint32_t count, int64_t now_ns)
 {
-    uint64_t key = fingerprint(b, mark, reps, keys, count);
+    uint64_t key = fingerprint(b, b->owners[rule].mark, reps, keys, count);
     for (int i = 0; i < CLAIMS; i++) {
         struct place *p = find(b, key);
         if (p != NULL) return &p->bucket;
-        p = claim(b, key, now_ns);
+        p = claim(b, key, rule, cap, now_ns);
         if (p == NULL) return NULL;
         /* Two threads may have claimed two places at once; the first place is the one that counts. */
         struct place *first = find(b, key);
         if (first == p || first == NULL) return &p->bucket;
-        uint64_t mine = key;
-        atomic_compare_exchange_strong(&p->key, &mine, 0);
+        vacate(b, p, key);
     }
     return NULL;
 }

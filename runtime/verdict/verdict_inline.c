@@ -131,7 +131,8 @@ static void meet_throttle(const struct mp_verdict_plan *plan, struct mp_verdict_
     }
     t.status = (int)number_now(s, &r->throttle.status, &known);
     if (!known) t.status = 429;
-    t.bucket = mp_verdict_bucket(buckets, r->throttle.mark, reps, keys, count, s->record.time_ns);
+    t.bucket = mp_verdict_bucket(buckets, r->throttle.owner, r->throttle.cap, reps, keys, count,
+                                 s->record.time_ns);
     bool closed = (plan->p->rule[r->row].flags & MP_RULE_FAIL_CLOSED) != 0;
     if (t.bucket == NULL && !closed) return;
     met->throttles[met->throttle_count++] = t;
@@ -186,9 +187,10 @@ static bool unknown_by_us(const struct signal_plan *sp, const struct guard_plan 
     return false;
 }
 
-bool mp_verdict_protected(const struct mp_verdict_plan *plan, struct mp_verdict_scratch *s,
-                          mp_str *guard)
+enum protection mp_verdict_protected(const struct mp_verdict_plan *plan,
+                                     struct mp_verdict_scratch *s, mp_str *guard)
 {
+    enum protection best = UNPROTECTED;
     const struct signal_plan *sp = &plan->signals[s->record.signal];
     struct mp_hits hits = {.unit = MP_NONE};
     for (uint32_t i = 0; i < sp->guard_count; i++) {
@@ -200,9 +202,10 @@ bool mp_verdict_protected(const struct mp_verdict_plan *plan, struct mp_verdict_
         enum mp_truth truth = mp_hits_truth(&hits, g->bit);
         if (truth == MP_FALSE || (truth == MP_UNKNOWN && !unknown_by_us(sp, g, s))) continue;
         *guard = mp_program_text(plan->p, plan->p->guard[g->guard].text);
-        return true;
+        if (!g->throttles_only) return FROM_ALL;
+        best = FROM_THROTTLES;
     }
-    return false;
+    return best;
 }
 
 /* ---- words about what was decided ---- */

@@ -19,6 +19,15 @@ static const struct {
 
 #define ACCESS_VERBS (sizeof access_verbs / sizeof *access_verbs)
 
+/* What a plan is made with. */
+struct making {
+    struct mp_arena *arena;
+    const struct mp_program *p;
+    struct mp_inproc *backend;
+    struct mp_verdict_buckets *buckets;
+    struct mp_eval_scratch *eval;
+};
+
 /* Reads nothing that differs from request to request. */
 static bool is_fixed(const struct mp_program *p, uint32_t fn)
 {
@@ -72,10 +81,19 @@ static void plan_access(const struct mp_program *p, const struct mp_act_row *act
     }
 }
 
-static void plan_throttle(const struct mp_program *p, const struct mp_rule_row *rule,
-                          const struct mp_act_row *act, struct mp_eval_scratch *eval,
-                          struct throttle_plan *out)
+/* The same over reloads. */
+static uint64_t rule_mark(const struct mp_program *p, const struct mp_rule_row *rule)
 {
+    struct mp_hash_key fixed = {0, 0};
+    mp_str package = mp_program_text(p, rule->package), name = mp_program_text(p, rule->name);
+    return mp_siphash(fixed, package.ptr, package.len) * 31 + mp_siphash(fixed, name.ptr, name.len);
+}
+
+static enum mp_err plan_throttle(const struct making *m, const struct mp_rule_row *rule,
+                                 const struct mp_act_row *act, struct throttle_plan *out)
+{
+    const struct mp_program *p = m->p;
+    struct mp_eval_scratch *eval = m->eval;
     *out = (struct throttle_plan){.present = true,
                                   .rate = number_of(p, act, MP_STR("to"), eval),
                                   .burst = number_of(p, act, MP_STR("burst"), eval),
@@ -83,15 +101,13 @@ static void plan_throttle(const struct mp_program *p, const struct mp_rule_row *
     if (!out->status.present) out->status = (struct number){.present = true, .fixed = true, .value = 429};
     out->limit_fixed = out->rate.fixed && out->burst.fixed;
     if (out->limit_fixed) out->limit = mp_bucket_of_rate(out->rate.value, out->burst.value, 0);
-    mp_str package = mp_program_text(p, rule->package), name = mp_program_text(p, rule->name);
-    struct mp_hash_key fixed = {0, 0};
-    out->mark = mp_siphash(fixed, package.ptr, package.len) * 31 +
-                mp_siphash(fixed, name.ptr, name.len);
+    out->cap = rule->bucket_cap > 0 ? rule->bucket_cap : UINT32_MAX;
+    return mp_verdict_bucket_owner(m->buckets, rule_mark(p, rule), &out->owner);
 }
 
-static void plan_rule(const struct mp_program *p, uint32_t row, struct mp_eval_scratch *eval,
-                      struct rule_plan *out)
+static enum mp_err plan_rule(const struct making *m, uint32_t row, struct rule_plan *out)
 {
+    const struct mp_program *p = m->p;
     const struct mp_rule_row *rule = &p->rule[row];
     *out = (struct rule_plan){.row = row, .enforced = rule->mode == MP_MODE_ENFORCE};
     for (uint32_t i = 0; i < rule->steps_count; i++) {
@@ -99,10 +115,11 @@ static void plan_rule(const struct mp_program *p, uint32_t row, struct mp_eval_s
         for (uint32_t j = 0; j < step->acts_count; j++) {
             const struct mp_act_row *act = &p->act[step->acts_at + j];
             uint32_t class = p->action[act->action].class;
-            if (class == MP_CLASS_ACCESS) plan_access(p, act, eval, &out->access);
-            if (class == MP_CLASS_RATE) plan_throttle(p, rule, act, eval, &out->throttle);
+            if (class == MP_CLASS_ACCESS) plan_access(p, act, m->eval, &out->access);
+            if (class == MP_CLASS_RATE) MP_TRY(plan_throttle(m, rule, act, &out->throttle));
         }
     }
+    return MP_OK;
 }
 
 static bool is_inline(const struct mp_program *p, const struct mp_unit_row *unit)
@@ -110,15 +127,15 @@ static bool is_inline(const struct mp_program *p, const struct mp_unit_row *unit
     return unit->rules_count > 0 && p->rule[unit->rules_at].kind == MP_RULE_INLINE;
 }
 
-static enum mp_err plan_unit(struct mp_arena *a, const struct mp_program *p, uint32_t row,
-                             struct mp_eval_scratch *eval, struct unit_plan *out)
+static enum mp_err plan_unit(const struct making *m, uint32_t row, struct unit_plan *out)
 {
+    const struct mp_program *p = m->p;
     const struct mp_unit_row *unit = &p->unit[row];
-    struct rule_plan *rules = MP_NEW(a, struct rule_plan, unit->rules_count);
+    struct rule_plan *rules = MP_NEW(m->arena, struct rule_plan, unit->rules_count);
     if (rules == NULL) return MP_ENOMEM;
     *out = (struct unit_plan){.unit = row, .rule_count = unit->rules_count, .rules = rules};
     for (uint32_t i = 0; i < unit->rules_count; i++) {
-        plan_rule(p, unit->rules_at + i, eval, &rules[i]);
+        MP_TRY(plan_rule(m, unit->rules_at + i, &rules[i]));
         uint32_t layers = p->rule[unit->rules_at + i].layers;
         for (uint32_t set = 0; set < LAYER_SETS; set++) {
             if ((layers & set) != 0) out->mask[set] |= UINT64_C(1) << i;
@@ -127,17 +144,16 @@ static enum mp_err plan_unit(struct mp_arena *a, const struct mp_program *p, uin
     return MP_OK;
 }
 
-static enum mp_err plan_units(struct mp_arena *a, const struct mp_program *p,
-                              const struct mp_signal_row *signal, struct mp_eval_scratch *eval,
+static enum mp_err plan_units(const struct making *m, const struct mp_signal_row *signal,
                               struct signal_plan *out)
 {
-    struct unit_plan *units = MP_NEW(a, struct unit_plan, signal->rule_units_count);
+    struct unit_plan *units = MP_NEW(m->arena, struct unit_plan, signal->rule_units_count);
     if (units == NULL) return MP_ENOMEM;
     out->units = units;
     for (uint32_t i = 0; i < signal->rule_units_count; i++) {
         uint32_t row = signal->rule_units_at + i;
-        if (!is_inline(p, &p->unit[row])) continue;
-        MP_TRY(plan_unit(a, p, row, eval, &units[out->unit_count++]));
+        if (!is_inline(m->p, &m->p->unit[row])) continue;
+        MP_TRY(plan_unit(m, row, &units[out->unit_count++]));
     }
     return MP_OK;
 }
@@ -176,7 +192,9 @@ static enum mp_err plan_guard(struct mp_arena *a, const struct mp_program *p, ui
     if (fields == NULL || columns == NULL) return MP_ENOMEM;
     MP_TRY(plan_reads(a, p, p->unit[g->unit].fn, g->out, fields, columns));
     *out = (struct guard_plan){.guard = row, .unit = g->unit, .fields = fields, .columns = columns,
-                               .bit = g->out - p->unit[g->unit].first_out};
+                               .bit = g->out - p->unit[g->unit].first_out,
+                               .throttles_only = mp_str_eq(mp_program_text(p, g->verb),
+                                                           mp_inproc_verb_word(MP_INPROC_THROTTLE))};
     return MP_OK;
 }
 
@@ -238,18 +256,17 @@ static enum mp_err plan_fields(struct mp_arena *a, const struct mp_program *p,
     return MP_OK;
 }
 
-static enum mp_err plan_signal(struct mp_arena *a, const struct mp_program *p, uint32_t row,
-                               struct mp_inproc *backend, struct mp_eval_scratch *eval,
-                               struct mp_verdict_plan *plan)
+static enum mp_err plan_signal(const struct making *m, uint32_t row, struct mp_verdict_plan *plan)
 {
+    const struct mp_program *p = m->p;
     const struct mp_signal_row *signal = &p->signal[row];
     struct signal_plan *out = &plan->signals[row];
     out->columns_at = signal->columns_at;
     out->column_count = signal->columns_count;
-    MP_TRY(plan_fields(a, p, signal, out));
-    MP_TRY(plan_reaches(a, p, signal, backend, plan, out));
-    MP_TRY(plan_units(a, p, signal, eval, out));
-    MP_TRY(plan_guards(a, p, row, out));
+    MP_TRY(plan_fields(m->arena, p, signal, out));
+    MP_TRY(plan_reaches(m->arena, p, signal, m->backend, plan, out));
+    MP_TRY(plan_units(m, signal, out));
+    MP_TRY(plan_guards(m->arena, p, row, out));
     if (out->column_count > 0 && out->unit_count + out->guard_count > 0) plan->reads_inventory = true;
     if (signal->fields_count > plan->fields_max) plan->fields_max = signal->fields_count;
     if (signal->columns_count > plan->columns_max) plan->columns_max = signal->columns_count;
@@ -257,16 +274,17 @@ static enum mp_err plan_signal(struct mp_arena *a, const struct mp_program *p, u
 }
 
 enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
-                                   struct mp_inproc *backend, struct mp_verdict_plan **out)
+                                   struct mp_inproc *backend, struct mp_verdict_buckets *buckets,
+                                   struct mp_verdict_plan **out)
 {
     struct mp_verdict_plan *plan = MP_NEW(arena, struct mp_verdict_plan, 1);
-    struct mp_eval_scratch *eval = MP_NEW(arena, struct mp_eval_scratch, 1);
-    if (plan == NULL || eval == NULL) return MP_ENOMEM;
+    struct making m = {arena, p, backend, buckets, MP_NEW(arena, struct mp_eval_scratch, 1)};
+    if (plan == NULL || m.eval == NULL) return MP_ENOMEM;
     plan->p = p;
     plan->signals = MP_NEW(arena, struct signal_plan, p->signal_count);
     if (plan->signals == NULL) return MP_ENOMEM;
     for (uint32_t i = 0; i < p->signal_count; i++) {
-        MP_TRY(plan_signal(arena, p, i, backend, eval, plan));
+        MP_TRY(plan_signal(&m, i, plan));
     }
     for (uint32_t i = 0; i < p->rule_count; i++) {
         bool closed = (p->rule[i].flags & MP_RULE_FAIL_CLOSED) != 0;

@@ -31,7 +31,7 @@ struct throttle_plan {
     struct number rate, burst, status;
     struct mp_bucket_limit limit; /* where rate and burst are fixed */
     bool limit_fixed;
-    uint64_t mark; /* of package and name: the same over reloads */
+    uint32_t owner, cap;          /* whose buckets, and how many at most */
 };
 
 struct rule_plan {
@@ -50,6 +50,7 @@ struct unit_plan {
 /* `fields` and `columns` are what its condition reads, as bits. */
 struct guard_plan {
     uint32_t guard, unit, bit;
+    bool throttles_only; /* `never throttle request where ...` */
     const uint64_t *fields, *columns;
 };
 
@@ -119,15 +120,18 @@ void mp_verdict_prepare(const struct mp_verdict_plan *plan, const struct mp_reco
 void mp_verdict_inline(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
                        struct mp_verdict_scratch *s, struct met *met,
                        struct mp_verdict_answer *out);
-/* verdict_inline.c: does a guard protect it? */
-bool mp_verdict_protected(const struct mp_verdict_plan *plan, struct mp_verdict_scratch *s,
-                          mp_str *guard);
+/* verdict_inline.c: does a guard protect it, from everything or from throttles alone? */
+enum protection { UNPROTECTED, FROM_THROTTLES, FROM_ALL };
+enum protection mp_verdict_protected(const struct mp_verdict_plan *plan,
+                                     struct mp_verdict_scratch *s, mp_str *guard);
 /* Adds an access verdict: the highest strength, then the first name. */
 void mp_verdict_access(struct met *met, uint32_t strength, bool passes, int status, mp_str verb,
                        mp_str rule, uint64_t incident, uint32_t row);
 
-/* verdict_buckets.c: the bucket of a rule's key, NULL: no room. */
-struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint64_t mark,
+/* verdict_buckets.c: the number of a rule that throttles, by its mark. Engine's thread. MP_ELIMIT. */
+enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out);
+/* verdict_buckets.c: the bucket of a rule's key, one of at most `cap`. NULL: no room. */
+struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint32_t rule, uint32_t cap,
                                     const enum mp_rep *reps, const struct mp_value *keys,
                                     uint32_t count, int64_t now_ns);
 

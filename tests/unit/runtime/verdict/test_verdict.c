@@ -67,7 +67,7 @@ static void begin(const char *policy)
     assert_int_equal(mp_inproc_create(&f.arena, limits, key, &f.inproc), MP_OK);
     assert_int_equal(mp_inproc_reader_open(f.inproc, &f.reader), MP_OK);
     assert_int_equal(mp_verdict_buckets_create(&f.arena, 1024, key, &f.buckets), MP_OK);
-    assert_int_equal(mp_verdict_plan_create(&f.arena, f.program, f.inproc, &f.plan), MP_OK);
+    assert_int_equal(mp_verdict_plan_create(&f.arena, f.program, f.inproc, f.buckets, &f.plan), MP_OK);
     assert_int_equal(mp_verdict_scratch_create(&f.arena, f.plan, &f.scratch), MP_OK);
     assert_int_equal(mp_ingest_create(&f.arena, f.program, key, &f.ingest), MP_OK);
     struct mp_inventory_limits small = {.members = 64, .relations = 64, .text_bytes = 65536};
@@ -296,6 +296,26 @@ static void an_inline_throttle_has_a_bucket_per_key(void **state)
     end();
 }
 
+static void a_rule_has_no_more_buckets_than_it_says(void **state)
+{
+    (void)state;
+    begin(TARGETS "rule slow when request.path == \"/x\" per client.ip max 3 "
+                  "then throttle request to 60/min with burst = 1\n");
+    char fields[128];
+    for (int i = 0; i < 6; i++) {
+        snprintf(fields, sizeof fields, "\"service\":\"web\",\"client\":{\"ip\":\"10.0.1.%d\"},\"path\":\"/x\"", i);
+        assert_true(ask(fields));
+        assert_int_equal(ask(fields), i >= 3); /* who has no bucket is let through: @fail says nothing */
+    }
+    /* Buckets that are full again make room for others. */
+    for (int i = 0; i < 40; i++) {
+        snprintf(fields, sizeof fields, "\"service\":\"web\",\"client\":{\"ip\":\"10.0.2.%d\"},\"path\":\"/x\"", i % 2);
+        ask_at(10 * S, fields);
+    }
+    assert_false(ask_at(10 * S, fields));
+    end();
+}
+
 static void no_token_is_taken_unless_all_have_one(void **state)
 {
     (void)state;
@@ -347,6 +367,19 @@ static void a_guard_passes_denials_and_throttles(void **state)
     end();
 }
 
+static void a_promise_about_throttles_is_not_one_about_denials(void **state)
+{
+    (void)state;
+    begin(TARGETS "rule no when request.path == \"/x\" then deny request\n"
+                  "never throttle request where request.method == \"GET\"\n");
+    throttle("web", "percent", 0);
+    assert_true(ask(WEB ",\"path\":\"/y\",\"method\":\"GET\""));
+    assert_false(ask(WEB ",\"path\":\"/x\",\"method\":\"GET\""));
+    assert_int_equal(f.answer.status, 403);
+    assert_false(ask(WEB ",\"path\":\"/y\",\"method\":\"PUT\""));
+    end();
+}
+
 static void leaving_a_field_out_is_no_pass(void **state)
 {
     (void)state;
@@ -385,10 +418,12 @@ int main(void)
         cmocka_unit_test(of_equal_verbs_the_first_name_gives_the_status),
         cmocka_unit_test(closed_unless_allowed_denied_whatever_is_allowed),
         cmocka_unit_test(an_inline_throttle_has_a_bucket_per_key),
+        cmocka_unit_test(a_rule_has_no_more_buckets_than_it_says),
         cmocka_unit_test(no_token_is_taken_unless_all_have_one),
         cmocka_unit_test(a_shadow_rule_counts_and_refuses_nothing),
         cmocka_unit_test(an_attribute_from_the_inventory_decides),
         cmocka_unit_test(a_guard_passes_denials_and_throttles),
+        cmocka_unit_test(a_promise_about_throttles_is_not_one_about_denials),
         cmocka_unit_test(leaving_a_field_out_is_no_pass),
         cmocka_unit_test(what_nobody_told_us_protects),
     };
