@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The words of .mpol (docs/LANGUAGE.md, appendix "tokens"). Pure: one token a call, no memory, no
- * messages. What is no token comes out as one of MP_LEX_*; compiler/parse says what is wrong with it.
+ * messages. What is no token comes out as one of MP_LEX_*; compiler/parse says what is wrong.
  */
 #include "parse_priv.h"
 #include "mpol_tokens.h"
@@ -19,8 +19,8 @@ static int mp_lex_end(struct mp_lexer *lx, const unsigned char *start, const uns
 /* The text ends with a NUL that is not counted, so no rule can run past it. */
 int mp_lex(struct mp_lexer *lx)
 {
-    const unsigned char *cursor = (const unsigned char *)lx->text.ptr + lx->at, *start, *marker = NULL;
-    const unsigned char *end = (const unsigned char *)lx->text.ptr + lx->text.len;
+    const unsigned char *base = (const unsigned char *)lx->text.ptr, *end = base + lx->text.len;
+    const unsigned char *cursor = base + lx->at, *start, *marker = NULL;
 
 again:
     start = cursor;
@@ -182,7 +182,9 @@ again:
     "\x00"      { if (start != end) { TOKEN(MP_LEX_BAD_BYTE); } cursor = end; TOKEN(0); }
     [\x01-\x7f] { TOKEN(MP_LEX_BAD_BYTE); }
     // A code point (its bytes were checked before), or a byte that is none.
-    [\xc2-\xdf][\x80-\xbf] | [\xe0-\xef][\x80-\xbf]{2} | [\xf0-\xf4][\x80-\xbf]{3} { TOKEN(MP_LEX_BAD_BYTE); }
+    [\xc2-\xdf][\x80-\xbf]    { TOKEN(MP_LEX_BAD_BYTE); }
+    [\xe0-\xef][\x80-\xbf]{2} { TOKEN(MP_LEX_BAD_BYTE); }
+    [\xf0-\xf4][\x80-\xbf]{3} { TOKEN(MP_LEX_BAD_BYTE); }
     *       { TOKEN(MP_LEX_BAD_BYTE); }
 */
 }

@@ -2,8 +2,8 @@
  * The grammar of .mpol, edition 1. The actions only build the tree (compiler/parse/build.c); what a
  * sentence means, and which clauses an item may have how often, is the checker's.
  *
- * A soft word (%fallback) must never end a phrase where a name could go on: Lemon tries the fallback
- * before a default reduction. The build looks for such states (cmake/lemon-trap.awk).
+ * A soft word (%fallback) must never end a phrase where a name could go on: Lemon tries the
+ * fallback before a default reduction. The build looks for such states (cmake/lemon-trap.awk).
  */
 %include {
 #include <stddef.h>
@@ -33,10 +33,24 @@
 program ::= edition items.
 program ::= HOLE cond(E).            { b->answer = E; } // a hole of a string; no lexer makes HOLE
 edition ::= .
-edition ::= MPOL INT(N).             { b->file->has_edition = true; b->file->edition = mp_build_int(b, N); }
+edition ::= MPOL INT(N). {
+    b->file->has_edition = true;
+    b->file->edition = mp_build_int(b, N);
+}
 items ::= .
 items ::= items annots(A) item(I).   { mp_build_add(b, A, I); }
 
+%include {
+static void annot_value(struct mp_build *b, struct mp_ast_annot *a, struct mp_tok v)
+{
+    a->kind = v.kind == T_STRING ? MP_AST_ANNOT_TEXT
+              : v.kind == T_INT  ? MP_AST_ANNOT_INT
+                                 : MP_AST_ANNOT_NAME;
+    a->value = (struct mp_ast_text){mp_build_name(b, v).text, mp_build_tok(b, v)};
+    if (v.kind == T_STRING) a->value = mp_build_string(b, v);
+    if (v.kind == T_INT) a->number = mp_build_int(b, v).value;
+}
+}
 %type annots {struct mp_run}
 annots(A) ::= .                      { A = mp_build_run(b); }
 annots(A) ::= annots(L) ATSIGN(T) ID(N). {
@@ -47,10 +61,7 @@ annots(A) ::= annots(L) ATSIGN(T) ID(N). {
 annots(A) ::= annots(L) ATSIGN(T) ID(N) avalue(V). {
     A = L;
     struct mp_ast_annot a = {.name = mp_build_name(b, N), .span = mp_build_span(b, T.from)};
-    a.value = V.kind == T_STRING ? mp_build_string(b, V)
-                                 : (struct mp_ast_text){mp_build_name(b, V).text, mp_build_tok(b, V)};
-    a.kind = V.kind == T_STRING ? MP_AST_ANNOT_TEXT : V.kind == T_INT ? MP_AST_ANNOT_INT : MP_AST_ANNOT_NAME;
-    if (V.kind == T_INT) a.number = mp_build_int(b, V).value;
+    annot_value(b, &a, V);
     mp_build_push(b, &A, &a, sizeof a);
 }
 %type avalue {struct mp_tok}
@@ -201,21 +212,29 @@ typel(A) ::= typel(L) BAR type1(Y).  { A = L; mp_build_push(b, &A.alts, Y, sizeo
 %type type1 {struct mp_ast_type1 *}
 type1(A) ::= ID(N). {
     A = B_TEMP(b, struct mp_ast_type1);
-    *A = (struct mp_ast_type1){MP_AST_TYPE_NAME, .name = mp_build_name(b, N), .span = mp_build_tok(b, N)};
+    A->kind = MP_AST_TYPE_NAME;
+    A->name = mp_build_name(b, N);
+    A->span = mp_build_tok(b, N);
 }
 type1(A) ::= SET(T) OF ID(N). {
     A = B_TEMP(b, struct mp_ast_type1);
-    *A = (struct mp_ast_type1){MP_AST_TYPE_SET, .name = mp_build_name(b, N), .span = mp_build_span(b, T.from)};
+    A->kind = MP_AST_TYPE_SET;
+    A->name = mp_build_name(b, N);
+    A->span = mp_build_span(b, T.from);
 }
 type1(A) ::= MAP(T) OF type1(Y). {
     A = B_TEMP(b, struct mp_ast_type1);
     struct mp_ast_type1 *of = B_PERM(b, struct mp_ast_type1);
     *of = *Y;
-    *A = (struct mp_ast_type1){MP_AST_TYPE_MAP, .of = of, .span = mp_build_span(b, T.from)};
+    A->kind = MP_AST_TYPE_MAP;
+    A->of = of;
+    A->span = mp_build_span(b, T.from);
 }
 type1(A) ::= ENUM(T) LP idl(L) RP. {
     A = B_TEMP(b, struct mp_ast_type1);
-    *A = (struct mp_ast_type1){MP_AST_TYPE_ENUM, .span = mp_build_span(b, T.from), .member_count = L.count};
+    A->kind = MP_AST_TYPE_ENUM;
+    A->span = mp_build_span(b, T.from);
+    A->member_count = L.count;
     A->members = mp_build_take(b, L, sizeof(struct mp_ast_name));
 }
 %type idl {struct mp_run}
@@ -239,25 +258,37 @@ struct params { struct mp_ast_field *fields; uint32_t count; bool written; };
 }
 %type oparams {struct params}
 oparams(A) ::= .                     { A = (struct params){NULL, 0, false}; }
-oparams(A) ::= LP fieldl(F) RP.      { A = (struct params){mp_build_take(b, F, sizeof(struct mp_ast_field)), F.count, true}; }
+oparams(A) ::= LP fieldl(F) RP. {
+    A = (struct params){mp_build_take(b, F, sizeof(struct mp_ast_field)), F.count, true};
+}
 %type fields {struct mp_run}
 fields(A) ::= .                      { A = mp_build_run(b); }
 fields(A) ::= fields(L) field(F).    { A = L; mp_build_push(b, &A, F, sizeof *F); }
 %type fieldl {struct mp_run}
 fieldl(A) ::= field(F).              { A = mp_build_run(b); mp_build_push(b, &A, F, sizeof *F); }
 fieldl(A) ::= fieldl(L) COMMA field(F). { A = L; mp_build_push(b, &A, F, sizeof *F); }
+%include {
+static struct mp_ast_field *new_field(struct mp_build *b, struct mp_tok name,
+                                      const struct mp_ast_type *type)
+{
+    struct mp_ast_field *f = B_TEMP(b, struct mp_ast_field);
+    f->name = mp_build_name(b, name);
+    f->type = *type;
+    f->span = mp_build_span(b, name.from);
+    return f;
+}
+}
 %type field {struct mp_ast_field *}
 field(A) ::= fname(N) COLON type(Y). {
-    A = B_TEMP(b, struct mp_ast_field);
-    *A = (struct mp_ast_field){mp_build_name(b, N), *Y, .span = mp_build_span(b, N.from)};
+    A = new_field(b, N, Y);
 }
 field(A) ::= fname(N) COLON type(Y) EQ sum(E). {
-    A = B_TEMP(b, struct mp_ast_field);
-    *A = (struct mp_ast_field){mp_build_name(b, N), *Y, .preset = E, .span = mp_build_span(b, N.from)};
+    A = new_field(b, N, Y);
+    A->preset = E;
 }
 field(A) ::= fname(N) COLON type(Y) AT END. {
-    A = B_TEMP(b, struct mp_ast_field);
-    *A = (struct mp_ast_field){mp_build_name(b, N), *Y, .at_end = true, .span = mp_build_span(b, N.from)};
+    A = new_field(b, N, Y);
+    A->at_end = true;
 }
 %type fname {struct mp_tok}
 fname(A) ::= ID(N).                  { A = N; }
@@ -281,12 +312,14 @@ aprops(A) ::= aprops(L) BLINDS(T) idl(N). {
     mp_build_push(b, &A, c, sizeof *c);
 }
 aprops(A) ::= aprops(L) REVERSIBLE(T). {
+    struct mp_ast_clause *c = mp_build_clause(b, MP_AST_REVERSIBLE, T.from);
     A = L;
-    mp_build_push(b, &A, mp_build_clause(b, MP_AST_REVERSIBLE, T.from), sizeof(struct mp_ast_clause));
+    mp_build_push(b, &A, c, sizeof *c);
 }
 aprops(A) ::= aprops(L) IRREVERSIBLE(T). {
+    struct mp_ast_clause *c = mp_build_clause(b, MP_AST_IRREVERSIBLE, T.from);
     A = L;
-    mp_build_push(b, &A, mp_build_clause(b, MP_AST_IRREVERSIBLE, T.from), sizeof(struct mp_ast_clause));
+    mp_build_push(b, &A, c, sizeof *c);
 }
 
 %include {
@@ -319,27 +352,40 @@ fopts(A) ::= fopts(L) SIGNED(T) BY STRING(S). {
     mp_build_push(b, &A, c, sizeof *c);
 }
 
+%include {
+static struct mp_ast_when_open *new_opening(struct mp_build *b, struct mp_tok day,
+                                            struct mp_tok from, struct mp_tok to)
+{
+    struct mp_ast_when_open *o = B_TEMP(b, struct mp_ast_when_open);
+    o->from_day = mp_build_name(b, day);
+    o->from_minute = mp_build_minute(b, from);
+    o->to_minute = mp_build_minute(b, to);
+    o->span = mp_build_span(b, day.from);
+    return o;
+}
+}
 %type spans {struct mp_run}
 %type span {struct mp_ast_when_open *}
 spans(A) ::= span(S).                { A = mp_build_run(b); mp_build_push(b, &A, S, sizeof *S); }
 spans(A) ::= spans(L) COMMA span(S). { A = L; mp_build_push(b, &A, S, sizeof *S); }
 span(A) ::= ID(D) TIME(F) DOTDOT TIME(U). {
-    A = B_TEMP(b, struct mp_ast_when_open);
-    *A = (struct mp_ast_when_open){.from_day = mp_build_name(b, D), .from_minute = mp_build_minute(b, F),
-                                   .to_minute = mp_build_minute(b, U), .span = mp_build_span(b, D.from)};
+    A = new_opening(b, D, F, U);
 }
 span(A) ::= ID(D) DOTDOT ID(E) TIME(F) DOTDOT TIME(U). {
-    A = B_TEMP(b, struct mp_ast_when_open);
-    *A = (struct mp_ast_when_open){.from_day = mp_build_name(b, D), .to_day = mp_build_name(b, E),
-                                   .from_minute = mp_build_minute(b, F),
-                                   .to_minute = mp_build_minute(b, U), .span = mp_build_span(b, D.from)};
+    A = new_opening(b, D, F, U);
+    A->to_day = mp_build_name(b, E);
 }
 
 /* ---- rules ---- */
 
 %include {
 /* What stands before `when`. */
-struct rule_head { struct mp_tok first, name; struct mp_ast_text doc; struct mp_ast_clause *headers; uint32_t count; };
+struct rule_head {
+    struct mp_tok first, name;
+    struct mp_ast_text doc;
+    struct mp_ast_clause *headers;
+    uint32_t count;
+};
 /* `when` a, followed by b, ... */
 struct pattern { struct mp_ast_held *first; struct mp_run follows; };
 }
@@ -384,7 +430,10 @@ header(A) ::= AT(T) idl(L). {
     A->name_count = L.count;
     A->names = mp_build_take(b, L, sizeof(struct mp_ast_name));
 }
-header(A) ::= MODE(T) ID(N).         { A = mp_build_clause(b, MP_AST_MODE, T.from); A->name = mp_build_name(b, N); }
+header(A) ::= MODE(T) ID(N). {
+    A = mp_build_clause(b, MP_AST_MODE, T.from);
+    A->name = mp_build_name(b, N);
+}
 header(A) ::= MODE(T) ID(N) PERCENT(P). {
     A = mp_build_clause(b, MP_AST_MODE, T.from);
     A->name = mp_build_name(b, N);
@@ -392,8 +441,14 @@ header(A) ::= MODE(T) ID(N) PERCENT(P). {
     A->percent = mp_build_percent(b, P);
     A->percent_text = mp_build_text(b, P);
 }
-header(A) ::= PRIORITY(T) INT(N).    { A = mp_build_clause(b, MP_AST_PRIORITY, T.from); A->number = mp_build_int(b, N); }
-header(A) ::= DURING(T) ID(N).       { A = mp_build_clause(b, MP_AST_DURING, T.from); A->name = mp_build_name(b, N); }
+header(A) ::= PRIORITY(T) INT(N). {
+    A = mp_build_clause(b, MP_AST_PRIORITY, T.from);
+    A->number = mp_build_int(b, N);
+}
+header(A) ::= DURING(T) ID(N). {
+    A = mp_build_clause(b, MP_AST_DURING, T.from);
+    A->name = mp_build_name(b, N);
+}
 header(A) ::= DURING(T) NOT ID(N). {
     A = mp_build_clause(b, MP_AST_DURING, T.from);
     A->name = mp_build_name(b, N);
@@ -404,18 +459,29 @@ header(A) ::= DURING(T) NOT ID(N). {
 static void push_follow(struct mp_build *b, struct mp_run *run, struct mp_tok word, bool negated,
                         struct mp_ast_expr *cond, const struct mp_tok *within)
 {
-    struct mp_ast_follow f = {.negated = negated, .cond = cond, .span = mp_build_span(b, word.from)};
+    struct mp_ast_follow f = {negated, cond, .span = mp_build_span(b, word.from)};
     if (within != NULL) f.within = mp_build_dur(b, *within);
     mp_build_push(b, run, &f, sizeof f);
 }
 }
 %type pattern {struct pattern}
 pattern(A) ::= held(H).              { A.first = H; A.follows = mp_build_run(b); }
-pattern(A) ::= pattern(L) FOLLOWED(T) BY cond(E). { A = L; push_follow(b, &A.follows, T, false, E, NULL); }
-pattern(A) ::= pattern(L) FOLLOWED(T) BY cond(E) WITHIN dur(D). { A = L; push_follow(b, &A.follows, T, false, E, &D); }
-pattern(A) ::= pattern(L) FOLLOWED(T) BY NO cond(E) WITHIN dur(D). { A = L; push_follow(b, &A.follows, T, true, E, &D); }
+pattern(A) ::= pattern(L) FOLLOWED(T) BY cond(E). {
+    A = L;
+    push_follow(b, &A.follows, T, false, E, NULL);
+}
+pattern(A) ::= pattern(L) FOLLOWED(T) BY cond(E) WITHIN dur(D). {
+    A = L;
+    push_follow(b, &A.follows, T, false, E, &D);
+}
+pattern(A) ::= pattern(L) FOLLOWED(T) BY NO cond(E) WITHIN dur(D). {
+    A = L;
+    push_follow(b, &A.follows, T, true, E, &D);
+}
 %type patend {struct mp_span}
-patend(A) ::= .                      { A = mp_build_span(b, b->prev.from); } // where the pattern ends
+patend(A) ::= . {
+    A = mp_build_span(b, b->prev.from);
+}
 
 %type held {struct mp_ast_held *}
 held(A) ::= cond(E). {
@@ -424,7 +490,7 @@ held(A) ::= cond(E). {
 }
 held(A) ::= cond(E) FOR dur(D). {
     A = B_TEMP(b, struct mp_ast_held);
-    *A = (struct mp_ast_held){.cond = E, .hold = mp_build_dur(b, D), .span = mp_build_span(b, E->span.from)};
+    *A = (struct mp_ast_held){E, mp_build_dur(b, D), mp_build_span(b, E->span.from)};
 }
 %type oper {struct mp_ast_per *}
 oper(A) ::= .                        { A = NULL; }
@@ -492,7 +558,8 @@ act(A) ::= ID(N) sum(E) preps(L). {
     A->span = mp_build_span(b, N.from);
 }
 %include {
-static void push_prep(struct mp_build *b, struct mp_run *run, struct mp_tok word, struct mp_ast_expr *value)
+static void push_prep(struct mp_build *b, struct mp_run *run, struct mp_tok word,
+                      struct mp_ast_expr *value)
 {
     struct mp_ast_prep p = {.value = value, .span = mp_build_span(b, word.from)};
     p.kind = word.kind == T_TO     ? MP_AST_PREP_TO
@@ -508,7 +575,8 @@ preps(A) ::= .                       { A = mp_build_run(b); }
 preps(A) ::= preps(L) prep(P) sum(E). { A = L; push_prep(b, &A, P, E); }
 preps(A) ::= preps(L) FOR(P) sum(E). { A = L; push_prep(b, &A, P, E); }
 preps(A) ::= preps(L) WITH(T) kvs(K). {
-    struct mp_ast_prep p = {.kind = MP_AST_PREP_WITH, .pair_count = K.count, .span = mp_build_span(b, T.from)};
+    struct mp_ast_prep p = {.kind = MP_AST_PREP_WITH, .span = mp_build_span(b, T.from)};
+    p.pair_count = K.count;
     p.pairs = mp_build_take(b, K, sizeof(struct mp_ast_pair));
     A = L;
     mp_build_push(b, &A, &p, sizeof p);
@@ -552,7 +620,10 @@ trailer(A) ::= UNTIL(T) held(H). {
     A->held = B_PERM(b, struct mp_ast_held);
     *A->held = *H;
 }
-trailer(A) ::= COOLDOWN(T) dur(D).   { A = mp_build_clause(b, MP_AST_COOLDOWN, T.from); A->dur = mp_build_dur(b, D); }
+trailer(A) ::= COOLDOWN(T) dur(D). {
+    A = mp_build_clause(b, MP_AST_COOLDOWN, T.from);
+    A->dur = mp_build_dur(b, D);
+}
 trailer(A) ::= LIMIT(T) quota(Q).    { A = mp_build_clause(b, MP_AST_LIMIT, T.from); A->quota = Q; }
 trailer(A) ::= RAMP(T) PERCENT(P) EVERY dur(D). {
     A = mp_build_clause(b, MP_AST_RAMP, T.from);
@@ -561,7 +632,10 @@ trailer(A) ::= RAMP(T) PERCENT(P) EVERY dur(D). {
     A->percent_text = mp_build_text(b, P);
     A->dur = mp_build_dur(b, D);
 }
-trailer(A) ::= IF(T) NO DATA ID(N).  { A = mp_build_clause(b, MP_AST_IF_NO_DATA, T.from); A->name = mp_build_name(b, N); }
+trailer(A) ::= IF(T) NO DATA ID(N). {
+    A = mp_build_clause(b, MP_AST_IF_NO_DATA, T.from);
+    A->name = mp_build_name(b, N);
+}
 
 %type quota {struct mp_ast_quota *}
 %type quantity {struct mp_ast_quota *}
@@ -717,7 +791,8 @@ static struct mp_ast_expr *join(struct mp_build *b, enum mp_ast_kind kind, struc
 
 struct bounds { struct mp_ast_expr *low, *high; };
 
-static struct mp_ast_expr *within(struct mp_build *b, struct mp_ast_expr *a, struct bounds r, bool negated)
+static struct mp_ast_expr *within(struct mp_build *b, struct mp_ast_expr *a, struct bounds r,
+                                  bool negated)
 {
     struct mp_ast_expr *e = mp_build_expr(b, MP_AST_IN, a->span.from, a, r.low);
     if (e->kind != MP_AST_IN) return e;
@@ -726,7 +801,8 @@ static struct mp_ast_expr *within(struct mp_build *b, struct mp_ast_expr *a, str
     return r.high == NULL ? e : mp_build_deepen(b, e, r.high->depth);
 }
 
-static struct mp_ast_expr *is(struct mp_build *b, struct mp_ast_expr *a, struct mp_tok state, bool negated)
+static struct mp_ast_expr *is(struct mp_build *b, struct mp_ast_expr *a, struct mp_tok state,
+                              bool negated)
 {
     struct mp_ast_expr *e = mp_build_expr(b, MP_AST_IS, a->span.from, a, NULL);
     if (e->kind != MP_AST_IS) return e;
@@ -866,8 +942,9 @@ lit(A) ::= TRUE(T).                  { A = T; }
 lit(A) ::= FALSE(T).                 { A = T; }
 
 %code {
-_Static_assert(sizeof(yyParser) <= MP_PARSER_BYTES, "parse.c keeps the parser in a buffer of that size");
-_Static_assert(YYSTACKDEPTH < MP_STATES_MAX && sizeof(YYACTIONTYPE) == sizeof(uint16_t), "mp_states");
+_Static_assert(sizeof(yyParser) <= MP_PARSER_BYTES, "parse.c keeps the parser in such a buffer");
+_Static_assert(YYSTACKDEPTH < MP_STATES_MAX, "mp_states holds every stack");
+_Static_assert(sizeof(YYACTIONTYPE) == sizeof(uint16_t), "mp_states holds every state");
 
 void mp_grammar_begin(void *parser, struct mp_build *b) { mp_lemonInit(parser, b); }
 
@@ -938,8 +1015,8 @@ bool mp_grammar_begins_item(int kind)
 {
     switch (kind) {
     case T_PACKAGE: case T_USE: case T_LET: case T_PARAM: case T_DEF: case T_LIST: case T_FEED:
-    case T_CALENDAR: case T_ENTITY: case T_SIGNAL: case T_ACTION: case T_RULE: case T_WHEN: case T_NEVER:
-    case T_PROVE: case T_TEST: case T_ATSIGN: return true;
+    case T_CALENDAR: case T_ENTITY: case T_SIGNAL: case T_ACTION: case T_RULE: case T_WHEN:
+    case T_NEVER: case T_PROVE: case T_TEST: case T_ATSIGN: return true;
     default: return false;
     }
 }

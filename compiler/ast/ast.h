@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ast.h - the syntax tree of one file: everything that was written, nothing that was concluded.
  *
- * Every node has the span of its text. Names carry no meaning yet; headers, trailers and options stand
- * in the order in which they were written, repeats included (E0105 is the checker's). Lists are arrays
- * with a count. An optional part is a NULL pointer, or says so by a `has_` beside it.
+ * Every node has the span of its text. Names carry no meaning yet; headers, trailers and options
+ * stand in the order in which they were written, repeats included (E0105 is the checker's). Lists
+ * are arrays with a count. An optional part is a NULL pointer, or says so by a `has_` beside it.
  *
  * Owns:    plain data in the perm arena given to parse/; texts borrow the source or that arena.
  * Callers: parse/ writes; check/, lint/ and fmt/ read. Immutable once parsed.
@@ -13,15 +13,16 @@
 
 #include "source/source.h"
 
-/* LIMIT: how deep expressions nest, left-leaning chains of operators included; deeper is E0100. Every
- * walk over a tree may therefore recurse. */
+/* LIMIT: how deep expressions nest, left-leaning chains of operators included; deeper is E0100.
+ * Every walk over a tree may therefore recurse. */
 #define MP_AST_DEPTH_MAX 200
 
 struct mp_ast_expr;
 
 /* ---- words ---- */
 
-/* A name as it was meant: `limit` in backquotes is the name limit. The span includes the backquotes. */
+/* A name as it was meant: `limit` in backquotes is the name limit. The span includes the
+ * backquotes. */
 struct mp_ast_name {
     mp_str text;
     struct mp_span span;
@@ -129,7 +130,7 @@ struct mp_ast_address {
 };
 
 struct mp_ast_piece {
-    mp_str text;              /* a literal piece, escapes resolved; also the source text of a hole */
+    mp_str text;              /* literal: escapes resolved; hole: its source text */
     struct mp_ast_expr *hole; /* NULL: literal */
     struct mp_span span;      /* of a hole: without its braces */
 };
@@ -275,7 +276,9 @@ struct mp_ast_clause {
 };
 
 /* `@owner "payments"`, `@panes 60`, `@approve` */
-enum mp_ast_annot_kind { MP_AST_ANNOT_BARE, MP_AST_ANNOT_TEXT, MP_AST_ANNOT_NAME, MP_AST_ANNOT_INT };
+enum mp_ast_annot_kind {
+    MP_AST_ANNOT_BARE, MP_AST_ANNOT_TEXT, MP_AST_ANNOT_NAME, MP_AST_ANNOT_INT
+};
 
 struct mp_ast_annot {
     enum mp_ast_annot_kind kind;
@@ -371,7 +374,9 @@ enum mp_ast_line_kind {
     MP_AST_LINE_EXPECT  /* negated, act, when, at_ns */
 };
 
-enum mp_ast_expect_when { MP_AST_EXPECT_AT, MP_AST_EXPECT_BY, MP_AST_EXPECT_BEFORE, MP_AST_EXPECT_EVER };
+enum mp_ast_expect_when {
+    MP_AST_EXPECT_AT, MP_AST_EXPECT_BY, MP_AST_EXPECT_BEFORE, MP_AST_EXPECT_EVER
+};
 
 struct mp_ast_line {
     enum mp_ast_line_kind kind;
@@ -400,8 +405,8 @@ struct mp_ast_when_open {
 };
 
 #define MP_AST_ITEMS(X)                                                                            \
-    X(PACKAGE) X(USE) X(LET) X(PARAM) X(DEF) X(LIST) X(FEED) X(CALENDAR) X(ENTITY) X(SIGNAL)        \
-    X(ACTION) X(RULE) X(GUARD) X(TEST)
+    X(PACKAGE) X(USE) X(LET) X(PARAM) X(DEF) X(LIST) X(FEED) X(CALENDAR) X(ENTITY)                 \
+    X(SIGNAL) X(ACTION) X(RULE) X(GUARD) X(TEST)
 
 enum mp_ast_item_kind {
 #define X(name) MP_AST_ITEM_##name,
@@ -415,7 +420,8 @@ struct mp_ast_item {
     struct mp_span span; /* annotations are not in it */
     struct mp_ast_annot *annots;
     uint32_t annot_count;
-    struct mp_ast_name name; /* what it declares; text.ptr NULL: PACKAGE USE GUARD TEST, `when` alone */
+    /* what it declares; text.ptr NULL: PACKAGE USE GUARD TEST, `when` alone */
+    struct mp_ast_name name;
     union {
         struct {
             struct mp_ast_path path;
@@ -508,7 +514,7 @@ struct mp_ast_file {
     struct mp_ast_int edition; /* `mpol 1`; E0901 is the checker's */
     MP_VEC(struct mp_ast_item *) items;
     MP_VEC(struct mp_ast_trivia) trivia;
-    /* Names that items with syntax errors would have declared: not known, but no reason for E0101. */
+    /* Names that items with syntax errors would have declared: unknown, but no reason for E0101. */
     MP_VEC(struct mp_ast_name) broken;
 };
 
@@ -520,8 +526,8 @@ mp_str mp_ast_cmp_text(enum mp_ast_cmp cmp);
 /* ---- printer: the one canonical text, on one line ---- */
 
 /* Expressions: one blank around operators, `==` for `=`, parentheses only where the meaning or the
- * language (E0107, `for` inside a condition) needs them; literals as written; names that are hard words
- * in backquotes. Parsing it gives the same tree. */
+ * language (E0107, `for` inside a condition) needs them; literals as written; names that are hard
+ * words in backquotes. Parsing it gives the same tree. */
 void mp_ast_print_expr(struct mp_buf *out, const struct mp_ast_expr *e);
 void mp_ast_print_held(struct mp_buf *out, const struct mp_ast_held *held);
 void mp_ast_print_type(struct mp_buf *out, const struct mp_ast_type *type);
@@ -529,7 +535,7 @@ void mp_ast_print_path(struct mp_buf *out, const struct mp_ast_path *path);
 void mp_ast_print_key(struct mp_buf *out, const struct mp_ast_key *key);
 void mp_ast_print_act(struct mp_buf *out, const struct mp_ast_act *act);
 void mp_ast_print_quota(struct mp_buf *out, const struct mp_ast_quota *quota);
-/* `when` pattern and `per`, without `unless`: the text whose SHA-256 names a rule without a name. */
+/* The pattern of `when` and `per`, without `unless`: its SHA-256 names a rule without a name. */
 void mp_ast_print_when(struct mp_buf *out, const struct mp_ast_rule *rule);
 /* The whole tree, indented, with spans as line:column; for goldens and people. */
 void mp_ast_dump(struct mp_buf *out, const struct mp_ast_file *file);

@@ -143,7 +143,8 @@ static void put_printed(struct dump *d, uint32_t level, const char *word, struct
     put_place(d, span);
 }
 
-static void put_held(struct dump *d, uint32_t level, const char *word, const struct mp_ast_held *held)
+static void put_held(struct dump *d, uint32_t level, const char *word,
+                     const struct mp_ast_held *held)
 {
     if (held->cond == NULL) return;
     put_printed(d, level, word, held->span);
@@ -202,8 +203,9 @@ static void put_quota(struct dump *d, const struct mp_ast_quota *q)
 static void put_clause(struct dump *d, const struct mp_ast_clause *c)
 {
     static const char *const clause_words[] = {
-        "at", "mode", "priority", "during", "until", "cooldown", "limit", "ramp", "if no data", "every",
-        "lateness", "refresh", "expire", "max", "signed by", "class", "blinds", "reversible",
+        "at", "mode", "priority", "during", "until", "cooldown", "limit", "ramp", "if no data",
+        "every", "lateness", "refresh", "expire", "max", "signed by", "class", "blinds",
+        "reversible",
         "irreversible",
     };
     if (c->kind == MP_AST_UNTIL) {
@@ -362,7 +364,9 @@ static void put_head(struct dump *d, const struct mp_ast_item *item)
     case MP_AST_ITEM_DEF: put_type(d, &item->u.def.type); break;
     case MP_AST_ITEM_LIST:
         put_type(d, &item->u.list.type);
-        if (item->u.list.is_filled) mp_buf_printf(d->out, " MAX %lld", (long long)item->u.list.max.value);
+        if (item->u.list.is_filled) {
+            mp_buf_printf(d->out, " MAX %lld", (long long)item->u.list.max.value);
+        }
         for (uint32_t i = 0; i < item->u.list.count; i++) put_expr(d, item->u.list.items[i]);
         break;
     case MP_AST_ITEM_FEED:
@@ -424,7 +428,9 @@ static void put_body(struct dump *d, const struct mp_ast_item *item)
         break;
     case MP_AST_ITEM_FEED: put_clauses(d, item->u.feed.options, item->u.feed.option_count); break;
     case MP_AST_ITEM_CALENDAR: put_opens(d, item); break;
-    case MP_AST_ITEM_ENTITY: put_fields(d, item->u.entity.fields, item->u.entity.field_count); break;
+    case MP_AST_ITEM_ENTITY:
+        put_fields(d, item->u.entity.fields, item->u.entity.field_count);
+        break;
     case MP_AST_ITEM_SIGNAL:
         put_per(d, &item->u.signal.per);
         put_clauses(d, item->u.signal.options, item->u.signal.option_count);

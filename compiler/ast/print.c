@@ -4,8 +4,11 @@
 #include "ast/ast.h"
 #include "base/assert.h"
 
-/* How tightly a node binds; an operand that binds looser than its place wants goes into parentheses. */
-enum level { L_HELD, L_OR, L_AND, L_NOT, L_REL, L_SUM, L_TERM, L_UNARY, L_POSTFIX, L_ACCESS, L_PRIMARY };
+/* How tightly a node binds; an operand that binds looser than its place wants goes into
+ * parentheses. */
+enum level {
+    L_HELD, L_OR, L_AND, L_NOT, L_REL, L_SUM, L_TERM, L_UNARY, L_POSTFIX, L_ACCESS, L_PRIMARY
+};
 
 static enum level level_of(const struct mp_ast_expr *e)
 {

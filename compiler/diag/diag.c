@@ -9,7 +9,8 @@
 
 static const struct mp_diag_row rows[MP_DIAG_COUNT] = {
 #define DIAG(code, severity, title, doc)                                                           \
-    [MP_DIAG_##code] = {MP_STR_INIT(#code), MP_SEV_##severity, MP_STR_INIT(title), MP_STR_INIT(doc)},
+    [MP_DIAG_##code] = {MP_STR_INIT(#code), MP_SEV_##severity, MP_STR_INIT(title),                 \
+                        MP_STR_INIT(doc)},
 #include "diag/diags.def"
 #undef DIAG
 };
@@ -135,7 +136,8 @@ void mp_diag_help(struct mp_diag *d, const char *format, ...)
     va_end(args);
 }
 
-void mp_diag_fix(struct mp_diag *d, struct mp_span span, mp_str replacement, const char *format, ...)
+void mp_diag_fix(struct mp_diag *d, struct mp_span span, mp_str replacement, const char *format,
+                 ...)
 {
     struct mp_diag_help *help = new_help(d);
     if (help == NULL) return;
@@ -160,7 +162,6 @@ static int compare(const void *left, const void *right)
 {
     const struct mp_diag *a = *(struct mp_diag *const *)left, *b = *(struct mp_diag *const *)right;
     /* What is merely not in this version comes after what is wrong (language.md 4.9). */
-    ORDER(a->code == MP_DIAG_E0900, b->code == MP_DIAG_E0900);
     ORDER(a->code == MP_DIAG_E0900, b->code == MP_DIAG_E0900);
     ORDER(a->span.file, b->span.file);
     ORDER(a->span.from, b->span.from);

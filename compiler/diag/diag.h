@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * diag.h - the author's mistakes: collected, ordered, and shown as text or JSON.
  *
- *   struct mp_diag *d = mp_diag_add(diags, MP_DIAG_E0301, e->span, "a percent is compared with ...");
+ *   struct mp_diag *d = mp_diag_add(diags, MP_DIAG_E0301, e->span, "a percent is ... %s", x);
  *   mp_diag_label(d, e->span, "number");           the label of the primary span
  *   mp_diag_label(d, other->span, "percent");      a further one
  *   mp_diag_note(d, "without requests it stays unknown");
  *   mp_diag_fix(d, e->span, "5%", "write `5%%`");  a help that `check --fix` can apply
  *
- * Messages: lower case, no full stop, the user's words in backticks. mp_diag_add never answers NULL:
- * where memory is gone the sink remembers that (mp_diags_err) and hands out a place that nobody reads.
+ * Messages: lower case, no full stop, the user's words in backticks. mp_diag_add never answers
+ * NULL: where memory is gone the sink remembers that (mp_diags_err) and hands out a place that
+ * nobody reads.
  *
  * Owns:    everything in the arena given to init; texts are formatted into it, nothing is borrowed.
  * Callers: every pass of the compiler; the renderers: driver, cli, tests. One thread.
@@ -52,7 +53,8 @@ struct mp_diag {
     enum mp_severity severity; /* of the row; lint settings may change it afterwards */
     struct mp_span span;
     mp_str message;
-    MP_VEC(struct mp_diag_label) labels; /* one whose span is the primary span is the primary label */
+    /* one whose span is the primary span is the primary label */
+    MP_VEC(struct mp_diag_label) labels;
     MP_VEC(mp_str) notes;
     MP_VEC(struct mp_diag_help) helps;
     struct mp_diags *sink;
@@ -81,15 +83,20 @@ void mp_diag_label(struct mp_diag *d, struct mp_span span, const char *format, .
 void mp_diag_note(struct mp_diag *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void mp_diag_help(struct mp_diag *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A help with a repair: the bytes of `span` become `replacement` (an empty span inserts). */
-void mp_diag_fix(struct mp_diag *d, struct mp_span span, mp_str replacement, const char *format, ...)
+void mp_diag_fix(struct mp_diag *d, struct mp_span span, mp_str replacement, const char *format,
+                 ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Sorts by file, offset, code and order of adding, E0900 behind all others, and drops what says the same
- * code at the same span again (the first stays). Renderers call it themselves; harmless twice. */
+/* Sorts by file, offset, code and order of adding, E0900 behind all others, and drops what says
+ * the same code at the same span again (the first stays). Renderers call it themselves; harmless
+ * twice. */
 void mp_diags_sort(struct mp_diags *diags);
 /* MP_ENOMEM if anything could not be kept, else MP_OK. */
 enum mp_err mp_diags_err(const struct mp_diags *diags);
-static inline bool mp_diags_has_errors(const struct mp_diags *diags) { return diags->error_count > 0; }
+static inline bool mp_diags_has_errors(const struct mp_diags *diags)
+{
+    return diags->error_count > 0;
+}
 
 struct mp_diag_style {
     bool color;
@@ -109,9 +116,10 @@ void mp_diags_print_text(struct mp_diags *diags, const struct mp_sources *source
  *      "helps":[{"message":"...","fix":{"file","line","column","end_line","end_column","from","to",
  *                                       "replacement"} | null}]}]}
  *
- * Lines and columns count from 1, columns in code points, the end is behind the last one; `from` and
- * `to` are byte offsets from 0. A diagnostic without a place has file "" and zeros. */
-void mp_diags_print_json(struct mp_diags *diags, const struct mp_sources *sources, struct mp_buf *out);
+ * Lines and columns count from 1, columns in code points, the end is behind the last one; `from`
+ * and `to` are byte offsets from 0. A diagnostic without a place has file "" and zeros. */
+void mp_diags_print_json(struct mp_diags *diags, const struct mp_sources *sources,
+                         struct mp_buf *out);
 /* Appends `text` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
 void mp_diag_json_string(struct mp_buf *out, mp_str text);
 

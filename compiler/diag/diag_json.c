@@ -51,7 +51,8 @@ static void put_place(struct mp_buf *out, const struct mp_sources *sources, stru
                   from.column, to.line, to.column);
 }
 
-static void put_labels(struct mp_buf *out, const struct mp_sources *sources, const struct mp_diag *d)
+static void put_labels(struct mp_buf *out, const struct mp_sources *sources,
+                       const struct mp_diag *d)
 {
     mp_buf_puts(out, ",\"labels\":[");
     for (uint32_t i = 0; i < d->labels.len; i++) {
@@ -103,7 +104,8 @@ static void put_diag(struct mp_buf *out, const struct mp_sources *sources, const
     mp_buf_puts(out, "]}");
 }
 
-void mp_diags_print_json(struct mp_diags *diags, const struct mp_sources *sources, struct mp_buf *out)
+void mp_diags_print_json(struct mp_diags *diags, const struct mp_sources *sources,
+                         struct mp_buf *out)
 {
     mp_diags_sort(diags);
     mp_buf_printf(out, "{\"version\":1,\"errors\":%u,\"warnings\":%u,\"diagnostics\":[",

@@ -3,8 +3,8 @@
  */
 #include "diag/diag.h"
 
-/* LIMIT: labels shown for one line, lines shown for one diagnostic, columns shown of one line; the rest
- * is in the JSON form. */
+/* LIMIT: labels shown for one line, lines shown for one diagnostic, columns shown of one line; the
+ * rest is in the JSON form. */
 #define MARKS_MAX 8
 #define LINES_MAX 8
 #define COLUMNS_MAX 160
@@ -116,7 +116,8 @@ static void sort_marks(struct shown *line)
     }
 }
 
-static uint32_t gather(const struct mp_diag *d, const struct mp_sources *sources, struct shown *lines)
+static uint32_t gather(const struct mp_diag *d, const struct mp_sources *sources,
+                       struct shown *lines)
 {
     uint32_t count = 0;
     bool labelled = false;
@@ -135,7 +136,8 @@ static uint32_t gather(const struct mp_diag *d, const struct mp_sources *sources
 
 /* ---- one line with its marks ---- */
 
-/* Tabs become one blank, so that columns stay columns; bytes that would move a terminal become `?`. */
+/* Tabs become one blank, so that columns stay columns; bytes that would move a terminal become
+ * `?`. */
 static void put_source(const struct view *v, mp_str line)
 {
     uint32_t columns = 0;
@@ -176,7 +178,8 @@ static void put_carets(const struct view *v, const struct shown *line, const cha
     }
 }
 
-/* Below the carets: for each of the first `count` marks a bar, or in its place the text of mark `said`. */
+/* Below the carets: for each of the first `count` marks a bar, or in its place the text of mark
+ * `said`. */
 static void put_bars(const struct view *v, const struct shown *line, uint32_t count, bool say)
 {
     gutter(v, "| ");
@@ -199,7 +202,8 @@ static void put_bars(const struct view *v, const struct shown *line, uint32_t co
 
 static void put_line(const struct view *v, const struct shown *line, const char *primary)
 {
-    mp_buf_printf(v->out, "%s%*u |%s ", v->color->gutter, (int)v->gutter, line->line, v->color->off);
+    mp_buf_printf(v->out, "%s%*u |%s ", v->color->gutter, (int)v->gutter, line->line,
+                  v->color->off);
     put_source(v, mp_source_line(line->source, line->line));
     mp_buf_putc(v->out, '\n');
     put_carets(v, line, primary);

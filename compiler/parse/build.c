@@ -21,8 +21,10 @@ static void pending_grow(struct mp_build *b, size_t size)
 {
     size_t wanted = b->pending_cap == 0 ? 16384 : (size_t)b->pending_cap * 2;
     while (wanted - b->pending_len < size) wanted *= 2;
-    char *grown = wanted > UINT32_MAX ? NULL
-                                      : mp_arena_grow(&b->lists, b->pending, b->pending_cap, wanted, 16);
+    char *grown = NULL;
+    if (wanted <= UINT32_MAX) {
+        grown = mp_arena_grow(&b->lists, b->pending, b->pending_cap, wanted, 16);
+    }
     if (grown == NULL) longjmp(*b->out_of_memory, 1);
     b->pending = grown;
     b->pending_cap = (uint32_t)wanted;
@@ -94,7 +96,10 @@ struct mp_ast_int mp_build_int(struct mp_build *b, struct mp_tok tok)
 
 int64_t mp_build_ns(struct mp_build *b, struct mp_tok tok) { return read_literal(b, tok).u.num.i; }
 
-double mp_build_percent(struct mp_build *b, struct mp_tok tok) { return read_literal(b, tok).u.num.f; }
+double mp_build_percent(struct mp_build *b, struct mp_tok tok)
+{
+    return read_literal(b, tok).u.num.f;
+}
 
 struct mp_ast_dur mp_build_dur(struct mp_build *b, struct mp_tok tok)
 {
@@ -202,7 +207,8 @@ struct mp_ast_item *mp_build_item(struct mp_build *b, enum mp_ast_item_kind kind
     return item;
 }
 
-struct mp_ast_clause *mp_build_clause(struct mp_build *b, enum mp_ast_clause_kind kind, uint32_t from)
+struct mp_ast_clause *mp_build_clause(struct mp_build *b, enum mp_ast_clause_kind kind,
+                                      uint32_t from)
 {
     struct mp_ast_clause *c = B_TEMP(b, struct mp_ast_clause);
     c->kind = kind;
@@ -222,8 +228,8 @@ static void check_sequence(struct mp_build *b, const struct mp_ast_rule *rule)
     mp_diag_label(d, behind, "expected `within <duration>`");
 }
 
-/* What was made in scratch for one item is not needed any more. A block that was added in between is
- * kept: the next items go on in it. */
+/* What was made in scratch for one item is not needed any more. A block that was added in between
+ * is kept: the next items go on in it. */
 void mp_build_forget(struct mp_build *b)
 {
     b->foreign = false;

@@ -19,17 +19,20 @@ struct word_row {
 /* What a message calls the tokens that it names one by one. */
 static const struct word_row words[] = {
     {T_MPOL, "`mpol`"}, {T_VERSION, "`version`"}, {T_AS, "`as`"}, {T_MODE, "`mode`"},
-    {T_PRIORITY, "`priority`"}, {T_DURING, "`during`"}, {T_FOLLOWED, "`followed by`"}, {T_NO, "`no`"},
+    {T_PRIORITY, "`priority`"}, {T_DURING, "`during`"}, {T_FOLLOWED, "`followed by`"},
+    {T_NO, "`no`"},
     {T_DATA, "`data`"}, {T_SETTLE, "`settle`"}, {T_THAN, "`than`"}, {T_GIVEN, "`given`"},
     {T_EMIT, "`emit`"}, {T_ABSENT, "`absent`"}, {T_EXPECT, "`expect`"}, {T_REFRESH, "`refresh`"},
     {T_EXPIRE, "`expire`"}, {T_MAX, "`max`"}, {T_SIGNED, "`signed by`"}, {T_EVERY, "`every`"},
     {T_LATENESS, "`lateness`"}, {T_SET, "`set of`"}, {T_ENUM, "`enum(...)`"}, {T_CLASS, "`class`"},
     {T_STRENGTH, "`strength`"}, {T_BLINDS, "`blinds`"}, {T_REVERSIBLE, "`reversible`"},
     {T_IRREVERSIBLE, "`irreversible`"}, {T_MAP, "`map of`"}, {T_HARM, "`harm`"}, {T_END, "`end`"},
-    {T_WHEN, "`when`"}, {T_THEN, "`then`"}, {T_ELSE, "`else`"}, {T_NEVER, "`never`"}, {T_AND, "`and`"},
+    {T_WHEN, "`when`"}, {T_THEN, "`then`"}, {T_ELSE, "`else`"}, {T_NEVER, "`never`"},
+    {T_AND, "`and`"},
     {T_OR, "`or`"}, {T_IN, "`in`"}, {T_FOR, "`for`"}, {T_PER, "`per`"}, {T_OF, "`of`"},
     {T_WHERE, "`where`"}, {T_VERIFY, "`verify`"}, {T_WITHIN, "`within`"}, {T_UNTIL, "`until`"},
-    {T_UNLESS, "`unless`"}, {T_IF, "`if no data`"}, {T_TO, "`to`"}, {T_ON, "`on`"}, {T_FROM, "`from`"},
+    {T_UNLESS, "`unless`"}, {T_IF, "`if no data`"}, {T_TO, "`to`"}, {T_ON, "`on`"},
+    {T_FROM, "`from`"},
     {T_WITH, "`with`"}, {T_VIA, "`via`"}, {T_AT, "`at`"}, {T_BY, "`by`"}, {T_BEFORE, "`before`"},
     {T_EVER, "`ever`"}, {T_MORE, "`more than`"}, {T_COOLDOWN, "`cooldown`"}, {T_LIMIT, "`limit`"},
     {T_RAMP, "`ramp`"}, {T_EQ, "`=`"}, {T_RP, "`)`"}, {T_RB, "`]`"}, {T_LC, "`{`"}, {T_RC, "`}`"},
@@ -121,9 +124,9 @@ static struct history history_of(struct mp_build *b, struct mp_tok tok)
 static bool ends_clause(int kind)
 {
     switch (kind) {
-    case 0: case T_PER: case T_UNLESS: case T_THEN: case T_WITHIN: case T_ELSE: case T_UNTIL: case T_VERIFY:
-    case T_COOLDOWN: case T_LIMIT: case T_RAMP: case T_IF: case T_SETTLE: case T_HARM: case T_FOLLOWED:
-        return true;
+    case 0: case T_PER: case T_UNLESS: case T_THEN: case T_WITHIN: case T_ELSE: case T_UNTIL:
+    case T_VERIFY: case T_COOLDOWN: case T_LIMIT: case T_RAMP: case T_IF: case T_SETTLE:
+    case T_HARM: case T_FOLLOWED: return true;
     default: return mp_grammar_begins_item(kind);
     }
 }
@@ -172,8 +175,8 @@ static mp_str one_line(struct mp_build *b, uint32_t from, uint32_t to)
 
 static bool begins_condition(int kind)
 {
-    return kind == T_WHEN || kind == T_UNLESS || kind == T_VERIFY || kind == T_UNTIL || kind == T_HARM ||
-           kind == T_BY;
+    return kind == T_WHEN || kind == T_UNLESS || kind == T_VERIFY || kind == T_UNTIL ||
+           kind == T_HARM || kind == T_BY;
 }
 
 /* Where the condition that ends before token `end` began. */
@@ -220,13 +223,15 @@ static bool explain_for(struct mp_build *b, const struct history *h, struct mp_t
     struct mp_span span = {b->source->id, word.from, dur.to};
     const char *joint = tok.kind == T_AND ? "and" : "or";
     mp_str held = one_line(b, from, dur.to), rest = one_line(b, tok.from, condition_end(b, tok));
-    struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0108, span, "`for` holds the whole condition");
+    struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0108, span,
+                                    "`for` holds the whole condition");
     mp_diag_label(d, span, "followed by `%s`", joint);
     struct mp_buf fix;
     mp_buf_init(&fix, &b->scratch);
     mp_buf_printf(&fix, "(%.*s)", MP_STR_ARG(mp_str_sub(b->text, from, dur.to - from)));
     if (fix.failed) longjmp(*b->out_of_memory, 1);
-    mp_diag_fix(d, (struct mp_span){b->source->id, from, dur.to}, mp_buf_view(&fix), "`(%.*s) %.*s`",
+    mp_diag_fix(d, (struct mp_span){b->source->id, from, dur.to}, mp_buf_view(&fix),
+                "`(%.*s) %.*s`",
                 MP_STR_ARG(held), MP_STR_ARG(rest));
     return true;
 }
@@ -253,9 +258,10 @@ static bool explain_within(struct mp_build *b, const struct history *h, struct m
 static bool is_likely_name(int kind)
 {
     switch (kind) {
-    case T_RULE: case T_TEST: case T_PARAM: case T_DEF: case T_LET: case T_LIST: case T_FEED: case T_USE:
-    case T_PACKAGE: case T_SIGNAL: case T_ENTITY: case T_ACTION: case T_CALENDAR: case T_LIMIT: case T_RAMP:
-    case T_COOLDOWN: case T_MORE: case T_BEFORE: case T_EVER: return true;
+    case T_RULE: case T_TEST: case T_PARAM: case T_DEF: case T_LET: case T_LIST: case T_FEED:
+    case T_USE: case T_PACKAGE: case T_SIGNAL: case T_ENTITY: case T_ACTION: case T_CALENDAR:
+    case T_LIMIT: case T_RAMP: case T_COOLDOWN: case T_MORE: case T_BEFORE: case T_EVER:
+        return true;
     default: return false;
     }
 }
@@ -292,7 +298,8 @@ static void explain_rest(struct mp_build *b, const struct history *h, struct mp_
     struct expected e = expected_at(states);
     mp_str text = token_text(b, tok);
     bool hole = b->code == MP_DIAG_E0109;
-    struct mp_span span = tok.kind == 0 ? mp_span_after(mp_build_tok(b, b->prev)) : mp_build_tok(b, tok);
+    struct mp_span span = mp_build_tok(b, tok);
+    if (tok.kind == 0) span = mp_span_after(mp_build_tok(b, b->prev));
     struct mp_diag *d;
     if (tok.kind == 0 && hole) {
         d = mp_diag_add(b->diags, b->code, span, "the hole ends too early");
@@ -360,7 +367,8 @@ static void explain_other_language(struct mp_build *b, struct mp_tok tok, int *r
     }
     for (size_t i = 0; i < sizeof foreigns / sizeof *foreigns; i++) {
         if (!mp_str_eq(foreigns[i].written, text)) continue;
-        struct mp_diag *d = mp_diag_add(b->diags, b->code, span, "unexpected `%.*s`", MP_STR_ARG(text));
+        struct mp_diag *d = mp_diag_add(b->diags, b->code, span, "unexpected `%.*s`",
+                                        MP_STR_ARG(text));
         mp_str meant = mp_str_of(foreigns[i].meant);
         if (meant.len == 0) {
             mp_diag_fix(d, span, meant, "nothing ends with a semicolon");
@@ -386,7 +394,8 @@ static void explain_character(struct mp_build *b, struct mp_tok tok)
         return;
     }
     if (c == '`') {
-        struct mp_diag *d = mp_diag_add(b->diags, b->code, span, "a backquote without its other half");
+        struct mp_diag *d = mp_diag_add(b->diags, b->code, span,
+                                        "a backquote without its other half");
         mp_diag_help(d, "between backquotes stands one name");
         return;
     }
@@ -432,7 +441,8 @@ bool mp_explain_bytes(struct mp_build *b)
 {
     struct mp_span whole = {b->source->id, 0, 0};
     if (b->text.len > MP_SOURCE_BYTES_MAX) {
-        mp_diag_add(b->diags, MP_DIAG_E0100, whole, "a file of %zu bytes; the most is %u", b->text.len,
+        mp_diag_add(b->diags, MP_DIAG_E0100, whole, "a file of %zu bytes; the most is %u",
+                    b->text.len,
                     MP_SOURCE_BYTES_MAX);
         return false;
     }

@@ -136,14 +136,16 @@ static const struct alias_row aliases[] = {
     ALIAS("minutes", "m"),  ALIAS("hr", "h"),       ALIAS("hrs", "h"),      ALIAS("hour", "h"),
     ALIAS("hours", "h"),    ALIAS("H", "h"),        ALIAS("day", "d"),      ALIAS("days", "d"),
     ALIAS("D", "d"),        ALIAS("week", "w"),     ALIAS("weeks", "w"),    ALIAS("W", "w"),
-    ALIAS("msec", "ms"),    ALIAS("msecs", "ms"),   ALIAS("millis", "ms"),  ALIAS("milliseconds", "ms"),
+    ALIAS("msec", "ms"),    ALIAS("msecs", "ms"),   ALIAS("millis", "ms"),
+    ALIAS("milliseconds", "ms"),
     ALIAS("usec", "us"),    ALIAS("micros", "us"),  ALIAS("nsec", "ns"),    ALIAS("b", "B"),
     ALIAS("byte", "B"),     ALIAS("bytes", "B"),    ALIAS("kb", "KB"),      ALIAS("kB", "KB"),
     ALIAS("K", "k"),        ALIAS("mb", "MB"),      ALIAS("Mb", "MB"),      ALIAS("gb", "GB"),
     ALIAS("Gb", "GB"),      ALIAS("G", "GB"),       ALIAS("kib", "KiB"),    ALIAS("kiB", "KiB"),
     ALIAS("Ki", "KiB"),     ALIAS("mib", "MiB"),    ALIAS("Mi", "MiB"),     ALIAS("gib", "GiB"),
     ALIAS("Gi", "GiB"),     ALIAS("pct", "%"),      ALIAS("percent", "%"),  ALIAS("X", "x"),
-    ALIAS("times", "x"),    ALIAS("/sec", "/s"),    ALIAS("/second", "/s"), ALIAS("/minute", "/min"),
+    ALIAS("times", "x"),    ALIAS("/sec", "/s"),    ALIAS("/second", "/s"),
+    ALIAS("/minute", "/min"),
     ALIAS("/mins", "/min"), ALIAS("/hour", "/h"),   ALIAS("/hr", "/h"),     ALIAS("/day", "/d"),
 };
 
@@ -193,7 +195,8 @@ static size_t digits_end(mp_str text)
 {
     size_t at = 0;
     while (at < text.len && text.ptr[at] >= '0' && text.ptr[at] <= '9') at++;
-    if (at + 1 < text.len && text.ptr[at] == '.' && text.ptr[at + 1] >= '0' && text.ptr[at + 1] <= '9') {
+    if (at + 1 < text.len && text.ptr[at] == '.' && text.ptr[at + 1] >= '0' &&
+        text.ptr[at + 1] <= '9') {
         at++;
         while (at < text.len && text.ptr[at] >= '0' && text.ptr[at] <= '9') at++;
     }
@@ -206,7 +209,8 @@ static bool is_cut_duration(mp_str text)
     size_t end = text.len;
     while (end > 0 && text.ptr[end - 1] >= '0' && text.ptr[end - 1] <= '9') end--;
     struct mp_value v;
-    return end > 0 && end < text.len && mp_value_read(MP_TYPE_DURATION, mp_str_sub(text, 0, end), &v);
+    return end > 0 && end < text.len &&
+           mp_value_read(MP_TYPE_DURATION, mp_str_sub(text, 0, end), &v);
 }
 
 /* The number of a text, and the unit that is meant; false where nobody knows. */
@@ -236,7 +240,8 @@ int mp_literal_repair(struct mp_build *b, struct mp_tok tok)
     if (is_cut_duration(text)) {
         struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0102, span, "`%.*s` is not a duration",
                                         MP_STR_ARG(text));
-        mp_diag_help(d, "each part has a unit: `%.*ss`, `%.*sm`", MP_STR_ARG(text), MP_STR_ARG(text));
+        mp_diag_help(d, "each part has a unit: `%.*ss`, `%.*sm`", MP_STR_ARG(text),
+                     MP_STR_ARG(text));
         return T_DURATION;
     }
     const struct unit_row *meant = unit_meant(unit);
@@ -259,7 +264,7 @@ int mp_literal_repair(struct mp_build *b, struct mp_tok tok)
 
 /* ---- one literal ---- */
 
-/* What was reported keeps the value that was meant, so that it does not lead to further messages. */
+/* What was reported keeps the value that was meant, so that nothing else is said about it. */
 static void read_repaired(mp_str text, const struct literal_row *row, struct mp_ast_expr *e)
 {
     char repaired[REPAIRED_MAX];

@@ -84,8 +84,8 @@ static bool begins_test_line(const struct mp_build *b, struct mp_tok tok)
     return at > 0 && b->text.ptr[at - 1] == '\n';
 }
 
-/* The parser behind `test "title" {` again, without the lines before. False where that is not how the
- * item began. */
+/* The parser behind `test "title" {` again, without the lines before. False where that is not how
+ * the item began. */
 static bool reenter_test(struct mp_build *b, void *parser)
 {
     static const int head[] = {T_TEST, T_STRING, T_LC};
@@ -201,7 +201,8 @@ struct outer {
 
 static struct outer save(const struct mp_build *b)
 {
-    return (struct outer){b->prev, b->item_first, b->end, b->pending_len, b->code, b->broken, b->foreign, b->file};
+    return (struct outer){b->prev, b->item_first, b->end, b->pending_len, b->code, b->broken,
+                          b->foreign, b->file};
 }
 
 static void restore(struct mp_build *b, const struct outer *o)
@@ -231,7 +232,8 @@ static void read_part(struct mp_build *b, uint32_t from)
     }
 }
 
-struct mp_ast_expr *mp_parse_part(struct mp_build *b, uint32_t from, uint32_t to, enum mp_diag_code code)
+struct mp_ast_expr *mp_parse_part(struct mp_build *b, uint32_t from, uint32_t to,
+                                  enum mp_diag_code code)
 {
     struct outer outer = save(b);
     uint32_t errors = b->diags->error_count;
@@ -255,7 +257,8 @@ static enum mp_err read_expr(struct mp_build *b, struct mp_span span, enum mp_di
     return mp_diags_err(b->diags);
 }
 
-enum mp_err mp_parse_expr(const struct mp_source *source, struct mp_span span, enum mp_diag_code code,
+enum mp_err mp_parse_expr(const struct mp_source *source, struct mp_span span,
+                          enum mp_diag_code code,
                           struct mp_arena *perm, struct mp_diags *diags, struct mp_ast_expr **out)
 {
     MP_ASSERT(span.from <= span.to && span.to <= source->text.len);

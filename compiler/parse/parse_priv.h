@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * parse_priv.h - what grammar/mpol.re, grammar/mpol.y and the files of parse share.
  *
- * The tree is built bottom up. A list grows on `pending`, one stack of bytes for all lists: inner lists
- * are taken off before the outer list goes on, so the elements of one list lie together. Parts that are
- * copied into their parents (a clause, a key) live in `scratch` until the item is complete.
+ * The tree is built bottom up. A list grows on `pending`, one stack of bytes for all lists: inner
+ * lists are taken off before the outer list goes on, so the elements of one list lie together.
+ * Parts that are copied into their parents (a clause, a key) live in `scratch` until the item is
+ * complete.
  *
- * Memory failure leaves by longjmp to the entry in parse.c; there is nothing to give back but arenas.
+ * Memory failure leaves by longjmp to the entry in parse.c; there is nothing to give back but
+ * arenas.
  */
 #ifndef MP_PARSE_PRIV_H
 #define MP_PARSE_PRIV_H
@@ -63,7 +65,8 @@ struct mp_build {
     struct mp_arena mark;     /* scratch as it was then */
     uint32_t garbage_to;      /* where the last text that is no token ended */
     bool broken;              /* the item at hand has a syntax error */
-    bool foreign;             /* ... or text that is no token: say nothing about what follows from it */
+    /* ... or text that is no token: say nothing about what follows from it */
+    bool foreign;
     enum mp_diag_code code;   /* of syntax errors: E0100, E0109 inside a string */
     uint32_t end;             /* where reading stops */
 };
@@ -101,7 +104,8 @@ struct mp_ast_expr *mp_build_paren(struct mp_build *b, struct mp_tok open,
 struct mp_ast_expr *mp_build_deepen(struct mp_build *b, struct mp_ast_expr *e, uint32_t kid_depth);
 
 struct mp_ast_item *mp_build_item(struct mp_build *b, enum mp_ast_item_kind kind, uint32_t from);
-struct mp_ast_clause *mp_build_clause(struct mp_build *b, enum mp_ast_clause_kind kind, uint32_t from);
+struct mp_ast_clause *mp_build_clause(struct mp_build *b, enum mp_ast_clause_kind kind,
+                                      uint32_t from);
 /* Adds a complete item to the file. */
 void mp_build_add(struct mp_build *b, struct mp_run annots, struct mp_ast_item *item);
 /* Between two items: scratch begins anew. */
@@ -140,6 +144,7 @@ bool mp_grammar_begins_item(int kind);
 
 /* ---- parse.c ---- */
 /* Parses [from, to) of the source as one condition; NULL with a message under `code`. */
-struct mp_ast_expr *mp_parse_part(struct mp_build *b, uint32_t from, uint32_t to, enum mp_diag_code code);
+struct mp_ast_expr *mp_parse_part(struct mp_build *b, uint32_t from, uint32_t to,
+                                  enum mp_diag_code code);
 
 #endif

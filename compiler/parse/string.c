@@ -29,8 +29,9 @@ static void bad_escape(struct mp_build *b, uint32_t at)
     struct mp_span span = {b->source->id, at, at + 2};
     struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0102, span, "`\\%.*s` is no escape",
                                     (unsigned char)c.ptr[0] < 0x80 ? 1 : 0, c.ptr);
-    mp_diag_fix(d, span, MP_STR("\\\\"), "`\\\\` is a backslash; escapes are \\\" \\\\ \\n \\r \\t \\{ \\}");
-    mp_diag_help(d, "a string in single quotes has no escapes, so patterns are easier to write in them");
+    mp_diag_fix(d, span, MP_STR("\\\\"),
+                "`\\\\` is a backslash; escapes are \\\" \\\\ \\n \\r \\t \\{ \\}");
+    mp_diag_help(d, "a string in single quotes has no escapes: patterns are easier in them");
 }
 
 /* Bytes [from, to) of the text without escapes. */
@@ -93,7 +94,8 @@ static void open_hole(struct mp_build *b, uint32_t at)
     mp_diag_fix(d, span, MP_STR("\\{"), "a brace that is only a brace is written `\\{`");
 }
 
-static void push_piece(struct mp_build *b, struct mp_run *run, mp_str text, struct mp_ast_expr *hole,
+static void push_piece(struct mp_build *b, struct mp_run *run, mp_str text,
+                       struct mp_ast_expr *hole,
                        uint32_t from, uint32_t to)
 {
     struct mp_ast_piece p = {text, hole, {b->source->id, from, to}};

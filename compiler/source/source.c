@@ -108,7 +108,12 @@ uint32_t mp_source_utf8(mp_str bytes)
 {
     if (bytes.len == 0) return 0;
     const unsigned char *p = (const unsigned char *)bytes.ptr;
-    uint32_t len = p[0] < 0x80 ? 1 : p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
+    uint32_t len = p[0] < 0x80   ? 1
+                   : p[0] < 0xc2 ? 0
+                   : p[0] < 0xe0 ? 2
+                   : p[0] < 0xf0 ? 3
+                   : p[0] < 0xf5 ? 4
+                                 : 0;
     if (len < 2) return len;
     if (len > bytes.len || !is_tail(bytes.ptr, len - 1)) return 0;
     bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);

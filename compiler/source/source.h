@@ -2,8 +2,8 @@
  * source.h - the files of a compilation, places in them, and what a reader calls those places.
  *
  * Knows nothing of the language. A place is a byte offset in a file; lines and columns are computed
- * when a person asks. Lines and columns count from 1, columns in code points (bytes that are not UTF-8
- * count as one each).
+ * when a person asks. Lines and columns count from 1, columns in code points (bytes that are not
+ * UTF-8 count as one each).
  *
  * Owns:    copies of all texts, in the arena given to init, each with a NUL behind it.
  * Callers: every part of the compiler. One thread.
@@ -58,7 +58,8 @@ struct mp_position mp_source_begin(const struct mp_sources *all, struct mp_span 
 
 /* Code points in bytes, each bad byte counting as one. */
 uint32_t mp_source_code_points(mp_str bytes);
-/* The length of the code point that begins at bytes.ptr (1..4), or 0 where it is no UTF-8 (RFC 3629). */
+/* The length of the code point that begins at bytes.ptr (1..4), or 0 where it is no UTF-8 (RFC
+ * 3629). */
 uint32_t mp_source_utf8(mp_str bytes);
 
 static inline struct mp_span mp_span_of(const struct mp_source *source, uint32_t from, uint32_t to)

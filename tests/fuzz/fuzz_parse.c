@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any bytes through lexer and parser. What must hold: it ends, spans lie in the text, and the canonical
- * text of every condition parses again to the same canonical text.
+ * Any bytes through lexer and parser. What must hold: it ends, spans lie in the text, and the
+ * canonical text of every condition parses again to the same canonical text.
  */
 #include "base/assert.h"
 #include "parse/parse.h"

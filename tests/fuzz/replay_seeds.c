@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Stands in for libFuzzer in every build but the fuzzing one: runs the target once over each file, and
- * over each file of each folder, that is named. Names are sorted, so that a run repeats itself.
+ * Stands in for libFuzzer in every build but the fuzzing one: runs the target once over each file,
+ * and over each file of each folder, that is named. Names are sorted, so that a run repeats
+ * itself.
  */
 #ifndef _POSIX_C_SOURCE
 #define _POSIX_C_SOURCE 200809L /* scandir */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The front end: parser and checker, tests of the policy included.
  *
- * A line `# channels: slack siem` in the policy says which channels exist (E0106); without it any word
- * is one.
+ * A line `# channels: slack siem` in the policy says which channels exist (E0106); without it any
+ * word is one.
  */
 #include "driver/driver.h"
 #include "golden.h"

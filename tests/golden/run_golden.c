@@ -6,9 +6,9 @@
  *   NAME.diag   diagnostics as text        NAME.ast   the tree
  *   NAME.json   diagnostics as JSON
  *
- * Each file beside NAME.mpol is compared with what is said now; --bless writes what differs, and writes
- * NAME.diag where NAME.mpol has nothing beside it. What runs is golden_run: golden_parse.c is the parser
- * alone, golden_check.c the whole front end.
+ * Each file beside NAME.mpol is compared with what is said now; --bless writes what differs, and
+ * writes NAME.diag where NAME.mpol has nothing beside it. What runs is golden_run: golden_parse.c
+ * is the parser alone, golden_check.c the whole front end.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -67,7 +67,8 @@ static void print_first_difference(mp_str wanted, mp_str got)
 
 /* ---- one policy ---- */
 
-static void compare(struct tally *t, struct mp_arena *arena, const char *path, mp_str got, bool make)
+static void compare(struct tally *t, struct mp_arena *arena, const char *path, mp_str got,
+                    bool make)
 {
     mp_str wanted = MP_STR("");
     bool there = read_file(path, arena, &wanted);

@@ -53,7 +53,8 @@ static void assert_text(struct mp_diag_style style, const char *wanted)
 static void two_labels_of_one_line_are_both_said(void **state)
 {
     add_file("checkout.mpol", "\n\n\n  when error_rate > 5 for 30s\n");
-    struct mp_diag *d = mp_diag_add(&diags, MP_DIAG_E0301, at(1, "5"), "a percent is compared with a bare number");
+    struct mp_diag *d = mp_diag_add(&diags, MP_DIAG_E0301, at(1, "5"),
+                                    "a percent is compared with a bare number");
     mp_diag_label(d, at(1, "5"), "number");
     mp_diag_label(d, at(1, "error_rate"), "percent (std.mesh: ratio of requests)");
     mp_diag_fix(d, at(1, "5"), MP_STR("5%"), "write `5%%`");
@@ -71,7 +72,8 @@ static void two_labels_of_one_line_are_both_said(void **state)
 
 static void labels_of_several_lines_and_files_stand_in_order(void **state)
 {
-    add_file("pay.mpol", "when a\nthen quarantine svc for 15m\n\n\n\n\n\n\n\n  verify error_rate < 1%\n");
+    add_file("pay.mpol",
+             "when a\nthen quarantine svc for 15m\n\n\n\n\n\n\n\n  verify error_rate < 1%\n");
     add_file("other.mpol", "# nothing\nnever quarantine\n");
     struct mp_diag *d = mp_diag_add(&diags, MP_DIAG_E0403, at(1, "error_rate"), "never answered");
     mp_diag_label(d, at(1, "error_rate"), "is computed from `requests`");
@@ -129,7 +131,9 @@ static void one_code_is_said_once_a_place_in_order_of_places(void **state)
     assert_int_equal(diags.all.len, 4);
     assert_int_equal(diags.error_count, 3);
     assert_int_equal(diags.warning_count, 1);
-    for (uint32_t i = 0; i < 4; i++) assert_int_equal(diags.all.ptr[i]->message.ptr[0], (int)('1' + i));
+    for (uint32_t i = 0; i < 4; i++) {
+        assert_int_equal(diags.all.ptr[i]->message.ptr[0], (int)('1' + i));
+    }
 }
 
 static void what_is_not_in_this_version_comes_last(void **state)
@@ -183,9 +187,11 @@ static void json_holds_everything(void **state)
         "{\"version\":1,\"errors\":1,\"warnings\":0,\"diagnostics\":[\n"
         "{\"code\":\"E0301\",\"severity\":\"error\",\"message\":\"units\\tdiffer \xef\xbf\xbd\","
         "\"file\":\"a\\\"b.mpol\",\"line\":1,\"column\":5,\"end_line\":1,\"end_column\":6,"
-        "\"labels\":[{\"file\":\"a\\\"b.mpol\",\"line\":1,\"column\":5,\"end_line\":1,\"end_column\":6,"
+        "\"labels\":[{\"file\":\"a\\\"b.mpol\","
+        "\"line\":1,\"column\":5,\"end_line\":1,\"end_column\":6,"
         "\"message\":\"number\"}],\"notes\":[\"n\"],\"helps\":[{\"message\":\"h\",\"fix\":null},"
-        "{\"message\":\"write\",\"fix\":{\"file\":\"a\\\"b.mpol\",\"line\":1,\"column\":5,\"end_line\":1,"
+        "{\"message\":\"write\",\"fix\":{\"file\":\"a\\\"b.mpol\","
+        "\"line\":1,\"column\":5,\"end_line\":1,"
         "\"end_column\":6,\"from\":5,\"to\":6,\"replacement\":\"5%\"}}]}]}\n");
 }
 
@@ -218,7 +224,8 @@ static void memory_that_is_gone_is_remembered(void **state)
         mp_diag_note(d, "n");
         mp_diag_help(d, "h");
         mp_diag_fix(d, (struct mp_span){0}, MP_STR("r"), "f");
-        bool complete = sink.all.len == 1 && d->labels.len == 1 && d->notes.len == 1 && d->helps.len == 2;
+        bool complete = sink.all.len == 1 && d->labels.len == 1 && d->notes.len == 1 &&
+                        d->helps.len == 2;
         if (mp_diags_err(&sink) == MP_OK) assert_true(complete);
         if (size == sizeof bytes) assert_int_equal(mp_diags_err(&sink), MP_OK);
         if (size == 0) assert_int_equal(mp_diags_err(&sink), MP_ENOMEM);
@@ -229,10 +236,13 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(two_labels_of_one_line_are_both_said, begin, end),
-        cmocka_unit_test_setup_teardown(labels_of_several_lines_and_files_stand_in_order, begin, end),
-        cmocka_unit_test_setup_teardown(a_span_without_length_and_one_of_two_lines_have_carets, begin, end),
+        cmocka_unit_test_setup_teardown(labels_of_several_lines_and_files_stand_in_order, begin,
+                                        end),
+        cmocka_unit_test_setup_teardown(a_span_without_length_and_one_of_two_lines_have_carets,
+                                        begin, end),
         cmocka_unit_test_setup_teardown(what_has_no_place_is_said_without_one, begin, end),
-        cmocka_unit_test_setup_teardown(one_code_is_said_once_a_place_in_order_of_places, begin, end),
+        cmocka_unit_test_setup_teardown(one_code_is_said_once_a_place_in_order_of_places, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(what_is_not_in_this_version_comes_last, begin, end),
         cmocka_unit_test_setup_teardown(a_limit_says_how_many_it_hides, begin, end),
         cmocka_unit_test_setup_teardown(color_is_only_there_when_asked_for, begin, end),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Damaged texts, and memory that runs out: whatever comes in, parsing ends, with a tree or with errors
- * whose places lie in the file. The texts are those of tests/golden/parse.
+ * Damaged texts, and memory that runs out: whatever comes in, parsing ends, with a tree or with
+ * errors whose places lie in the file. The texts are those of tests/golden/parse.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -15,7 +15,8 @@
 #include "base/hash.h"
 #include "parse_priv.h"
 
-static const char *const corpus[] = {"declarations", "rules", "guards", "tests", "expressions", "literals",
+static const char *const corpus[] = {"declarations", "rules", "guards", "tests", "expressions",
+                                     "literals",
                                      "names", "crlf"};
 #define CORPUS_COUNT (sizeof corpus / sizeof *corpus)
 

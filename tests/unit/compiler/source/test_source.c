@@ -116,7 +116,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(lines_and_columns_count_from_one, begin, end),
-        cmocka_unit_test_setup_teardown(columns_are_code_points_and_bad_bytes_count_as_one, begin, end),
+        cmocka_unit_test_setup_teardown(columns_are_code_points_and_bad_bytes_count_as_one, begin,
+                                        end),
         cmocka_unit_test_setup_teardown(a_line_is_shown_without_its_end, begin, end),
         cmocka_unit_test_setup_teardown(file_zero_is_nowhere, begin, end),
         cmocka_unit_test_setup_teardown(spans_join_to_what_holds_both, begin, end),
