@@ -17,7 +17,7 @@ struct frame {
     const struct mp_inputs *in;
     struct mp_value v[MP_FN_REGS_MAX]; /* zeros where unknown */
     uint8_t known[MP_FN_REGS_MAX];     /* of v: 0 or 1 */
-    uint8_t truth[MP_FN_REGS_MAX];     /* of ops that answer a truth, instead of v and known */
+    uint8_t truth[MP_FN_REGS_MAX + 8]; /* of ops that answer a truth, instead of v and known */
 };
 
 static inline uint8_t truth_of(bool b) { return b ? T : F; }
@@ -28,7 +28,7 @@ static inline struct mp_value masked(struct mp_value v, bool known)
     return (struct mp_value){{v.w[0] & mask, v.w[1] & mask}};
 }
 
-static inline void put(struct frame *f, uint32_t reg, struct mp_value v, bool known)
+static inline void put(struct frame *f, size_t reg, struct mp_value v, bool known)
 {
     f->v[reg] = masked(v, known);
     f->known[reg] = known;
@@ -74,23 +74,56 @@ static const struct mp_value *space(const struct frame *f, uint8_t where)
 }
 
 /* Takes back what was judged of unknown operands; those held zeros, so judging them did no harm. */
-static void mask_unknown(const struct frame *f, uint8_t where, const uint32_t *args, uint32_t count,
+static void mask_unknown(const struct frame *f, uint8_t where, const uint32_t *args, size_t count,
                          uint8_t *truth)
 {
     const uint64_t *words = where == MP_SPACE_RECORD ? f->in->record_known : f->in->row_known;
     switch (where) {
     case MP_SPACE_CONST: return;
     case MP_SPACE_REG:
-        for (uint32_t i = 0; i < count; i++) truth[i] &= (uint8_t)(0u - f->known[args[i]]);
+        for (size_t i = 0; i < count; i++) truth[i] &= (uint8_t)(0u - f->known[args[i]]);
         return;
     default:
-        for (uint32_t i = 0; i < count; i++) truth[i] &= (uint8_t)(0u - bit(words, args[i]));
+        for (size_t i = 0; i < count; i++) truth[i] &= (uint8_t)(0u - bit(words, args[i]));
         return;
     }
 }
 
+/* A key is kept in v[].w[0]; zeros where unknown, as all of v. */
+static void keys(struct frame *f, const struct mp_run *r, const uint32_t *a)
+{
+    const uint64_t sign = (uint64_t)1 << 63;
+    const struct mp_value *from = space(f, r->a_space);
+    const uint64_t *known = r->a_space == MP_SPACE_RECORD ? f->in->record_known : f->in->row_known;
+    const bool is_double = r->a_rep == MP_REP_F;
+    const size_t count = r->count, first = r->first;
+    for (size_t i = 0; i < count; i++) {
+        uint64_t w = from[a[i]].w[0];
+        if (is_double) {
+            w = w == sign ? 0 : w;
+            w ^= sign | (0 - (w >> 63)); /* negative: all bits turn, else the first one */
+        } else {
+            w ^= sign;
+        }
+        f->v[first + i].w[0] = w;
+        f->known[first + i] = bit(known, a[i]);
+    }
+}
+
+/* The inner loop of units whose rules compare with constants. */
+static void ranges(struct frame *f, const struct mp_run *r, const uint32_t *a, const uint64_t *low)
+{
+    const size_t count = r->count;
+    const uint64_t *span = low + count;
+    uint8_t *truth = f->truth + r->first;
+    for (size_t i = 0; i < count; i++) {
+        bool inside = f->v[a[i]].w[0] - low[i] <= span[i];
+        truth[i] = (uint8_t)((F - inside) & (0u - f->known[a[i]]));
+    }
+}
+
 #define EACH(expression)                                                                           \
-    for (uint32_t i = 0; i < r->count; i++) {                                                      \
+    for (size_t i = 0; i < count; i++) {                                                           \
         struct mp_value x = left[a[i]], y = right[b[i]];                                           \
         truth[i] = truth_of(expression);                                                           \
     }                                                                                              \
@@ -101,6 +134,7 @@ static void compare(struct frame *f, const struct mp_run *r, const uint32_t *a)
     const uint32_t *b = a + r->count;
     const struct mp_value *left = space(f, r->a_space), *right = space(f, r->b_space);
     uint8_t *truth = f->truth + r->first;
+    const size_t count = r->count;
     switch (r->op) {
     case MP_OP_EQ_I: EACH(x.w[0] == y.w[0]);
     case MP_OP_LT_I: EACH(mp_value_as_int(x) < mp_value_as_int(y));
@@ -119,30 +153,65 @@ static void compare(struct frame *f, const struct mp_run *r, const uint32_t *a)
 
 /* ---- logic ---- */
 
+#define EIGHT_T 0x0101010101010101u
+#define EIGHT_F 0x0202020202020202u
+
+static inline uint64_t load8(const uint8_t *at)
+{
+    uint64_t w;
+    memcpy(&w, at, sizeof w);
+    return w;
+}
+
+static inline uint64_t logic8(uint8_t op, uint64_t x, uint64_t y)
+{
+    switch (op) {
+    case MP_OP_AND: return (x & y & EIGHT_T) | ((x | y) & EIGHT_F);
+    case MP_OP_OR: return ((x | y) & EIGHT_T) | (x & y & EIGHT_F);
+    default: return (x & EIGHT_T) << 1 | (x & EIGHT_F) >> 1; /* NOT */
+    }
+}
+
+/* Operands side by side, eight at a time. The last eight may reach behind the run: into registers of
+ * later runs, or into the spare bytes behind them all, which are written before they are read. */
+static void logic_dense(struct frame *f, const struct mp_run *r, const uint32_t *a)
+{
+    const uint8_t *x = f->truth + a[0];
+    const uint8_t *y = r->op == MP_OP_NOT ? x : f->truth + a[r->count];
+    uint8_t *out = f->truth + r->first;
+    const uint8_t op = r->op;
+    const size_t count = r->count;
+    for (size_t i = 0; i < count; i += 8) {
+        uint64_t w = logic8(op, load8(x + i), load8(y + i));
+        memcpy(out + i, &w, sizeof w);
+    }
+}
+
 static void logic(struct frame *f, const struct mp_run *r, const uint32_t *a)
 {
     const uint32_t *b = a + r->count;
     const uint8_t *t = f->truth;
     uint8_t *out = f->truth + r->first;
+    const size_t count = r->count;
     switch (r->op) {
     case MP_OP_NOT:
-        for (uint32_t i = 0; i < r->count; i++) out[i] = (uint8_t)((t[a[i]] & T) << 1 | t[a[i]] >> 1);
+        for (size_t i = 0; i < count; i++) out[i] = (uint8_t)((t[a[i]] & T) << 1 | t[a[i]] >> 1);
         return;
     case MP_OP_AND:
-        for (uint32_t i = 0; i < r->count; i++) {
+        for (size_t i = 0; i < count; i++) {
             out[i] = (uint8_t)((t[a[i]] & t[b[i]] & T) | ((t[a[i]] | t[b[i]]) & F));
         }
         return;
     case MP_OP_OR:
-        for (uint32_t i = 0; i < r->count; i++) {
+        for (size_t i = 0; i < count; i++) {
             out[i] = (uint8_t)(((t[a[i]] | t[b[i]]) & T) | (t[a[i]] & t[b[i]] & F));
         }
         return;
     case MP_OP_IS_TRUE:
-        for (uint32_t i = 0; i < r->count; i++) out[i] = truth_of(t[a[i]] == T);
+        for (size_t i = 0; i < count; i++) out[i] = truth_of(t[a[i]] == T);
         return;
     case MP_OP_EQ_B:
-        for (uint32_t i = 0; i < r->count; i++) {
+        for (size_t i = 0; i < count; i++) {
             bool known = t[a[i]] != 0 && t[b[i]] != 0;
             out[i] = (uint8_t)((0u - known) & truth_of(t[a[i]] == t[b[i]]));
         }
@@ -191,25 +260,26 @@ static void choose(struct frame *f, const struct mp_run *r, const uint32_t *a)
 /* ---- arithmetic ---- */
 
 #define EACH_INT(call)                                                                             \
-    for (uint32_t i = 0; i < r->count; i++) {                                                      \
+    for (size_t i = 0; i < count; i++) {                                                           \
         int64_t x = mp_value_as_int(f->v[a[i]]), y = mp_value_as_int(f->v[b[i]]), n = 0;           \
         bool known = (call) & f->known[a[i]] & f->known[b[i]];                                     \
-        put(f, r->first + i, mp_value_int(n), known);                                              \
+        put(f, first + i, mp_value_int(n), known);                                                 \
     }                                                                                              \
     return
 
 #define EACH_NUM(expression)                                                                       \
-    for (uint32_t i = 0; i < r->count; i++) {                                                      \
+    for (size_t i = 0; i < count; i++) {                                                           \
         double x = mp_value_as_num(f->v[a[i]]), y = mp_value_as_num(f->v[b[i]]);                   \
         double n = expression;                                                                     \
         bool known = mp_op_finite(n) & f->known[a[i]] & f->known[b[i]];                            \
-        put(f, r->first + i, mp_value_num(n), known);                                              \
+        put(f, first + i, mp_value_num(n), known);                                                 \
     }                                                                                              \
     return
 
 static void arithmetic(struct frame *f, const struct mp_run *r, const uint32_t *a)
 {
-    const uint32_t *b = a + r->count;
+    const uint32_t *b = a + r->count, first = r->first;
+    const size_t count = r->count;
     switch (r->op) {
     case MP_OP_ADD_I: EACH_INT(mp_op_add(x, y, &n));
     case MP_OP_SUB_I: EACH_INT(mp_op_sub(x, y, &n));
@@ -262,9 +332,9 @@ static void call(struct frame *f, const struct mp_run *r, const uint32_t *a)
     }
 }
 
-static void run(struct frame *f, const struct mp_run *r, const uint32_t *args)
+static void run(struct frame *f, const struct mp_run *r, const struct mp_code *code)
 {
-    const uint32_t *a = args + r->at;
+    const uint32_t *a = code->args + r->at;
     const struct mp_inputs *in = f->in;
     switch (r->op) {
     case MP_OP_CONST: leaf(f, r, a, in->consts, NULL); return;
@@ -272,8 +342,14 @@ static void run(struct frame *f, const struct mp_run *r, const uint32_t *args)
     case MP_OP_FIELD: leaf(f, r, a, in->record, in->record_known); return;
     case MP_OP_COL: leaf(f, r, a, in->row, in->row_known); return;
     case MP_OP_UNKNOWN: unknown(f, r); return;
+    case MP_CODE_KEY: keys(f, r, a); return;
+    case MP_CODE_RANGE: ranges(f, r, a, code->words + r->words_at); return;
     case MP_OP_NOT: case MP_OP_AND: case MP_OP_OR: case MP_OP_IS_TRUE: case MP_OP_EQ_B:
-        logic(f, r, a);
+        if (r->dense) {
+            logic_dense(f, r, a);
+        } else {
+            logic(f, r, a);
+        }
         return;
     case MP_OP_KNOWN: is_known(f, r, a); return;
     case MP_OP_DEFAULT: case MP_OP_PICK: case MP_OP_OVERRIDE: choose(f, r, a); return;
@@ -289,24 +365,35 @@ static void run(struct frame *f, const struct mp_run *r, const uint32_t *args)
     }
 }
 
-/* Bits are gathered in registers and stored once a word: a store for each would wait for the last. */
+/* Bit 0 of each of eight bytes, as the bits of one: byte i is moved to bit 56 + i. */
+static inline uint64_t gather8(uint64_t w) { return (w & EIGHT_T) * 0x0102040810204080u >> 56; }
+
+static inline void put_bits(uint64_t *words, uint32_t at, uint64_t bits, uint32_t count)
+{
+    words[at >> 6] |= bits << (at & 63);
+    if ((at & 63) + count > 64) words[(at >> 6) + 1] |= bits >> (64 - (at & 63));
+}
+
+static void write_truths(const struct frame *f, const struct mp_code_out *o, struct mp_outputs *to)
+{
+    for (uint32_t i = 0; i < o->count; i += 8) {
+        uint32_t count = o->count - i < 8 ? o->count - i : 8;
+        uint64_t w = load8(f->truth + o->reg + i), mask = 0xff >> (8 - count);
+        put_bits(to->truth, o->out + i, gather8(w) & mask, count);
+        put_bits(to->known, o->out + i, gather8(w | w >> 1) & mask, count);
+    }
+}
+
 static void write_outs(const struct frame *f, const struct mp_code_out *outs, uint32_t count,
                        struct mp_outputs *to)
 {
-    uint64_t known = 0, truth = 0;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t reg = outs[i].reg, out = outs[i].out;
         if (outs[i].truth) {
-            known |= (uint64_t)(f->truth[reg] != 0) << (out & 63);
-            truth |= (uint64_t)(f->truth[reg] & T) << (out & 63);
-        } else {
-            known |= (uint64_t)f->known[reg] << (out & 63);
-            to->value[out] = f->v[reg];
+            write_truths(f, &outs[i], to);
+            continue;
         }
-        if (i + 1 < count && outs[i + 1].out >> 6 == out >> 6) continue;
-        to->known[out >> 6] |= known;
-        to->truth[out >> 6] |= truth;
-        known = truth = 0;
+        put_bits(to->known, outs[i].out, f->known[outs[i].reg], 1);
+        to->value[outs[i].out] = f->v[outs[i].reg];
     }
 }
 
@@ -320,7 +407,7 @@ void mp_eval_interpret(const struct mp_program *p, uint32_t fn, const struct mp_
     for (uint32_t i = 0; i < code->chunk_count; i++) {
         const struct mp_chunk *chunk = &code->chunks[i];
         const struct mp_run *r = code->runs + chunk->runs_at;
-        for (uint32_t k = 0; k < chunk->runs_count; k++) run(&f, &r[k], code->args);
+        for (uint32_t k = 0; k < chunk->runs_count; k++) run(&f, &r[k], code);
         write_outs(&f, code->outs + chunk->outs_at, chunk->outs_count, out);
     }
 }
