@@ -109,11 +109,10 @@ uint32_t lw_agg(struct lw *lw, const struct mp_t_agg *agg, struct mp_t_type type
     if (row.min_samples == 0 && !mp_agg_counting(agg->kind)) row.min_samples = 1;
 
     bool fresh;
-    mp_str key = lw_printf(lw, "A%u %u %u %u %u %u %u %u %lld %u %u %u", row.kind, row.type,
-                           row.grouping,
-                           row.signal, row.layers, row.where, row.value, row.panes,
-                           (long long)row.window_ns, row.quantile, row.min_samples, row.value_type);
-    uint32_t number = lw_intern(lw, key, lw->ir->agg.len, &fresh);
+    const uint32_t words[] = {row.kind, row.type, row.grouping, row.signal, row.layers, row.where,
+                              row.value, row.value_type, row.panes, row.quantile, row.min_samples,
+                              (uint32_t)row.window_ns, (uint32_t)(row.window_ns >> 32)};
+    uint32_t number = LW_INTERN_WORDS(lw, 'A', words, lw->ir->agg.len, &fresh);
     if (!fresh) return number;
     struct mp_buf text;
     mp_buf_init(&text, lw->scratch);

@@ -39,13 +39,11 @@ static uint32_t add_column(struct lw *lw, struct lw_owner owner, const struct mp
  * and the first author's stays. */
 static uint32_t find_or_add(struct lw *lw, struct lw_owner owner, struct mp_column_row row)
 {
-    uint32_t owner_number = lw_owner_number(owner);
-    mp_str key = lw_printf(lw, "C%u %u %u %u %u %u %u %u %u %u %u %lld", owner_number, row.kind,
-                           row.type,
-                           row.grouping, row.signal, row.agg, row.walks_at, row.walks_count, row.fn,
-                           row.index, row.flags, (long long)row.window_ns);
+    const uint32_t words[] = {lw_owner_number(owner), row.kind, row.type, row.grouping, row.signal,
+                              row.agg, row.walks_at, row.walks_count, row.fn, row.index, row.flags,
+                              (uint32_t)row.window_ns, (uint32_t)(row.window_ns >> 32)};
     bool fresh;
-    uint32_t slot = lw_intern(lw, key, slot_count(&owner), &fresh);
+    uint32_t slot = LW_INTERN_WORDS(lw, 'C', words, slot_count(&owner), &fresh);
     return fresh ? add_column(lw, owner, &row) : slot;
 }
 

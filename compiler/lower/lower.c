@@ -64,6 +64,16 @@ uint32_t lw_intern(struct lw *lw, mp_str key, uint32_t fresh_value, bool *fresh)
     return fresh_value;
 }
 
+uint32_t lw_intern_words(struct lw *lw, char tag, const uint32_t *words, size_t count,
+                         uint32_t fresh_value, bool *fresh)
+{
+    char key[1 + 16 * sizeof *words];
+    MP_ASSERT(count <= 16);
+    key[0] = tag;
+    memcpy(key + 1, words, count * sizeof *words);
+    return lw_intern(lw, (mp_str){key, 1 + count * sizeof *words}, fresh_value, fresh);
+}
+
 mp_text_ref lw_text(struct lw *lw, mp_str text)
 {
     return mp_ir_text(lw->ir, text);

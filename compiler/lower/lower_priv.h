@@ -100,6 +100,11 @@ void *lw_alloc(struct lw *lw, size_t count, size_t size, size_t align);
     } while (0)
 /* What was interned under these bytes, or `fresh_value` from now on with *fresh set. */
 uint32_t lw_intern(struct lw *lw, mp_str key, uint32_t fresh_value, bool *fresh);
+/* The same for an array of words; `tag` keeps kinds of content apart. */
+uint32_t lw_intern_words(struct lw *lw, char tag, const uint32_t *words, size_t count,
+                         uint32_t fresh_value, bool *fresh);
+#define LW_INTERN_WORDS(lw, tag, words, value, fresh)                                              \
+    lw_intern_words((lw), (tag), (words), sizeof(words) / sizeof *(words), (value), (fresh))
 mp_text_ref lw_text(struct lw *lw, mp_str text);
 mp_str lw_printf(struct lw *lw, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -323,36 +323,42 @@ static void a_unit_holds_64_rules_of_one_kind(void **state)
 static struct mp_rule_row marked(const char *body)
 {
     char policy[1024];
-    snprintf(policy, sizeof policy, "use std.mesh\n%s\n", body);
+    snprintf(policy, sizeof policy,
+             "use std.mesh\n"
+             "@min_samples 20\n"
+             "def same per service: percent = ratio(requests where status in 5xx) over 10s\n"
+             "def fewer per service: percent = ratio(requests where status in 5xx) over 20s\n%s\n",
+             body);
     struct mp_compilation *c = made(policy);
     struct mp_rule_row row = ir_of(c)->rule.ptr[0];
     mp_compilation_free(c);
     return row;
 }
 
+static struct mp_rule_row rule_of(const char *when, const char *then, const char *until)
+{
+    char body[512];
+    snprintf(body, sizeof body, "rule r when %s for 30s then %s until %s of svc.callers < 1%% for 1m",
+             when, then, until);
+    return marked(body);
+}
+
 static void a_reload_sees_which_part_of_a_rule_changed(void **state)
 {
-    struct mp_rule_row was =
-        marked("rule r when error_rate > 5% for 30s then quarantine svc until error_rate < 1% for 1m");
-    struct mp_rule_row number =
-        marked("rule r when error_rate > 6% for 30s then quarantine svc until error_rate < 1% for 1m");
+    struct mp_rule_row was = rule_of("error_rate > 5%", "quarantine svc", "error_rate");
+    struct mp_rule_row number = rule_of("error_rate > 6%", "quarantine svc", "error_rate");
     assert_int_not_equal(was.mark_trigger, number.mark_trigger);
     assert_int_equal(was.mark_trigger_shape, number.mark_trigger_shape);
     assert_int_equal(was.mark_ladder, number.mark_ladder);
-    struct mp_rule_row shape =
-        marked("rule r when p99_latency > 6s for 30s then quarantine svc until error_rate < 1% for 1m");
+    struct mp_rule_row shape = rule_of("p99_latency > 6s", "quarantine svc", "error_rate");
     assert_int_not_equal(was.mark_trigger_shape, shape.mark_trigger_shape);
-    struct mp_rule_row ladder =
-        marked("rule r when error_rate > 5% for 30s then quarantine svc for 1h until error_rate < 1% for 1m");
+    struct mp_rule_row ladder = rule_of("error_rate > 5%", "quarantine svc for 1h", "error_rate");
     assert_int_equal(was.mark_trigger, ladder.mark_trigger);
     assert_int_not_equal(was.mark_ladder, ladder.mark_ladder);
-    struct mp_rule_row until =
-        marked("rule r when error_rate > 5% for 30s then quarantine svc until error_rate < 1% for 2m");
+    struct mp_rule_row until = rule_of("error_rate > 5%", "quarantine svc", "fewer");
     assert_int_equal(was.mark_ladder, until.mark_ladder);
     assert_int_not_equal(was.mark_until, until.mark_until);
-    struct mp_rule_row renamed =
-        marked("@min_samples 20 def e per service: percent = ratio(requests where status in 5xx) over 10s\n"
-                                        "rule r when e > 5% for 30s then quarantine svc until e < 1% for 1m");
+    struct mp_rule_row renamed = rule_of("same > 5%", "quarantine svc", "same");
     assert_int_equal(was.mark_trigger, renamed.mark_trigger);
     assert_int_equal(was.mark_until, renamed.mark_until);
 }
