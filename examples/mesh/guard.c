@@ -33,7 +33,7 @@ static pthread_key_t seat_of_thread;
 static pthread_t ticker;
 static atomic_bool running;
 static uint32_t fields[FIELDS];
-static const char *policy[FILES_MAX];
+static const char *policy[FILES_MAX], *inventory_file;
 static size_t policy_count;
 static time_t policy_time;
 static atomic_ulong verdict_count, verdict_ns;
@@ -86,6 +86,21 @@ static time_t newest(void)
     return time;
 }
 
+/* Under the lock, or before the loop runs. */
+static bool inventory_read(void)
+{
+    size_t len = 0;
+    char *text = read_file(inventory_file, &len), *rest = NULL;
+    if (text == NULL) return false;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+        if (mpol_engine_feed_line(engine, line, strlen(line)) != MPOL_OK) {
+            fprintf(stderr, "mesh: %s: not an inventory line: %s\n", inventory_file, line);
+        }
+    }
+    free(text);
+    return true;
+}
+
 /* Compiling takes milliseconds and needs no lock; only the swap does. */
 static void reload_if_edited(void)
 {
@@ -97,6 +112,7 @@ static void reload_if_edited(void)
     const char *why = "";
     pthread_mutex_lock(&engine_lock);
     enum mpol_err err = mpol_engine_reload(engine, program, &why);
+    inventory_read(); /* the new program may ask for more of it */
     pthread_mutex_unlock(&engine_lock);
     if (err == MPOL_OK) atomic_fetch_add(&reload_count, 1);
     if (err != MPOL_OK) fprintf(stderr, "mesh: reload: %s\n", why);
@@ -191,20 +207,6 @@ static void *tick(void *ctx)
     return NULL;
 }
 
-static bool inventory_read(const char *name)
-{
-    size_t len = 0;
-    char *text = read_file(name, &len), *rest = NULL;
-    if (text == NULL) return false;
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
-        if (mpol_engine_feed_line(engine, line, strlen(line)) != MPOL_OK) {
-            fprintf(stderr, "mesh: %s: not an inventory line: %s\n", name, line);
-        }
-    }
-    free(text);
-    return true;
-}
-
 bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn entry)
 {
     while (policy_count < FILES_MAX && files[policy_count] != NULL) {
@@ -230,7 +232,8 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
     }
     for (int i = 0; i < FIELDS; i++) mpol_field(engine, field_names[i], &fields[i]);
     mpol_engine_watch(engine, entry, NULL);
-    if (!inventory_read(inventory)) return false;
+    inventory_file = inventory;
+    if (!inventory_read()) return false;
     pthread_key_create(&seat_of_thread, seat_leave);
     atomic_store(&running, true);
     return pthread_create(&ticker, NULL, tick, NULL) == 0;

@@ -5,6 +5,8 @@
 
 /* Attributes reach verdicts a moment later than the loop, as published values do (language.md R16). */
 #define REPLICA_EVERY_NS INT64_C(100000000)
+/* LIMIT: texts of attributes and sets, an entity on average. */
+#define REPLICA_TEXT_BYTES 256
 
 static enum mp_err decoder_create(struct mpol_engine *e, struct generation *g, bool asks,
                                   struct decoder *d)
@@ -40,16 +42,31 @@ void api_generation_name(struct mpol_engine *e, struct generation *g, uint32_t f
 
 /* ---- attributes for verdicts ---- */
 
+static struct mp_inventory_limits replica_limits(const struct mpol_engine *e)
+{
+    uint32_t items = e->limits.inventory_items;
+    return (struct mp_inventory_limits){
+        .members = items, .relations = 2 * items, .text_bytes = (size_t)items * REPLICA_TEXT_BYTES};
+}
+
+static enum mp_err replicas_create(struct mpol_engine *e, struct generation *g)
+{
+    struct mp_inventory_limits limits = replica_limits(e);
+    g->replica_size = mp_inventory_bytes(g->program->p, &limits);
+    for (int i = 0; i < REPLICAS; i++) {
+        g->replicas[i].generation = g;
+        if (!mp_verdict_reads_inventory(g->plan)) continue;
+        g->replicas[i].memory = mp_arena_alloc_raw(&g->arena, g->replica_size, 64);
+        if (g->replicas[i].memory == NULL) return MP_ENOMEM;
+    }
+    return MP_OK;
+}
+
 static enum mp_err replica_fill(struct mpol_engine *e, struct replica *r)
 {
     struct generation *g = r->generation;
-    struct mp_inventory_limits limits = {.members = e->limits.inventory_items};
-    size_t size = mp_inventory_bytes(g->program->p, &limits) + 4096;
-    if (r->memory == NULL) {
-        r->memory = mp_arena_alloc(&g->arena, size, 64);
-        if (r->memory == NULL) return MP_ENOMEM;
-    }
-    mp_arena_init_fixed(&r->arena, r->memory, size);
+    struct mp_inventory_limits limits = replica_limits(e);
+    mp_arena_init_fixed(&r->arena, r->memory, g->replica_size);
     MP_TRY(mp_inventory_create(&r->arena, g->program->p, &limits, e->key, &r->inventory));
     mp_inventory_adopt(r->inventory, mp_engine_inventory(e->core));
     return MP_OK;
@@ -101,8 +118,8 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     mp_arena_init(&g->arena, &e->world.alloc, 0);
     g->readers = MP_NEW(&g->arena, struct decoder *, e->limits.readers_max);
     enum mp_err err = g->readers != NULL ? MP_OK : MP_ENOMEM;
-    for (int i = 0; i < REPLICAS; i++) g->replicas[i].generation = g;
     if (err == MP_OK) err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, e->buckets, &g->plan);
+    if (err == MP_OK) err = replicas_create(e, g);
     if (err == MP_OK) err = decoder_create(e, g, false, &g->own);
     for (uint32_t i = 0; err == MP_OK && i < e->limits.readers_max; i++) {
         if (e->readers[i].epoch != NULL) err = api_generation_reader(e, g, i);

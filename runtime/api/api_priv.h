@@ -120,6 +120,7 @@ struct generation {
     struct decoder own;
     struct decoder **readers; /* one a reader of the engine, NULL until it is opened */
     struct replica replicas[REPLICAS];
+    size_t replica_size; /* bytes of memory of each */
     struct replica *current;
     uint64_t inventory_version; /* that the current replica has */
     int64_t inventory_at_ns;

@@ -42,6 +42,13 @@ static struct mpol_program *compile(const char *text)
     return program;
 }
 
+/* A program keeps of the inventory what it reads, so it is told again after a reload. */
+static void tell_inventory(void)
+{
+    static const char line[] = "{\"entity\":\"service\",\"name\":\"nightly\",\"tier\":\"batch\"}";
+    assert_int_equal(mpol_engine_feed_line(engine, line, sizeof line - 1), MPOL_OK);
+}
+
 static void begin(const char *text)
 {
     struct mpol_engine_options options;
@@ -52,8 +59,7 @@ static void begin(const char *text)
     mpol_field(engine, "client.ip", &client);
     mpol_field(engine, "path", &path);
     mpol_field(engine, "status", &status);
-    static const char line[] = "{\"entity\":\"service\",\"name\":\"nightly\",\"tier\":\"batch\"}";
-    assert_int_equal(mpol_engine_feed_line(engine, line, sizeof line - 1), MPOL_OK);
+    tell_inventory();
     atomic_store(&reached, 0);
     atomic_store(&wrong, 0);
     atomic_store(&running, true);
@@ -147,6 +153,7 @@ static void programs_come_and_go_under_the_readers(void **state)
     for (int i = 0; i < 60; i++) {
         struct mpol_program *next = compile(i % 2 == 0 ? POLICY : POLICY DOOR);
         assert_int_equal(mpol_engine_reload(engine, next, NULL), MPOL_OK);
+        tell_inventory();
         for (int j = 0; j < 20; j++) {
             char line[96];
             int len = snprintf(line, sizeof line, "{\"entity\":\"service\",\"name\":\"s%d\",\"tier\":\"batch\"}", i % 8);

@@ -66,7 +66,8 @@ MPOL_API enum mpol_err mpol_engine_create(const struct mpol_engine_options *opti
 MPOL_API void mpol_engine_destroy(struct mpol_engine *engine);
 
 /* Puts another program in force, between two records; windows, incidents and leases go on as far as
- * the texts agree. Takes `program` in every case; on failure the old one stays in force.
+ * the texts agree. Takes `program` in every case; on failure the old one stays in force. A program
+ * keeps of the inventory what its rules read: feed the inventory again, for what only the new one reads.
  * `why` receives a static text on failure, may be NULL. */
 MPOL_API enum mpol_err mpol_engine_reload(struct mpol_engine *engine, struct mpol_program *program,
                                           const char **why);
