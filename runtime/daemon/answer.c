@@ -111,7 +111,7 @@ static void write_why(void *ctx, const struct mp_why_line *line)
     }
     pad(out, from, 44);
     dm_bytes_printf(out, "%s", truth_words[line->truth]);
-    if (line->hold_ns > 0) {
+    if (line->hold_ns > 0 && line->kind == MP_WHY_CLAUSE) {
         dm_bytes_printf(out, " for ");
         duration(out, line->held_ns);
         dm_bytes_printf(out, " of ");
@@ -119,6 +119,10 @@ static void write_why(void *ctx, const struct mp_why_line *line)
     }
     if (line->shown.len > 0) {
         dm_bytes_printf(out, "  %.*s = %.*s", MP_STR_ARG(line->shown), MP_STR_ARG(line->value));
+    }
+    if (line->hold_ns > 0 && line->kind == MP_WHY_PART) { /* of a part it is the window */
+        dm_bytes_printf(out, " over ");
+        duration(out, line->hold_ns);
     }
     if (line->samples_known) dm_bytes_printf(out, "  (%" PRId64 " samples)", line->samples);
     dm_bytes_printf(out, "\n");

@@ -12,7 +12,8 @@
 #include "ledger/ledger.h"
 #include "os/std.h"
 
-#define STEP_MS_MAX 50    /* LIMIT: how long time may stand still: files are looked at this often too */
+#define STEP_MS_MAX 50    /* LIMIT: how long time may stand still */
+#define POLL_MS 20        /* how often files are looked at */
 #define WATCH_MS 500      /* changed policies, the file BRAKE */
 
 /* ---- bytes that grow ---- */
@@ -83,7 +84,10 @@ static enum mp_err on_message(void *ctx, const struct mp_message *m) { return dm
 
 /* ---- time ---- */
 
-static void on_step(uv_timer_t *timer)
+static void on_step(uv_timer_t *timer) { dm_turn(timer->data); }
+
+/* Files that grow tell nobody; a timer of their own, so that nothing else can hold it up. */
+static void on_poll(uv_timer_t *timer)
 {
     struct dm *d = timer->data;
     dm_inputs_poll(d);
@@ -209,6 +213,7 @@ static int start(struct dm *d)
     if (!dm_control_open(d) || !dm_http_open(d) || !dm_inputs_open(d)) return 2;
     if (d->host->native != NULL) d->host->native(d->host->ctx, d->now.program);
     uv_timer_start(&d->watch_timer, on_watch, WATCH_MS, WATCH_MS);
+    uv_timer_start(&d->poll_timer, on_poll, POLL_MS, POLL_MS);
     d->ready = true;
     dm_log(d, "info", "ready: %u rules, state in %s", d->now.program->rule_count, d->options->state_dir);
     dm_inputs_poll(d);
@@ -235,6 +240,7 @@ void dm_end(struct dm *d, int exit_code)
     dm_http_close(d);
     close_if_open((uv_handle_t *)&d->step_timer);
     close_if_open((uv_handle_t *)&d->watch_timer);
+    close_if_open((uv_handle_t *)&d->poll_timer);
     close_if_open((uv_handle_t *)&d->on_hup);
 }
 
@@ -275,8 +281,9 @@ int mpol_daemon_run(const struct mp_daemon_options *options, const struct mp_dae
     uv_loop_init(&d.loop);
     uv_timer_init(&d.loop, &d.step_timer);
     uv_timer_init(&d.loop, &d.watch_timer);
+    uv_timer_init(&d.loop, &d.poll_timer);
     uv_async_init(&d.loop, &d.on_store, on_store_wake);
-    d.step_timer.data = d.watch_timer.data = d.on_store.data = &d;
+    d.step_timer.data = d.poll_timer.data = d.watch_timer.data = d.on_store.data = &d;
     open_signals(&d);
     int code = start(&d);
     if (code != 0) dm_end(&d, code);

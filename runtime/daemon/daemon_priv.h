@@ -49,7 +49,7 @@ struct dm {
     const struct mp_daemon_host *host;
     struct mp_os os;
     uv_loop_t loop;
-    uv_timer_t step_timer, watch_timer;
+    uv_timer_t step_timer, poll_timer, watch_timer;
     uv_signal_t on_hup, on_term, on_int;
     uv_async_t on_store;
     struct mp_engine *engine;

@@ -219,6 +219,12 @@ struct en_gone {
 };
 #define EN_GONE_MAX 1024
 
+/* What the store was told of the engine as a whole. */
+struct en_meta {
+    uint64_t next_incident, next_lease;
+    bool braked;
+};
+
 struct mp_engine {
     struct mp_arena arena;     /* as long as the engine */
     struct mp_arena made;      /* as long as the program */
@@ -277,6 +283,7 @@ struct mp_engine {
     uint32_t gone_count;
     struct mp_arena gone_arena; /* their texts; emptied when they have been told */
     uint64_t admissions_told;
+    struct en_meta meta_told;
 
     struct en_opening *openings;
     uint32_t opening_at, opening_count;

@@ -653,8 +653,17 @@ static void put_meta(struct mp_engine *e, struct out *o)
     put_u8(o, VERSION);
     put_u64(o, e->next_incident);
     put_u64(o, e->next_lease);
-    put_i64(o, e->now_ns);
     put_u8(o, e->braked);
+}
+
+/* An engine that is idle changes nothing, and then nothing may be written. */
+static bool meta_changed(struct mp_engine *e)
+{
+    struct en_meta now = {e->next_incident, e->next_lease, e->braked};
+    bool same = now.next_incident == e->meta_told.next_incident &&
+                now.next_lease == e->meta_told.next_lease && now.braked == e->meta_told.braked;
+    e->meta_told = now;
+    return !same;
 }
 
 static void put_admitted(struct out *o, uint64_t n, const struct mp_admitted *a)
@@ -683,13 +692,11 @@ static enum mp_err restore_meta(struct mp_engine *e, uint64_t id, struct in *i)
         return MP_OK;
     }
     uint64_t incident = get_u64(i), lease = get_u64(i);
-    int64_t now = get_i64(i);
     bool braked = get_u8(i) != 0;
     if (i->bad) return MP_ECORRUPT;
     e->next_incident = incident;
     e->next_lease = lease;
     e->braked = braked;
-    (void)now;
     return MP_OK;
 }
 
@@ -708,12 +715,14 @@ static struct out empty_row(struct mp_engine *e)
     return (struct out){e->words, e->words + EN_WORDS_BYTES};
 }
 
-static void tell_meta(struct mp_engine *e, void *ctx,
+static void tell_meta(struct mp_engine *e, bool everything, void *ctx,
                       void (*row)(void *ctx, const struct mp_state_row *row))
 {
     struct out o = empty_row(e);
-    put_meta(e, &o);
-    tell(e, MP_ROW_META, 1, &o, ctx, row);
+    if (meta_changed(e) || everything) {
+        put_meta(e, &o);
+        tell(e, MP_ROW_META, 1, &o, ctx, row);
+    }
     for (; e->admissions_told < mp_decide_noted(e->decide); e->admissions_told++) {
         struct mp_admitted a;
         if (!mp_decide_admitted(e->decide, e->admissions_told, &a)) continue;
@@ -727,7 +736,7 @@ static void tell_all(struct mp_engine *e, bool everything, void *ctx,
                      void (*row)(void *ctx, const struct mp_state_row *row))
 {
     struct out o;
-    tell_meta(e, ctx, row);
+    tell_meta(e, everything, ctx, row);
 #define TELL(array, limit, is_used, kind, write)                                                   \
     for (uint32_t i = 0; i < (limit); i++) {                                                       \
         if (!(array)[i].dirty && !(everything && (is_used))) continue;                             \
