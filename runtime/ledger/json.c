@@ -141,6 +141,7 @@ size_t mp_ledger_line(const struct mp_entry *e, char *out)
     bool first = true;
     puts_(&o, ",\"args\":{");
     for (uint32_t i = 0; i < e->arg_count; i++) put_note(&o, e->args[i].name, e->args[i].value, &first);
+    o.end = out + MP_LEDGER_LINE_MAX - 16; /* of the closing brackets */
     puts_(&o, "},\"from\":");
     put_text(&o, e->from);
     puts_(&o, ",\"to\":");
@@ -149,7 +150,6 @@ size_t mp_ledger_line(const struct mp_entry *e, char *out)
     first = true;
     if (e->shadow) put_note(&o, MP_STR("mode"), MP_STR("shadow"), &first);
     if (e->why.len > 0) put_note(&o, MP_STR("why"), e->why, &first);
-    o.end = out + MP_LEDGER_LINE_MAX - 16;
     for (uint32_t i = 0; i < e->cause_count; i++) {
         put_note(&o, e->cause[i].name, e->cause[i].value, &first);
     }
