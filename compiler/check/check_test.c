@@ -449,6 +449,18 @@ static bool is_active(const struct ck_file *file, const struct ck_package *packa
     return false;
 }
 
+/* A rule that did not parse is no reason to say that there is none. */
+static bool is_broken(const struct test *t, mp_str name)
+{
+    for (uint32_t f = 0; f < t->ck->files.len; f++) {
+        const struct ck_file *file = t->ck->files.ptr[f];
+        for (uint32_t i = 0; i < file->ast->broken.len; i++) {
+            if (mp_str_eq(file->ast->broken.ptr[i].text, name)) return true;
+        }
+    }
+    return false;
+}
+
 /* Rules have names in their packages, but `use` does not make them visible: they are looked for. */
 static bool find_rule(struct test *t, mp_str name)
 {
@@ -459,6 +471,7 @@ static bool find_rule(struct test *t, mp_str name)
             return true;
         }
     }
+    if (is_broken(t, name)) return true;
     return mp_str_starts(name, MP_STR("when_")); /* one without a name; the program knows */
 }
 

@@ -167,6 +167,43 @@ static void windows(struct lint *l, const struct mp_t_expr *e)
     for (int i = 0; i < 3; i++) windows(l, e->kid[i]);
 }
 
+/* ---- L160, L162: patterns ---- */
+
+static bool is_plain(mp_str pattern)
+{
+    for (size_t i = 0; i < pattern.len; i++) {
+        if (strchr("\\^$.|?*+()[]{}", pattern.ptr[i]) != NULL) return false;
+    }
+    return true;
+}
+
+static void weigh_pattern(struct lint *l, const struct mp_t_expr *e)
+{
+    const struct mp_t_expr *p = e->kid[1];
+    if (p == NULL || p->kind != MP_TX_CONST || p->text.len == 0) return;
+    if (e->op.match == MP_T_MATCHES && is_plain(p->text)) {
+        struct mp_diag *d = lint_say(l, MP_DIAG_L160, e->span, "a pattern without patterns in it");
+        if (d != NULL) mp_diag_help(d, "`contains \"%.*s\"` asks the same, and costs less",
+                                    MP_STR_ARG(p->text));
+    }
+    bool folder = e->op.match == MP_T_LIKE && e->kid[0]->type.base == MP_TYPE_PATH &&
+                  p->text.len > 2 && mp_str_ends(p->text, MP_STR("/*"));
+    if (!folder) return;
+    mp_str bare = mp_str_sub(p->text, 0, p->text.len - 2);
+    struct mp_diag *d = lint_say(l, MP_DIAG_L162, p->span, "this does not fit `%.*s` itself",
+                                 MP_STR_ARG(bare));
+    if (d != NULL) mp_diag_help(d, "`\"%.*s*\"` fits it too, and `%.*sx`", MP_STR_ARG(bare),
+                                MP_STR_ARG(bare));
+}
+
+static void patterns(struct lint *l, const struct mp_t_expr *e)
+{
+    if (e == NULL || e->kind == MP_TX_DEF) return;
+    if (e->kind == MP_TX_MATCH) weigh_pattern(l, e);
+    if (e->kind == MP_TX_AGG) patterns(l, e->agg->where);
+    for (int i = 0; i < 3; i++) patterns(l, e->kid[i]);
+}
+
 void lint_conditions(struct lint *l)
 {
     const struct mp_t_rule *r = l->rule;
@@ -177,6 +214,7 @@ void lint_conditions(struct lint *l)
         constant_truths(l, conds[i]);
         contradiction(l, conds[i]);
         windows(l, conds[i]);
+        patterns(l, conds[i]);
     }
     unknown_unless(l);
     unequal_to_absent(l, r->when.cond, false);

@@ -114,8 +114,25 @@ static void chosen_target(struct lint *l)
     }
 }
 
+static bool has_label(const struct mp_t_rule *r, mp_str name)
+{
+    for (uint32_t i = 0; i < r->label_count; i++) {
+        if (mp_str_eq(r->labels[i].name, name)) return true;
+    }
+    return false;
+}
+
+static void nobodys(struct lint *l)
+{
+    bool owner = has_label(l->rule, MP_STR("owner")), severity = has_label(l->rule,
+                                                                           MP_STR("severity"));
+    if (owner && severity) return;
+    lint_say(l, MP_DIAG_L180, l->rule->span, "the rule has no `@%s`", owner ? "severity" : "owner");
+}
+
 void lint_ladder(struct lint *l)
 {
+    nobodys(l);
     if (l->rule->kind != MP_RULE_LOOP) return;
     unreachable(l);
     weaker(l);

@@ -31,12 +31,13 @@ const struct mp_t_act *lint_lease(const struct mp_t_step *step);
 mp_str lint_duration(struct lint *l, int64_t ns);
 
 /* One function a topic; each looks at l->rule. */
-void lint_conditions(struct lint *l); /* L101 L102 L110 L111 L120 L121 */
-void lint_ladder(struct lint *l);     /* L105 L134 L135 L140 L141 L142 */
+void lint_conditions(struct lint *l); /* L101 L102 L110 L111 L120 L121 L160 L162 */
+void lint_ladder(struct lint *l);     /* L105 L134 L135 L140 L141 L142 L180 */
 void lint_checks(struct lint *l);     /* L133 L152 */
 void lint_until(struct lint *l);      /* L130 L131 L132 L151 */
 /* Of the whole program. */
 void lint_unused(struct lint *l);     /* L106 */
 void lint_lists(struct lint *l);      /* L107 L108 */
+void lint_twice(struct lint *l);      /* L104 */
 
 #endif

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What is declared and not used (L106), and lists that say nothing (L107, L108).
+ * Of the whole program: what nothing uses (L106), lists that say nothing (L107, L108), and conditions
+ * that stand twice (L104).
  */
+#include <stdlib.h>
+
+#include "check/bounds.h"
 #include "lint/lint_priv.h"
 
 void lint_unused(struct lint *l)
@@ -48,5 +52,44 @@ void lint_lists(struct lint *l)
                      MP_STR_ARG(list->name));
         }
         covered(l, list);
+    }
+}
+
+/* ---- L104 ---- */
+
+static int by_condition(const void *left, const void *right)
+{
+    const struct mp_t_rule *a = *(const struct mp_t_rule *const *)left;
+    const struct mp_t_rule *b = *(const struct mp_t_rule *const *)right;
+    int order = mp_str_cmp(a->canonical_when, b->canonical_when);
+    if (order != 0) return order;
+    if (a->span.file != b->span.file) return a->span.file < b->span.file ? -1 : 1;
+    return a->span.from < b->span.from ? -1 : a->span.from > b->span.from;
+}
+
+/* Equal words may mean different definitions in two packages. */
+static bool same_condition(const struct mp_t_rule *a, const struct mp_t_rule *b)
+{
+    return mp_str_eq(a->canonical_when, b->canonical_when) && a->layers == b->layers &&
+           a->has_unless == b->has_unless && mp_same_value(a->when.cond, b->when.cond) &&
+           (!a->has_unless || mp_same_value(a->unless.cond, b->unless.cond));
+}
+
+void lint_twice(struct lint *l)
+{
+    uint32_t count = l->program->rules.len;
+    if (count < 2 || !lint_wants(l, MP_DIAG_L104)) return;
+    const struct mp_t_rule **rules = MP_NEW(l->diags->arena, const struct mp_t_rule *, count);
+    if (rules == NULL) return; /* advice that does not fit is not given */
+    for (uint32_t i = 0; i < count; i++) rules[i] = l->program->rules.ptr[i];
+    qsort(rules, count, sizeof *rules, by_condition);
+    for (uint32_t i = 1; i < count; i++) {
+        if (!same_condition(rules[i - 1], rules[i])) continue;
+        mp_str first = rules[i - 1]->name;
+        struct mp_diag *d = lint_say(l, MP_DIAG_L104, rules[i]->when.span,
+                                     "`%.*s` has the same condition", MP_STR_ARG(first));
+        if (d == NULL) continue;
+        mp_diag_label(d, rules[i - 1]->when.span, "here first");
+        mp_diag_help(d, "one rule with both actions says it once");
     }
 }

@@ -123,6 +123,39 @@ static void strong_actions(void **state)
     (void)state;
 }
 
+static void the_same_condition_twice(void **state)
+{
+    assert_warnings("rule a when error_rate > 5% for 10s then notify \"x\"\n"
+                    "rule b when error_rate > 5% for 10s then throttle svc to 50%\n", "L104");
+    assert_warnings("rule a when error_rate > 5% for 10s then notify \"x\"\n"
+                    "rule b when error_rate > 5% for 20s then throttle svc to 50%\n", "");
+    assert_warnings("rule a when error_rate > 5% then notify \"x\"\n"
+                    "rule b when error_rate > 5% unless svc.tier is batch then throttle svc to 50%\n", "");
+    (void)state;
+}
+
+static void patterns_without_patterns(void **state)
+{
+    assert_warnings("rule a when request.path matches 'admin' then notify \"x\"\n", "L160");
+    assert_warnings("rule a when request.path matches 'adm[i]n' then notify \"x\"\n", "");
+    assert_lints_at(MP_LINT_ALL, MESH "@owner \"a\" @severity low\n"
+                    "rule a when request.path like \"/admin/*\" then notify \"x\"\n", "L162");
+    (void)state;
+}
+
+static void advice_on_checks_and_windows(void **state)
+{
+    assert_warnings("rule r when ratio(requests where status in 5xx) over 1m > 5% per svc then notify \"x\"\n",
+                    "L120");
+    assert_warnings("rule r when max(cpu) over 10s > 90% per instance then notify \"x\"\n", "L121");
+    assert_warnings("rule r when cpu > 90% unless instance.service.tier is batch then notify \"x\"\n", "L110");
+    assert_warnings("rule r when request.user != \"root\" then notify \"x\"\n", "L111");
+    assert_warnings("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 1%\n", "L132");
+    assert_warnings("rule r when count(requests) over 1m > 5 per request.headers[\"x\"], client max 1k\n"
+                    " then throttle client to 5/s\n", "");
+    (void)state;
+}
+
 #define BAD "rule r when error_rate > 150% then notify \"x\"\n"
 
 static void a_comment_allows_a_lint_until_its_day(void **state)
@@ -147,6 +180,9 @@ int main(void)
         cmocka_unit_test(an_until_that_the_action_blinds),
         cmocka_unit_test(what_nobody_uses),
         cmocka_unit_test(strong_actions),
+        cmocka_unit_test(the_same_condition_twice),
+        cmocka_unit_test(patterns_without_patterns),
+        cmocka_unit_test(advice_on_checks_and_windows),
         cmocka_unit_test(a_comment_allows_a_lint_until_its_day),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
