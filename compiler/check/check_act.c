@@ -331,7 +331,7 @@ static void set_duration(struct call *c, const struct mp_t_expr *e)
         ck_error(c->ck, "E0306", e->span, "an action lasts longer than nothing");
         c->failed = true;
     } else if (upper_bound(e, &bound)) {
-        ck_refuse(c->ck, "computed `for`", e->span);
+        ck_refuse(c->ck, "computed for", e->span);
         c->out->duration_ns = (int64_t)bound;
     } else {
         struct mp_diag *d = ck_error(c->ck, "E0405", e->span,

@@ -442,6 +442,11 @@ static struct mp_t_expr *name_path(struct ck *ck, const struct ck_scope *s, cons
         for (uint32_t i = 0; i < rest.count; i++) rest.parts[i] = path->parts[i + 1];
         return sym_path(ck, s, sym, &rest);
     }
+    if (mp_str_eq(name, MP_STR("identity"))) { /* the type is an entity too (language.md 4.1) */
+        const struct mp_t_walk *w = ck_reach(ck, s, NULL, path->base->span, true);
+        if (w == NULL) return ck_poison(ck, path->span);
+        return follow_parts(ck, ck_walk_expr(ck, w, path->base->span), path, 0);
+    }
     return unknown_name(ck, s, name, path, want);
 }
 
