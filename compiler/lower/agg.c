@@ -60,7 +60,9 @@ uint32_t lw_record_out(struct lw *lw, struct lw_signal *s, const struct mp_t_exp
         lw_refuse(lw, e->span,
                   "more than 4096 different conditions in the aggregates of one signal");
     }
-    return mp_ir_out(&s->unit, value, type);
+    uint32_t out = mp_ir_out(&s->unit, value, type);
+    lw_ok(lw);
+    return out;
 }
 
 /* A gauge's aggregates are over its one field. */
@@ -72,13 +74,15 @@ static uint32_t gauge_out(struct lw *lw, struct lw_signal *s, const struct mp_t_
     for (uint32_t i = 0; i < unit->outs.len; i++) {
         if (unit->outs.ptr[i].value == value) return i;
     }
-    return mp_ir_out(unit, value, lw_type(field->type));
+    uint32_t out = mp_ir_out(unit, value, lw_type(field->type));
+    lw_ok(lw);
+    return out;
 }
 
 static void add_agg(struct lw *lw, const struct mp_agg_row *made, mp_str text)
 {
     mp_text_ref ref = lw_text(lw, text);
-    struct mp_agg_row *row = mp_ir_add_agg(lw->ir);
+    struct mp_agg_row *row = LW_ADD(lw, agg);
     *row = *made;
     row->text = ref;
     LW_PUSH(lw, &lw->signals[made->signal].aggs, lw->ir->agg.len - 1);
@@ -117,6 +121,6 @@ uint32_t lw_agg(struct lw *lw, const struct mp_t_agg *agg, struct mp_t_type type
     struct mp_buf text;
     mp_buf_init(&text, lw->scratch);
     lw_canonical_agg(&text, agg, true);
-    add_agg(lw, &row, mp_buf_view(&text));
+    add_agg(lw, &row, lw_view(lw, &text));
     return number;
 }

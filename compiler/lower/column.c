@@ -23,7 +23,7 @@ static uint32_t slot_count(const struct lw_owner *owner)
 
 static uint32_t add_column(struct lw *lw, struct lw_owner owner, const struct mp_column_row *made)
 {
-    *mp_ir_add_column(lw->ir) = *made;
+    *LW_ADD(lw, column) = *made;
     uint32_t number = lw->ir->column.len - 1;
     LW_PUSH(lw, &lw->column_owners, lw_owner_number(owner));
     LW_PUSH(lw, &lw->column_stamps, 0);
@@ -58,7 +58,7 @@ uint32_t lw_read(struct lw_ctx *c, struct mp_column_row row)
     uint32_t slot = find_or_add(c->lw, c->owner, row);
     if (row.agg != MP_NONE && c->agg_column == MP_NONE) c->agg_column = row_of_slot(c->owner, slot);
     enum mp_rep rep = row.flags & MP_COL_SET ? MP_REP_S : mp_type_rep(row.type);
-    return mp_ir_op_col(c->fn, slot, rep);
+    return lw_op_col(c, slot, rep);
 }
 
 static void set_text(struct lw_ctx *c, struct mp_column_row *row, mp_str text)
@@ -113,8 +113,8 @@ static uint32_t read_record_attr(struct lw_ctx *c, const struct mp_t_walk *walk,
     uint32_t known = read_attr(c, way, walk->text);
     if (!is_told(walk)) return known;
     uint32_t slot = lw_attr_slot(c->lw, c->owner.signal, walk->index, walk->hops[0]);
-    uint32_t told = mp_ir_op_field(c->fn, slot, lw_rep(walk->type));
-    return mp_ir_op(c->fn, MP_OP_DEFAULT, told, known, 0);
+    uint32_t told = lw_op_field(c, slot, lw_rep(walk->type));
+    return lw_op(c, MP_OP_DEFAULT, told, known, 0);
 }
 
 uint32_t lw_read_walk(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_span span)
@@ -124,8 +124,8 @@ uint32_t lw_read_walk(struct lw_ctx *c, const struct mp_t_walk *walk, struct mp_
         return c->record ? read_record_attr(c, walk, &way) : read_attr(c, &way, walk->text);
     }
     switch (way.base) {
-    case MP_WALK_CONST: return mp_ir_op_const(c->fn, way.index);
-    case MP_WALK_FIELD: return mp_ir_op_field(c->fn, way.index, lw_rep(walk->type));
+    case MP_WALK_CONST: return lw_op_const(c, way.index);
+    case MP_WALK_FIELD: return lw_op_field(c, way.index, lw_rep(walk->type));
     default: return read_key(c, &way, walk->type, walk->text);
     }
 }
@@ -234,12 +234,12 @@ static uint32_t member_fn(struct lw_ctx *c, const struct mp_t_expr *e, struct lw
     mp_buf_printf(&text, "M%u ", members->row);
     lw_canonical(&text, e->kid[0], true);
     bool fresh;
-    uint32_t known = lw_intern(c->lw, mp_buf_view(&text), MP_NONE, &fresh);
+    uint32_t known = lw_intern(c->lw, lw_view(c->lw, &text), MP_NONE, &fresh);
     if (!fresh) return known;
     struct lw_ctx inner = {.lw = c->lw, .owner = {.grouping = members}, .member = true,
                            .keys = members->keys, .rule = c->rule, .agg_column = MP_NONE};
     uint32_t fn = lw_fn(&inner, e->text, e->kid[0], 0);
-    mp_map_get(&c->lw->interned, mp_buf_view(&text))->value = fn;
+    mp_map_get(&c->lw->interned, lw_view(c->lw, &text))->value = fn;
     return fn;
 }
 
@@ -282,7 +282,7 @@ uint32_t lw_read_held(struct lw_ctx *c, const struct mp_t_expr *e)
     mp_buf_printf(&key, "H%u %lld ", g->row, (long long)e->hold_ns);
     lw_canonical(&key, e->kid[0], true);
     bool fresh;
-    row.index = lw_intern(c->lw, mp_buf_view(&key), g->hold_count, &fresh);
+    row.index = lw_intern(c->lw, lw_view(c->lw, &key), g->hold_count, &fresh);
     if (!fresh) return lw_read(c, row);
     struct lw_ctx inner = *c;
     struct mp_ir_fn unused;
@@ -290,9 +290,9 @@ uint32_t lw_read_held(struct lw_ctx *c, const struct mp_t_expr *e)
     uint32_t fn = lw_fn(&inner, e->text, e->kid[0], 0);
     /* A hold inside this one took a number meanwhile: numbers follow the order of the rows. */
     row.index = g->hold_count++;
-    mp_map_get(&c->lw->interned, mp_buf_view(&key))->value = row.index;
+    mp_map_get(&c->lw->interned, lw_view(c->lw, &key))->value = row.index;
     uint32_t value = lw_read(c, row);
-    struct mp_hold_row *hold = mp_ir_add_hold(c->lw->ir);
+    struct mp_hold_row *hold = LW_ADD(c->lw, hold);
     hold->grouping = g->row;
     hold->fn = fn;
     hold->hold_ns = e->hold_ns;
@@ -322,7 +322,7 @@ uint32_t lw_read_trigger(struct lw_ctx *c, const struct mp_t_expr *e)
         mp_buf_init(&b, c->lw->scratch);
         lw_canonical(&a, known, true);
         lw_canonical(&b, e->kid[0], true);
-        if (mp_str_eq(mp_buf_view(&a), mp_buf_view(&b))) break;
+        if (mp_str_eq(lw_view(c->lw, &a), lw_view(c->lw, &b))) break;
     }
     if (index == c->triggers->list.len) LW_PUSH(c->lw, &c->triggers->list, e->kid[0]);
     struct mp_column_row row = column(MP_COL_AT_TRIGGER, e->type);
@@ -348,7 +348,7 @@ uint32_t lw_def(struct lw *lw, const struct mp_t_def *def)
     if (*known != MP_NONE) return *known;
     uint32_t grouping = def->kind == MP_DEF_ATTR ? MP_NONE : lw_grouping(lw, def->keys)->row;
     uint32_t attr = def->attr == NULL ? MP_NONE : lw_attr(lw, def->attr);
-    struct mp_def_row *row = mp_ir_add_def(lw->ir);
+    struct mp_def_row *row = LW_ADD(lw, def);
     *known = lw->ir->def.len - 1;
     row->type = lw_type(def->type);
     row->kind = def->kind;

@@ -15,17 +15,17 @@ static uint32_t signed_expr(struct lw_ctx *c, const struct mp_t_expr *e, int sig
 
 static uint32_t negated(struct lw_ctx *c, uint32_t value)
 {
-    return mp_ir_op(c->fn, MP_OP_NOT, value, 0, 0);
+    return lw_op(c, MP_OP_NOT, value, 0, 0);
 }
 
 static uint32_t equal(struct lw_ctx *c, uint32_t a, uint32_t b, struct mp_span span)
 {
     switch (mp_ir_rep(c->fn, a)) {
-    case MP_REP_B: return mp_ir_op(c->fn, MP_OP_EQ_B, a, b, 0);
-    case MP_REP_I: return mp_ir_op(c->fn, MP_OP_EQ_I, a, b, 0);
-    case MP_REP_F: return mp_ir_op(c->fn, MP_OP_EQ_F, a, b, 0);
-    case MP_REP_T: return mp_ir_op(c->fn, MP_OP_EQ_T, a, b, 0);
-    case MP_REP_A: return mp_ir_op(c->fn, MP_OP_EQ_A, a, b, 0);
+    case MP_REP_B: return lw_op(c, MP_OP_EQ_B, a, b, 0);
+    case MP_REP_I: return lw_op(c, MP_OP_EQ_I, a, b, 0);
+    case MP_REP_F: return lw_op(c, MP_OP_EQ_F, a, b, 0);
+    case MP_REP_T: return lw_op(c, MP_OP_EQ_T, a, b, 0);
+    case MP_REP_A: return lw_op(c, MP_OP_EQ_A, a, b, 0);
     default: lw_refuse(c->lw, span, "a comparison of sets");
     }
 }
@@ -33,8 +33,8 @@ static uint32_t equal(struct lw_ctx *c, uint32_t a, uint32_t b, struct mp_span s
 static uint32_t less(struct lw_ctx *c, uint32_t a, uint32_t b, bool or_equal, struct mp_span span)
 {
     enum mp_rep rep = mp_ir_rep(c->fn, a);
-    if (rep == MP_REP_I) return mp_ir_op(c->fn, or_equal ? MP_OP_LE_I : MP_OP_LT_I, a, b, 0);
-    if (rep == MP_REP_F) return mp_ir_op(c->fn, or_equal ? MP_OP_LE_F : MP_OP_LT_F, a, b, 0);
+    if (rep == MP_REP_I) return lw_op(c, or_equal ? MP_OP_LE_I : MP_OP_LT_I, a, b, 0);
+    if (rep == MP_REP_F) return lw_op(c, or_equal ? MP_OP_LE_F : MP_OP_LT_F, a, b, 0);
     lw_refuse(c->lw, span, "an order of values that are no numbers");
 }
 
@@ -63,7 +63,7 @@ static uint32_t compare(struct lw_ctx *c, const struct mp_t_expr *e)
     case MP_T_GE: return less(c, b, a, true, e->span);
     default: break;
     }
-    uint32_t same = is_pattern(e->kid[1]) ? mp_ir_op(c->fn, MP_OP_LIKE, a, b, 0)
+    uint32_t same = is_pattern(e->kid[1]) ? lw_op(c, MP_OP_LIKE, a, b, 0)
                                           : equal(c, a, b, e->span);
     return cmp == MP_T_NE ? negated(c, same) : same;
 }
@@ -73,20 +73,20 @@ static uint32_t in_range(struct lw_ctx *c, const struct mp_t_expr *e)
     uint32_t x = signed_expr(c, e->kid[0], 0);
     uint32_t low = signed_expr(c, e->kid[1], 0), high = signed_expr(c, e->kid[2], 0);
     uint32_t above = less(c, low, x, true, e->span), below = less(c, x, high, true, e->span);
-    return mp_ir_op(c->fn, MP_OP_AND, above, below, 0);
+    return lw_op(c, MP_OP_AND, above, below, 0);
 }
 
 static uint32_t member_of(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     uint32_t x = signed_expr(c, e->kid[0], 0);
-    if (e->list != NULL) return mp_ir_op(c->fn, MP_OP_IN_LIST, x, e->list->index, 0);
+    if (e->list != NULL) return lw_op(c, MP_OP_IN_LIST, x, e->list->index, 0);
     const struct mp_t_expr *where = e->kid[1];
     if (where->type.base == MP_TYPE_CIDR && !where->type.is_set) {
-        return mp_ir_op(c->fn, MP_OP_IN_NET, x, lw_const(c->lw, where), 0);
+        return lw_op(c, MP_OP_IN_NET, x, lw_const(c->lw, where), 0);
     }
     uint32_t set = signed_expr(c, where, 0);
-    if (where->type.is_set) return mp_ir_op(c->fn, MP_OP_IN_SET, x, set, 0);
-    return is_pattern(where) ? mp_ir_op(c->fn, MP_OP_LIKE, x, set, 0) : equal(c, x, set, e->span);
+    if (where->type.is_set) return lw_op(c, MP_OP_IN_SET, x, set, 0);
+    return is_pattern(where) ? lw_op(c, MP_OP_LIKE, x, set, 0) : equal(c, x, set, e->span);
 }
 
 /* ---- patterns ---- */
@@ -94,9 +94,9 @@ static uint32_t member_of(struct lw_ctx *c, const struct mp_t_expr *e)
 /* R11: for an inline deny, a subject at which the search gave up counts as one that matches. */
 static uint32_t or_gave_up(struct lw_ctx *c, uint32_t subject, uint32_t found)
 {
-    uint32_t there = mp_ir_op(c->fn, MP_OP_KNOWN, subject, 0, 0);
-    uint32_t lost = negated(c, mp_ir_op(c->fn, MP_OP_KNOWN, found, 0, 0));
-    return mp_ir_op(c->fn, MP_OP_OR, found, mp_ir_op(c->fn, MP_OP_AND, there, lost, 0), 0);
+    uint32_t there = lw_op(c, MP_OP_KNOWN, subject, 0, 0);
+    uint32_t lost = negated(c, lw_op(c, MP_OP_KNOWN, found, 0, 0));
+    return lw_op(c, MP_OP_OR, found, lw_op(c, MP_OP_AND, there, lost, 0), 0);
 }
 
 static uint32_t match_list(struct lw_ctx *c, const struct mp_t_expr *e, uint32_t x)
@@ -105,7 +105,7 @@ static uint32_t match_list(struct lw_ctx *c, const struct mp_t_expr *e, uint32_t
         [MP_T_LIKE] = MP_OP_LIST_LIKE, [MP_T_MATCHES] = MP_OP_LIST_MATCHES,
         [MP_T_STARTS] = MP_OP_LIST_STARTS, [MP_T_ENDS] = MP_OP_LIST_ENDS,
         [MP_T_CONTAINS] = MP_OP_LIST_CONTAINS};
-    uint32_t found = mp_ir_op(c->fn, op_of[e->op.match], x, e->list->index, 0);
+    uint32_t found = lw_op(c, op_of[e->op.match], x, e->list->index, 0);
     return e->op.match == MP_T_MATCHES && c->limit_is_true ? or_gave_up(c, x, found) : found;
 }
 
@@ -120,11 +120,11 @@ static uint32_t match(struct lw_ctx *c, const struct mp_t_expr *e)
     if (e->list != NULL) return match_list(c, e, x);
     if (e->op.match == MP_T_MATCHES) {
         enum mp_op op = c->limit_is_true ? MP_OP_MATCHES_LIMIT : MP_OP_MATCHES;
-        return mp_ir_op(c->fn, op, x, lw_const(c->lw, e->kid[1]), 0);
+        return lw_op(c, op, x, lw_const(c->lw, e->kid[1]), 0);
     }
     uint32_t with = signed_expr(c, e->kid[1], 0);
-    if (e->kid[0]->type.is_set) return mp_ir_op(c->fn, MP_OP_IN_SET, with, x, 0);
-    return mp_ir_op(c->fn, op_of[e->op.match], x, with, 0);
+    if (e->kid[0]->type.is_set) return lw_op(c, MP_OP_IN_SET, with, x, 0);
+    return lw_op(c, op_of[e->op.match], x, with, 0);
 }
 
 /* ---- numbers ---- */
@@ -153,22 +153,22 @@ static uint32_t arith(struct lw_ctx *c, const struct mp_t_expr *e)
     if (e->op.arith == MP_T_MUL || e->op.arith == MP_T_DIV) left *= sign_of_factor(e->kid[1]);
     if (e->op.arith == MP_T_DIV) right = 0;
     uint32_t a = signed_expr(c, e->kid[0], left), b = signed_expr(c, e->kid[1], right);
-    if (lw_rep(e->kid[0]->type) == MP_REP_F) return mp_ir_op(c->fn, doubles[e->op.arith], a, b, 0);
+    if (lw_rep(e->kid[0]->type) == MP_REP_F) return lw_op(c, doubles[e->op.arith], a, b, 0);
     MP_ASSERT(e->op.arith != MP_T_DIV);
-    return mp_ir_op(c->fn, ints[e->op.arith], a, b, 0);
+    return lw_op(c, ints[e->op.arith], a, b, 0);
 }
 
 static uint32_t negative(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     uint32_t x = signed_expr(c, e->kid[0], -c->sign);
-    return mp_ir_op(c->fn, lw_rep(e->type) == MP_REP_F ? MP_OP_NEG_F : MP_OP_NEG_I, x, 0, 0);
+    return lw_op(c, lw_rep(e->type) == MP_REP_F ? MP_OP_NEG_F : MP_OP_NEG_I, x, 0, 0);
 }
 
 static uint32_t convert_to(struct lw_ctx *c, uint32_t x, enum mp_rep to)
 {
     enum mp_rep from = mp_ir_rep(c->fn, x);
-    if (from == MP_REP_I && to == MP_REP_F) return mp_ir_op(c->fn, MP_OP_I_TO_F, x, 0, 0);
-    if (from == MP_REP_F && to == MP_REP_I) return mp_ir_op(c->fn, MP_OP_F_TO_I, x, 0, 0);
+    if (from == MP_REP_I && to == MP_REP_F) return lw_op(c, MP_OP_I_TO_F, x, 0, 0);
+    if (from == MP_REP_F && to == MP_REP_I) return lw_op(c, MP_OP_F_TO_I, x, 0, 0);
     return x; /* another word for the same representation */
 }
 
@@ -181,8 +181,8 @@ static uint32_t points(struct lw_ctx *c, const struct mp_t_expr *e)
     bool f = lw_rep(e->kid[1]->type) == MP_REP_F;
     struct mp_value zero = f ? mp_value_num(0) : mp_value_int(0);
     uint32_t cnst = mp_ir_const(c->lw->ir, lw_type(e->kid[1]->type), zero, 0);
-    uint32_t none = mp_ir_op_const(c->fn, cnst);
-    return mp_ir_op(c->fn, MP_OP_PICK, truth, n, none);
+    uint32_t none = lw_op_const(c, cnst);
+    return lw_op(c, MP_OP_PICK, truth, n, none);
 }
 
 static uint32_t call(struct lw_ctx *c, const struct mp_t_expr *e)
@@ -194,13 +194,13 @@ static uint32_t call(struct lw_ctx *c, const struct mp_t_expr *e)
     uint32_t y = e->kid[1] == NULL ? 0 : signed_expr(c, e->kid[1], 0);
     uint32_t z = e->kid[2] == NULL ? 0 : signed_expr(c, e->kid[2], 0);
     switch (e->op.call) {
-    case MP_T_ABS: return mp_ir_op(c->fn, f ? MP_OP_ABS_F : MP_OP_ABS_I, x, 0, 0);
-    case MP_T_LOWER: return mp_ir_op(c->fn, MP_OP_LOWER, x, 0, 0);
-    case MP_T_LENGTH: return mp_ir_op(c->fn, MP_OP_LENGTH, x, 0, 0);
-    case MP_T_TO_NUMBER: return mp_ir_op(c->fn, MP_OP_NUMBER, x, 0, 0);
-    case MP_T_CLAMP: return mp_ir_op(c->fn, f ? MP_OP_CLAMP_F : MP_OP_CLAMP_I, x, y, z);
-    case MP_T_POW: return mp_ir_op(c->fn, f ? MP_OP_POW_F : MP_OP_POW_I, x, y, 0);
-    case MP_T_ID_PART: return mp_ir_op(c->fn, MP_OP_ID_PART, x, e->part, 0);
+    case MP_T_ABS: return lw_op(c, f ? MP_OP_ABS_F : MP_OP_ABS_I, x, 0, 0);
+    case MP_T_LOWER: return lw_op(c, MP_OP_LOWER, x, 0, 0);
+    case MP_T_LENGTH: return lw_op(c, MP_OP_LENGTH, x, 0, 0);
+    case MP_T_TO_NUMBER: return lw_op(c, MP_OP_NUMBER, x, 0, 0);
+    case MP_T_CLAMP: return lw_op(c, f ? MP_OP_CLAMP_F : MP_OP_CLAMP_I, x, y, z);
+    case MP_T_POW: return lw_op(c, f ? MP_OP_POW_F : MP_OP_POW_I, x, y, 0);
+    case MP_T_ID_PART: return lw_op(c, MP_OP_ID_PART, x, e->part, 0);
     case MP_T_POINTS: break;
     }
     MP_UNREACHABLE("a function without a row");
@@ -210,14 +210,14 @@ static uint32_t call(struct lw_ctx *c, const struct mp_t_expr *e)
 
 static uint32_t constant(struct lw_ctx *c, const struct mp_t_expr *e)
 {
-    if (lw_rep(e->type) == MP_REP_B) return mp_ir_op_bool(c->fn, e->value.w[0] != 0);
-    return mp_ir_op_const(c->fn, lw_const(c->lw, e));
+    if (lw_rep(e->type) == MP_REP_B) return lw_op_bool(c, e->value.w[0] != 0);
+    return lw_op_const(c, lw_const(c->lw, e));
 }
 
 static uint32_t both(struct lw_ctx *c, const struct mp_t_expr *e, enum mp_op op)
 {
     uint32_t a = signed_expr(c, e->kid[0], 0), b = signed_expr(c, e->kid[1], 0);
-    return mp_ir_op(c->fn, op, a, b, 0);
+    return lw_op(c, op, a, b, 0);
 }
 
 static uint32_t definition(struct lw_ctx *c, const struct mp_t_expr *e)
@@ -226,7 +226,7 @@ static uint32_t definition(struct lw_ctx *c, const struct mp_t_expr *e)
     computed = convert_to(c, computed, lw_rep(e->type));
     if (!lw_overridable(c->lw, e)) return computed;
     uint32_t state = lw_read_override(c, e, true), set = lw_read_override(c, e, false);
-    return mp_ir_op(c->fn, MP_OP_OVERRIDE, state, set, computed);
+    return lw_op(c, MP_OP_OVERRIDE, state, set, computed);
 }
 
 /* What speaks only of the record at hand is computed from it, once, and is a cell of the row. */
@@ -242,7 +242,7 @@ uint32_t lw_expr(struct lw_ctx *c, const struct mp_t_expr *e)
     if (is_event(c, e)) return lw_read_event(c, e);
     switch (e->kind) {
     case MP_TX_CONST: return constant(c, e);
-    case MP_TX_PARAM: return mp_ir_op_param(c->fn, e->param->index);
+    case MP_TX_PARAM: return lw_op_param(c, e->param->index);
     case MP_TX_WALK: return lw_read_walk(c, e->walk, e->span);
     case MP_TX_AGG: return lw_read_agg(c, e, false);
     case MP_TX_DEF: return definition(c, e);
@@ -259,7 +259,7 @@ uint32_t lw_expr(struct lw_ctx *c, const struct mp_t_expr *e)
     case MP_TX_IS: return lw_is(c, e);
     case MP_TX_DEFAULT: {
         uint32_t a = lw_expr(c, e->kid[0]);
-        return mp_ir_op(c->fn, MP_OP_DEFAULT, a, lw_expr(c, e->kid[1]), 0);
+        return lw_op(c, MP_OP_DEFAULT, a, lw_expr(c, e->kid[1]), 0);
     }
     case MP_TX_CALL: return call(c, e);
     case MP_TX_MEMBERS: return lw_read_members(c, e);
@@ -291,10 +291,11 @@ static uint32_t end_shared(struct lw *lw, struct mp_ir_fn *fn)
     mp_buf_put(&key, (mp_str){(const char *)owner, sizeof owner});
     mp_buf_put(&key, (mp_str){(const char *)fn->ops.ptr, fn->ops.len * sizeof *fn->ops.ptr});
     mp_buf_put(&key, (mp_str){(const char *)fn->outs.ptr, fn->outs.len * sizeof *fn->outs.ptr});
-    if (key.failed) lw_fail(lw, MP_ENOMEM);
     bool fresh;
-    uint32_t row = lw_intern(lw, mp_buf_view(&key), lw->ir->fn.len, &fresh);
-    return fresh ? mp_ir_fn_end(fn) : row;
+    uint32_t row = lw_intern(lw, lw_view(lw, &key), lw->ir->fn.len, &fresh);
+    if (fresh) row = mp_ir_fn_end(fn);
+    lw_ok(lw);
+    return row;
 }
 
 uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e, int sign)
@@ -304,6 +305,7 @@ uint32_t lw_fn(struct lw_ctx *c, mp_str name, const struct mp_t_expr *e, int sig
     c->sign = sign;
     uint32_t value = lw_expr(c, e);
     mp_ir_out(&fn, value, lw_type(e->type));
+    lw_ok(c->lw);
     uint32_t row = end_shared(c->lw, &fn);
     c->fn = outer;
     return row;
@@ -322,9 +324,9 @@ static void find_missing(struct lw_ctx *c, const struct mp_t_expr *e, struct mis
         uint32_t slot = lw_field_slot(c->lw, c->owner.signal, e->walk->field, e->walk->entry);
         struct mp_t_type type = e->walk->field->type;
         if (e->walk->entry.ptr != NULL) type.is_map = false;
-        uint32_t field = mp_ir_op_field(c->fn, slot, lw_rep(type));
-        uint32_t lacks = negated(c, mp_ir_op(c->fn, MP_OP_KNOWN, field, 0, 0));
-        m->value = m->value == MP_NONE ? lacks : mp_ir_op(c->fn, MP_OP_OR, m->value, lacks, 0);
+        uint32_t field = lw_op_field(c, slot, lw_rep(type));
+        uint32_t lacks = negated(c, lw_op(c, MP_OP_KNOWN, field, 0, 0));
+        m->value = m->value == MP_NONE ? lacks : lw_op(c, MP_OP_OR, m->value, lacks, 0);
     }
     for (int i = 0; i < 3; i++) find_missing(c, e->kid[i], m);
 }
@@ -336,12 +338,12 @@ static uint32_t protecting_leaf(struct lw_ctx *c, const struct mp_t_expr *e, boo
     uint32_t truth = lw_expr(c, e);
     struct missing missing = {MP_NONE};
     find_missing(c, e, &missing);
-    uint32_t otherwise = mp_ir_op_bool(c->fn, helps);
+    uint32_t otherwise = lw_op_bool(c, helps);
     if (missing.value != MP_NONE) {
-        uint32_t against = mp_ir_op_bool(c->fn, !helps);
-        otherwise = mp_ir_op(c->fn, MP_OP_PICK, missing.value, against, otherwise);
+        uint32_t against = lw_op_bool(c, !helps);
+        otherwise = lw_op(c, MP_OP_PICK, missing.value, against, otherwise);
     }
-    return mp_ir_op(c->fn, MP_OP_DEFAULT, truth, otherwise, 0);
+    return lw_op(c, MP_OP_DEFAULT, truth, otherwise, 0);
 }
 
 static uint32_t protecting(struct lw_ctx *c, const struct mp_t_expr *e, bool helps)
@@ -352,7 +354,7 @@ static uint32_t protecting(struct lw_ctx *c, const struct mp_t_expr *e, bool hel
     case MP_TX_OR: {
         uint32_t a = protecting(c, e->kid[0], helps);
         enum mp_op op = e->kind == MP_TX_AND ? MP_OP_AND : MP_OP_OR;
-        return mp_ir_op(c->fn, op, a, protecting(c, e->kid[1], helps), 0);
+        return lw_op(c, op, a, protecting(c, e->kid[1], helps), 0);
     }
     case MP_TX_DEF:
         if (!lw_overridable(c->lw, e)) return protecting(c, e->kid[0], helps);

@@ -11,7 +11,7 @@ static void feed(struct lw *lw, struct lw_signal *s, struct lw_grouping *g)
         if (!lw_record_way(lw, s, &g->keys->keys[i], &ways[i])) return;
     }
     uint32_t walks = lw_walk_rows(lw, ways, g->keys->count);
-    *mp_ir_add_feed(lw->ir) = (struct mp_feed_row){s->row, g->row, walks, g->keys->count};
+    *LW_ADD(lw, feed) = (struct mp_feed_row){s->row, g->row, walks, g->keys->count};
 }
 
 static void feeds(struct lw *lw, struct lw_signal *s)
@@ -22,7 +22,7 @@ static void feeds(struct lw *lw, struct lw_signal *s)
     }
     MP_IR_SPAN(lw->ir, signal, s->row, feeds, feed, from);
     from = lw->ir->agg_use.len;
-    for (uint32_t i = 0; i < s->aggs.len; i++) mp_ir_add_agg_use(lw->ir)->agg = s->aggs.ptr[i];
+    for (uint32_t i = 0; i < s->aggs.len; i++) LW_ADD(lw, agg_use)->agg = s->aggs.ptr[i];
     MP_IR_SPAN(lw->ir, signal, s->row, aggs, agg_use, from);
 }
 
@@ -30,7 +30,7 @@ static void reach(struct lw *lw, struct lw_signal *s, const struct mp_action_tar
                   const struct lw_way *way, bool outbound)
 {
     uint32_t walk = lw_walk_rows(lw, way, 1);
-    *mp_ir_add_reach(lw->ir) =
+    *LW_ADD(lw, reach) =
         (struct mp_reach_row){s->row, target->entity, target->type, walk, outbound};
 }
 
@@ -130,7 +130,8 @@ static void record_unit(struct lw *lw, struct lw_signal *s)
 {
     if (!s->has_unit) return;
     uint32_t fn = mp_ir_fn_end(&s->unit);
-    struct mp_unit_row *row = mp_ir_add_unit(lw->ir);
+    lw_ok(lw);
+    struct mp_unit_row *row = LW_ADD(lw, unit);
     row->kind = MP_UNIT_RECORD;
     row->signal = s->row;
     row->fn = fn;

@@ -10,7 +10,7 @@ uint32_t lw_quota(struct lw *lw, const struct mp_t_quota *t)
                                .per_entity = lw_entity_row(t->per),
                                .per_walk = lw_target_walk(lw, t->per_walk), .per_ns = t->per_ns};
     row.text = lw_text(lw, t->text);
-    *mp_ir_add_quota(lw->ir) = row;
+    *LW_ADD(lw, quota) = row;
     return lw->ir->quota.len - 1;
 }
 
@@ -47,7 +47,7 @@ static void one_guard(struct lw *lw, const struct mp_t_guard *t, struct lw_place
     row.verb = lw_text(lw, t->verb);
     row.text = lw_text(lw, t->text);
     lw_set_place(lw, t->span, &row.file, &row.line, NULL);
-    *mp_ir_add_guard(lw->ir) = row;
+    *LW_ADD(lw, guard) = row;
 }
 
 void lw_guards(struct lw *lw)

@@ -60,26 +60,26 @@ struct lw_reads lw_reads(const struct mp_t_expr *e)
 
 static uint32_t known(struct lw_ctx *c, const struct mp_t_expr *e)
 {
-    return mp_ir_op(c->fn, MP_OP_KNOWN, lw_expr(c, e), 0, 0);
+    return lw_op(c, MP_OP_KNOWN, lw_expr(c, e), 0, 0);
 }
 
 static uint32_t not_known(struct lw_ctx *c, const struct mp_t_expr *e)
 {
-    return mp_ir_op(c->fn, MP_OP_NOT, known(c, e), 0, 0);
+    return lw_op(c, MP_OP_NOT, known(c, e), 0, 0);
 }
 
 static uint32_t int_const(struct lw_ctx *c, int64_t i)
 {
-    return mp_ir_op_const(c->fn, mp_ir_const(c->lw->ir, MP_TYPE_INT, mp_value_int(i), 0));
+    return lw_op_const(c, mp_ir_const(c->lw->ir, MP_TYPE_INT, mp_value_int(i), 0));
 }
 
 static uint32_t no_samples(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     if (e->agg->kind == MP_AGG_LAST) return not_known(c, e);
     uint32_t samples = lw_read_agg(c, e, true);
-    uint32_t none = mp_ir_op(c->fn, MP_OP_LE_I, samples, int_const(c, 0), 0);
+    uint32_t none = lw_op(c, MP_OP_LE_I, samples, int_const(c, 0), 0);
     /* A set of members that nobody knows has no samples either. */
-    return mp_ir_op(c->fn, MP_OP_DEFAULT, none, mp_ir_op_bool(c->fn, true), 0);
+    return lw_op(c, MP_OP_DEFAULT, none, lw_op_bool(c, true), 0);
 }
 
 static uint32_t absent(struct lw_ctx *c, const struct mp_t_expr *e);
@@ -92,7 +92,7 @@ static uint32_t absent_kids(struct lw_ctx *c, const struct mp_t_expr *e)
         const struct mp_t_expr *kid = e->kid[i];
         if (kid->kind == MP_TX_CONST || kid->kind == MP_TX_PARAM) continue;
         uint32_t one = absent(c, kid);
-        all = all == MP_NONE ? one : mp_ir_op(c->fn, MP_OP_AND, all, one, 0);
+        all = all == MP_NONE ? one : lw_op(c, MP_OP_AND, all, one, 0);
     }
     return all;
 }
@@ -109,9 +109,9 @@ static uint32_t absent(struct lw_ctx *c, const struct mp_t_expr *e)
         uint32_t computed = absent(c, e->kid[0]);
         if (!lw_overridable(c->lw, e)) return computed;
         uint32_t state = lw_read_override(c, e, true);
-        uint32_t set = mp_ir_op(c->fn, MP_OP_EQ_I, state, int_const(c, 2), 0);
-        uint32_t untouched = mp_ir_op(c->fn, MP_OP_EQ_I, state, int_const(c, 0), 0);
-        return mp_ir_op(c->fn, MP_OP_PICK, untouched, computed, set);
+        uint32_t set = lw_op(c, MP_OP_EQ_I, state, int_const(c, 2), 0);
+        uint32_t untouched = lw_op(c, MP_OP_EQ_I, state, int_const(c, 0), 0);
+        return lw_op(c, MP_OP_PICK, untouched, computed, set);
     }
     default: break;
     }
@@ -137,9 +137,9 @@ static uint32_t stale(struct lw_ctx *c, const struct mp_t_expr *e)
     for (uint32_t i = 0; i < c->lw->t->signals.len; i++) {
         if (!signals[i]) continue;
         uint32_t one = lw_read_stale(c, c->lw->t->signals.ptr[i]);
-        any = any == MP_NONE ? one : mp_ir_op(c->fn, MP_OP_OR, any, one, 0);
+        any = any == MP_NONE ? one : lw_op(c, MP_OP_OR, any, one, 0);
     }
-    return any == MP_NONE ? mp_ir_op_bool(c->fn, false) : any;
+    return any == MP_NONE ? lw_op_bool(c, false) : any;
 }
 
 uint32_t lw_is(struct lw_ctx *c, const struct mp_t_expr *e)

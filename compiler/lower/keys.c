@@ -6,7 +6,7 @@ static void group_keys(struct lw *lw, const struct mp_t_keys *keys, uint32_t num
     uint32_t from = lw->ir->group_key.len;
     for (uint32_t i = 0; i < keys->count; i++) {
         const struct mp_t_key *key = &keys->keys[i];
-        struct mp_group_key_row *row = mp_ir_add_group_key(lw->ir);
+        struct mp_group_key_row *row = LW_ADD(lw, group_key);
         row->type = lw_type(key->type);
         row->entity = key->type.base == MP_TYPE_ENTITY ? key->type.entity->index : MP_NONE;
         row->name = lw_text(lw, key->name);
@@ -23,7 +23,7 @@ static mp_str grouping_name(struct lw *lw, const struct mp_t_keys *keys)
         if (i > 0) mp_buf_puts(&name, ", ");
         mp_buf_put(&name, keys->keys[i].name);
     }
-    return mp_buf_view(&name);
+    return lw_view(lw, &name);
 }
 
 static struct lw_grouping *add_grouping(struct lw *lw, const struct mp_t_keys *keys)
@@ -31,7 +31,7 @@ static struct lw_grouping *add_grouping(struct lw *lw, const struct mp_t_keys *k
     struct lw_grouping *g = LW_NEW(lw, struct lw_grouping, 1);
     g->keys = keys;
     g->reads = LW_NEW(lw, bool, lw->t->signals.len);
-    struct mp_grouping_row *row = mp_ir_add_grouping(lw->ir);
+    struct mp_grouping_row *row = LW_ADD(lw, grouping);
     g->row = lw->ir->grouping.len - 1;
     row->name = lw_text(lw, grouping_name(lw, keys));
     group_keys(lw, keys, g->row);
@@ -49,7 +49,7 @@ struct lw_grouping *lw_grouping(struct lw *lw, const struct mp_t_keys *keys)
     mp_buf_putc(&text, 'G');
     lw_canonical_keys(&text, keys);
     bool fresh;
-    uint32_t row = lw_intern(lw, mp_buf_view(&text), lw->ir->grouping.len, &fresh);
+    uint32_t row = lw_intern(lw, lw_view(lw, &text), lw->ir->grouping.len, &fresh);
     struct lw_grouping *g = fresh ? add_grouping(lw, keys) : lw->groupings.ptr[row];
     /* Rules that share a table of keys share its size: the largest that anybody asked for. */
     uint32_t cap = keys->count == 0 ? 1 : keys->cap;

@@ -79,6 +79,12 @@ mp_text_ref lw_text(struct lw *lw, mp_str text)
     return mp_ir_text(lw->ir, text);
 }
 
+mp_str lw_view(struct lw *lw, const struct mp_buf *b)
+{
+    if (b->failed) lw_fail(lw, MP_ENOMEM);
+    return mp_buf_view(b);
+}
+
 mp_str lw_printf(struct lw *lw, const char *format, ...)
 {
     va_list args, again;

@@ -106,7 +106,50 @@ uint32_t lw_intern_words(struct lw *lw, char tag, const uint32_t *words, size_t 
 #define LW_INTERN_WORDS(lw, tag, words, value, fresh)                                              \
     lw_intern_words((lw), (tag), (words), sizeof(words) / sizeof *(words), (value), (fresh))
 mp_text_ref lw_text(struct lw *lw, mp_str text);
+/* What is in a buffer of scratch memory, if all of it went in. */
+mp_str lw_view(struct lw *lw, const struct mp_buf *b);
 mp_str lw_printf(struct lw *lw, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Memory that ran out in `ir` leaves at once: what was not added must not be looked at. */
+static inline void lw_ok(struct lw *lw)
+{
+    if (lw->ir->failed) lw_fail(lw, MP_ENOMEM);
+}
+/* A fresh last row; good until the next of that table. */
+#define LW_ADD(lw, table)                                                                          \
+    (mp_ir_add_##table((lw)->ir), lw_ok(lw), &(lw)->ir->table.ptr[(lw)->ir->table.len - 1])
+
+/* The builder's calls (ir.h), for the function that c is writing. */
+static inline uint32_t lw_made(struct lw_ctx *c, uint32_t value)
+{
+    lw_ok(c->lw);
+    return value;
+}
+static inline uint32_t lw_op(struct lw_ctx *c, enum mp_op code, uint32_t a, uint32_t b,
+                             uint32_t third)
+{
+    return lw_made(c, mp_ir_op(c->fn, code, a, b, third));
+}
+static inline uint32_t lw_op_const(struct lw_ctx *c, uint32_t cnst)
+{
+    return lw_made(c, mp_ir_op_const(c->fn, cnst));
+}
+static inline uint32_t lw_op_param(struct lw_ctx *c, uint32_t param)
+{
+    return lw_made(c, mp_ir_op_param(c->fn, param));
+}
+static inline uint32_t lw_op_field(struct lw_ctx *c, uint32_t slot, enum mp_rep rep)
+{
+    return lw_made(c, mp_ir_op_field(c->fn, slot, rep));
+}
+static inline uint32_t lw_op_col(struct lw_ctx *c, uint32_t slot, enum mp_rep rep)
+{
+    return lw_made(c, mp_ir_op_col(c->fn, slot, rep));
+}
+static inline uint32_t lw_op_bool(struct lw_ctx *c, bool truth)
+{
+    return lw_made(c, mp_ir_op_bool(c->fn, truth));
+}
 
 /* ---- vocabulary.c: entities, signals, fields, actions, params, lists, constants ---- */
 void lw_vocabulary(struct lw *lw);

@@ -35,7 +35,7 @@ static int by_number(const void *a, const void *b)
 static void add_inputs(struct lw *lw, struct inputs *in)
 {
     if (in->rows.len > 1) qsort(in->rows.ptr, in->rows.len, sizeof *in->rows.ptr, by_number);
-    for (uint32_t i = 0; i < in->rows.len; i++) mp_ir_add_input(lw->ir)->column = in->rows.ptr[i];
+    for (uint32_t i = 0; i < in->rows.len; i++) LW_ADD(lw, input)->column = in->rows.ptr[i];
 }
 
 struct parts {
@@ -118,7 +118,7 @@ static void add_parts(struct lw_ctx *c, const struct lw_clause *clause, uint32_t
     for (uint32_t i = 0; i < parts.leaves.len; i++) {
         note_inputs(c, made[i].fn, in);
         if (made[i].shown != MP_NONE) note_inputs(c, made[i].shown, in);
-        *mp_ir_add_part(c->lw->ir) = made[i];
+        *LW_ADD(c->lw, part) = made[i];
     }
 }
 
@@ -135,7 +135,7 @@ uint32_t lw_clause(struct lw_ctx *c, const struct lw_clause *clause)
     note_inputs(c, fn, &in);
     uint32_t inputs = ir->input.len;
     add_inputs(c->lw, &in);
-    struct mp_clause_row *row = mp_ir_add_clause(ir);
+    struct mp_clause_row *row = LW_ADD(c->lw, clause);
     row->kind = clause->kind;
     row->rule = clause->rule;
     row->fn = fn;
@@ -273,7 +273,7 @@ static void set_labels(struct lw *lw, const struct mp_t_rule *t, struct mp_rule_
     row->labels_count = t->label_count;
     for (uint32_t i = 0; i < t->label_count; i++) {
         mp_text_ref name = lw_text(lw, t->labels[i].name), value = lw_text(lw, t->labels[i].value);
-        *mp_ir_add_label(lw->ir) = (struct mp_label_row){name, value};
+        *LW_ADD(lw, label) = (struct mp_label_row){name, value};
     }
 }
 
@@ -307,7 +307,7 @@ static void one_rule(struct lw *lw, const struct mp_t_rule *t, uint32_t number)
     set_clauses(&c, t, number, &row);
     set_labels(lw, t, &row);
     lw_marks(lw, t, &row);
-    *mp_ir_add_rule(lw->ir) = row;
+    *LW_ADD(lw, rule) = row;
 }
 
 void lw_rules(struct lw *lw)

@@ -6,7 +6,7 @@
 static void add_piece(struct lw *lw, mp_str literal, uint32_t fn, enum mp_type type)
 {
     mp_text_ref text = lw_text(lw, literal);
-    *mp_ir_add_piece(lw->ir) = (struct mp_piece_row){text, fn, type};
+    *LW_ADD(lw, piece) = (struct mp_piece_row){text, fn, type};
 }
 
 static mp_str printed(struct lw *lw, const struct mp_t_expr *e)
@@ -15,7 +15,7 @@ static mp_str printed(struct lw *lw, const struct mp_t_expr *e)
     struct mp_buf text;
     mp_buf_init(&text, lw->scratch);
     mp_value_print(&text, lw_type(e->type), e->value);
-    return mp_buf_view(&text);
+    return lw_view(lw, &text);
 }
 
 static void message(struct lw_ctx *c, const struct mp_t_act *t, mp_str name, struct mp_act_row *row)
@@ -60,7 +60,7 @@ static void args(struct lw_ctx *c, const struct mp_t_act *t, mp_str name, struct
     }
     row->args_at = c->lw->ir->arg.len;
     row->args_count = count;
-    for (uint32_t i = 0; i < count; i++) *mp_ir_add_arg(c->lw->ir) = made[i];
+    for (uint32_t i = 0; i < count; i++) *LW_ADD(c->lw, arg) = made[i];
 }
 
 static struct mp_act_row make_act(struct lw_ctx *c, const struct mp_t_act *t)
@@ -92,7 +92,7 @@ static void acts(struct lw_ctx *c, const struct mp_t_step *t, struct mp_step_row
     }
     row->acts_at = c->lw->ir->act.len;
     row->acts_count = count;
-    for (uint32_t i = 0; i < count; i++) *mp_ir_add_act(c->lw->ir) = made[i];
+    for (uint32_t i = 0; i < count; i++) *LW_ADD(c->lw, act) = made[i];
 }
 
 /* ---- steps ---- */
@@ -130,7 +130,7 @@ uint32_t lw_steps(struct lw_ctx *c, uint32_t rule)
     uint32_t from = c->lw->ir->step.len;
     for (uint32_t i = 0; i < t->step_count; i++) {
         struct mp_step_row row = make_step(c, &t->steps[i], rule);
-        *mp_ir_add_step(c->lw->ir) = row;
+        *LW_ADD(c->lw, step) = row;
     }
     return from;
 }

@@ -8,14 +8,14 @@ static void keys(struct lw *lw, const struct mp_t_test_line *t, struct mp_test_l
     uint32_t from = lw->ir->item.len;
     for (uint32_t i = 0; i < t->key_count; i++) {
         uint32_t value = lw_const(lw, t->keys[i]);
-        mp_ir_add_item(lw->ir)->value = value;
+        LW_ADD(lw, item)->value = value;
     }
     row->keys_at = from;
     row->keys_count = lw->ir->item.len - from;
     from = lw->ir->item.len;
     for (uint32_t i = 0; i < t->value_count; i++) {
         uint32_t value = lw_const(lw, t->values[i]);
-        mp_ir_add_item(lw->ir)->value = value;
+        LW_ADD(lw, item)->value = value;
     }
     row->values_at = from;
     row->values_count = lw->ir->item.len - from;
@@ -28,7 +28,7 @@ static void emits(struct lw *lw, const struct mp_t_test_line *t, struct mp_test_
     for (uint32_t i = 0; i < t->emit_count; i++) {
         uint32_t value = lw_const(lw, t->emits[i].value);
         mp_text_ref path = lw_text(lw, t->emits[i].path);
-        *mp_ir_add_emit(lw->ir) = (struct mp_emit_row){path, value};
+        *LW_ADD(lw, emit) = (struct mp_emit_row){path, value};
     }
 }
 
@@ -39,7 +39,7 @@ static void args(struct lw *lw, const struct mp_t_test_line *t, struct mp_test_l
     for (uint32_t i = 0; i < t->arg_count; i++) {
         uint32_t value = lw_const(lw, t->args[i].value);
         mp_text_ref name = lw_text(lw, t->args[i].name);
-        *mp_ir_add_test_arg(lw->ir) = (struct mp_test_arg_row){name, value};
+        *LW_ADD(lw, test_arg) = (struct mp_test_arg_row){name, value};
     }
 }
 
@@ -61,7 +61,7 @@ static void line(struct lw *lw, const struct mp_t_test_line *t)
     row.rule = lw_text(lw, t->rule);
     row.text = lw_text(lw, t->text);
     lw_set_place(lw, t->span, NULL, &row.line, NULL);
-    *mp_ir_add_test_line(lw->ir) = row;
+    *LW_ADD(lw, test_line) = row;
 }
 
 /* ---- tests ---- */
@@ -78,12 +78,12 @@ static void alive(struct lw *lw, const struct mp_t_test *t)
 {
     for (uint32_t i = 0; i < lw->t->rules.len; i++) {
         if (is_alive(t, lw->t->rules.ptr[i]->package)) {
-            *mp_ir_add_test_rule(lw->ir) = (struct mp_test_rule_row){i, MP_NONE};
+            *LW_ADD(lw, test_rule) = (struct mp_test_rule_row){i, MP_NONE};
         }
     }
     for (uint32_t i = 0; i < lw->t->guards.len; i++) {
         if (is_alive(t, lw->t->guards.ptr[i]->package)) {
-            *mp_ir_add_test_rule(lw->ir) = (struct mp_test_rule_row){MP_NONE, i};
+            *LW_ADD(lw, test_rule) = (struct mp_test_rule_row){MP_NONE, i};
         }
     }
 }
@@ -98,7 +98,7 @@ static void one_test(struct lw *lw, const struct mp_t_test *t)
     row.package = lw_text(lw, t->package);
     row.name = lw_text(lw, t->name);
     lw_set_place(lw, t->span, &row.file, &row.line, NULL);
-    *mp_ir_add_test(lw->ir) = row;
+    *LW_ADD(lw, test) = row;
 }
 
 void lw_tests(struct lw *lw)

@@ -63,8 +63,8 @@ static uint32_t trigger(struct lw_ctx *c, const struct mp_t_rule *rule)
 {
     uint32_t when = lw_expr(c, rule->when.cond);
     if (rule->kind == MP_RULE_LOOP || !rule->has_unless) return when;
-    uint32_t stops = mp_ir_op(c->fn, MP_OP_IS_TRUE, lw_expr(c, rule->unless.cond), 0, 0);
-    return mp_ir_op(c->fn, MP_OP_AND, when, mp_ir_op(c->fn, MP_OP_NOT, stops, 0, 0), 0);
+    uint32_t stops = lw_op(c, MP_OP_IS_TRUE, lw_expr(c, rule->unless.cond), 0, 0);
+    return lw_op(c, MP_OP_AND, when, lw_op(c, MP_OP_NOT, stops, 0, 0), 0);
 }
 
 static mp_str unit_name(struct lw *lw, struct lw_owner owner, const char *what)
@@ -78,7 +78,7 @@ static mp_str unit_name(struct lw *lw, struct lw_owner owner, const char *what)
 static uint32_t add_unit(struct lw *lw, struct lw_owner owner, uint32_t fn, uint32_t rules_at,
                          uint32_t rules_count)
 {
-    struct mp_unit_row *row = mp_ir_add_unit(lw->ir);
+    struct mp_unit_row *row = LW_ADD(lw, unit);
     row->kind = owner.signal != NULL ? MP_UNIT_RECORD : MP_UNIT_GROUP;
     row->signal = owner.signal != NULL ? owner.signal->row : MP_NONE;
     row->grouping = owner.grouping != NULL ? owner.grouping->row : MP_NONE;

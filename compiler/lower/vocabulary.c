@@ -80,7 +80,7 @@ static void entities(struct lw *lw)
         entity->t = t;
         entity->attrs = LW_NEW(lw, uint32_t, t->attr_count);
         for (uint32_t a = 0; a < t->attr_count; a++) entity->attrs[a] = MP_NONE;
-        struct mp_entity_row *row = mp_ir_add_entity(lw->ir);
+        struct mp_entity_row *row = LW_ADD(lw, entity);
         row->cap = t->cap;
         row->key_type = lw_type(t->attrs[0].type);
         row->name = lw_text(lw, t->name);
@@ -109,7 +109,7 @@ static void observe(struct lw *lw, const struct mp_t_observe *o, uint32_t attr)
     if (s != NULL && o->field != NULL) {
         field = s->fields.ptr[lw_field_slot(lw, s, o->field, (mp_str){0})];
     }
-    struct mp_observe_row *row = mp_ir_add_observe(lw->ir);
+    struct mp_observe_row *row = LW_ADD(lw, observe);
     row->kind = o->kind;
     row->attr = attr;
     row->signal = s == NULL ? MP_NONE : s->row;
@@ -120,7 +120,7 @@ static void observe(struct lw *lw, const struct mp_t_observe *o, uint32_t attr)
 static void add_attr(struct lw *lw, const struct mp_t_attr *attr, mp_str name)
 {
     uint32_t preset = preset_of(lw, attr->preset);
-    struct mp_attr_row *row = mp_ir_add_attr(lw->ir);
+    struct mp_attr_row *row = LW_ADD(lw, attr);
     row->entity = attr->owner->index;
     row->type = lw_type(attr->type);
     row->is_set = attr->type.is_set;
@@ -172,7 +172,7 @@ static bool field_slot(const struct lw *lw, const struct lw_signal *s, mp_str pa
 static uint32_t add_field(struct lw *lw, struct lw_signal *s, mp_str path, struct mp_t_type type,
                           uint32_t flags, uint32_t attr, uint32_t preset)
 {
-    struct mp_field_row *row = mp_ir_add_field(lw->ir);
+    struct mp_field_row *row = LW_ADD(lw, field);
     row->signal = s->row;
     row->type = lw_type(type);
     row->flags = flags | (type.is_set ? MP_FIELD_SET : 0);
@@ -241,7 +241,7 @@ static const struct mp_t_field *layer_field(const struct mp_t_signal *t)
 
 static void one_signal(struct lw *lw, struct lw_signal *s)
 {
-    struct mp_signal_row *row = mp_ir_add_signal(lw->ir);
+    struct mp_signal_row *row = LW_ADD(lw, signal);
     s->row = lw->ir->signal.len - 1;
     MP_ASSERT(s->row == s->t->index);
     row->kind = s->t->kind;
@@ -253,7 +253,7 @@ static void one_signal(struct lw *lw, struct lw_signal *s)
     uint32_t from = lw->ir->signal_key.len;
     for (uint32_t k = 0; k < s->t->key_count; k++) {
         uint32_t slot = lw_key_slot(lw, s, k);
-        struct mp_signal_key_row *key = mp_ir_add_signal_key(lw->ir);
+        struct mp_signal_key_row *key = LW_ADD(lw, signal_key);
         key->entity = s->t->keys[k]->index;
         key->field = s->fields.ptr[slot];
     }
@@ -281,7 +281,7 @@ static void params(struct lw *lw)
         MP_ASSERT(t->index == i);
         uint32_t value = lw_const(lw, t->value);
         uint32_t low = preset_of(lw, t->low), high = preset_of(lw, t->high);
-        struct mp_param_row *row = mp_ir_add_param(lw->ir);
+        struct mp_param_row *row = LW_ADD(lw, param);
         row->type = lw_type(t->type);
         row->value = value;
         row->low = low;
@@ -299,9 +299,9 @@ static void lists(struct lw *lw)
         uint32_t from = lw->ir->item.len;
         for (uint32_t n = 0; n < t->item_count; n++) {
             uint32_t value = lw_const(lw, t->items[n]);
-            mp_ir_add_item(lw->ir)->value = value;
+            LW_ADD(lw, item)->value = value;
         }
-        struct mp_list_row *row = mp_ir_add_list(lw->ir);
+        struct mp_list_row *row = LW_ADD(lw, list);
         row->type = lw_type(t->type);
         row->name = lw_text(lw, t->name);
         MP_IR_SPAN(lw->ir, list, i, items, item, from);
@@ -321,14 +321,14 @@ static void action_targets(struct lw *lw, const struct mp_t_action *t, uint32_t 
     uint32_t from = lw->ir->action_target.len;
     for (uint32_t i = 0; t->target >= 0 && i < t->params[t->target].type_count; i++) {
         struct mp_t_type type = t->params[t->target].types[i];
-        struct mp_action_target_row *row = mp_ir_add_action_target(lw->ir);
+        struct mp_action_target_row *row = LW_ADD(lw, action_target);
         row->entity = type.base == MP_TYPE_ENTITY ? type.entity->index : MP_NONE;
         row->type = lw_type(type);
     }
     MP_IR_SPAN(lw->ir, action, number, targets, action_target, from);
     from = lw->ir->blind.len;
     for (uint32_t i = 0; i < t->blind_count; i++) {
-        mp_ir_add_blind(lw->ir)->signal = t->blinds[i]->index;
+        LW_ADD(lw, blind)->signal = t->blinds[i]->index;
     }
     MP_IR_SPAN(lw->ir, action, number, blinds, blind, from);
 }
@@ -337,7 +337,7 @@ uint32_t lw_action(struct lw *lw, const struct mp_t_action *t)
 {
     uint32_t *known = &lw->action_rows[t->index];
     if (*known != MP_NONE) return *known;
-    struct mp_action_row *row = mp_ir_add_action(lw->ir);
+    struct mp_action_row *row = LW_ADD(lw, action);
     uint32_t number = *known = lw->ir->action.len - 1;
     row->class = t->class;
     row->strength = t->strength;

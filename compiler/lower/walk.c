@@ -233,9 +233,9 @@ static void make_walk(struct lw *lw, const struct lw_way *way)
     uint32_t from = lw->ir->hop.len;
     for (uint32_t i = 0; i < way->hop_count; i++) {
         uint32_t attr = hop(lw, way, i);
-        mp_ir_add_hop(lw->ir)->attr = attr;
+        LW_ADD(lw, hop)->attr = attr;
     }
-    struct mp_walk_row *row = mp_ir_add_walk(lw->ir);
+    struct mp_walk_row *row = LW_ADD(lw, walk);
     row->base = way->base;
     row->index = way->index;
     row->entity = lw_entity_row(way->entity);
@@ -256,9 +256,8 @@ uint32_t lw_walk_rows(struct lw *lw, const struct lw_way *ways, uint32_t count)
         put_word(&key, ways[i].hop_count);
         for (uint32_t h = 0; h < ways[i].hop_count; h++) put_word(&key, hop(lw, &ways[i], h));
     }
-    if (key.failed) lw_fail(lw, MP_ENOMEM);
     bool fresh;
-    uint32_t at = lw_intern(lw, mp_buf_view(&key), lw->ir->walk.len, &fresh);
+    uint32_t at = lw_intern(lw, lw_view(lw, &key), lw->ir->walk.len, &fresh);
     for (uint32_t i = 0; fresh && i < count; i++) make_walk(lw, &ways[i]);
     return at;
 }

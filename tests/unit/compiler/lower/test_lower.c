@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
@@ -289,6 +290,63 @@ static void lowering_twice_gives_the_same_text(void **state)
     mp_arena_free(&keep);
 }
 
+/* ---- memory ---- */
+
+/* Blocks of memory that are left: for the tables and for what lowering needs meanwhile. */
+static void *short_alloc(void *ctx, size_t size)
+{
+    int *blocks = ctx;
+    return (*blocks)-- > 0 ? malloc(size) : NULL;
+}
+
+static void short_free(void *ctx, void *ptr, size_t size)
+{
+    free(ptr);
+}
+
+static enum mp_err lowered_into(struct mp_arena *arena)
+{
+    struct mp_arena input;
+    mp_arena_init(&input, NULL, 0);
+    struct mp_typed t = typed(&input);
+    static struct mp_ir ir;
+    enum mp_err err = mp_ir_init(&ir, arena);
+    struct mp_lower_options options = {.with_tests = true};
+    if (err == MP_OK) err = mp_lower(&t, &options, &ir);
+    mp_arena_free(&input);
+    return err;
+}
+
+static void tables_that_find_no_room_are_told(void **state)
+{
+    static _Alignas(16) char room[256 * 1024];
+    enum mp_err err = MP_ENOMEM;
+    size_t bytes = 64;
+    for (; err == MP_ENOMEM && bytes < sizeof room; bytes += 64) {
+        struct mp_arena arena;
+        mp_arena_init_fixed(&arena, room, bytes);
+        err = lowered_into(&arena);
+    }
+    assert_int_equal(err, MP_OK);
+    assert_in_range(bytes, 8 * 1024, sizeof room);
+}
+
+static void lowering_that_finds_no_memory_is_told(void **state)
+{
+    enum mp_err err = MP_ENOMEM;
+    int count = 0;
+    for (; err == MP_ENOMEM && count < 100; count++) {
+        int blocks = count;
+        struct mp_alloc from = {short_alloc, short_free, &blocks};
+        struct mp_arena arena;
+        mp_arena_init(&arena, &from, 0);
+        err = lowered_into(&arena);
+        mp_arena_free(&arena);
+    }
+    assert_int_equal(err, MP_OK);
+    assert_in_range(count, 3, 10); /* at least one block for each */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -299,6 +357,8 @@ int main(void)
         cmocka_unit_test(a_request_meets_leases_on_its_service),
         cmocka_unit_test(only_tests_bring_a_place_to_override),
         cmocka_unit_test(lowering_twice_gives_the_same_text),
+        cmocka_unit_test(tables_that_find_no_room_are_told),
+        cmocka_unit_test(lowering_that_finds_no_memory_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
