@@ -44,6 +44,8 @@ bool golden_run(struct mp_arena *arena, mp_str name, mp_str text, mp_str out[GOL
     struct mp_compile_text input = {name, text, MP_CHECK_GIVEN};
     struct mp_compilation *c;
     if (mp_compile(&input, 1, &options, &c) != MP_OK) return false;
+    bool advised = strstr(copy.ptr, "# lint\n") != NULL;
+    if (advised && mp_compilation_lint(c, MP_LINT_ALL) != MP_OK) return false;
     struct mp_buf bufs[GOLDEN_KINDS];
     for (int i = 0; i < GOLDEN_KINDS; i++) mp_buf_init(&bufs[i], arena);
     mp_diags_print_text(mp_compilation_diags(c), mp_compilation_sources(c),
