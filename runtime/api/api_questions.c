@@ -102,7 +102,7 @@ static void why_clause(struct mp_buf *b, const struct mp_why_line *w, const char
                   MP_STR_ARG(w->text));
     while (b->len < 52) mp_buf_putc(b, ' ');
     mp_buf_printf(b, "  %s", truth_word(w->truth));
-    if (w->hold_ns > 0) {
+    if (w->kind == MP_WHY_CLAUSE && w->hold_ns > 0) {
         mp_buf_puts(b, " for ");
         why_duration(b, w->held_ns);
         mp_buf_puts(b, " of ");
@@ -110,6 +110,10 @@ static void why_clause(struct mp_buf *b, const struct mp_why_line *w, const char
     }
     if (w->value.len > 0) {
         mp_buf_printf(b, "   %.*s = %.*s", MP_STR_ARG(w->shown), MP_STR_ARG(w->value));
+    }
+    if (w->kind == MP_WHY_PART && w->hold_ns > 0) {
+        mp_buf_puts(b, " over ");
+        why_duration(b, w->hold_ns);
     }
     if (w->samples_known) mp_buf_printf(b, "   (%lld samples)", (long long)w->samples);
 }
