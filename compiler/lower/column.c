@@ -98,8 +98,7 @@ static uint32_t read_attr(struct lw_ctx *c, const struct lw_way *way, mp_str tex
     return lw_read(c, row);
 }
 
-/* Does a record say this of its own entity? Sets it does not: who belongs to whom is not for a proxy
- * to tell. */
+/* Does a record say this of its own entity? Not sets: members are for the inventory to tell. */
 static bool is_told(const struct mp_t_walk *walk)
 {
     if (walk->base != MP_T_BASE_RECORD_KEY || walk->hop_count != 1) return false;

@@ -113,7 +113,7 @@ static void reaches(struct lw *lw, struct lw_signal *s)
     MP_IR_SPAN(lw->ir, signal, s->row, reaches, reach, from);
 }
 
-/* What a record says of its entities beside their keys, where anybody reads it (language.md 4.1). */
+/* What a record says of its entities beside their keys, where somebody reads it (4.1). */
 static void told(struct lw *lw, struct lw_signal *s)
 {
     for (uint32_t k = 0; s->t->kind == MP_SIGNAL_EVENT && k < s->t->key_count; k++) {

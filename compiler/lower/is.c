@@ -24,13 +24,30 @@ static void reads_of_walk(const struct mp_t_walk *w, struct lw_reads *r)
     }
 }
 
+/* `error_rate of request.caller` is read where the record leads to, and so with the record. */
+static void reads_of_agg(const struct mp_t_agg *agg, struct lw_reads *r)
+{
+    struct lw_reads at = {0};
+    uint32_t count = agg->of_set != NULL ? 1 : agg->keys == NULL ? 0 : agg->keys->count;
+    const struct mp_t_walk *walks = agg->of_set != NULL ? agg->of_set : agg->at;
+    for (uint32_t i = 0; i < count; i++) reads_of_walk(&walks[i], &at);
+    r->state = true;
+    if (at.record) {
+        r->record = true;
+        r->signal = at.signal;
+        r->row |= at.row;
+    } else {
+        r->aggs = r->row = true;
+    }
+}
+
 static void collect(const struct mp_t_expr *e, struct lw_reads *r)
 {
     if (e == NULL) return;
     switch (e->kind) {
     case MP_TX_WALK: reads_of_walk(e->walk, r); break;
     case MP_TX_AGG:
-        r->aggs = r->row = r->state = true;
+        reads_of_agg(e->agg, r);
         return;
     case MP_TX_MEMBERS:
         r->row = r->state = true;

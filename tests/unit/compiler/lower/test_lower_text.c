@@ -296,6 +296,21 @@ static void a_throttle_without_per_has_a_bucket_a_service(void **state)
     mp_compilation_free(c);
 }
 
+static void what_cannot_be_expressed_is_refused_at_its_place(void **state)
+{
+    struct mp_compilation *c = compiled("use std.mesh\n"
+                                        "rule r when request.path == \"/\"\n"
+                                        "then send request to \"pool-{svc}\"\n",
+                                        false);
+    assert_int_equal(mp_compilation_errors(c), 1);
+    assert_int_equal(mp_compilation_image(c).len, 0);
+    const struct mp_diags *diags = mp_compilation_diags(c);
+    assert_int_equal(diags->all.ptr[0]->code, MP_DIAG_E0900);
+    mp_str text = mp_source_text(mp_compilation_sources(c), diags->all.ptr[0]->span);
+    assert_true(mp_str_eq(text, MP_STR("\"pool-{svc}\"")));
+    mp_compilation_free(c);
+}
+
 /* ---- units ---- */
 
 static void a_unit_holds_64_rules_of_one_kind(void **state)
@@ -458,6 +473,7 @@ int main(void)
         cmocka_unit_test(records_find_the_keys_of_a_rule),
         cmocka_unit_test(leases_on_a_service_meet_its_callers_too),
         cmocka_unit_test(a_throttle_without_per_has_a_bucket_a_service),
+        cmocka_unit_test(what_cannot_be_expressed_is_refused_at_its_place),
         cmocka_unit_test(a_unit_holds_64_rules_of_one_kind),
         cmocka_unit_test(a_reload_sees_which_part_of_a_rule_changed),
         cmocka_unit_test(what_a_request_leaves_out_never_protects_it),
