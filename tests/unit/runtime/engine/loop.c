@@ -149,6 +149,24 @@ void loop_traffic(struct loop *l, const char *service, const char *client, doubl
     }
 }
 
+void loop_set(struct loop *l, const char *def, const char *key, const char *value)
+{
+    const struct mp_program *p = l->program;
+    for (uint32_t d = 0; d < p->def_count; d++) {
+        if (!mp_str_eq(mp_program_text(p, p->def[d].name), mp_str_of(def))) continue;
+        const struct mp_grouping_row *g = &p->grouping[p->def[d].grouping];
+        struct mp_value k, v = {{0, 0}};
+        enum mp_override how = MP_OVERRIDE_SET;
+        assert_true(mp_value_read(p->group_key[g->keys_at].type, mp_str_of(key), &k));
+        if (strcmp(value, "absent") == 0) how = MP_OVERRIDE_ABSENT;
+        if (strcmp(value, "unknown") == 0) how = MP_OVERRIDE_UNKNOWN;
+        if (how == MP_OVERRIDE_SET) assert_true(mp_value_read(p->def[d].type, mp_str_of(value), &v));
+        assert_int_equal(mp_engine_override(l->engine, d, &k, 1, how, v), MP_OK);
+        return;
+    }
+    fail_msg("no def %s", def);
+}
+
 bool loop_saw(const struct loop *l, const char *text) { return strstr(l->log, text) != NULL; }
 
 int loop_count(const struct loop *l, const char *text)

@@ -36,6 +36,9 @@ void loop_line(struct loop *l, const char *json);
 /* `count` requests to `service` spread over [from, to), `bad` of every 100 with status 503. */
 void loop_traffic(struct loop *l, const char *service, const char *client, double from, double to,
                   int per_second, int bad_percent);
+/* Sets a def or gauge for a key from now on (the policy was compiled with tests): a literal of its type,
+ * or `absent`, or `unknown`. */
+void loop_set(struct loop *l, const char *def, const char *key, const char *value);
 /* Does a line of the log contain all of this text? */
 bool loop_saw(const struct loop *l, const char *text);
 /* How many lines do. */
