@@ -482,7 +482,15 @@ static bool expect_state(struct test *t, const struct mp_ast_line *ast, struct m
 {
     const struct mp_ast_expr *rule = ast->act.target;
     ck_no_arguments(t->ck, &ast->act, "an expected state");
-    if (rule == NULL) return true;
+    bool rollback = mp_str_eq(line->verb, MP_STR("rollback"));
+    if (rule == NULL && rollback) return ast->act.prep_count == 0;
+    if (rule == NULL) {
+        struct mp_diag *d = ck_error(t->ck, "E0501", ast->act.span, "`%.*s` of which rule?",
+                                     MP_STR_ARG(line->verb));
+        mp_diag_help(d, "`expect %.*s some_rule ...`", MP_STR_ARG(line->verb));
+        return false;
+    }
+    if (rollback) line->verb = MP_STR("rolled_back"); /* the state that it leads to */
     mp_str name = rule->kind == MP_AST_NAME ? rule->u.name.text : ck_source(t->ck, rule->span);
     line->rule = name;
     if (rule->kind == MP_AST_NAME && find_rule(t, name)) return ast->act.prep_count == 0;

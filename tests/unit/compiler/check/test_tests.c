@@ -132,6 +132,8 @@ static void what_does_not_exist_is_refused(void **state)
     assert_refused("1s: emit 10 requests with servic = \"checkout\"", "E0501");
     assert_refused("expect throtle \"checkout\" by 10s", "E0501");
     assert_refused("expect confirmed contian by 10s", "E0501");
+    assert_refused("expect confirmed by 10s", "E0501");
+    assert_refused("expect rollback by 10s\nexpect rollback contain by 10s", "");
     assert_refused("expect throttle \"checkout\" to 5m by 10s", "E0501");
     assert_refused("0s: error_rate of \"checkout\" = 5s", "E0302");
     (void)state;
