@@ -348,6 +348,19 @@ bool mp_inventory_attr(struct mp_inventory *inv, uint32_t attr, struct mp_value 
     return true;
 }
 
+void mp_inventory_settle(struct mp_inventory *inv)
+{
+    for (uint32_t i = 0; i <= inv->index_mask; i++) {
+        if (inv->index[i] == 0) continue;
+        uint32_t at = inv->index[i] - 1;
+        const struct mp_entity_row *e = &inv->p->entity[inv->members[at].entity];
+        for (uint32_t a = e->attrs_at; a < e->attrs_at + e->attrs_count; a++) {
+            struct cell *c = mp_inventory_cell(inv, at, a);
+            if (c->dirty) mp_relation_build(inv, at, a);
+        }
+    }
+}
+
 uint64_t mp_inventory_version(const struct mp_inventory *inv) { return inv->version; }
 
 uint32_t mp_inventory_count(const struct mp_inventory *inv, uint32_t entity)

@@ -73,8 +73,11 @@ uint32_t mp_inventory_count(const struct mp_inventory *inv, uint32_t entity);
 struct mp_value mp_inventory_entry(const struct mp_inventory *inv, uint32_t entity, uint32_t i);
 bool mp_inventory_has(const struct mp_inventory *inv, uint32_t entity, struct mp_value key);
 
+/* Makes every observed set now. Until the inventory is changed again, mp_inventory_attr and walks of at
+ * most one set write nothing: any number of threads may ask at once. */
+void mp_inventory_settle(struct mp_inventory *inv);
 /* Takes over lines and relations from the inventory of the program before, by names of entities and
- * attributes (R50). */
+ * attributes (R50), or a copy of one of the same program; settled. `old` is not changed. */
 void mp_inventory_adopt(struct mp_inventory *inv, const struct mp_inventory *old);
 
 /* Everything that lines said, as such lines again, one call a line (no line end), for the store. */

@@ -293,7 +293,10 @@ static void see_belongs(struct mp_inventory *inv, const struct watch *w, struct 
     /* A line that says where it belongs has made the inverse itself. */
     if (w->inverse != MP_NONE && !c->said.is) {
         uint32_t to = member_or_room(inv, a->target, to_key);
-        if (to != MP_NONE) relate(inv, to, w->inverse, from, now_ns);
+        if (to != MP_NONE) {
+            relate(inv, to, w->inverse, from, now_ns);
+            mp_inventory_release(inv, to);
+        }
     }
     inv->members[from].uses--;
     mp_inventory_release(inv, from);
@@ -345,7 +348,9 @@ static void see_caller(struct mp_inventory *inv, const struct watch *w, struct m
         if (inv->members[caller].entity != inv->p->attr[w->via].entity) continue;
         if (!shows(inv, caller, w->via, identity)) continue;
         uint32_t callee = member_or_room(inv, inv->p->attr[w->attr].entity, callee_key);
-        if (callee != MP_NONE) relate(inv, callee, w->attr, caller, now_ns);
+        if (callee == MP_NONE) return;
+        relate(inv, callee, w->attr, caller, now_ns);
+        mp_inventory_release(inv, callee);
         return;
     }
 }
@@ -450,7 +455,7 @@ static void adopt_one(struct mp_inventory *inv, const struct mp_inventory *old, 
         return;
     }
     uint32_t target = inv->p->attr[attr].target;
-    if (target == MP_NONE || mp_inventory_key_rep(inv, target) != MP_REP_T) return;
+    if (target != mp_inventory_same_entity(inv->p, old->p, old->members[s->to].entity)) return;
     uint32_t at = member_or_room(inv, entity, from->key);
     if (at == MP_NONE) return;
     inv->members[at].uses++;

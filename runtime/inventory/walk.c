@@ -208,4 +208,5 @@ void mp_inventory_adopt(struct mp_inventory *inv, const struct mp_inventory *old
     }
     inv->lines = old->lines;
     mp_relation_adopt(inv, old);
+    mp_inventory_settle(inv);
 }

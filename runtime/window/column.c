@@ -272,7 +272,7 @@ static struct place place_of(const struct mp_window *w, const struct mp_read *ho
                              uint32_t key)
 {
     return (struct place){.how = how, .grouping = grouping, .key = key,
-                          .keys = mp_window_key(w, grouping, key)};
+                          .keys = key != MP_NONE ? mp_window_key(w, grouping, key) : NULL};
 }
 
 static void set_cell(struct mp_window *w, const struct place *at, uint32_t column, uint32_t slot,

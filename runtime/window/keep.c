@@ -211,7 +211,7 @@ static void save_acc(struct writer *o, const struct acc *a, unsigned char *block
     put_u32(o, count);
     if (count == 0) return;
     put_i64(o, ring->head);
-    put_i64(o, ring->tail);
+    put_i64(o, ring->tail <= ring->head ? ring->tail : ring->head + 1);
     for (uint32_t i = 0; i < a->panes; i++) {
         unsigned char *pane = acc_pane(a, block, pane_slot(a, ring->head - i));
         if (mp_acc_samples(pane) == 0) continue;
@@ -366,7 +366,7 @@ static void read_panes(struct reader *r, const struct stored *s, const struct ac
 {
     int64_t head = get_i64(r), tail = get_i64(r);
     bool sane = count <= s->panes && head >= 0 && head < INT64_MAX / 2 && tail <= head + 1 &&
-                tail >= -(INT64_MAX / 2);
+                tail >= head - s->panes;
     if (!sane) r->failed = true;
     if (a != NULL && sane) mp_acc_reset(a, block, head, tail);
     for (uint32_t i = 0; i < count && !r->failed; i++) {
@@ -440,6 +440,7 @@ enum mp_err mp_window_restore(struct mp_window *w, const void *bytes, size_t siz
     const char *magic = get(&r, 8);
     if (magic == NULL || memcmp(magic, MAGIC, 8) != 0) return MP_ECORRUPT;
     int64_t now_ns = get_i64(&r);
+    if (r.failed || now_ns < 0 || now_ns > INT64_MAX / 4) return MP_ECORRUPT;
     if (now_ns > w->now_ns) w->now_ns = now_ns;
     uint32_t signals = get_u32(&r);
     for (uint32_t i = 0; i < signals && !r.failed; i++) {

@@ -69,6 +69,7 @@ static uint32_t growth_of(struct mp_window *w, const struct mp_agg_row *agg)
 /* INVARIANT: windows of now need n + 1 panes, settled ones as many more as lateness is long (R2). */
 static uint32_t ring_panes(const struct mp_program *p, const struct mp_agg_row *agg)
 {
+    if (agg->pane_ns <= 0) return 0; /* LAST and SEEN have none */
     int64_t window = (agg->window_ns + agg->pane_ns - 1) / agg->pane_ns;
     int64_t lateness = p->signal[agg->signal].lateness_ns;
     int64_t late = (lateness + agg->pane_ns - 1) / agg->pane_ns;

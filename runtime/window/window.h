@@ -119,7 +119,8 @@ void mp_window_fill(struct mp_window *w, const struct mp_read *how, uint32_t gro
 /* Only `count` columns from row `at` of the program's table input; the other cells are unknown. */
 void mp_window_fill_inputs(struct mp_window *w, const struct mp_read *how, uint32_t grouping,
                            uint32_t key, uint32_t at, uint32_t count, struct mp_row *row);
-/* One cell: row `column` of the program, one of the grouping's; false: unknown. */
+/* One cell: row `column` of the program, one of the grouping's; false: unknown. For key MP_NONE, as for a
+ * key that does not live. */
 bool mp_window_read(struct mp_window *w, const struct mp_read *how, uint32_t grouping, uint32_t key,
                     uint32_t column, struct mp_value *out);
 /* The signal's own columns for a record (signal.columns), for record and rule units. */
