@@ -2,6 +2,7 @@
 #include "api/api_priv.h"
 
 #include "base/assert.h"
+#include "program/layout.h"
 
 /* ---- what the core tells ---- */
 
@@ -188,6 +189,7 @@ enum mpol_err mpol_engine_reload(struct mpol_engine *e, struct mpol_program *pro
     }
     g->older = e->current;
     e->current = g;
+    api_generation_compile(e->jit, g);
     e->generation_number++;
     api_generation_step(e);
     return MPOL_OK;
@@ -209,12 +211,24 @@ enum mpol_err mpol_engine_param(struct mpol_engine *e, struct mpol_text name, st
     return mpol_engine_reload(e, fresh, NULL);
 }
 
+enum mpol_err mpol_engine_native(struct mpol_engine *e, const void *jit)
+{
+    const struct mp_jit_ops *ops = jit;
+    if (ops == NULL) return MPOL_EINVAL;
+    if (ops->layout != mp_layout_mark()) return MPOL_ESTALE;
+    e->jit = ops;
+    api_generation_compile(ops, e->current);
+    return e->current->job != NULL ? MPOL_OK : MPOL_ENOMEM;
+}
+
 /* ---- records in, time on ---- */
 
 void api_engine_take(struct mpol_engine *e, const struct mpol_record *r)
 {
     struct mp_record record;
     if (!api_decode(&e->current->own, r, &record)) return;
+    e->records++;
+    e->records_native += api_is_native(e->current);
     if (r->judged) {
         mp_engine_record_judged(e->core, &record);
     } else {

@@ -134,8 +134,16 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     return err;
 }
 
+void api_generation_compile(const struct mp_jit_ops *jit, struct generation *g)
+{
+    if (jit == NULL || g->job != NULL) return;
+    g->jit = jit;
+    g->job = jit->start(g->program->p);
+}
+
 void api_generation_destroy(struct generation *g)
 {
+    if (g->job != NULL) g->jit->end(g->job);
     struct mpol_program *program = g->program;
     struct api_world *world = g->arena.from->ctx;
     mp_arena_free(&g->arena);

@@ -16,6 +16,8 @@
 #include "base/arena.h"
 #include "base/os.h"
 #include "engine/engine.h"
+#include "eval/exec.h"
+#include "eval/jit.h"
 #include "ingest/ingest.h"
 #include "inproc/inproc.h"
 #include "mpol/mpol.h"
@@ -124,6 +126,8 @@ struct generation {
     struct replica *current;
     uint64_t inventory_version; /* that the current replica has */
     int64_t inventory_at_ns;
+    struct mp_jit_job *job; /* native code, made or in the making; NULL: none */
+    const struct mp_jit_ops *jit;
     uint64_t retired_by; /* number of the table without it; 0: in force */
     struct generation *older;
 };
@@ -132,6 +136,14 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
                                   struct generation **out);
 void api_generation_destroy(struct generation *g);
 enum mp_err api_generation_reader(struct mpol_engine *e, struct generation *g, uint32_t reader);
+/* Begins to make native code of it, if there is somebody to make it. */
+void api_generation_compile(const struct mp_jit_ops *jit, struct generation *g);
+/* Is native code in force? */
+static inline bool api_is_native(const struct generation *g)
+{
+    const struct mp_exec *exec = g->program->p->exec;
+    return atomic_load_explicit(&exec->native, memory_order_relaxed) != NULL;
+}
 /* A new name of a field: every decoder learns it. */
 void api_generation_name(struct mpol_engine *e, struct generation *g, uint32_t field);
 /* Puts a generation in front of the readers. MP_EAGAIN: later. */
@@ -177,7 +189,7 @@ struct mpol_reader {
     struct mp_verdict_answer answer;
     char rule[128], verb[48]; /* of the last verdict */
     /* counted by the reader, read by the engine */
-    _Atomic uint64_t verdicts, refusals, guarded, dropped, notes_dropped;
+    _Atomic uint64_t verdicts, refusals, guarded, dropped, notes_dropped, native;
 };
 
 /* Takes everything that readers have left. */
@@ -201,8 +213,10 @@ struct mpol_engine {
     uint32_t name_count;
     struct mpol_reader *readers;
     struct { /* of readers that were closed */
-        uint64_t verdicts, refusals, guarded, dropped;
+        uint64_t verdicts, refusals, guarded, dropped, native;
     } closed;
+    uint64_t records, records_native; /* judged by the loop */
+    const struct mp_jit_ops *jit;
     mpol_entry_fn watch;
     void *watch_ctx;
     struct {

@@ -38,6 +38,7 @@ enum mpol_err mpol_engine_status(const struct mpol_engine *e, struct mpol_status
         .records = s.records, .late = s.late, .bad_lines = e->bad_lines, .entries = s.entries,
         .dropped = e->closed.dropped, .verdicts = e->closed.verdicts,
         .refusals = e->closed.refusals, .protected_requests = e->closed.guarded,
+        .native = e->closed.native + e->records_native,
         .incidents_open = s.incidents_open, .leases_in_force = s.leases_in_force,
         .braked = s.braked, .memory_bytes = s.memory_bytes + e->arena.used_bytes};
     for (uint32_t i = 0; i < e->limits.readers_max; i++) {
@@ -45,8 +46,12 @@ enum mpol_err mpol_engine_status(const struct mpol_engine *e, struct mpol_status
         full.verdicts += atomic_load_explicit(&r->verdicts, memory_order_relaxed);
         full.refusals += atomic_load_explicit(&r->refusals, memory_order_relaxed);
         full.protected_requests += atomic_load_explicit(&r->guarded, memory_order_relaxed);
+        full.native += atomic_load_explicit(&r->native, memory_order_relaxed);
         full.dropped += atomic_load_explicit(&r->dropped, memory_order_relaxed);
     }
+    full.interpreted = full.verdicts + e->records - full.native;
+    struct generation *g = e->current;
+    if (g->job == NULL || !g->jit->ended(g->job, &full.native_compile_ns)) full.native_compile_ns = 0;
     size_t size = out->size < sizeof full ? out->size : sizeof full;
     full.size = out->size;
     memcpy(out, &full, size);

@@ -35,6 +35,7 @@ void mpol_reader_close(struct mpol_reader *r)
     e->closed.refusals += atomic_exchange(&r->refusals, 0);
     e->closed.guarded += atomic_exchange(&r->guarded, 0);
     e->closed.dropped += atomic_exchange(&r->dropped, 0);
+    e->closed.native += atomic_exchange(&r->native, 0);
     memset(r->tallies, 0, sizeof r->tallies);
 }
 
@@ -159,6 +160,7 @@ enum mpol_err mpol_verdict(struct mpol_reader *r, struct mpol_record *request,
         r->answer.allow = true;
     }
     request->judged = true;
+    if (api_is_native(g)) count_up(&r->native);
     answer_out(r, view, out);
     mp_inproc_leave(r->epoch);
 

@@ -76,6 +76,12 @@ MPOL_API enum mpol_err mpol_engine_reload(struct mpol_engine *engine, struct mpo
 MPOL_API enum mpol_err mpol_engine_param(struct mpol_engine *engine, struct mpol_text name,
                                          struct mpol_text value);
 
+/* Native code: `jit` is what the function `mpol_jit` of libmpol-jit.so has answered, found by dlopen and
+ * dlsym; that library stays open as long as the engine lives. This program and all later ones are
+ * compiled on a thread of their own; nothing waits for it, and the results are the same without.
+ * MPOL_ESTALE: made by another build. */
+MPOL_API enum mpol_err mpol_engine_native(struct mpol_engine *engine, const void *jit);
+
 /* ---- what happened: records ---- */
 
 /* A name of a field as telemetry has it: "service", "client.ip", "status", "headers.x-api-key". The
@@ -215,6 +221,8 @@ struct mpol_status {
     uint64_t records, late, bad_lines;
     uint64_t dropped;             /* reported to a full ring */
     uint64_t verdicts, refusals, protected_requests;
+    uint64_t native, interpreted; /* verdicts and records, by what judged them */
+    int64_t native_compile_ns;    /* of the program in force; 0: no native code (yet) */
     uint64_t entries;             /* in the ledger */
     uint32_t incidents_open, leases_in_force;
     int braked;
