@@ -157,7 +157,11 @@ uint32_t mp_ir_fn_end(struct mp_ir_fn *f)
 {
     struct mp_ir *ir = f->ir;
     uint32_t ops_at = ir->op.len, outs_at = ir->out.len;
-    for (uint32_t i = 0; i < f->ops.len; i++) *mp_ir_add_op(ir) = f->ops.ptr[i];
+    for (uint32_t i = 0; i < f->ops.len; i++) {
+        struct mp_op_row *row = MP_VEC_PUSH(ir->arena, &ir->op);
+        if (row != NULL) *row = f->ops.ptr[i];
+        ir->failed |= row == NULL;
+    }
     for (uint32_t i = 0; i < f->outs.len; i++) *mp_ir_add_out(ir) = f->outs.ptr[i];
     struct mp_fn_row *fn = mp_ir_add_fn(ir);
     fn->name = f->name;

@@ -15,7 +15,10 @@ struct op {
     uint64_t low, span;  /* RANGE */
 };
 
-/* One function while it is scheduled. Arrays are indexed by the number of an op. */
+struct sorted;
+
+/* One function while it is scheduled. Arrays are indexed by the number of an op; they are made once, for
+ * the longest function of the program, and used for one after the other. */
 struct work {
     const struct mp_program *p;
     const struct mp_fn_row *fn;
@@ -23,11 +26,13 @@ struct work {
     struct op *ops;
     uint32_t count;
     uint32_t *of_ir; /* op of the IR → op here */
+    uint32_t *key;   /* of a leaf: its KEY, MP_NONE: none yet */
     uint32_t *stamp; /* of the chunk that needs the op; 0: none yet */
     uint32_t *level;
     uint32_t *order; /* MP_NONE: not yet */
     uint32_t *reg;
     uint32_t *used; /* ops of this chunk */
+    struct sorted *sorted;
     uint32_t used_count, now; /* now: the stamp of this chunk */
     MP_VEC(struct mp_run) runs;
     MP_VEC(uint32_t) args;
@@ -87,20 +92,20 @@ static bool compares_numbers(uint32_t code)
            code == MP_OP_LT_F || code == MP_OP_LE_F;
 }
 
-/* The KEY of a leaf, made once: `key` has it at the leaf's number, MP_NONE before. */
-static uint32_t take_key(struct work *w, uint32_t *key, uint32_t leaf)
+/* The KEY of a leaf, made once. */
+static uint32_t take_key(struct work *w, uint32_t leaf)
 {
-    if (key[leaf] == MP_NONE) {
-        key[leaf] = w->count;
+    if (w->key[leaf] == MP_NONE) {
+        w->key[leaf] = w->count;
         w->ops[w->count++] =
             (struct op){.code = MP_CODE_KEY, .rep = w->ops[leaf].rep, .operand = {leaf, 0, 0}};
     }
-    return key[leaf];
+    return w->key[leaf];
 }
 
 /* Writes a comparison of a field or cell with a constant as a range test. Only leaves: a key of a
  * computed value would need one more register than mp_verify_fns has counted. */
-static bool put_range(struct work *w, uint32_t *key, const struct op *op)
+static bool put_range(struct work *w, const struct op *op)
 {
     if (!compares_numbers(op->code)) return false;
     const struct op *a = &w->ops[op->operand[0]], *b = &w->ops[op->operand[1]];
@@ -110,20 +115,17 @@ static bool put_range(struct work *w, uint32_t *key, const struct op *op)
     if (other->code != MP_OP_FIELD && other->code != MP_OP_COL) return false;
     uint64_t low, high, word = key_of((enum mp_rep)constant->rep, w->p->consts[constant->operand[0]]);
     if (!range_of(op->code, left, word, &low, &high)) return false;
-    uint32_t leaf = (uint32_t)(other - w->ops), of = take_key(w, key, leaf);
+    uint32_t leaf = (uint32_t)(other - w->ops), of = take_key(w, leaf);
     w->ops[w->count++] = (struct op){.code = MP_CODE_RANGE, .rep = MP_REP_B, .operand = {of, 0, 0},
                                      .low = low, .span = high - low};
     return true;
 }
 
-static enum mp_err take_ops(struct work *w)
+static void take_ops(struct work *w)
 {
     uint32_t count = w->fn->ops_count, lowers = 0;
-    w->ops = MP_NEW(w->scratch, struct op, 2 * (size_t)count); /* a KEY for each leaf at most */
-    w->of_ir = MP_NEW(w->scratch, uint32_t, count);
-    uint32_t *key = MP_NEW(w->scratch, uint32_t, 2 * (size_t)count);
-    if (w->ops == NULL || w->of_ir == NULL || key == NULL) return MP_ENOMEM;
-    memset(key, 0xff, 2 * (size_t)count * sizeof *key);
+    w->count = 0;
+    memset(w->key, 0xff, 2 * (size_t)count * sizeof *w->key);
     for (uint32_t i = 0; i < count; i++) {
         const struct mp_op_row *row = &w->p->op[w->fn->ops_at + i];
         struct op op = {.code = row->code, .rep = row->rep, .operand = {row->a, row->b, row->c}};
@@ -131,10 +133,9 @@ static enum mp_err take_ops(struct work *w)
             if (is_value(op.code, k)) op.operand[k] = w->of_ir[op.operand[k]];
         }
         if (op.code == MP_OP_LOWER) op.place = lowers++;
-        if (!put_range(w, key, &op)) w->ops[w->count++] = op;
+        if (!put_range(w, &op)) w->ops[w->count++] = op;
         w->of_ir[i] = w->count - 1;
     }
-    return MP_OK;
 }
 
 /* ---- which ops a chunk needs ---- */
@@ -251,7 +252,7 @@ static void set_order(struct work *w, struct sorted *s, uint32_t out_from, uint3
         uint32_t value = w->of_ir[w->p->out[w->fn->outs_at + i].value];
         if (w->order[value] == MP_NONE) w->order[value] = next++;
     }
-    uint32_t *starts = w->reg; /* not used before put_runs */
+    uint32_t *starts = w->reg; /* its use comes later, in put_run; a run has at least one op */
     for (uint32_t from = 0; from < w->used_count; from = run_end(s, w->used_count, from)) {
         starts[starts_count++] = from;
     }
@@ -351,11 +352,7 @@ static void put_logic(struct work *w, const struct sorted *s, uint32_t count, ui
 static void put_runs(struct work *w, uint32_t out_from, uint32_t out_to)
 {
     set_levels(w);
-    struct sorted *s = MP_NEW(w->scratch, struct sorted, w->used_count);
-    if (s == NULL) {
-        w->failed = true;
-        return;
-    }
+    struct sorted *s = w->sorted;
     for (uint32_t i = 0; i < w->used_count; i++) {
         s[i] = (struct sorted){run_key(w, w->used[i]), 0, w->used[i]};
     }
@@ -434,14 +431,9 @@ static const void *keep(struct mp_arena *arena, const void *from, size_t bytes)
 
 static enum mp_err build(struct work *w, struct mp_code *code)
 {
-    MP_TRY(take_ops(w));
-    w->stamp = MP_NEW(w->scratch, uint32_t, w->count);
-    w->level = MP_NEW(w->scratch, uint32_t, w->count);
-    w->order = MP_NEW(w->scratch, uint32_t, w->count);
-    w->reg = MP_NEW(w->scratch, uint32_t, w->count);
-    w->used = MP_NEW(w->scratch, uint32_t, MP_FN_REGS_MAX);
-    bool room = w->stamp != NULL && w->level != NULL && w->order != NULL && w->reg != NULL;
-    if (!room || w->used == NULL) return MP_ENOMEM;
+    take_ops(w);
+    memset(w->stamp, 0, w->count * sizeof *w->stamp);
+    w->now = w->runs.len = w->args.len = w->words.len = w->outs.len = w->chunks.len = 0;
     for (uint32_t at = 0; at < w->fn->outs_count && !w->failed;) at = put_chunk(w, at);
     if (w->failed) return MP_ENOMEM;
     code->chunk_count = w->chunks.len;
@@ -455,18 +447,40 @@ static enum mp_err build(struct work *w, struct mp_code *code)
     return kept && code->outs != NULL ? MP_OK : MP_ENOMEM;
 }
 
+static enum mp_err make_room(struct work *w)
+{
+    size_t count = 0;
+    for (uint32_t i = 0; i < w->p->fn_count; i++) {
+        if (w->p->fn[i].ops_count > count) count = w->p->fn[i].ops_count;
+    }
+    w->of_ir = MP_NEW(w->scratch, uint32_t, count);
+    w->used = MP_NEW(w->scratch, uint32_t, MP_FN_REGS_MAX);
+    w->sorted = MP_NEW(w->scratch, struct sorted, MP_FN_REGS_MAX);
+    count *= 2; /* a KEY for each leaf at most */
+    w->ops = MP_NEW(w->scratch, struct op, count);
+    w->key = MP_NEW(w->scratch, uint32_t, count);
+    w->stamp = MP_NEW(w->scratch, uint32_t, count);
+    w->level = MP_NEW(w->scratch, uint32_t, count);
+    w->order = MP_NEW(w->scratch, uint32_t, count);
+    w->reg = MP_NEW(w->scratch, uint32_t, count);
+    bool room = w->of_ir != NULL && w->used != NULL && w->sorted != NULL && w->ops != NULL &&
+                w->key != NULL && w->stamp != NULL && w->level != NULL && w->order != NULL;
+    return room && w->reg != NULL ? MP_OK : MP_ENOMEM;
+}
+
 enum mp_err mp_program_build_code(struct mp_program *p)
 {
     struct mp_code *codes = MP_NEW(&p->arena, struct mp_code, p->fn_count);
     if (codes == NULL) return MP_ENOMEM;
-    for (uint32_t i = 0; i < p->fn_count; i++) {
-        struct mp_arena scratch;
-        mp_arena_init(&scratch, NULL, 0);
-        struct work w = {.p = p, .fn = &p->fn[i], .keep = &p->arena, .scratch = &scratch};
-        enum mp_err err = build(&w, &codes[i]);
-        mp_arena_free(&scratch);
-        MP_TRY(err);
+    struct mp_arena scratch;
+    mp_arena_init(&scratch, NULL, 0);
+    struct work w = {.p = p, .keep = &p->arena, .scratch = &scratch};
+    enum mp_err err = make_room(&w);
+    for (uint32_t i = 0; i < p->fn_count && err == MP_OK; i++) {
+        w.fn = &p->fn[i];
+        err = build(&w, &codes[i]);
     }
+    mp_arena_free(&scratch);
     p->code = codes;
-    return MP_OK;
+    return err;
 }
