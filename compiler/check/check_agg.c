@@ -83,7 +83,8 @@ void ck_whose_count(struct ck *ck, const struct mp_t_signal *signal, struct mp_s
 }
 
 /* By what the aggregate is cut; NULL with an error, or silently where the scope does not know. */
-static const struct mp_t_keys *cut_by(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
+static const struct mp_t_keys *cut_by(struct ck *ck, const struct ck_scope *s,
+                                      const struct mp_t_signal *signal,
                                       struct mp_span span)
 {
     const struct mp_t_keys *keys = s->keys;
@@ -106,7 +107,8 @@ static const struct mp_t_keys *cut_by(struct ck *ck, const struct ck_scope *s, c
 
 static bool needs_window(enum mp_agg kind) { return kind != MP_AGG_SEEN && kind != MP_AGG_LAST; }
 
-static struct mp_t_expr *no_window(struct ck *ck, const struct mp_t_signal *signal, struct mp_span span)
+static struct mp_t_expr *no_window(struct ck *ck, const struct mp_t_signal *signal,
+                                   struct mp_span span)
 {
     mp_str text = ck_source(ck, span);
     struct mp_diag *d = ck_error(ck, "E0303", span, "over how much time?");
@@ -127,7 +129,9 @@ static struct mp_t_expr *make_agg(struct ck *ck, const struct ck_scope *s, struc
 {
     const struct mp_t_signal *signal = made.signal;
     const struct mp_t_keys *keys = cut_by(ck, s, signal, span);
-    if (needs_window(made.kind) && s->window_ns == 0 && !s->open_window) return no_window(ck, signal, span);
+    if (needs_window(made.kind) && s->window_ns == 0 && !s->open_window) return no_window(ck,
+                                                                                          signal,
+                                                                                              span);
     if (keys == NULL) return ck_poison(ck, span);
     struct mp_t_agg *agg = CK_NEW(ck, struct mp_t_agg, 1);
     *agg = made;
@@ -170,13 +174,15 @@ static bool is_of_record(struct ck *ck, const struct mp_t_expr *e)
     const struct mp_t_expr *wrong = facts.window != NULL ? facts.window : facts.held != NULL ? facts.held : facts.row;
     if (wrong == NULL) return true;
     mp_str text = ck_source(ck, wrong->span);
-    struct mp_diag *d = ck_error(ck, "E0302", e->span, "what is counted here is one record, and `%.*s` is more than that",
+    struct mp_diag *d = ck_error(ck, "E0302", e->span,
+                                 "what is counted here is one record, and `%.*s` is more than that",
                                  MP_STR_ARG(text));
     ck_help(d, "compare the aggregates with each other instead");
     return false;
 }
 
-static struct mp_t_expr *check_where(struct ck *ck, const struct ck_scope *record, const struct mp_ast_arg *arg)
+static struct mp_t_expr *check_where(struct ck *ck, const struct ck_scope *record,
+                                     const struct mp_ast_arg *arg)
 {
     if (arg->where == NULL) return NULL;
     struct mp_t_expr *where = ck_check_cond(ck, record, arg->where);
@@ -184,21 +190,25 @@ static struct mp_t_expr *check_where(struct ck *ck, const struct ck_scope *recor
 }
 
 /* NULL where the argument is the records themselves. */
-static struct mp_t_expr *check_value(struct ck *ck, const struct ck_scope *record, const struct mp_t_signal *signal,
+static struct mp_t_expr *check_value(struct ck *ck, const struct ck_scope *record,
+                                     const struct mp_t_signal *signal,
                                      const struct mp_ast_arg *arg)
 {
     if (names_signal(ck, record->file, arg->value)) {
         if (signal->kind == MP_SIGNAL_EVENT) return NULL;
-        return ck_walk_expr(ck, ck_walk_field(ck, &signal->fields[0], (mp_str){NULL, 0}), arg->value->span);
+        return ck_walk_expr(ck, ck_walk_field(ck, &signal->fields[0], (mp_str){NULL, 0}),
+                            arg->value->span);
     }
     struct mp_t_expr *value = ck_check(ck, record, arg->value, NULL);
     return is_of_record(ck, value) ? value : ck_poison(ck, arg->value->span);
 }
 
-static struct mp_t_expr *wrong_value(struct ck *ck, const struct mp_ast_expr *call, const struct mp_t_expr *value)
+static struct mp_t_expr *wrong_value(struct ck *ck, const struct mp_ast_expr *call,
+                                     const struct mp_t_expr *value)
 {
     mp_str word = call->u.call.name.text, noun = ck_type_noun(ck, value->type);
-    struct mp_diag *d = ck_error(ck, "E0302", value->span, "`%.*s` takes a number, and this is %.*s",
+    struct mp_diag *d = ck_error(ck, "E0302", value->span,
+                                 "`%.*s` takes a number, and this is %.*s",
                                  MP_STR_ARG(word), MP_STR_ARG(noun));
     ck_label(d, value->span, "%.*s", MP_STR_ARG(noun));
     return ck_poison(ck, call->span);
@@ -206,13 +216,15 @@ static struct mp_t_expr *wrong_value(struct ck *ck, const struct mp_ast_expr *ca
 
 static struct mp_t_expr *wants(struct ck *ck, const struct mp_ast_expr *call, const char *what)
 {
-    ck_error(ck, "E0302", call->u.call.args[0].span, "`%.*s` takes %s", MP_STR_ARG(call->u.call.name.text), what);
+    ck_error(ck, "E0302", call->u.call.args[0].span, "`%.*s` takes %s",
+             MP_STR_ARG(call->u.call.name.text), what);
     return ck_poison(ck, call->span);
 }
 
 static bool has_amount(struct mp_t_type t)
 {
-    return ck_is_number(t) && t.base != MP_TYPE_STATUS && t.base != MP_TYPE_PORT && t.base != MP_TYPE_ASN;
+    return ck_is_number(t) && t.base != MP_TYPE_STATUS && t.base != MP_TYPE_PORT &&
+        t.base != MP_TYPE_ASN;
 }
 
 /* What an aggregate of a value of this type is; NONE: it has no such aggregate. */
@@ -221,11 +233,13 @@ static enum mp_type result_of(enum mp_agg kind, enum mp_type value)
     switch (kind) {
     case MP_AGG_RATE_SUM:
         if (value == MP_TYPE_SIZE) return MP_TYPE_BANDWIDTH;
-        return value == MP_TYPE_INT || value == MP_TYPE_NUMBER || value == MP_TYPE_COUNTER ? MP_TYPE_RATE
+        return value == MP_TYPE_INT || value == MP_TYPE_NUMBER ||
+            value == MP_TYPE_COUNTER ? MP_TYPE_RATE
                                                                                           : MP_TYPE_NONE;
     case MP_AGG_SUM: return value == MP_TYPE_COUNTER ? MP_TYPE_INT : value;
     case MP_AGG_AVG:
-    case MP_AGG_STDDEV: return value == MP_TYPE_INT || value == MP_TYPE_COUNTER ? MP_TYPE_NUMBER : value;
+    case MP_AGG_STDDEV: return value == MP_TYPE_INT ||
+        value == MP_TYPE_COUNTER ? MP_TYPE_NUMBER : value;
     default: return value == MP_TYPE_COUNTER ? MP_TYPE_INT : value;
     }
 }
@@ -235,15 +249,18 @@ static enum mp_agg of_counter(enum mp_agg kind)
     return kind == MP_AGG_SUM ? MP_AGG_GROWTH : kind == MP_AGG_RATE_SUM ? MP_AGG_RATE_GROWTH : kind;
 }
 
-static struct mp_t_expr *over_value(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *call,
+static struct mp_t_expr *over_value(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *call,
                                     struct mp_t_agg made)
 {
     const struct mp_t_expr *value = made.value;
     if (made.kind == MP_AGG_DISTINCT) {
-        if (!ck_is_scalar(value->type) || ck_rep(value->type) == MP_REP_N) return wants(ck, call, "a single value");
+        if (!ck_is_scalar(value->type) || ck_rep(value->type) == MP_REP_N) return wants(ck, call,
+                                                                                        "a single value");
         return make_agg(ck, s, made, MP_TYPE_INT, call->span);
     }
-    if (made.kind == MP_AGG_COUNT || made.kind == MP_AGG_RATIO) return wants(ck, call, "a signal, and `where`");
+    if (made.kind == MP_AGG_COUNT || made.kind == MP_AGG_RATIO) return wants(ck, call,
+                                                                             "a signal, and `where`");
     if (!has_amount(value->type)) return wrong_value(ck, call, value);
     enum mp_type type = result_of(made.kind, value->type.base);
     if (type == MP_TYPE_NONE) return wrong_value(ck, call, value);
@@ -251,7 +268,8 @@ static struct mp_t_expr *over_value(struct ck *ck, const struct ck_scope *s, con
     return make_agg(ck, s, made, type, call->span);
 }
 
-static struct mp_t_expr *over_records(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *call,
+static struct mp_t_expr *over_records(struct ck *ck, const struct ck_scope *s,
+                                      const struct mp_ast_expr *call,
                                       struct mp_t_agg made)
 {
     switch (made.kind) {
@@ -259,13 +277,15 @@ static struct mp_t_expr *over_records(struct ck *ck, const struct ck_scope *s, c
     case MP_AGG_RATE: return make_agg(ck, s, made, MP_TYPE_RATE, call->span);
     case MP_AGG_SEEN: return make_agg(ck, s, made, MP_TYPE_BOOL, call->span);
     case MP_AGG_RATIO:
-        if (made.where == NULL) return wants(ck, call, "`where`: of which records the share is asked for");
+        if (made.where == NULL) return wants(ck, call,
+                                             "`where`: of which records the share is asked for");
         return make_agg(ck, s, made, MP_TYPE_PERCENT, call->span);
     default: return wants(ck, call, "a field of a signal, `requests.latency`");
     }
 }
 
-static struct mp_t_expr *incidents(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *call)
+static struct mp_t_expr *incidents(struct ck *ck, const struct ck_scope *s,
+                                   const struct mp_ast_expr *call)
 {
     if (s->place != CK_IN_ACTION) {
         ck_error(ck, "E0302", call->span, "`count(incidents)` stands in the arguments of actions");
@@ -283,7 +303,8 @@ static struct mp_t_expr *incidents(struct ck *ck, const struct ck_scope *s, cons
 
 /* ---- members of a set ---- */
 
-const struct mp_t_walk *ck_set_of(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+const struct mp_t_walk *ck_set_of(struct ck *ck, const struct ck_scope *s,
+                                  const struct mp_ast_expr *ast,
                                   mp_str *name)
 {
     *name = MP_STR("");
@@ -308,13 +329,15 @@ const struct mp_t_walk *ck_set_of(struct ck *ck, const struct ck_scope *s, const
     if (ck_bad(e)) return NULL;
     if (e->kind == MP_TX_WALK && e->type.is_set && !e->type.is_map) return e->walk;
     mp_str noun = ck_type_noun(ck, e->type);
-    struct mp_diag *d = ck_error(ck, "E0302", ast->span, "%.*s has no members to look at", MP_STR_ARG(noun));
+    struct mp_diag *d = ck_error(ck, "E0302", ast->span, "%.*s has no members to look at",
+                                 MP_STR_ARG(noun));
     ck_help(d, "a signal is counted over time, `count(requests) over 1m`; a set attribute now, "
                "`count(svc.instances)`");
     return NULL;
 }
 
-struct ck_scope ck_member_scope(struct ck *ck, const struct ck_scope *s, const struct mp_t_walk *set, mp_str name)
+struct ck_scope ck_member_scope(struct ck *ck, const struct ck_scope *s,
+                                const struct mp_t_walk *set, mp_str name)
 {
     struct ck_scope inner = *s;
     const struct mp_t_entity *entity = set->type.entity;
@@ -328,7 +351,8 @@ struct ck_scope ck_member_scope(struct ck *ck, const struct ck_scope *s, const s
     return inner;
 }
 
-static struct mp_t_expr *count_members(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *call)
+static struct mp_t_expr *count_members(struct ck *ck, const struct ck_scope *s,
+                                       const struct mp_ast_expr *call)
 {
     const struct mp_ast_arg *arg = &call->u.call.args[0];
     if (s->bare) {
@@ -340,7 +364,8 @@ static struct mp_t_expr *count_members(struct ck *ck, const struct ck_scope *s, 
     if (set == NULL) return ck_poison(ck, call->span);
     struct mp_t_expr *where = NULL;
     if (arg->where != NULL && set->type.base != MP_TYPE_ENTITY) {
-        ck_error(ck, "E0302", arg->where->span, "only members that are entities can be asked for more");
+        ck_error(ck, "E0302", arg->where->span,
+                 "only members that are entities can be asked for more");
         return ck_poison(ck, call->span);
     }
     if (arg->where != NULL) {
@@ -400,7 +425,8 @@ struct mp_t_expr *ck_events(struct ck *ck, const struct ck_scope *s, const struc
     return make_agg(ck, s, made, kind == MP_AGG_SEEN ? MP_TYPE_BOOL : MP_TYPE_INT, call->span);
 }
 
-struct mp_t_expr *ck_aggregate(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *call,
+struct mp_t_expr *ck_aggregate(struct ck *ck, const struct ck_scope *s,
+                               const struct mp_ast_expr *call,
                                enum mp_agg kind, uint32_t quantile)
 {
     const struct mp_ast_arg *arg = &call->u.call.args[0];
@@ -437,8 +463,10 @@ static bool reaches_all(struct ck *ck, const struct ck_scope *s, const struct mp
     return true;
 }
 
-static struct mp_t_expr *last_value(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
-                                    const struct mp_t_keys *keys, const struct mp_t_walk *at, struct mp_span span)
+static struct mp_t_expr *last_value(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_t_signal *signal,
+                                    const struct mp_t_keys *keys, const struct mp_t_walk *at,
+                                        struct mp_span span)
 {
     struct mp_t_agg *agg = CK_NEW(ck, struct mp_t_agg, 1);
     *agg = (struct mp_t_agg){.kind = MP_AGG_LAST,
@@ -455,26 +483,30 @@ static struct mp_t_expr *last_value(struct ck *ck, const struct ck_scope *s, con
     return e;
 }
 
-static struct mp_t_expr *finer_than_rule(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
+static struct mp_t_expr *finer_than_rule(struct ck *ck, const struct ck_scope *s,
+                                         const struct mp_t_signal *signal,
                                          const struct mp_t_keys *own, struct mp_span span)
 {
     if (s->lenient) return ck_poison(ck, span);
     mp_str of_gauge = ck_keys_text(ck, own);
-    struct mp_diag *d = ck_error(ck, "E0212", span, "`%.*s` is per %.*s, and here there may be many",
+    struct mp_diag *d = ck_error(ck, "E0212", span,
+                                 "`%.*s` is per %.*s, and here there may be many",
                                  MP_STR_ARG(signal->name), MP_STR_ARG(of_gauge));
     if (s->keys != NULL) {
         mp_str here = ck_keys_text(ck, s->keys);
         ck_note(d, "here everything is per %.*s", MP_STR_ARG(here));
     }
     if (ck_is_number(signal->type)) {
-        ck_help(d, "`max(%.*s) over 10s`, or add `per %.*s`", MP_STR_ARG(signal->name), MP_STR_ARG(of_gauge));
+        ck_help(d, "`max(%.*s) over 10s`, or add `per %.*s`", MP_STR_ARG(signal->name),
+                MP_STR_ARG(of_gauge));
     } else {
         ck_help(d, "add `per %.*s`", MP_STR_ARG(of_gauge));
     }
     return ck_poison(ck, span);
 }
 
-struct mp_t_expr *ck_gauge(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
+struct mp_t_expr *ck_gauge(struct ck *ck, const struct ck_scope *s,
+                           const struct mp_t_signal *signal,
                            struct mp_span span, bool any)
 {
     if (ck_is_poison(signal->type)) return ck_poison(ck, span);
@@ -485,7 +517,8 @@ struct mp_t_expr *ck_gauge(struct ck *ck, const struct ck_scope *s, const struct
         return ck_poison(ck, span);
     }
     if (s->of != NULL) {
-        struct mp_diag *d = ck_error(ck, "E0304", span, "a gauge cannot be pooled over `%s`", s->of_text);
+        struct mp_diag *d = ck_error(ck, "E0304", span, "a gauge cannot be pooled over `%s`",
+                                     s->of_text);
         ck_help(d, "`count(m of %s where %.*s > ...)` looks at every member", s->of_text,
                 MP_STR_ARG(signal->name));
         return ck_poison(ck, span);

@@ -33,17 +33,21 @@ static struct mp_t_expr *unknown_function(struct ck *ck, const struct mp_ast_exp
 {
     mp_str words[FN_COUNT], name = ast->u.call.name.text;
     for (size_t i = 0; i < FN_COUNT; i++) words[i] = mp_str_of(fn_rows[i].word);
-    struct mp_diag *d = ck_error(ck, "E0305", ast->u.call.name.span, "there is no function `%.*s`", MP_STR_ARG(name));
+    struct mp_diag *d = ck_error(ck, "E0305", ast->u.call.name.span, "there is no function `%.*s`",
+                                 MP_STR_ARG(name));
     mp_str near = ck_nearest(name, words, FN_COUNT);
-    if (near.len > 0) mp_diag_fix(d, ast->u.call.name.span, near, "`%.*s` is close", MP_STR_ARG(near));
+    if (near.len > 0) mp_diag_fix(d, ast->u.call.name.span, near, "`%.*s` is close",
+                                  MP_STR_ARG(near));
     return ck_poison(ck, ast->span);
 }
 
-static struct mp_t_expr *wrong_count(struct ck *ck, const struct fn_row *fn, const struct mp_ast_expr *ast)
+static struct mp_t_expr *wrong_count(struct ck *ck, const struct fn_row *fn,
+                                     const struct mp_ast_expr *ast)
 {
     uint32_t n = ast->u.call.arg_count;
     const char *plural = fn->least == 1 ? "" : "s";
-    ck_error(ck, "E0305", ast->span, "`%s` takes %u argument%s, not %u", fn->word, fn->least, plural, n);
+    ck_error(ck, "E0305", ast->span, "`%s` takes %u argument%s, not %u", fn->word, fn->least,
+             plural, n);
     return ck_poison(ck, ast->span);
 }
 
@@ -58,7 +62,8 @@ static bool may_have_where(const struct fn_row *fn, uint32_t arg)
 }
 
 static struct mp_t_expr *call_node(struct ck *ck, enum mp_t_call call, struct mp_t_type type,
-                                   const struct mp_ast_expr *ast, struct mp_t_expr *a, struct mp_t_expr *b,
+                                   const struct mp_ast_expr *ast, struct mp_t_expr *a,
+                                       struct mp_t_expr *b,
                                    struct mp_t_expr *c)
 {
     struct mp_t_expr *e = ck_expr(ck, MP_TX_CALL, type, ast->span);
@@ -66,20 +71,24 @@ static struct mp_t_expr *call_node(struct ck *ck, enum mp_t_call call, struct mp
     e->kid[0] = a;
     e->kid[1] = b;
     e->kid[2] = c;
-    e->may_be_unknown = a->may_be_unknown || (b != NULL && b->may_be_unknown) || (c != NULL && c->may_be_unknown);
+    e->may_be_unknown = a->may_be_unknown || (b != NULL && b->may_be_unknown) || (c != NULL &&
+                                                                                  c->may_be_unknown);
     return e;
 }
 
-static struct mp_t_expr *arg(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast, uint32_t i)
+static struct mp_t_expr *arg(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+                             uint32_t i)
 {
     return ck_check(ck, s, ast->u.call.args[i].value, NULL);
 }
 
-static struct mp_t_expr *wrong_arg(struct ck *ck, const struct mp_ast_expr *ast, const struct mp_t_expr *a,
+static struct mp_t_expr *wrong_arg(struct ck *ck, const struct mp_ast_expr *ast,
+                                   const struct mp_t_expr *a,
                                    const char *wanted)
 {
     mp_str noun = ck_type_noun(ck, a->type), word = ast->u.call.name.text;
-    struct mp_diag *d = ck_error(ck, "E0302", a->span, "`%.*s` takes %s, and this is %.*s", MP_STR_ARG(word), wanted,
+    struct mp_diag *d = ck_error(ck, "E0302", a->span, "`%.*s` takes %s, and this is %.*s",
+                                 MP_STR_ARG(word), wanted,
                                  MP_STR_ARG(noun));
     ck_label(d, a->span, "%.*s", MP_STR_ARG(noun));
     return ck_poison(ck, ast->span);
@@ -93,7 +102,8 @@ static struct mp_t_expr *plain_number(struct ck *ck, struct mp_t_expr *e)
     return i != NULL ? i : e;
 }
 
-static struct mp_t_expr *call_abs(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *call_abs(struct ck *ck, const struct ck_scope *s,
+                                  const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *a = arg(ck, s, ast, 0);
     if (ck_bad(a)) return ck_poison(ck, ast->span);
@@ -104,18 +114,21 @@ static struct mp_t_expr *call_abs(struct ck *ck, const struct ck_scope *s, const
     return e;
 }
 
-static struct mp_t_expr *call_text(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *call_text(struct ck *ck, const struct ck_scope *s,
+                                   const struct mp_ast_expr *ast,
                                    enum mp_t_call call, enum mp_type type)
 {
     struct mp_t_expr *a = arg(ck, s, ast, 0);
     if (ck_bad(a)) return ck_poison(ck, ast->span);
-    if (!ck_is_scalar(a->type) || ck_rep(a->type) != MP_REP_T) return wrong_arg(ck, ast, a, "a string");
+    if (!ck_is_scalar(a->type) || ck_rep(a->type) != MP_REP_T) return wrong_arg(ck, ast, a,
+                                                                                "a string");
     struct mp_t_expr *e = call_node(ck, call, ck_type(type), ast, a, NULL, NULL);
     e->may_be_unknown |= call != MP_T_LENGTH; /* a text that is no number, or too long */
     return e;
 }
 
-static struct mp_t_expr *call_points(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *call_points(struct ck *ck, const struct ck_scope *s,
+                                     const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *c = ck_check_cond(ck, s, ast->u.call.args[0].value);
     struct mp_t_expr *n = arg(ck, s, ast, 1);
@@ -127,10 +140,12 @@ static struct mp_t_expr *call_points(struct ck *ck, const struct ck_scope *s, co
     return e;
 }
 
-static struct mp_t_expr *call_clamp(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *call_clamp(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *x = arg(ck, s, ast, 0), *low = arg(ck, s, ast, 1), *high = arg(ck, s, ast, 2);
-    bool ok = ck_same_side(ck, &x, &low, ast->span, "clamped by") && ck_same_side(ck, &x, &high, ast->span, "clamped by") &&
+    bool ok = ck_same_side(ck, &x, &low, ast->span, "clamped by") && ck_same_side(ck, &x, &high,
+                                                                                  ast->span, "clamped by") &&
               ck_same_side(ck, &x, &low, ast->span, "clamped by");
     if (!ok || ck_bad(x) || ck_bad(low) || ck_bad(high)) return ck_poison(ck, ast->span);
     if (!ck_is_number(x->type)) return wrong_arg(ck, ast, x, "a number");
@@ -142,7 +157,8 @@ static struct mp_t_expr *call_clamp(struct ck *ck, const struct ck_scope *s, con
     return call_node(ck, MP_T_CLAMP, x->type, ast, x, low, high);
 }
 
-static struct mp_t_expr *call_pow(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *call_pow(struct ck *ck, const struct ck_scope *s,
+                                  const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *b = arg(ck, s, ast, 0), *n = arg(ck, s, ast, 1);
     if (ck_bad(b) || ck_bad(n)) return ck_poison(ck, ast->span);
@@ -154,7 +170,8 @@ static struct mp_t_expr *call_pow(struct ck *ck, const struct ck_scope *s, const
         b = number;
     }
     n = plain_number(ck, n);
-    if (n->type.base != MP_TYPE_INT) return wrong_arg(ck, ast, n, "a number and an int of 0 or more");
+    if (n->type.base != MP_TYPE_INT) return wrong_arg(ck, ast, n,
+                                                      "a number and an int of 0 or more");
     if (n->kind == MP_TX_CONST && mp_value_as_int(n->value) < 0) {
         ck_error(ck, "E0306", n->span, "the exponent is an int of 0 or more");
         return ck_poison(ck, ast->span);
@@ -164,7 +181,8 @@ static struct mp_t_expr *call_pow(struct ck *ck, const struct ck_scope *s, const
     return e;
 }
 
-static struct mp_t_expr *plain_call(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *plain_call(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *ast,
                                     enum mp_t_call call)
 {
     switch (call) {
@@ -180,7 +198,8 @@ static struct mp_t_expr *plain_call(struct ck *ck, const struct ck_scope *s, con
     MP_UNREACHABLE("no function of this name");
 }
 
-static struct mp_t_expr *at_trigger(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *at_trigger(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *ast)
 {
     if (s->place == CK_IN_WHEN || s->place == CK_IN_UNLESS || s->place == CK_IN_GUARD) {
         struct mp_diag *d = ck_error(ck, "E0402", ast->span, "there is no incident yet");
@@ -195,7 +214,8 @@ static struct mp_t_expr *at_trigger(struct ck *ck, const struct ck_scope *s, con
     return e;
 }
 
-static struct mp_t_expr *seen(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *seen(struct ck *ck, const struct ck_scope *s,
+                              const struct mp_ast_expr *ast)
 {
     static const char *const places[] = {[CK_IN_UNLESS] = "unless", [CK_IN_VERIFY] = "verify",
                                          [CK_IN_HARM] = "harm", [CK_IN_UNTIL] = "until"};
@@ -226,7 +246,8 @@ static struct mp_t_expr *placeholder(struct ck *ck, const struct fn_row *fn, str
 
 static bool is_fn(const struct fn_row *fn, const char *word) { return strcmp(fn->word, word) == 0; }
 
-static struct mp_t_expr *later(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *later(struct ck *ck, const struct ck_scope *s,
+                               const struct mp_ast_expr *ast,
                                const struct fn_row *fn)
 {
     const struct mp_ast_arg *args = ast->u.call.args;
@@ -238,13 +259,15 @@ static struct mp_t_expr *later(struct ck *ck, const struct ck_scope *s, const st
         struct ck_scope windowed = *s;
         windowed.window_ns = 1000000000; /* the records count, not for how long */
         a = ck_events(ck, &windowed, ast, &args[0], MP_AGG_COUNT, is_fn(fn, "bucket_distinct"));
-        if (!is_fn(fn, "streak")) b = ck_check_as(ck, s, args[1].value, ck_type(MP_TYPE_RATE), "the leak");
+        if (!is_fn(fn, "streak")) b = ck_check_as(ck, s, args[1].value, ck_type(MP_TYPE_RATE),
+                                                  "the leak");
     } else if (is_fn(fn, "likely")) {
         a = ck_check_cond(ck, s, args[0].value);
         b = ck_check_as(ck, s, args[1].value, ck_type(MP_TYPE_PERCENT), "the certainty");
     } else {
         a = arg(ck, s, ast, 0);
-        if (fn->most == 2) b = ck_check_as(ck, s, args[1].value, ck_type(MP_TYPE_DURATION), "the time to learn in");
+        if (fn->most == 2) b = ck_check_as(ck, s, args[1].value, ck_type(MP_TYPE_DURATION),
+                                           "the time to learn in");
         if (!ck_bad(a) && !is_fn(fn, "first_seen") && !ck_is_number(a->type)) {
             wrong_arg(ck, ast, a, "a number");
             a = ck_poison(ck, ast->span);
@@ -256,7 +279,8 @@ static struct mp_t_expr *later(struct ck *ck, const struct ck_scope *s, const st
 }
 
 /* f_of(e, g): e over the members of a set g, or over those keys of e that share g with the key at hand. */
-static struct mp_t_expr *over_set(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *over_set(struct ck *ck, const struct ck_scope *s,
+                                  const struct mp_ast_expr *ast,
                                   const struct fn_row *fn)
 {
     const struct mp_ast_arg *args = ast->u.call.args;
@@ -294,7 +318,8 @@ struct mp_t_expr *ck_call(struct ck *ck, const struct ck_scope *s, const struct 
         }
         return unknown_function(ck, ast);
     }
-    if (ast->u.call.arg_count < fn->least || ast->u.call.arg_count > fn->most) return wrong_count(ck, fn, ast);
+    if (ast->u.call.arg_count < fn->least ||
+        ast->u.call.arg_count > fn->most) return wrong_count(ck, fn, ast);
     for (uint32_t i = 0; i < ast->u.call.arg_count; i++) {
         if (ast->u.call.args[i].where == NULL || may_have_where(fn, i)) continue;
         ck_error(ck, "E0305", ast->u.call.args[i].span, "`%s` has no `where`", fn->word);

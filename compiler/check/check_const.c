@@ -5,9 +5,11 @@
 
 /* ---- constants ---- */
 
-static struct mp_t_expr *not_constant(struct ck *ck, const struct mp_ast_expr *ast, const char *what)
+static struct mp_t_expr *not_constant(struct ck *ck, const struct mp_ast_expr *ast,
+                                      const char *what)
 {
-    ck_error(ck, "E0302", ast->span, "%s is a constant: literals, `let` names and arithmetic on them",
+    ck_error(ck, "E0302", ast->span,
+             "%s is a constant: literals, `let` names and arithmetic on them",
              what);
     return ck_poison(ck, ast->span);
 }
@@ -27,7 +29,8 @@ static struct mp_t_expr *any_constant(struct ck *ck, const struct ck_file *file,
     return not_constant(ck, ast, what);
 }
 
-struct mp_t_expr *ck_constant(struct ck *ck, const struct ck_file *file, const struct mp_ast_expr *ast,
+struct mp_t_expr *ck_constant(struct ck *ck, const struct ck_file *file,
+                              const struct mp_ast_expr *ast,
                               struct mp_t_type want, const char *what)
 {
     if (want.is_set && ast->kind == MP_AST_SET) return constant_set(ck, file, ast, want, what);
@@ -69,7 +72,8 @@ int64_t ck_duration(struct ck *ck, const struct ck_scope *s, const struct mp_ast
         if (e->kind != MP_TX_CONST || e->type.base != MP_TYPE_DURATION) {
             struct mp_diag *d = ck_error(ck, "E0302", ast->span, "`%.*s` is no fixed duration",
                                          MP_STR_ARG(ast->name));
-            ck_help(d, "write it out, or give it a name with `let %.*s = 30s`", MP_STR_ARG(ast->name));
+            ck_help(d, "write it out, or give it a name with `let %.*s = 30s`",
+                    MP_STR_ARG(ast->name));
             return 0;
         }
         ns = mp_value_as_int(e->value);
@@ -142,7 +146,8 @@ static void check_param_range(struct ck *ck, struct ck_sym *sym, struct mp_t_par
         ck_error(ck, "E0306", range, "the range is empty");
     } else if (v < from || v > to) {
         mp_str text = ck_source(ck, p->value->span);
-        struct mp_diag *d = ck_error(ck, "E0306", p->value->span, "`%.*s` is outside of its own range",
+        struct mp_diag *d = ck_error(ck, "E0306", p->value->span,
+                                     "`%.*s` is outside of its own range",
                                      MP_STR_ARG(text));
         ck_label(d, range, "the range");
     }
@@ -233,7 +238,8 @@ static void check_list_items(struct ck *ck, const struct ck_file *file, struct m
         struct mp_t_expr *e = any_constant(ck, file, ast, known ? &list->type : want, "a list");
         if (ck_bad(e)) continue;
         if (!known) {
-            list->type = want != NULL && ck_try_coerce(ck, e, *want) != NULL ? *want : item_type(e->type);
+            list->type = want != NULL && ck_try_coerce(ck, e,
+                                                       *want) != NULL ? *want : item_type(e->type);
         }
         if (!declared && list->type.base == MP_TYPE_IP && e->type.base == MP_TYPE_CIDR) {
             list->type = e->type; /* `[ 10.0.0.1, 10.1.0.0/16 ]` is a list of ranges */
@@ -243,7 +249,8 @@ static void check_list_items(struct ck *ck, const struct ck_file *file, struct m
         }
         e = ck_coerce(ck, e, list->type, "a list element");
         if (ck_bad(e)) continue;
-        if (e->type.base == MP_TYPE_IDENTITY && has_wildcard(e->text)) e->type = ck_type(MP_TYPE_PATTERN);
+        if (e->type.base == MP_TYPE_IDENTITY &&
+            has_wildcard(e->text)) e->type = ck_type(MP_TYPE_PATTERN);
         add_item(ck, list, e, &cap);
     }
 }
@@ -264,7 +271,8 @@ static void keep_list(struct ck *ck, struct mp_t_list *list)
 }
 
 const struct mp_t_list *ck_list_in_place(struct ck *ck, const struct ck_scope *s,
-                                         const struct mp_ast_expr *ast, const struct mp_t_type *want)
+                                         const struct mp_ast_expr *ast,
+                                             const struct mp_t_type *want)
 {
     struct mp_t_list *list = new_list(ck, s->file->package->name, MP_STR(""), ast->span);
     check_list_items(ck, s->file, list, ast->u.set.items, ast->u.set.count, want);

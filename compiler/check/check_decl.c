@@ -67,7 +67,8 @@ static struct mp_t_type type1_of(struct ck *ck, const struct ck_file *file,
         .base = MP_TYPE_ENUM, .members = members, .member_count = ast->member_count};
 }
 
-struct mp_t_type ck_type_of(struct ck *ck, const struct ck_file *file, const struct mp_ast_type *ast)
+struct mp_t_type ck_type_of(struct ck *ck, const struct ck_file *file,
+                            const struct mp_ast_type *ast)
 {
     if (ast->count == 1) return type1_of(ck, file, &ast->alts[0]);
     if (ast->count > 1) {
@@ -79,7 +80,8 @@ struct mp_t_type ck_type_of(struct ck *ck, const struct ck_file *file, const str
 /* ---- annotations ---- */
 
 /* The annotation of that name, with E0105 where it stands twice. */
-static const struct mp_ast_annot *annot(struct ck *ck, const struct mp_ast_item *item, const char *name)
+static const struct mp_ast_annot *annot(struct ck *ck, const struct mp_ast_item *item,
+                                        const char *name)
 {
     const struct mp_ast_annot *found = NULL;
     for (uint32_t i = 0; i < item->annot_count; i++) {
@@ -91,12 +93,14 @@ static const struct mp_ast_annot *annot(struct ck *ck, const struct mp_ast_item 
     return found;
 }
 
-static uint32_t annot_int(struct ck *ck, const struct mp_ast_item *item, const char *name, int64_t least,
+static uint32_t annot_int(struct ck *ck, const struct mp_ast_item *item, const char *name,
+                          int64_t least,
                           int64_t most)
 {
     const struct mp_ast_annot *a = annot(ck, item, name);
     if (a == NULL) return 0;
-    if (a->kind == MP_AST_ANNOT_INT && a->number >= least && a->number <= most) return (uint32_t)a->number;
+    if (a->kind == MP_AST_ANNOT_INT && a->number >= least &&
+        a->number <= most) return (uint32_t)a->number;
     ck_error(ck, "E0112", a->span, "`@%s` takes a number from %lld to %lld", name, (long long)least,
              (long long)most);
     return 0;
@@ -146,7 +150,8 @@ static void mark_fields(struct ck *ck, const struct mp_ast_item *item, struct mp
     const struct mp_ast_annot *a = annot(ck, item, name);
     if (a == NULL) return;
     if (a->kind != MP_AST_ANNOT_TEXT && a->kind != MP_AST_ANNOT_NAME) {
-        ck_error(ck, "E0112", a->span, "`@%s` takes the names of fields: `@%s \"a b\"`", name, name);
+        ck_error(ck, "E0112", a->span, "`@%s` takes the names of fields: `@%s \"a b\"`", name,
+                 name);
         return;
     }
     mp_str rest = a->value.text;
@@ -216,7 +221,8 @@ static void check_key_attr(struct ck *ck, const struct mp_t_attr *key, struct mp
 {
     bool usable = ck_is_scalar(key->type) && key->type.base != MP_TYPE_ENTITY;
     if (usable || ck_is_poison(key->type)) return;
-    ck_error(ck, "E0201", span, "the first field of an entity is its key, a single value that names it");
+    ck_error(ck, "E0201", span,
+             "the first field of an entity is its key, a single value that names it");
 }
 
 static void check_entity(struct ck *ck, struct ck_sym *sym)
@@ -244,7 +250,8 @@ static void check_entity(struct ck *ck, struct ck_sym *sym)
         attrs[i].owner = entity;
         attrs[i].index = i;
         attrs[i].type = field_type(ck, sym->file, ast);
-        if (ast->at_end) ck_error(ck, "E0105", ast->span, "`at end` is about the fields of a signal");
+        if (ast->at_end) ck_error(ck, "E0105", ast->span,
+                                  "`at end` is about the fields of a signal");
     }
     check_key_attr(ck, &attrs[0], item->u.entity.fields[0].span);
     entity->attrs = attrs;
@@ -274,7 +281,8 @@ static mp_str next_word(mp_str *rest, char until)
 
 static void bad_observe(struct ck *ck, const struct mp_ast_annot *a, mp_str what)
 {
-    ck_error(ck, "E0112", a->span, "`@%.*s` speaks of `%.*s`, which is not there or of another type",
+    ck_error(ck, "E0112", a->span,
+             "`@%.*s` speaks of `%.*s`, which is not there or of another type",
              MP_STR_ARG(a->name.text), MP_STR_ARG(what));
 }
 
@@ -290,7 +298,8 @@ static const struct mp_t_attr *observed_attr(struct ck *ck, const struct ck_file
     return found;
 }
 
-static struct mp_t_observe *new_observe(struct ck *ck, enum mp_observe kind, const struct mp_t_attr *attr)
+static struct mp_t_observe *new_observe(struct ck *ck, enum mp_observe kind,
+                                        const struct mp_t_attr *attr)
 {
     struct mp_t_observe *o = CK_PUSH(ck, &ck->out->observes);
     *o = (struct mp_t_observe){.kind = kind, .attr = attr};
@@ -370,7 +379,8 @@ static void check_observes(struct ck *ck, struct ck_sym *sym)
 /* ---- signals ---- */
 
 /* The clause of that kind, with E0105 where it stands twice. */
-const struct mp_ast_clause *ck_clause(struct ck *ck, const struct mp_ast_clause *all, uint32_t count,
+const struct mp_ast_clause *ck_clause(struct ck *ck, const struct mp_ast_clause *all,
+                                      uint32_t count,
                                       enum mp_ast_clause_kind kind)
 {
     const struct mp_ast_clause *found = NULL;
@@ -409,7 +419,8 @@ static void check_signal_keys(struct ck *ck, struct ck_sym *sym)
     }
 }
 
-static int64_t option_ns(struct ck *ck, struct ck_sym *sym, enum mp_ast_clause_kind kind, int64_t preset)
+static int64_t option_ns(struct ck *ck, struct ck_sym *sym, enum mp_ast_clause_kind kind,
+                         int64_t preset)
 {
     const struct mp_ast_clause *c =
         ck_clause(ck, sym->item->u.signal.options, sym->item->u.signal.option_count, kind);
@@ -425,7 +436,8 @@ static void check_signal_type(struct ck *ck, struct ck_sym *sym)
     const struct mp_ast_item *item = sym->item;
     struct mp_t_signal *signal = sym->u.signal;
     signal->type = ck_type(MP_TYPE_EVENT);
-    if (item->u.signal.type.count > 0) signal->type = ck_type_of(ck, sym->file, &item->u.signal.type);
+    if (item->u.signal.type.count > 0) signal->type = ck_type_of(ck, sym->file,
+                                                                 &item->u.signal.type);
     if (signal->type.base == MP_TYPE_EVENT) {
         signal->kind = MP_SIGNAL_EVENT;
         return;
@@ -545,7 +557,8 @@ const struct mp_t_def *ck_attr_def(struct ck *ck, const struct mp_t_attr *attr)
 
 /* ---- the pass ---- */
 
-static void each_sym(struct ck *ck, enum ck_sym_kind kind, void (*check)(struct ck *, struct ck_sym *))
+static void each_sym(struct ck *ck, enum ck_sym_kind kind, void (*check)(struct ck *,
+                                                                         struct ck_sym *))
 {
     for (uint32_t i = 0; i < ck->syms.len; i++) {
         if (ck->syms.ptr[i]->kind == kind && !ck->syms.ptr[i]->is_alias) check(ck, ck->syms.ptr[i]);

@@ -54,7 +54,8 @@ static struct mp_t_expr *check_body(struct ck *ck, struct ck_sym *sym, const str
     struct mp_t_def *def = sym->u.def;
     struct ck_survey survey = {.record = NULL};
     if (!sym->has_per) ck_survey(ck, sym->file, item->u.def.body, &survey);
-    struct ck_scope s = ck_scope_of(sym->file, CK_IN_DEF, def->keys, survey.record, MP_LAYER_SERVICE);
+    struct ck_scope s = ck_scope_of(sym->file, CK_IN_DEF, def->keys, survey.record,
+                                    MP_LAYER_SERVICE);
     s.lenient = !sym->has_per || def->keys->broken;
     s.open_window = true;
     s.binds = binds;
@@ -70,7 +71,8 @@ static bool begin_def(struct ck *ck, struct ck_sym *sym)
 {
     if (sym->state == CK_FRESH) return true;
     if (sym->state == CK_BUSY && !sym->broken) {
-        struct mp_diag *d = ck_error(ck, "E0104", sym->span, "`%.*s` uses itself", MP_STR_ARG(sym->name));
+        struct mp_diag *d = ck_error(ck, "E0104", sym->span, "`%.*s` uses itself",
+                                     MP_STR_ARG(sym->name));
         ck_note(d, "definitions are expanded where they stand, and this one would never end");
         sym->broken = true;
     }
@@ -111,10 +113,12 @@ static struct ck_bind *bind_arguments(struct ck *ck, const struct ck_scope *s, s
                                       const struct mp_ast_expr *ast)
 {
     const struct mp_ast_item *item = sym->item;
-    uint32_t given = ast->kind == MP_AST_CALL ? ast->u.call.arg_count : 0, n = item->u.def.param_count;
+    uint32_t given = ast->kind == MP_AST_CALL ? ast->u.call.arg_count : 0,
+        n = item->u.def.param_count;
     struct ck_bind *binds = CK_NEW(ck, struct ck_bind, n);
     if (given > n) {
-        ck_error(ck, "E0305", ast->span, "`%.*s` takes %u arguments, not %u", MP_STR_ARG(sym->name), n, given);
+        ck_error(ck, "E0305", ast->span, "`%.*s` takes %u arguments, not %u", MP_STR_ARG(sym->name),
+                 n, given);
         return NULL;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -126,11 +130,13 @@ static struct ck_bind *bind_arguments(struct ck *ck, const struct ck_scope *s, s
             return NULL;
         }
         if (i < given) {
-            binds[i].value = ck_check_as(ck, s, ast->u.call.args[i].value, sym->param_types[i], what.ptr);
+            binds[i].value = ck_check_as(ck, s, ast->u.call.args[i].value, sym->param_types[i],
+                                         what.ptr);
         } else if (p->preset != NULL) {
             binds[i].value = ck_constant(ck, sym->file, p->preset, sym->param_types[i], what.ptr);
         } else {
-            struct mp_diag *d = ck_error(ck, "E0305", ast->span, "`%.*s` takes %u arguments, not %u",
+            struct mp_diag *d = ck_error(ck, "E0305", ast->span,
+                                         "`%.*s` takes %u arguments, not %u",
                                          MP_STR_ARG(sym->name), n, given);
             ck_label(d, p->span, "this one is missing");
             return NULL;
@@ -141,34 +147,40 @@ static struct ck_bind *bind_arguments(struct ck *ck, const struct ck_scope *s, s
 
 /* ---- expanding ---- */
 
-static struct mp_t_expr *not_for_records(struct ck *ck, const struct ck_sym *sym, struct mp_span span)
+static struct mp_t_expr *not_for_records(struct ck *ck, const struct ck_sym *sym,
+                                         struct mp_span span)
 {
     mp_str keys = ck_keys_text(ck, sym->u.def->keys);
-    struct mp_diag *d = ck_error(ck, "E0302", span, "`%.*s` is per %.*s, and is not looked up for every record",
+    struct mp_diag *d = ck_error(ck, "E0302", span,
+                                 "`%.*s` is per %.*s, and is not looked up for every record",
                                  MP_STR_ARG(sym->name), MP_STR_ARG(keys));
     ck_help(d, "compare it outside of the aggregate");
     return ck_poison(ck, span);
 }
 
-static struct mp_t_expr *not_reached(struct ck *ck, const struct ck_scope *s, const struct ck_sym *sym,
+static struct mp_t_expr *not_reached(struct ck *ck, const struct ck_scope *s,
+                                     const struct ck_sym *sym,
                                      struct mp_span span)
 {
     if (s->lenient) return ck_poison(ck, span);
     mp_str own = ck_keys_text(ck, sym->u.def->keys);
-    struct mp_diag *d = ck_error(ck, "E0212", span, "`%.*s` is per %.*s, which is not reached from here",
+    struct mp_diag *d = ck_error(ck, "E0212", span,
+                                 "`%.*s` is per %.*s, which is not reached from here",
                                  MP_STR_ARG(sym->name), MP_STR_ARG(own));
     if (s->of != NULL) {
         ck_note(d, "the members of `%s` are of another kind", s->of_text);
     } else if (s->keys != NULL) {
         mp_str here = ck_keys_text(ck, s->keys);
         ck_note(d, "here everything is per %.*s", MP_STR_ARG(here));
-        ck_help(d, "add `per %.*s`, or say which: `%.*s of ...`", MP_STR_ARG(own), MP_STR_ARG(sym->name));
+        ck_help(d, "add `per %.*s`, or say which: `%.*s of ...`", MP_STR_ARG(own),
+                MP_STR_ARG(sym->name));
     }
     return ck_poison(ck, span);
 }
 
 /* The ways to the keys of a definition; NULL: not reached. */
-static const struct mp_t_walk *ways_to_keys(struct ck *ck, const struct ck_scope *s, const struct mp_t_def *def)
+static const struct mp_t_walk *ways_to_keys(struct ck *ck, const struct ck_scope *s,
+                                            const struct mp_t_def *def)
 {
     if (s->of != NULL) {
         bool same = ck_keys_eq(def->keys, ck_keys_entity(ck, s->of->type.entity));
@@ -177,13 +189,15 @@ static const struct mp_t_walk *ways_to_keys(struct ck *ck, const struct ck_scope
     struct mp_t_walk *at = CK_NEW(ck, struct mp_t_walk, def->keys->count);
     for (uint32_t i = 0; i < def->keys->count; i++) {
         const struct mp_t_walk *w = ck_reach_key(ck, s, &def->keys->keys[i]);
-        if (w == NULL) return s->lenient && s->keys == NULL ? ck_identity_walks(ck, def->keys) : NULL;
+        if (w == NULL) return s->lenient && s->keys == NULL ? ck_identity_walks(ck,
+                                                                                def->keys) : NULL;
         at[i] = *w;
     }
     return at;
 }
 
-static struct ck_scope scope_of_body(const struct ck_scope *s, struct ck_sym *sym, const struct ck_bind *binds)
+static struct ck_scope scope_of_body(const struct ck_scope *s, struct ck_sym *sym,
+                                     const struct ck_bind *binds)
 {
     struct ck_scope inner = *s;
     inner.file = sym->file;
@@ -200,6 +214,7 @@ struct ck_expansion {
     struct ck_expansion *next;
     struct ck_scope scope;
     struct mp_t_expr *body;
+    uint32_t nodes; /* of the body as a tree: whoever walks it meets them all, shared or not */
 };
 
 /* LIMIT: expansions of one definition that are remembered. */
@@ -223,20 +238,23 @@ static bool same_scope(const struct ck_scope *a, const struct ck_scope *b)
            same_ways(a->at, b->at, a->keys->count);
 }
 
-static struct mp_t_expr *expanded_body(struct ck *ck, struct ck_sym *sym, const struct ck_scope *inner)
+static struct mp_t_expr *expanded_body(struct ck *ck, struct ck_sym *sym,
+                                       const struct ck_scope *inner)
 {
     struct mp_t_def *def = sym->u.def;
     bool shared = sym->item->u.def.param_count == 0;
-    uint32_t n = 0;
+    uint32_t n = 0, before = ck->nodes;
     for (struct ck_expansion *e = sym->expansions; shared && e != NULL; e = e->next) {
-        if (same_scope(&e->scope, inner)) return e->body;
         n++;
+        if (!same_scope(&e->scope, inner)) continue;
+        ck->nodes += e->nodes;
+        return e->body;
     }
     struct mp_t_expr *body = ck_check(ck, inner, sym->item->u.def.body, &def->type);
     body = ck_coerce(ck, body, def->type, "this definition");
     if (!shared || n >= EXPANSIONS_MAX || ck_bad(body)) return body;
     struct ck_expansion *fresh = CK_NEW(ck, struct ck_expansion, 1);
-    *fresh = (struct ck_expansion){sym->expansions, *inner, body};
+    *fresh = (struct ck_expansion){sym->expansions, *inner, body, ck->nodes - before};
     sym->expansions = fresh;
     return body;
 }
@@ -304,7 +322,8 @@ static bool has_window(const struct mp_t_expr *e)
     return has_window(e->kid[0]) || has_window(e->kid[1]) || has_window(e->kid[2]);
 }
 
-struct mp_t_expr *ck_check_over(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_over(struct ck *ck, const struct ck_scope *s,
+                                const struct mp_ast_expr *ast)
 {
     struct ck_scope inner = *s;
     int64_t ns = ck_duration(ck, s, &ast->u.dur);
@@ -357,7 +376,8 @@ static const struct mp_t_entity *entity_of_left(struct ck *ck, const struct ck_s
 }
 
 /* What stands after `of`, as an entity or a set of them; NULL with an error. */
-static struct mp_t_expr *check_subject(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_subject(struct ck *ck, const struct ck_scope *s,
+                                       const struct mp_ast_expr *ast)
 {
     const struct mp_ast_expr *left = ast->kid[0], *right = ast->kid[1];
     struct mp_t_expr *x = ck_check(ck, s, right, NULL);
@@ -381,13 +401,15 @@ static struct mp_t_expr *check_subject(struct ck *ck, const struct ck_scope *s, 
         }
         if (text) return whose(ck, right, word);
         mp_str noun = ck_type_noun(ck, x->type);
-        ck_error(ck, "E0302", right->span, "`of` takes an entity, a set of them or a name, and this is %.*s",
+        ck_error(ck, "E0302", right->span,
+                 "`of` takes an entity, a set of them or a name, and this is %.*s",
                  MP_STR_ARG(noun));
         return NULL;
     }
     struct mp_t_expr *named = ck_try_coerce(ck, x, ck_entity_type(entity));
     if (named != NULL) return named;
-    if (ck_type_eq(x->type, ck_key_type(ck_entity_type(entity)))) { /* computed: a header names a service */
+    if (ck_type_eq(x->type,
+                   ck_key_type(ck_entity_type(entity)))) { /* computed: a header names a service */
         return ck_walk_expr(ck, ck_walk_of_expr(ck, entity, x), right->span);
     }
     return ck_coerce(ck, x, ck_entity_type(entity), "what stands after `of`"), NULL;
@@ -399,12 +421,14 @@ static struct mp_t_expr *not_pooled(struct ck *ck, const struct mp_ast_expr *ast
     struct mp_diag *d = ck_error(ck, "E0304", ast->span, "`%.*s` cannot be pooled over `%.*s`",
                                  MP_STR_ARG(left), MP_STR_ARG(right));
     ck_label(d, ast->span, "%s", why);
-    ck_help(d, "`max_of(%.*s, %.*s)`, or `count(m of %.*s where not %.*s < ...) == 0`", MP_STR_ARG(left),
+    ck_help(d, "`max_of(%.*s, %.*s)`, or `count(m of %.*s where not %.*s < ...) == 0`",
+            MP_STR_ARG(left),
             MP_STR_ARG(right), MP_STR_ARG(right), MP_STR_ARG(left));
     return ck_poison(ck, ast->span);
 }
 
-static struct mp_t_expr *of_set(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *of_set(struct ck *ck, const struct ck_scope *s,
+                                const struct mp_ast_expr *ast,
                                 struct mp_t_expr *x)
 {
     const struct mp_ast_expr *left = ast->kid[0];
@@ -425,14 +449,17 @@ static struct mp_t_expr *of_set(struct ck *ck, const struct ck_scope *s, const s
     if (ck_bad(e)) return ck_poison(ck, ast->span);
     const struct mp_t_expr *core = e;
     while (core->kind == MP_TX_DEF) core = core->kid[0];
-    if (core->kind != MP_TX_AGG) return not_pooled(ck, ast, "computed from more than one aggregate");
-    if (core->agg->of_set == NULL || core->agg->kind == MP_AGG_SEEN || core->agg->kind == MP_AGG_LAST) {
+    if (core->kind != MP_TX_AGG) return not_pooled(ck, ast,
+                                                   "computed from more than one aggregate");
+    if (core->agg->of_set == NULL || core->agg->kind == MP_AGG_SEEN ||
+        core->agg->kind == MP_AGG_LAST) {
         return not_pooled(ck, ast, "no aggregate over a window");
     }
     return e;
 }
 
-static struct mp_t_expr *of_one(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *of_one(struct ck *ck, const struct ck_scope *s,
+                                const struct mp_ast_expr *ast,
                                 struct mp_t_expr *x)
 {
     const struct mp_t_entity *entity = x->type.entity;
@@ -445,12 +472,14 @@ static struct mp_t_expr *of_one(struct ck *ck, const struct ck_scope *s, const s
     inner.of = NULL;
     inner.lenient = false;
     /* `error_rate of svc` in a rule per service is the plain read. */
-    const struct mp_t_walk *plain = s->keys == NULL ? NULL : ck_reach(ck, s, entity, x->span, false);
+    const struct mp_t_walk *plain = s->keys == NULL ? NULL : ck_reach(ck, s, entity, x->span,
+                                                                      false);
     inner.published = plain == NULL || !ck_walk_eq(plain, walk);
     return ck_check(ck, &inner, ast->kid[0], NULL);
 }
 
-struct mp_t_expr *ck_check_of(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_of(struct ck *ck, const struct ck_scope *s,
+                              const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *x = check_subject(ck, s, ast), *e;
     if (x == NULL) return ck_poison(ck, ast->span);

@@ -7,7 +7,8 @@
 /* LIMIT: parts of one path, `a.b["c"].d`. */
 #define PARTS_MAX 8
 
-struct ck_scope ck_scope_of(const struct ck_file *file, enum ck_place place, const struct mp_t_keys *keys,
+struct ck_scope ck_scope_of(const struct ck_file *file, enum ck_place place,
+                            const struct mp_t_keys *keys,
                             const struct mp_t_signal *record, uint32_t layers)
 {
     return (struct ck_scope){.file = file,
@@ -62,12 +63,14 @@ static mp_str index_text(struct ck *ck, const struct part *part)
     const struct mp_ast_expr *e = part->index;
     if (e->kind == MP_AST_STRING && e->u.str.value.ptr != NULL) return e->u.str.value;
     if (e->kind == MP_AST_BAD) return (mp_str){NULL, 0};
-    struct mp_diag *d = ck_error(ck, "E0308", part->span, "the entry of a map is named by a string literal");
+    struct mp_diag *d = ck_error(ck, "E0308", part->span,
+                                 "the entry of a map is named by a string literal");
     ck_note(d, "so it is known which headers, cookies and labels the policies read");
     return (mp_str){NULL, 0};
 }
 
-static struct mp_t_expr *id_part(struct ck *ck, struct mp_t_expr *of, mp_str name, struct mp_span span)
+static struct mp_t_expr *id_part(struct ck *ck, struct mp_t_expr *of, mp_str name,
+                                 struct mp_span span)
 {
     static const char *const parts[] = {"trust_domain", "namespace", "account"};
     for (uint32_t i = 0; i < 3; i++) {
@@ -82,14 +85,16 @@ static struct mp_t_expr *id_part(struct ck *ck, struct mp_t_expr *of, mp_str nam
     return NULL;
 }
 
-static struct mp_t_expr *has_no_part(struct ck *ck, const struct mp_t_expr *e, const struct part *part)
+static struct mp_t_expr *has_no_part(struct ck *ck, const struct mp_t_expr *e,
+                                     const struct part *part)
 {
     mp_str noun = ck_type_noun(ck, e->type);
     struct mp_diag *d;
     if (part->index != NULL) {
         d = ck_error(ck, "E0302", part->span, "%.*s has no entries", MP_STR_ARG(noun));
     } else {
-        d = ck_error(ck, "E0101", part->span, "%.*s has no `%.*s`", MP_STR_ARG(noun), MP_STR_ARG(part->name));
+        d = ck_error(ck, "E0101", part->span, "%.*s has no `%.*s`", MP_STR_ARG(noun),
+                     MP_STR_ARG(part->name));
     }
     ck_label(d, e->span, "%.*s", MP_STR_ARG(noun));
     if (e->type.is_set) ck_help(d, "`count(m of SET where ...)` looks at every member");
@@ -146,7 +151,8 @@ static struct mp_t_expr *follow_parts(struct ck *ck, struct mp_t_expr *e, const 
 
 /* ---- the record at hand ---- */
 
-static struct mp_t_expr *field_expr(struct ck *ck, const struct mp_t_field *field, const struct path *path,
+static struct mp_t_expr *field_expr(struct ck *ck, const struct mp_t_field *field,
+                                    const struct path *path,
                                     uint32_t from)
 {
     if (ck_is_poison(field->type)) return ck_poison(ck, path->span);
@@ -161,7 +167,8 @@ static bool part_is(const struct path *path, uint32_t i, mp_str name)
 }
 
 /* Does the path from part `from` begin with this key of a row? Answers how many parts it is long. */
-static bool begins_with_key(const struct path *path, uint32_t from, const struct mp_t_key *key, uint32_t *len)
+static bool begins_with_key(const struct path *path, uint32_t from, const struct mp_t_key *key,
+                            uint32_t *len)
 {
     uint32_t i = from;
     if (key->field != NULL) {
@@ -169,7 +176,8 @@ static bool begins_with_key(const struct path *path, uint32_t from, const struct
         if (key->entry.ptr != NULL) {
             if (i >= path->count || path->parts[i].index == NULL) return false;
             const struct mp_ast_expr *index = path->parts[i++].index;
-            if (index->kind != MP_AST_STRING || !mp_str_eq(index->u.str.value, key->entry)) return false;
+            if (index->kind != MP_AST_STRING || !mp_str_eq(index->u.str.value,
+                                                           key->entry)) return false;
         }
     }
     for (uint32_t h = 0; h < key->hop_count; h++) {
@@ -179,8 +187,10 @@ static bool begins_with_key(const struct path *path, uint32_t from, const struct
     return true;
 }
 
-static struct mp_t_expr *row_key(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
-                                 const struct mp_t_entity *root, const struct path *path, bool *found)
+static struct mp_t_expr *row_key(struct ck *ck, const struct ck_scope *s,
+                                 const struct mp_t_signal *signal,
+                                 const struct mp_t_entity *root, const struct path *path,
+                                     bool *found)
 {
     *found = false;
     if (s->keys == NULL || s->bare || s->member != NULL) return NULL;
@@ -199,13 +209,15 @@ static struct mp_t_expr *row_key(struct ck *ck, const struct ck_scope *s, const 
     return follow_parts(ck, e, path, best_len);
 }
 
-static struct mp_t_expr *no_record(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
+static struct mp_t_expr *no_record(struct ck *ck, const struct ck_scope *s,
+                                   const struct mp_t_signal *signal,
                                    const struct path *path)
 {
     if (s->lenient) return ck_poison(ck, path->span);
     mp_str word = ck_signal_record_word(signal), text = ck_source(ck, path->span);
     if (s->record != NULL) {
-        struct mp_diag *d = ck_error(ck, "E0402", path->base->span, "`%.*s` is not the record at hand",
+        struct mp_diag *d = ck_error(ck, "E0402", path->base->span,
+                                     "`%.*s` is not the record at hand",
                                      MP_STR_ARG(word));
         ck_note(d, "this speaks of a record of `%.*s`", MP_STR_ARG(s->record->name));
         return ck_poison(ck, path->span);
@@ -286,10 +298,12 @@ static struct mp_t_expr *not_a_value(struct ck *ck, const struct ck_sym *sym, st
     return ck_poison(ck, span);
 }
 
-static struct mp_t_expr *many_records(struct ck *ck, const struct mp_t_signal *signal, const struct path *path)
+static struct mp_t_expr *many_records(struct ck *ck, const struct mp_t_signal *signal,
+                                      const struct path *path)
 {
     mp_str text = ck_source(ck, path->span);
-    struct mp_diag *d = ck_error(ck, "E0303", path->span, "`%.*s` has many records, and this is about one value",
+    struct mp_diag *d = ck_error(ck, "E0303", path->span,
+                                 "`%.*s` has many records, and this is about one value",
                                  MP_STR_ARG(signal->name));
     if (path->count == 0) {
         ck_help(d, "`count(%.*s) over 1m` counts them", MP_STR_ARG(text));
@@ -315,7 +329,8 @@ static struct mp_t_expr *signal_path(struct ck *ck, const struct ck_scope *s, st
     return many_records(ck, signal, path);
 }
 
-static struct mp_t_expr *entity_path(struct ck *ck, const struct ck_scope *s, const struct mp_t_entity *entity,
+static struct mp_t_expr *entity_path(struct ck *ck, const struct ck_scope *s,
+                                     const struct mp_t_entity *entity,
                                      const struct path *path)
 {
     bool found;
@@ -327,7 +342,8 @@ static struct mp_t_expr *entity_path(struct ck *ck, const struct ck_scope *s, co
     return follow_parts(ck, ck_walk_expr(ck, walk, span), path, 0);
 }
 
-static struct mp_t_expr *only_constants(struct ck *ck, const struct ck_sym *sym, struct mp_span span)
+static struct mp_t_expr *only_constants(struct ck *ck, const struct ck_sym *sym,
+                                        struct mp_span span)
 {
     struct mp_diag *d = ck_error(ck, "E0302", span, "`%.*s` is no constant", MP_STR_ARG(sym->name));
     ck_label(d, sym->span, "declared here");
@@ -339,7 +355,8 @@ static struct mp_t_expr *sym_path(struct ck *ck, const struct ck_scope *s, struc
 {
     struct mp_t_expr *e;
     const struct mp_t_param *param;
-    if (s->place == CK_IN_CONSTANT && sym->kind != CK_LET && sym->kind != CK_LIST && sym->kind != CK_FEED) {
+    if (s->place == CK_IN_CONSTANT && sym->kind != CK_LET && sym->kind != CK_LIST &&
+        sym->kind != CK_FEED) {
         return only_constants(ck, sym, path->span);
     }
     switch (sym->kind) {
@@ -385,7 +402,8 @@ static struct mp_t_expr *local_path(struct ck *ck, const struct ck_scope *s, mp_
         const struct mp_t_attr *attr = ck_attr(s->member, name);
         if (attr != NULL && ck_is_poison(attr->type)) return ck_poison(ck, path->span);
         if (attr != NULL) {
-            return follow_parts(ck, ck_walk_expr(ck, ck_hop(ck, member, attr), path->base->span), path, 0);
+            return follow_parts(ck, ck_walk_expr(ck, ck_hop(ck, member, attr), path->base->span),
+                                path, 0);
         }
     }
     if (s->bare && s->record != NULL) {
@@ -450,7 +468,8 @@ static struct mp_t_expr *name_path(struct ck *ck, const struct ck_scope *s, cons
     return unknown_name(ck, s, name, path, want);
 }
 
-static struct mp_t_expr *check_path(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *check_path(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *ast,
                                     const struct mp_t_type *want)
 {
     struct path path;
@@ -464,14 +483,16 @@ static struct mp_t_expr *check_path(struct ck *ck, const struct ck_scope *s, con
 static struct mp_t_expr *check_address(struct ck *ck, const struct mp_ast_expr *ast)
 {
     bool range = ast->kind == MP_AST_CIDR;
-    struct mp_t_expr *e = ck_expr(ck, MP_TX_CONST, ck_type(range ? MP_TYPE_CIDR : MP_TYPE_IP), ast->span);
+    struct mp_t_expr *e = ck_expr(ck, MP_TX_CONST, ck_type(range ? MP_TYPE_CIDR : MP_TYPE_IP),
+                                  ast->span);
     memcpy(&e->value, ast->u.addr.bytes, sizeof e->value);
     e->bits = ast->u.addr.bits;
     e->text = ast->u.addr.text;
     return e;
 }
 
-static struct mp_t_expr *check_named(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_named(struct ck *ck, const struct ck_scope *s,
+                                     const struct mp_ast_expr *ast)
 {
     const struct mp_ast_name *name = &ast->u.named.name;
     struct ck_sym *sym = ck_need(ck, s->file, name->text, name->span, 1u << CK_ENTITY, "an entity");
@@ -483,7 +504,8 @@ static struct mp_t_expr *check_named(struct ck *ck, const struct ck_scope *s, co
     return e;
 }
 
-static struct mp_t_expr *check_hole(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_hole(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *ast)
 {
     if (ast->kind == MP_AST_NAME) {
         struct ck_sym *sym = find_bind(s, ast->u.name.text) != NULL
@@ -497,11 +519,13 @@ static struct mp_t_expr *check_hole(struct ck *ck, const struct ck_scope *s, con
     if (ck_is_poison(ck_key_type(e->type))) return ck_poison(ck, ast->span); /* a broken entity */
     if (ck_is_scalar(e->type) && ck_rep(e->type) != MP_REP_N) return e;
     mp_str noun = ck_type_noun(ck, e->type);
-    ck_error(ck, "E0302", ast->span, "a message shows single values, and this is %.*s", MP_STR_ARG(noun));
+    ck_error(ck, "E0302", ast->span, "a message shows single values, and this is %.*s",
+             MP_STR_ARG(noun));
     return ck_poison(ck, ast->span);
 }
 
-struct mp_t_expr *ck_check_text(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_text(struct ck *ck, const struct ck_scope *s,
+                                const struct mp_ast_expr *ast)
 {
     MP_ASSERT(ast->kind == MP_AST_STRING);
     struct mp_t_type type = ck_type(MP_TYPE_STRING);
@@ -524,7 +548,8 @@ struct mp_t_expr *ck_check_text(struct ck *ck, const struct ck_scope *s, const s
     return bad ? ck_poison(ck, ast->span) : e;
 }
 
-static struct mp_t_expr *check_string(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_string(struct ck *ck, const struct ck_scope *s,
+                                      const struct mp_ast_expr *ast)
 {
     if (ast->u.str.piece_count == 0 || s->place == CK_IN_ACTION) return ck_check_text(ck, s, ast);
     struct mp_diag *d = ck_error(ck, "E0302", ast->span, "only the texts of actions have holes");
@@ -534,7 +559,8 @@ static struct mp_t_expr *check_string(struct ck *ck, const struct ck_scope *s, c
 
 /* ---- operators ---- */
 
-static struct mp_t_expr *beside(struct ck *ck, const struct mp_ast_expr *ast, const struct mp_ast_expr *inner)
+static struct mp_t_expr *beside(struct ck *ck, const struct mp_ast_expr *ast,
+                                const struct mp_ast_expr *inner)
 {
     bool left = inner == ast->kid[0];
     mp_str outer_word = ast->kind == MP_AST_AND ? MP_STR("and") : MP_STR("or");
@@ -556,7 +582,8 @@ static bool is_other_junction(const struct mp_ast_expr *ast, const struct mp_ast
     return kid->kind == other && !kid->paren;
 }
 
-static struct mp_t_expr *check_junction(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_junction(struct ck *ck, const struct ck_scope *s,
+                                        const struct mp_ast_expr *ast)
 {
     bool mixed = false;
     for (int i = 0; i < 2 && !mixed; i++) {
@@ -583,7 +610,8 @@ struct mp_t_expr *ck_not(struct ck *ck, struct mp_t_expr *a, struct mp_span span
     return e;
 }
 
-static struct mp_t_expr *check_arith(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_arith(struct ck *ck, const struct ck_scope *s,
+                                     const struct mp_ast_expr *ast)
 {
     static const enum mp_t_arith ops[] = {MP_T_ADD, MP_T_SUB, MP_T_MUL, MP_T_DIV};
     struct mp_t_expr *a = ck_check(ck, s, ast->kid[0], NULL);
@@ -591,13 +619,15 @@ static struct mp_t_expr *check_arith(struct ck *ck, const struct ck_scope *s, co
     return ck_arith(ck, ops[ast->kind - MP_AST_ADD], a, b, ast->span);
 }
 
-static struct mp_t_expr *check_times(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_times(struct ck *ck, const struct ck_scope *s,
+                                     const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *factor = ck_const_num(ck, MP_TYPE_NUMBER, ast->u.num.f, ast->span);
     return ck_arith(ck, MP_T_MUL, factor, ck_check(ck, s, ast->kid[0], NULL), ast->span);
 }
 
-static struct mp_t_expr *check_default(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *check_default(struct ck *ck, const struct ck_scope *s,
+                                       const struct mp_ast_expr *ast,
                                        const struct mp_t_type *want)
 {
     struct mp_t_expr *a = ck_check(ck, s, ast->kid[0], want);
@@ -612,7 +642,8 @@ static struct mp_t_expr *check_default(struct ck *ck, const struct ck_scope *s, 
     return e;
 }
 
-static struct mp_t_expr *check_nested_held(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *check_nested_held(struct ck *ck, const struct ck_scope *s,
+                                           const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *cond = ck_check_cond(ck, s, ast->kid[0]);
     int64_t ns = ck_duration(ck, s, &ast->u.dur);
@@ -636,7 +667,8 @@ void ck_refuse_seen(struct ck *ck, const struct mp_t_expr *cond, const char *why
 
 static struct mp_t_expr *status_class(struct ck *ck, const struct mp_ast_expr *ast)
 {
-    struct mp_diag *d = ck_error(ck, "E0301", ast->span, "`%.*s` is a set of statuses, and no value",
+    struct mp_diag *d = ck_error(ck, "E0301", ast->span,
+                                 "`%.*s` is a set of statuses, and no value",
                                  MP_STR_ARG(ast->u.num.text));
     ck_help(d, "`in %.*s` asks whether a status is one of them", MP_STR_ARG(ast->u.num.text));
     return ck_poison(ck, ast->span);
@@ -644,7 +676,8 @@ static struct mp_t_expr *status_class(struct ck *ck, const struct mp_ast_expr *a
 
 /* ---- the switch ---- */
 
-static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s,
+                                    const struct mp_ast_expr *ast,
                                     const struct mp_t_type *want)
 {
     struct mp_span span = ast->span;
@@ -660,7 +693,8 @@ static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s, con
     case MP_AST_STATUS: return status_class(ck, ast);
     case MP_AST_IP:
     case MP_AST_CIDR: return check_address(ck, ast);
-    case MP_AST_IDENTITY: return ck_const_text(ck, ck_type(MP_TYPE_IDENTITY), ast->u.num.text, span);
+    case MP_AST_IDENTITY: return ck_const_text(ck, ck_type(MP_TYPE_IDENTITY), ast->u.num.text,
+                                               span);
     case MP_AST_STRING: return check_string(ck, s, ast);
     case MP_AST_NAME:
     case MP_AST_DOT:
@@ -668,7 +702,8 @@ static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s, con
     case MP_AST_NAMED: return check_named(ck, s, ast);
     case MP_AST_CALL: return ck_call(ck, s, ast, want);
     case MP_AST_SET:
-        ck_error(ck, "E0302", span, "a list stands on the right of `in`, `like`, `contains` and their kin");
+        ck_error(ck, "E0302", span,
+                 "a list stands on the right of `in`, `like`, `contains` and their kin");
         return ck_poison(ck, span);
     case MP_AST_OVER: return ck_check_over(ck, s, ast);
     case MP_AST_OF: return ck_check_of(ck, s, ast);
@@ -707,7 +742,8 @@ struct mp_t_expr *ck_check(struct ck *ck, const struct ck_scope *s, const struct
     }
     if (ck->nodes > CK_NODES_MAX || ck->depth >= CK_DEPTH_MAX) {
         if (!ck->too_large) {
-            ck_error(ck, "E0703", ast->span, "with its definitions this is larger than %d operations, or "
+            ck_error(ck, "E0703", ast->span,
+                     "with its definitions this is larger than %d operations, or "
                      "nested deeper than %d levels", CK_NODES_MAX, CK_DEPTH_MAX);
         }
         ck->too_large = true;
@@ -720,25 +756,29 @@ struct mp_t_expr *ck_check(struct ck *ck, const struct ck_scope *s, const struct
     return e;
 }
 
-struct mp_t_expr *ck_check_as(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+struct mp_t_expr *ck_check_as(struct ck *ck, const struct ck_scope *s,
+                              const struct mp_ast_expr *ast,
                               struct mp_t_type want, const char *what)
 {
     return ck_coerce(ck, ck_check(ck, s, ast, &want), want, what);
 }
 
-struct mp_t_expr *ck_check_cond(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_cond(struct ck *ck, const struct ck_scope *s,
+                                const struct mp_ast_expr *ast)
 {
     struct mp_t_type want = ck_type(MP_TYPE_BOOL);
     struct mp_t_expr *e = ck_check(ck, s, ast, &want);
     if (ck_bad(e) || ck_type_eq(e->type, want)) return e;
     mp_str noun = ck_type_noun(ck, e->type);
-    struct mp_diag *d = ck_error(ck, "E0302", e->span, "a condition is true or false, and this is %.*s",
+    struct mp_diag *d = ck_error(ck, "E0302", e->span,
+                                 "a condition is true or false, and this is %.*s",
                                  MP_STR_ARG(noun));
     ck_label(d, e->span, "%.*s", MP_STR_ARG(noun));
     return ck_poison(ck, e->span);
 }
 
-struct mp_t_held ck_check_held(struct ck *ck, const struct ck_scope *s, const struct mp_ast_held *ast)
+struct mp_t_held ck_check_held(struct ck *ck, const struct ck_scope *s,
+                               const struct mp_ast_held *ast)
 {
     struct mp_t_held held = {.span = ast->span};
     held.cond = ck_check_cond(ck, s, ast->cond);

@@ -8,7 +8,8 @@ static void first(const struct mp_t_expr **slot, const struct mp_t_expr *e)
     if (*slot == NULL) *slot = e;
 }
 
-static void facts_of_walk(const struct mp_t_walk *w, const struct mp_t_expr *e, struct ck_facts *facts)
+static void facts_of_walk(const struct mp_t_walk *w, const struct mp_t_expr *e,
+                          struct ck_facts *facts)
 {
     switch (w->base) {
     case MP_T_BASE_RECORD_FIELD:
@@ -47,7 +48,8 @@ static void facts_of_agg(const struct mp_t_expr *e, struct ck_facts *facts)
 static bool may_rise_by_silence(const struct mp_t_expr *e)
 {
     switch (e->kind) {
-    case MP_TX_IS: return e->op.is == MP_T_STALE || e->op.is == MP_T_ABSENT || e->op.is == MP_T_UNKNOWN;
+    case MP_TX_IS: return e->op.is == MP_T_STALE || e->op.is == MP_T_ABSENT ||
+        e->op.is == MP_T_UNKNOWN;
     case MP_TX_CMP: return e->op.cmp != MP_T_NE;
     case MP_TX_NOT:
     case MP_TX_RANGE: return true;

@@ -26,13 +26,15 @@ static bool bad_key(struct ck *ck, struct mp_span span, const char *why)
 }
 
 /* Follows the rest of a path over attributes. */
-static bool follow_path(struct ck *ck, const struct mp_ast_key *ast, uint32_t from, struct mp_t_key *key)
+static bool follow_path(struct ck *ck, const struct mp_ast_key *ast, uint32_t from,
+                        struct mp_t_key *key)
 {
     for (uint32_t i = from; i < ast->path.count; i++) {
         const struct mp_ast_name *part = &ast->path.parts[i];
         if (key->type.base != MP_TYPE_ENTITY || !ck_is_scalar(key->type)) {
             mp_str noun = ck_type_noun(ck, key->type);
-            ck_error(ck, "E0101", part->span, "%.*s has no `%.*s`", MP_STR_ARG(noun), MP_STR_ARG(part->text));
+            ck_error(ck, "E0101", part->span, "%.*s has no `%.*s`", MP_STR_ARG(noun),
+                     MP_STR_ARG(part->text));
             return false;
         }
         const struct mp_t_entity *entity = key->type.entity;
@@ -85,7 +87,8 @@ static bool field_key(struct ck *ck, const struct mp_ast_key *ast, const struct 
         key->type.is_map = false;
         key->client_chosen = true;
         key->name = ck_printf(ck, "%.*s[\"%.*s\"]", MP_STR_ARG(key->name), MP_STR_ARG(key->entry));
-        if (ast->path.count > 2) return bad_key(ck, ast->span, "an entry of a map has no attributes");
+        if (ast->path.count > 2) return bad_key(ck, ast->span,
+                                                "an entry of a map has no attributes");
     }
     return follow_path(ck, ast, 2, key);
 }
@@ -128,7 +131,8 @@ static uint32_t vocabulary_cap(const struct mp_t_keys *keys)
     return cap > 0 ? cap : 1;
 }
 
-const struct mp_t_keys *ck_keys_of(struct ck *ck, const struct ck_file *file, const struct mp_ast_per *ast)
+const struct mp_t_keys *ck_keys_of(struct ck *ck, const struct ck_file *file,
+                                   const struct mp_ast_per *ast)
 {
     if (ast == NULL || ast->count == 0) return NULL;
     struct mp_t_keys *keys = CK_NEW(ck, struct mp_t_keys, 1);

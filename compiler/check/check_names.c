@@ -65,7 +65,8 @@ static struct ck_package *package_of(struct ck *ck, mp_str name, uint32_t origin
 static void check_edition(struct ck *ck, const struct mp_ast_file *file)
 {
     if (!file->has_edition || file->edition.value == 1) return;
-    struct mp_diag *d = ck_error(ck, "E0901", file->edition.span, "there is no edition %lld of the language",
+    struct mp_diag *d = ck_error(ck, "E0901", file->edition.span,
+                                 "there is no edition %lld of the language",
                                  (long long)file->edition.value);
     ck_help(d, "this version knows `mpol 1`");
 }
@@ -90,7 +91,8 @@ static void resolve_uses(struct ck *ck, struct ck_file *file)
             for (uint32_t p = 0; p < ck->package_names.len; p++) all[p] = ck->package_names.entries[p].key;
             mp_str near = ck_nearest(name, all, ck->package_names.len);
             if (near.len > 0) ck_help(d, "`%.*s` is close", MP_STR_ARG(near));
-            ck_note(d, "packages come from the files given, then from include folders, then from the "
+            ck_note(d,
+                    "packages come from the files given, then from include folders, then from the "
                        "standard library");
             file->use_missing = true;
             continue;
@@ -250,7 +252,8 @@ const struct ck_package *ck_find_alias(const struct ck_file *file, mp_str name)
 {
     for (uint32_t i = 0; i < file->use_count; i++) {
         const struct ck_use *use = &file->uses[i];
-        if (use->alias.len > 0 ? mp_str_eq(use->alias, name) : mp_str_eq(use->package->name, name)) {
+        if (use->alias.len > 0 ? mp_str_eq(use->alias, name) : mp_str_eq(use->package->name,
+                                                                         name)) {
             return use->package;
         }
     }
@@ -267,7 +270,8 @@ struct ck_sym *ck_find(struct ck *ck, const struct ck_file *file, mp_str name, s
         if (found == NULL) {
             found = here;
         } else if (span.file != 0) {
-            struct mp_diag *d = ck_error(ck, "E0103", span, "`%.*s` is declared by two packages that this "
+            struct mp_diag *d = ck_error(ck, "E0103", span,
+                                         "`%.*s` is declared by two packages that this "
                                          "file uses", MP_STR_ARG(name));
             ck_label(d, here->span, "in %.*s", MP_STR_ARG(here->file->package->name));
             ck_label(d, found->span, "in %.*s", MP_STR_ARG(found->file->package->name));
@@ -320,7 +324,8 @@ mp_str ck_nearest(mp_str name, const mp_str *names, uint32_t count)
 
 static const char *const kind_words[] = {
     [CK_ENTITY] = "an entity", [CK_SIGNAL] = "a signal", [CK_PARAM] = "a param", [CK_LET] = "a let",
-    [CK_DEF] = "a def",        [CK_LIST] = "a list",     [CK_FEED] = "a feed",   [CK_CALENDAR] = "a calendar",
+    [CK_DEF] = "a def",        [CK_LIST] = "a list",     [CK_FEED] = "a feed",
+        [CK_CALENDAR] = "a calendar",
     [CK_RULE] = "a rule",
 };
 
@@ -338,7 +343,8 @@ mp_str ck_describe(struct ck *ck, struct ck_sym *sym)
                          MP_STR_ARG(ck_keys_text(ck, sym->u.def->keys)));
         break;
     case CK_PARAM:
-        if (sym->state == CK_DONE && sym->u.param != NULL) what = ck_type_word(ck, sym->u.param->type);
+        if (sym->state == CK_DONE && sym->u.param != NULL) what = ck_type_word(ck,
+                                                                               sym->u.param->type);
         break;
     default: break;
     }
@@ -349,7 +355,8 @@ struct candidates {
     MP_VEC(mp_str) names;
 };
 
-static void gather_names(struct ck *ck, const struct ck_package *p, uint32_t kinds, struct candidates *out)
+static void gather_names(struct ck *ck, const struct ck_package *p, uint32_t kinds,
+                         struct candidates *out)
 {
     for (uint32_t i = 0; i < p->names.len; i++) {
         const struct ck_sym *sym = ck->syms.ptr[p->names.entries[i].value];
@@ -364,12 +371,14 @@ void ck_unknown_name(struct ck *ck, const struct ck_file *file, mp_str name, str
     struct candidates all = {0};
     for (uint32_t i = 0; i < more_count; i++) *CK_PUSH(ck, &all.names) = more[i];
     gather_names(ck, file->package, kinds, &all);
-    for (uint32_t i = 0; i < file->use_count; i++) gather_names(ck, file->uses[i].package, kinds, &all);
+    for (uint32_t i = 0; i < file->use_count; i++) gather_names(ck, file->uses[i].package, kinds,
+                                                                &all);
     struct mp_diag *d = ck_error(ck, "E0101", span, "nothing is called `%.*s`", MP_STR_ARG(name));
     mp_str near = ck_nearest(name, all.names.ptr, all.names.len);
     if (near.len > 0) {
         struct ck_sym *sym = ck_find(ck, file, near, (struct mp_span){0});
-        mp_str what = sym == NULL ? MP_STR("") : ck_printf(ck, " (%.*s)", MP_STR_ARG(ck_describe(ck, sym)));
+        mp_str what = sym == NULL ? MP_STR("") : ck_printf(ck, " (%.*s)", MP_STR_ARG(ck_describe(ck,
+                                                                                                 sym)));
         mp_diag_fix(d, span, near, "`%.*s`%.*s is close", MP_STR_ARG(near), MP_STR_ARG(what));
     } else if (file->use_count == 0) {
         ck_help(d, "`use std.mesh` brings the vocabulary of a service mesh");
@@ -401,7 +410,8 @@ static void refuse_second_verb(struct ck *ck, const struct ck_file *file, const 
         const struct ck_package *p = file->uses[i].package;
         const struct mp_map_entry *e = p == v->file->package ? NULL : mp_map_get(&p->verbs, name);
         if (e == NULL) continue;
-        struct mp_diag *d = ck_error(ck, "E0103", span, "`%.*s` is declared by two packages that this "
+        struct mp_diag *d = ck_error(ck, "E0103", span,
+                                     "`%.*s` is declared by two packages that this "
                                      "file uses", MP_STR_ARG(name));
         ck_label(d, v->item->name.span, "in %.*s", MP_STR_ARG(v->file->package->name));
         ck_label(d, ck->verbs.ptr[e->value]->item->name.span, "in %.*s", MP_STR_ARG(p->name));
@@ -409,7 +419,8 @@ static void refuse_second_verb(struct ck *ck, const struct ck_file *file, const 
     }
 }
 
-struct ck_verb *ck_need_verb(struct ck *ck, const struct ck_file *file, mp_str name, struct mp_span span)
+struct ck_verb *ck_need_verb(struct ck *ck, const struct ck_file *file, mp_str name,
+                             struct mp_span span)
 {
     struct ck_verb *v = ck_find_verb(ck, file, name);
     if (v != NULL && v->file->package != file->package) refuse_second_verb(ck, file, v, span);
@@ -417,16 +428,19 @@ struct ck_verb *ck_need_verb(struct ck *ck, const struct ck_file *file, mp_str n
     struct candidates all = {0};
     for (uint32_t i = 0; i <= file->use_count; i++) {
         const struct ck_package *p = i == 0 ? file->package : file->uses[i - 1].package;
-        for (uint32_t n = 0; n < p->verbs.len; n++) *CK_PUSH(ck, &all.names) = p->verbs.entries[n].key;
+        for (uint32_t n = 0; n < p->verbs.len; n++) *CK_PUSH(ck,
+                                                             &all.names) = p->verbs.entries[n].key;
     }
     struct mp_diag *d = ck_error(ck, "E0101", span, "there is no action `%.*s`", MP_STR_ARG(name));
     mp_str near = ck_nearest(name, all.names.ptr, all.names.len);
     if (near.len > 0) mp_diag_fix(d, span, near, "`%.*s` is close", MP_STR_ARG(near));
-    else if (file->use_count == 0) ck_help(d, "`use std.mesh` brings the actions of a service mesh");
+    else if (file->use_count == 0) ck_help(d,
+                                           "`use std.mesh` brings the actions of a service mesh");
     return NULL;
 }
 
-void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str name, struct mp_span span)
+void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str name,
+                     struct mp_span span)
 {
     mp_str *names = CK_NEW(ck, mp_str, entity->attr_count);
     for (uint32_t i = 0; i < entity->attr_count; i++) names[i] = entity->attrs[i].name;
@@ -436,7 +450,8 @@ void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str nam
     if (near.len > 0) mp_diag_fix(d, span, near, "`%.*s` is close", MP_STR_ARG(near));
 }
 
-void ck_unknown_field(struct ck *ck, const struct mp_t_signal *signal, mp_str name, struct mp_span span)
+void ck_unknown_field(struct ck *ck, const struct mp_t_signal *signal, mp_str name,
+                      struct mp_span span)
 {
     mp_str *names = CK_NEW(ck, mp_str, signal->field_count + signal->key_count);
     uint32_t n = 0;

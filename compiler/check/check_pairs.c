@@ -257,7 +257,8 @@ static void say_what_is_left(struct ck *ck, const struct leases *all)
 {
     uint64_t left = count_pairs(all) - CK_PAIRS_MAX;
     struct mp_diag *d = ck_error(ck, "L154", (struct mp_span){0},
-                                 "%llu pairs of actions were not looked at", (unsigned long long)left);
+                                 "%llu pairs of actions were not looked at",
+                                     (unsigned long long)left);
     mp_diag_note(d, "conflicts (E0601) among them are not seen; the first %d pairs were",
                  CK_PAIRS_MAX);
 }

@@ -3,7 +3,8 @@
  */
 #include "check/check_expr_priv.h"
 
-static struct mp_t_expr *truth(struct ck *ck, enum mp_t_kind kind, struct mp_t_expr *a, struct mp_t_expr *b,
+static struct mp_t_expr *truth(struct ck *ck, enum mp_t_kind kind, struct mp_t_expr *a,
+                               struct mp_t_expr *b,
                                struct mp_span span)
 {
     struct mp_t_expr *e = ck_expr(ck, kind, ck_type(MP_TYPE_BOOL), span);
@@ -23,12 +24,14 @@ static bool is_identity_pattern(const struct mp_t_expr *e)
     return e->kind == MP_TX_CONST && e->type.base == MP_TYPE_IDENTITY && has_wildcard(e->text);
 }
 
-static struct mp_t_expr *like_identity(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *pattern,
+static struct mp_t_expr *like_identity(struct ck *ck, struct mp_t_expr *a,
+                                       struct mp_t_expr *pattern,
                                        struct mp_span span)
 {
     a = ck_coerce(ck, a, ck_type(MP_TYPE_IDENTITY), "what is compared with an identity");
     if (ck_bad(a)) return a;
-    struct mp_t_expr *e = truth(ck, MP_TX_MATCH, a, ck_try_coerce(ck, pattern, ck_type(MP_TYPE_PATTERN)), span);
+    struct mp_t_expr *e = truth(ck, MP_TX_MATCH, a, ck_try_coerce(ck, pattern,
+                                                                  ck_type(MP_TYPE_PATTERN)), span);
     e->op.match = MP_T_LIKE;
     return e;
 }
@@ -48,7 +51,8 @@ static void check_sides(struct ck *ck, const struct ck_scope *s, const struct mp
     *b = ck_check(ck, s, right, ck_bad(*a) ? NULL : &(*a)->type);
 }
 
-struct mp_t_expr *ck_check_cmp(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_cmp(struct ck *ck, const struct ck_scope *s,
+                               const struct mp_ast_expr *ast)
 {
     static const enum mp_t_cmp cmps[] = {
         [MP_AST_LT] = MP_T_LT, [MP_AST_LE] = MP_T_LE, [MP_AST_GT] = MP_T_GT,
@@ -71,7 +75,8 @@ static struct mp_t_expr *in_range(struct ck *ck, struct mp_t_expr *a, struct mp_
                                   struct mp_t_expr *high, struct mp_span span)
 {
     struct mp_t_expr *x = a, *y = a;
-    bool ok = ck_same_side(ck, &x, &low, span, "compared with") && ck_same_side(ck, &y, &high, span, "compared with");
+    bool ok = ck_same_side(ck, &x, &low, span, "compared with") && ck_same_side(ck, &y, &high, span,
+                                                                                "compared with");
     if (!ok || ck_bad(a) || ck_bad(low) || ck_bad(high)) return ck_poison(ck, span);
     if (!ck_is_number(x->type)) {
         mp_str noun = ck_type_noun(ck, x->type);
@@ -83,7 +88,8 @@ static struct mp_t_expr *in_range(struct ck *ck, struct mp_t_expr *a, struct mp_
         low = ck_convert(ck, low, MP_TYPE_NUMBER);
         high = ck_convert(ck, high, MP_TYPE_NUMBER);
     }
-    if (low->kind == MP_TX_CONST && high->kind == MP_TX_CONST && ck_const_double(low) > ck_const_double(high)) {
+    if (low->kind == MP_TX_CONST && high->kind == MP_TX_CONST &&
+        ck_const_double(low) > ck_const_double(high)) {
         ck_error(ck, "E0306", mp_span_join(low->span, high->span), "the range is empty");
         return ck_poison(ck, span);
     }
@@ -108,11 +114,13 @@ static struct mp_t_expr *fit_list(struct ck *ck, struct mp_t_expr *a, const stru
     struct mp_t_expr *fit = ck_try_coerce(ck, a, t);
     if (fit != NULL) return fit;
     /* An entity in a list of what its key is. */
-    return a->type.base == MP_TYPE_ENTITY && ck_is_scalar(a->type) && ck_type_eq(ck_key_type(a->type), t) ? a
+    return a->type.base == MP_TYPE_ENTITY && ck_is_scalar(a->type) &&
+        ck_type_eq(ck_key_type(a->type), t) ? a
                                                                                                      : NULL;
 }
 
-static struct mp_t_expr *in_list(struct ck *ck, struct mp_t_expr *a, const struct mp_t_list *list, bool untyped,
+static struct mp_t_expr *in_list(struct ck *ck, struct mp_t_expr *a, const struct mp_t_list *list,
+                                 bool untyped,
                                  const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *fit = fit_list(ck, a, list, untyped);
@@ -131,7 +139,8 @@ static struct mp_t_expr *in_list(struct ck *ck, struct mp_t_expr *a, const struc
 }
 
 /* The list that an expression names or is; NULL where it is none. *broken: it is one, with errors. */
-static const struct mp_t_list *list_of(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static const struct mp_t_list *list_of(struct ck *ck, const struct ck_scope *s,
+                                       const struct mp_ast_expr *ast,
                                        const struct mp_t_type *want, bool *untyped, bool *broken)
 {
     *untyped = *broken = false;
@@ -144,7 +153,8 @@ static const struct mp_t_list *list_of(struct ck *ck, const struct ck_scope *s, 
         for (uint32_t i = 0; i < s->bind_count; i++) {
             if (mp_str_eq(s->binds[i].name, ast->u.name.text)) return NULL;
         }
-        if (s->bare && s->record != NULL && ck_field(s->record, ast->u.name.text) != NULL) return NULL;
+        if (s->bare && s->record != NULL && ck_field(s->record,
+                                                     ast->u.name.text) != NULL) return NULL;
         sym = ck_find(ck, s->file, ast->u.name.text, ast->span);
     } else if (ast->kind == MP_AST_DOT && ast->kid[0]->kind == MP_AST_NAME &&
                ck_find(ck, s->file, ast->kid[0]->u.name.text, (struct mp_span){0}) == NULL) {
@@ -158,14 +168,16 @@ static const struct mp_t_list *list_of(struct ck *ck, const struct ck_scope *s, 
     return list;
 }
 
-static struct mp_t_expr *in_set(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *set, struct mp_span span)
+static struct mp_t_expr *in_set(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *set,
+                                struct mp_span span)
 {
     struct mp_t_type member = set->type;
     member.is_set = false;
     struct mp_t_expr *fit = ck_try_coerce(ck, a, member);
     if (fit == NULL) {
         mp_str noun = ck_type_noun(ck, a->type), word = ck_type_noun(ck, set->type);
-        struct mp_diag *d = ck_error(ck, "E0301", span, "%.*s cannot be in %.*s", MP_STR_ARG(noun), MP_STR_ARG(word));
+        struct mp_diag *d = ck_error(ck, "E0301", span, "%.*s cannot be in %.*s", MP_STR_ARG(noun),
+                                     MP_STR_ARG(word));
         ck_label(d, set->span, "%.*s", MP_STR_ARG(word));
         ck_label(d, a->span, "%.*s", MP_STR_ARG(noun));
         return ck_poison(ck, span);
@@ -188,12 +200,14 @@ static struct mp_t_expr *in_one(struct ck *ck, struct mp_t_expr *a, struct mp_t_
 }
 
 /* 5xx: the hundred statuses from 500. */
-static struct mp_t_expr *in_class(struct ck *ck, struct mp_t_expr *a, const struct mp_ast_expr *class,
+static struct mp_t_expr *in_class(struct ck *ck, struct mp_t_expr *a,
+                                  const struct mp_ast_expr *class,
                                   struct mp_span span)
 {
     if (!ck_bad(a) && a->type.base != MP_TYPE_STATUS && a->type.base != MP_TYPE_INT) {
         mp_str noun = ck_type_noun(ck, a->type);
-        struct mp_diag *d = ck_error(ck, "E0301", span, "%.*s is compared with a class of status", MP_STR_ARG(noun));
+        struct mp_diag *d = ck_error(ck, "E0301", span, "%.*s is compared with a class of status",
+                                     MP_STR_ARG(noun));
         ck_label(d, a->span, "%.*s", MP_STR_ARG(noun));
         return ck_poison(ck, span);
     }
@@ -202,14 +216,16 @@ static struct mp_t_expr *in_class(struct ck *ck, struct mp_t_expr *a, const stru
                     ck_const_int(ck, MP_TYPE_STATUS, first + 99, class->span), span);
 }
 
-struct mp_t_expr *ck_check_in(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_in(struct ck *ck, const struct ck_scope *s,
+                              const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *a = ck_check(ck, s, ast->kid[0], NULL), *e;
     const struct mp_t_type *want = ck_bad(a) ? NULL : &a->type;
     bool untyped, broken;
     const struct mp_t_list *list;
     if (ast->kid[2] != NULL) {
-        e = in_range(ck, a, ck_check(ck, s, ast->kid[1], want), ck_check(ck, s, ast->kid[2], want), ast->span);
+        e = in_range(ck, a, ck_check(ck, s, ast->kid[1], want), ck_check(ck, s, ast->kid[2], want),
+                     ast->span);
     } else if (ast->kid[1]->kind == MP_AST_STATUS) {
         e = in_class(ck, a, ast->kid[1], ast->span);
     } else if ((list = list_of(ck, s, ast->kid[1], want, &untyped, &broken)) != NULL) {
@@ -224,7 +240,8 @@ struct mp_t_expr *ck_check_in(struct ck *ck, const struct ck_scope *s, const str
 
 /* ---- is ---- */
 
-static struct mp_t_expr *stale_signal(struct ck *ck, const struct mp_t_signal *signal, struct mp_span span)
+static struct mp_t_expr *stale_signal(struct ck *ck, const struct mp_t_signal *signal,
+                                      struct mp_span span)
 {
     struct mp_t_expr *e = ck_expr(ck, MP_TX_IS, ck_type(MP_TYPE_BOOL), span);
     e->op.is = MP_T_STALE;
@@ -253,12 +270,14 @@ static void signals_of(const struct mp_t_expr *e, struct signals *all)
 }
 
 /* A value is stale if one of the signals that it is computed from is silent. */
-static struct mp_t_expr *stale_value(struct ck *ck, const struct mp_t_expr *value, struct mp_span span)
+static struct mp_t_expr *stale_value(struct ck *ck, const struct mp_t_expr *value,
+                                     struct mp_span span)
 {
     struct signals all = {.count = 0};
     signals_of(value, &all);
     if (all.count == 0) {
-        struct mp_diag *d = ck_error(ck, "E0302", value->span, "this is computed from no signal, so it cannot be stale");
+        struct mp_diag *d = ck_error(ck, "E0302", value->span,
+                                     "this is computed from no signal, so it cannot be stale");
         ck_help(d, "`is absent` asks for a value that is not there");
         return ck_poison(ck, span);
     }
@@ -270,7 +289,8 @@ static struct mp_t_expr *stale_value(struct ck *ck, const struct mp_t_expr *valu
 }
 
 /* `requests is stale`, `abusive is stale`: the source itself; NULL: it is something else. */
-static struct mp_t_expr *stale_source(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *of,
+static struct mp_t_expr *stale_source(struct ck *ck, const struct ck_scope *s,
+                                      const struct mp_ast_expr *of,
                                       struct mp_span span)
 {
     if (of->kind != MP_AST_NAME) return NULL;
@@ -284,7 +304,8 @@ static struct mp_t_expr *stale_source(struct ck *ck, const struct ck_scope *s, c
     return NULL;
 }
 
-static struct mp_t_expr *question(struct ck *ck, enum mp_t_is is, struct mp_t_expr *of, struct mp_span span)
+static struct mp_t_expr *question(struct ck *ck, enum mp_t_is is, struct mp_t_expr *of,
+                                  struct mp_span span)
 {
     if (ck_bad(of)) return ck_poison(ck, span);
     struct mp_t_expr *e = ck_expr(ck, MP_TX_IS, ck_type(MP_TYPE_BOOL), span);
@@ -297,7 +318,8 @@ static const struct {
     const char *word;
     enum mp_t_is is;
 } states[] = {
-    {"known", MP_T_KNOWN}, {"unknown", MP_T_UNKNOWN}, {"absent", MP_T_ABSENT}, {"stale", MP_T_STALE},
+    {"known", MP_T_KNOWN}, {"unknown", MP_T_UNKNOWN}, {"absent", MP_T_ABSENT}, {"stale",
+                                                                                MP_T_STALE},
 };
 
 static bool state_of(mp_str word, enum mp_t_is *out)
@@ -311,17 +333,20 @@ static bool state_of(mp_str word, enum mp_t_is *out)
 }
 
 /* `cpu is known` in a rule that is coarser than cpu: of any. */
-static struct mp_t_expr *question_subject(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+static struct mp_t_expr *question_subject(struct ck *ck, const struct ck_scope *s,
+                                          const struct mp_ast_expr *ast)
 {
     if (ast->kind == MP_AST_NAME) {
         struct ck_sym *sym = ck_find(ck, s->file, ast->u.name.text, (struct mp_span){0});
-        bool gauge = sym != NULL && sym->kind == CK_SIGNAL && sym->u.signal->kind != MP_SIGNAL_EVENT;
+        bool gauge = sym != NULL && sym->kind == CK_SIGNAL &&
+            sym->u.signal->kind != MP_SIGNAL_EVENT;
         if (gauge && !s->bare) return ck_gauge(ck, s, sym->u.signal, ast->span, true);
     }
     return ck_check(ck, s, ast, NULL);
 }
 
-static struct mp_t_expr *is_state(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+static struct mp_t_expr *is_state(struct ck *ck, const struct ck_scope *s,
+                                  const struct mp_ast_expr *ast,
                                   enum mp_t_is is)
 {
     if (is == MP_T_STALE) {
@@ -334,7 +359,8 @@ static struct mp_t_expr *is_state(struct ck *ck, const struct ck_scope *s, const
     return question(ck, is, of, ast->span);
 }
 
-struct mp_t_expr *ck_check_is(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_is(struct ck *ck, const struct ck_scope *s,
+                              const struct mp_ast_expr *ast)
 {
     mp_str word = ast->u.name.text;
     enum mp_t_is is;
@@ -351,11 +377,13 @@ struct mp_t_expr *ck_check_is(struct ck *ck, const struct ck_scope *s, const str
         return ck_compare(ck, cmp, a, ck_const_bool(ck, yes, ast->u.name.span), ast->span);
     }
     if (a->type.base == MP_TYPE_ENUM || a->type.base == MP_TYPE_HOOK) {
-        struct mp_t_expr *member = ck_const_text(ck, ck_type(MP_TYPE_STRING), word, ast->u.name.span);
+        struct mp_t_expr *member = ck_const_text(ck, ck_type(MP_TYPE_STRING), word,
+                                                 ast->u.name.span);
         return ck_compare(ck, cmp, a, member, ast->span);
     }
     mp_str noun = ck_type_noun(ck, a->type);
-    struct mp_diag *d = ck_error(ck, "E0306", ast->u.name.span, "%.*s is never `%.*s`", MP_STR_ARG(noun),
+    struct mp_diag *d = ck_error(ck, "E0306", ast->u.name.span, "%.*s is never `%.*s`",
+                                 MP_STR_ARG(noun),
                                  MP_STR_ARG(word));
     ck_label(d, a->span, "%.*s", MP_STR_ARG(noun));
     ck_help(d, "`is` asks for known, unknown, absent, stale, true, false or a member of an enum");
@@ -395,7 +423,8 @@ static bool check_regex(struct ck *ck, mp_str pattern, struct mp_span span)
 static struct mp_t_expr *no_text(struct ck *ck, const struct mp_t_expr *e, struct mp_span span)
 {
     mp_str noun = ck_type_noun(ck, e->type);
-    struct mp_diag *d = ck_error(ck, "E0301", span, "%.*s is no text to look into", MP_STR_ARG(noun));
+    struct mp_diag *d = ck_error(ck, "E0301", span, "%.*s is no text to look into",
+                                 MP_STR_ARG(noun));
     ck_label(d, e->span, "%.*s", MP_STR_ARG(noun));
     return ck_poison(ck, span);
 }
@@ -403,7 +432,8 @@ static struct mp_t_expr *no_text(struct ck *ck, const struct mp_t_expr *e, struc
 static bool is_textual(struct mp_t_type t) { return ck_is_scalar(t) && ck_rep(t) == MP_REP_T; }
 
 /* A set that contains an element, or any of a list. */
-static struct mp_t_expr *set_contains(struct ck *ck, struct mp_t_expr *set, const struct mp_t_list *list,
+static struct mp_t_expr *set_contains(struct ck *ck, struct mp_t_expr *set,
+                                      const struct mp_t_list *list,
                                       struct mp_t_expr *member, struct mp_span span)
 {
     if (list == NULL) return in_set(ck, member, set, span);
@@ -416,12 +446,14 @@ static struct mp_t_expr *set_contains(struct ck *ck, struct mp_t_expr *set, cons
     return any;
 }
 
-static struct mp_t_expr *match_list(struct ck *ck, struct mp_t_expr *a, const struct mp_t_list *list,
+static struct mp_t_expr *match_list(struct ck *ck, struct mp_t_expr *a,
+                                    const struct mp_t_list *list,
                                     const struct mp_ast_expr *ast)
 {
     if (!is_textual(list->type)) {
         mp_str word = ck_type_word(ck, list->type);
-        ck_error(ck, "E0301", ast->kid[1]->span, "a list of %.*s holds no patterns", MP_STR_ARG(word));
+        ck_error(ck, "E0301", ast->kid[1]->span, "a list of %.*s holds no patterns",
+                 MP_STR_ARG(word));
         return ck_poison(ck, ast->span);
     }
     bool ok = true;
@@ -443,7 +475,8 @@ static struct mp_t_expr *match_text(struct ck *ck, const struct ck_scope *s, str
     if (ast->kind == MP_AST_MATCHES) {
         if (b->kind != MP_TX_CONST) {
             if (s->lenient) return ck_poison(ck, ast->span);
-            ck_error(ck, "E0307", b->span, "the right side of `matches` is a literal, a `let` or a list");
+            ck_error(ck, "E0307", b->span,
+                     "the right side of `matches` is a literal, a `let` or a list");
             return ck_poison(ck, ast->span);
         }
         if (!check_regex(ck, b->text, b->span)) return ck_poison(ck, ast->span);
@@ -458,7 +491,8 @@ static struct mp_t_expr *match_text(struct ck *ck, const struct ck_scope *s, str
     return e;
 }
 
-struct mp_t_expr *ck_check_match(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast)
+struct mp_t_expr *ck_check_match(struct ck *ck, const struct ck_scope *s,
+                                 const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *a = ck_check(ck, s, ast->kid[0], NULL);
     struct mp_t_type member = a->type;

@@ -1,28 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tests: what they set, send and expect (language.md 13, R46, R47): E0501, E0502.
  */
-#include <stdlib.h>
+#include "check/check_test_priv.h"
 
-#include "check/check_items_priv.h"
-
-struct test {
-    struct ck *ck;
-    struct ck_file *file;
-    const struct mp_ast_item *item;
-    struct mp_t_test *out;
-    struct ck_scope scope; /* no keys, no record: constants and names */
-};
-
-static mp_str nearest_of(struct test *t, mp_str word, const mp_str *names, uint32_t count,
-                         struct mp_diag *d)
+mp_str ck_test_nearest(mp_str word, const mp_str *names, uint32_t count, struct mp_diag *d)
 {
     mp_str near = ck_nearest(word, names, count);
     if (near.len > 0) mp_diag_help(d, "`%.*s` is close", MP_STR_ARG(near));
-    (void)t;
     return near;
 }
 
-static struct mp_t_expr *constant(struct test *t, const struct mp_ast_expr *ast,
+static struct mp_t_expr *constant(struct ck_test *t, const struct mp_ast_expr *ast,
                                   struct mp_t_type want, mp_str of_what)
 {
     mp_str what = ck_printf(t->ck, "`%.*s`", MP_STR_ARG(of_what));
@@ -30,7 +18,7 @@ static struct mp_t_expr *constant(struct test *t, const struct mp_ast_expr *ast,
 }
 
 /* A constant, or the members of a set. */
-static bool read_value(struct test *t, const struct mp_ast_expr *ast, struct mp_t_type want,
+static bool read_value(struct ck_test *t, const struct mp_ast_expr *ast, struct mp_t_type want,
                        mp_str of_what, struct mp_t_test_line *line)
 {
     if (!want.is_set) {
@@ -56,7 +44,8 @@ static bool read_value(struct test *t, const struct mp_ast_expr *ast, struct mp_
 
 /* ---- given ---- */
 
-static bool given_backend(struct test *t, const struct mp_ast_pair *p, struct mp_t_test_line *line)
+static bool given_backend(struct ck_test *t, const struct mp_ast_pair *p,
+                          struct mp_t_test_line *line)
 {
     static const mp_str ways[] = {MP_STR_INIT("refuse"), MP_STR_INIT("slow")};
     line->kind = MP_TLINE_BACKEND;
@@ -74,14 +63,14 @@ static bool given_backend(struct test *t, const struct mp_ast_pair *p, struct mp
     return false;
 }
 
-static struct ck_sym *find_path(struct test *t, const struct mp_ast_path *path)
+static struct ck_sym *find_path(struct ck_test *t, const struct mp_ast_path *path)
 {
     if (path->count == 1) return ck_find(t->ck, t->file, path->parts[0].text, path->parts[0].span);
     const struct ck_package *p = ck_find_alias(t->file, path->parts[0].text);
     return p == NULL || path->count != 2 ? NULL : ck_find_in(t->ck, p, path->parts[1].text);
 }
 
-static uint32_t names_of(struct test *t, uint32_t kinds, mp_str **out)
+uint32_t ck_test_names(struct ck_test *t, uint32_t kinds, mp_str **out)
 {
     uint32_t n = 0;
     *out = CK_NEW(t->ck, mp_str, t->ck->syms.len + 1);
@@ -92,7 +81,7 @@ static uint32_t names_of(struct test *t, uint32_t kinds, mp_str **out)
     return n;
 }
 
-static bool given_param(struct test *t, const struct mp_ast_pair *p, struct mp_t_test_line *line)
+static bool given_param(struct ck_test *t, const struct mp_ast_pair *p, struct mp_t_test_line *line)
 {
     struct ck_sym *sym = find_path(t, &p->key.path);
     mp_str name = ck_source(t->ck, p->key.span);
@@ -105,8 +94,8 @@ static bool given_param(struct test *t, const struct mp_ast_pair *p, struct mp_t
         struct mp_diag *d = ck_error(t->ck, "E0501", p->key.span, "there is no parameter `%.*s`",
                                      MP_STR_ARG(name));
         mp_str *names;
-        uint32_t count = names_of(t, 1u << CK_PARAM, &names);
-        nearest_of(t, name, names, count, d);
+        uint32_t count = ck_test_names(t, 1u << CK_PARAM, &names);
+        ck_test_nearest(name, names, count, d);
         if (sym != NULL) mp_diag_note(d,
                                       "`given` sets parameters and `backend`; a time line sets the rest");
         return false;
@@ -117,7 +106,7 @@ static bool given_param(struct test *t, const struct mp_ast_pair *p, struct mp_t
     return read_value(t, p->value, line->param->type, name, line);
 }
 
-static void read_given(struct test *t, const struct mp_ast_line *ast)
+static void read_given(struct ck_test *t, const struct mp_ast_line *ast)
 {
     for (uint32_t i = 0; i < ast->pair_count; i++) {
         const struct mp_ast_pair *p = &ast->pairs[i];
@@ -152,20 +141,20 @@ static bool split_subject(const struct mp_ast_expr *e, struct subject *out)
     return out->name == NULL || out->name->kind == MP_AST_NAME || out->name->kind == MP_AST_DOT;
 }
 
-static void unknown_subject(struct test *t, struct mp_span span, mp_str name)
+static void unknown_subject(struct ck_test *t, struct mp_span span, mp_str name)
 {
     if (t->file->use_missing) return;
     struct mp_diag *d = ck_error(t->ck, "E0501", span, "a test cannot set `%.*s`",
                                  MP_STR_ARG(name));
     mp_str *names;
-    uint32_t count = names_of(t, 1u << CK_DEF | 1u << CK_SIGNAL, &names);
-    if (nearest_of(t, name, names, count, d).len == 0) {
+    uint32_t count = ck_test_names(t, 1u << CK_DEF | 1u << CK_SIGNAL, &names);
+    if (ck_test_nearest(name, names, count, d).len == 0) {
         mp_diag_help(d, "it sets definitions, gauges, and attributes: `tier of \"web\"`");
     }
 }
 
 /* The entity that `svc "web"` says, or NULL where only a text stands. */
-static const struct mp_t_entity *entity_said(struct test *t, const struct mp_ast_expr *of)
+const struct mp_t_entity *ck_test_entity(struct ck_test *t, const struct mp_ast_expr *of)
 {
     if (of == NULL || of->kind != MP_AST_NAMED) return NULL;
     struct ck_sym *sym = ck_need(t->ck, t->file, of->u.named.name.text, of->u.named.name.span,
@@ -173,11 +162,11 @@ static const struct mp_t_entity *entity_said(struct test *t, const struct mp_ast
     return sym == NULL ? NULL : ck_entity_of(t->ck, sym);
 }
 
-static const struct mp_t_def *attr_named(struct test *t, const struct subject *s, mp_str name,
+static const struct mp_t_def *attr_named(struct ck_test *t, const struct subject *s, mp_str name,
                                          struct mp_span span)
 {
     const struct mp_t_attr *found = NULL, *second = NULL;
-    const struct mp_t_entity *said = entity_said(t, s->of);
+    const struct mp_t_entity *said = ck_test_entity(t, s->of);
     for (uint32_t i = 0; i < t->ck->syms.len; i++) {
         struct ck_sym *sym = t->ck->syms.ptr[i];
         if (sym->kind != CK_ENTITY || sym->is_alias) continue;
@@ -200,7 +189,7 @@ static const struct mp_t_def *attr_named(struct test *t, const struct subject *s
     return NULL;
 }
 
-static struct ck_sym *sym_of_name(struct test *t, const struct mp_ast_expr *e)
+static struct ck_sym *sym_of_name(struct ck_test *t, const struct mp_ast_expr *e)
 {
     if (e->kind == MP_AST_NAME) return ck_find(t->ck, t->file, e->u.name.text, e->span);
     if (e->kid[0]->kind != MP_AST_NAME) return NULL;
@@ -208,7 +197,7 @@ static struct ck_sym *sym_of_name(struct test *t, const struct mp_ast_expr *e)
     return p == NULL ? NULL : ck_find_in(t->ck, p, e->u.name.text);
 }
 
-static const struct mp_t_def *def_set(struct test *t, const struct subject *s,
+static const struct mp_t_def *def_set(struct ck_test *t, const struct subject *s,
                                       const struct mp_ast_expr *ast)
 {
     if (s->name == NULL) return attr_named(t, s, s->attr.text, s->attr.span);
@@ -256,11 +245,11 @@ static struct mp_t_type key_type_of(const struct mp_t_def *def, uint32_t i)
     return def->kind == MP_DEF_ATTR ? ck_entity_type(def->attr->owner) : def->keys->keys[i].type;
 }
 
-static struct mp_t_expr *read_key(struct test *t, const struct mp_ast_expr *ast,
+static struct mp_t_expr *read_key(struct ck_test *t, const struct mp_ast_expr *ast,
                                   struct mp_t_type type, mp_str name)
 {
     if (ast->kind != MP_AST_NAMED) return constant(t, ast, type, name);
-    const struct mp_t_entity *said = entity_said(t, ast);
+    const struct mp_t_entity *said = ck_test_entity(t, ast);
     if (said == NULL) return ck_poison(t->ck, ast->span);
     if (type.base != MP_TYPE_ENTITY || type.entity != said) {
         mp_str noun = ck_type_noun(t->ck, type);
@@ -271,7 +260,7 @@ static struct mp_t_expr *read_key(struct test *t, const struct mp_ast_expr *ast,
     return ck_const_text(t->ck, type, ast->u.named.text.text, ast->span);
 }
 
-static bool read_keys(struct test *t, const struct subject *s, const struct mp_ast_expr *ast,
+static bool read_keys(struct ck_test *t, const struct subject *s, const struct mp_ast_expr *ast,
                       struct mp_t_test_line *line)
 {
     uint32_t wanted = key_count_of(line->def);
@@ -296,7 +285,7 @@ static bool read_keys(struct test *t, const struct subject *s, const struct mp_a
     return true;
 }
 
-static bool read_set(struct test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
+static bool read_set(struct ck_test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
 {
     struct subject s;
     bool absent = ast->kind == MP_AST_LINE_ABSENT;
@@ -314,7 +303,8 @@ static bool read_set(struct test *t, const struct mp_ast_line *ast, struct mp_t_
 /* ---- emit ---- */
 
 /* What `path = v` of an emitted record is: a field, a key, or an attribute of a key. */
-static bool field_of(struct test *t, const struct mp_t_signal *signal, const struct mp_ast_key *key,
+static bool field_of(struct ck_test *t, const struct mp_t_signal *signal,
+                     const struct mp_ast_key *key,
                      struct mp_t_type *type)
 {
     mp_str first = key->path.parts[0].text;
@@ -339,7 +329,7 @@ static bool field_of(struct test *t, const struct mp_t_signal *signal, const str
 }
 
 /* As telemetry spells it: entities by their names, entries of maps behind a dot. */
-static mp_str telemetry_path(struct test *t, const struct mp_t_signal *signal,
+static mp_str telemetry_path(struct ck_test *t, const struct mp_t_signal *signal,
                              const struct mp_ast_key *key)
 {
     struct mp_buf b;
@@ -356,7 +346,7 @@ static mp_str telemetry_path(struct test *t, const struct mp_t_signal *signal,
     return ck_buf_text(t->ck, &b);
 }
 
-static void unknown_field(struct test *t, const struct mp_t_signal *signal,
+static void unknown_field(struct ck_test *t, const struct mp_t_signal *signal,
                           const struct mp_ast_key *key)
 {
     mp_str text = ck_source(t->ck, key->span);
@@ -366,10 +356,11 @@ static void unknown_field(struct test *t, const struct mp_t_signal *signal,
     uint32_t n = 0;
     for (uint32_t i = 0; i < signal->field_count; i++) names[n++] = signal->fields[i].name;
     for (uint32_t i = 0; i < signal->key_count; i++) names[n++] = signal->keys[i]->name;
-    nearest_of(t, text, names, n, d);
+    ck_test_nearest(text, names, n, d);
 }
 
-static bool read_emitted(struct test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
+static bool read_emitted(struct ck_test *t, const struct mp_ast_line *ast,
+                         struct mp_t_test_line *line)
 {
     bool fine = true;
     line->emits = ck_alloc(t->ck, ast->pair_count + 1, sizeof *line->emits, _Alignof(mp_str));
@@ -395,7 +386,7 @@ static bool read_emitted(struct test *t, const struct mp_ast_line *ast, struct m
     return fine;
 }
 
-static bool read_emit(struct test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
+static bool read_emit(struct ck_test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
 {
     line->kind = MP_TLINE_EMIT;
     struct ck_sym *sym = find_path(t, &ast->signal);
@@ -406,8 +397,8 @@ static bool read_emit(struct test *t, const struct mp_ast_line *ast, struct mp_t
         struct mp_diag *d = ck_error(t->ck, "E0501", ast->signal.span, "there is no signal `%.*s`",
                                      MP_STR_ARG(name));
         mp_str *names;
-        uint32_t count = names_of(t, 1u << CK_SIGNAL, &names);
-        nearest_of(t, name, names, count, d);
+        uint32_t count = ck_test_names(t, 1u << CK_SIGNAL, &names);
+        ck_test_nearest(name, names, count, d);
         return false;
     }
     if (ast->count.value < 1 || ast->count.value > 1000000) {
@@ -416,247 +407,6 @@ static bool read_emit(struct test *t, const struct mp_ast_line *ast, struct mp_t
     }
     line->count = (uint32_t)ast->count.value;
     return read_emitted(t, ast, line);
-}
-
-/* ---- expect ---- */
-
-/* States of incidents and leases, and causes (language.md 5). */
-static const mp_str state_words[] = {
-    MP_STR_INIT("idle"), MP_STR_INIT("pending"), MP_STR_INIT("open"), MP_STR_INIT("verifying"),
-    MP_STR_INIT("confirmed"), MP_STR_INIT("failed"), MP_STR_INIT("harmful"),
-    MP_STR_INIT("inconclusive"), MP_STR_INIT("holding"), MP_STR_INIT("releasing"),
-    MP_STR_INIT("released"), MP_STR_INIT("rolled_back"), MP_STR_INIT("rollback"),
-    MP_STR_INIT("cooldown"), MP_STR_INIT("proposed"), MP_STR_INIT("admitted"),
-    MP_STR_INIT("withheld"), MP_STR_INIT("waiting"), MP_STR_INIT("applying"),
-    MP_STR_INIT("accepted"), MP_STR_INIT("effective"), MP_STR_INIT("withdrawing"),
-    MP_STR_INIT("withdrawn"), MP_STR_INIT("superseded"), MP_STR_INIT("stuck"),
-    MP_STR_INIT("expired"), MP_STR_INIT("calm"), MP_STR_INIT("cancelled"), MP_STR_INIT("removed"),
-    MP_STR_INIT("done"),
-};
-#define STATE_WORDS (uint32_t)(sizeof state_words / sizeof *state_words)
-
-static bool is_state(mp_str word)
-{
-    for (uint32_t i = 0; i < STATE_WORDS; i++) {
-        if (mp_str_eq(state_words[i], word)) return true;
-    }
-    return false;
-}
-
-static bool is_active(const struct ck_file *file, const struct ck_package *package)
-{
-    if (file->package == package) return true;
-    for (uint32_t i = 0; i < file->use_count; i++) {
-        if (file->uses[i].package == package) return true;
-    }
-    return false;
-}
-
-/* A rule that did not parse is no reason to say that there is none. */
-static bool is_broken(const struct test *t, mp_str name)
-{
-    for (uint32_t f = 0; f < t->ck->files.len; f++) {
-        const struct ck_file *file = t->ck->files.ptr[f];
-        for (uint32_t i = 0; i < file->ast->broken.len; i++) {
-            if (mp_str_eq(file->ast->broken.ptr[i].text, name)) return true;
-        }
-    }
-    return false;
-}
-
-/* Rules have names in their packages, but `use` does not make them visible: they are looked for. */
-static bool find_rule(struct test *t, mp_str name)
-{
-    for (uint32_t i = 0; i < t->ck->syms.len; i++) {
-        const struct ck_sym *s = t->ck->syms.ptr[i];
-        if (s->kind == CK_RULE && mp_str_eq(s->name, name) && is_active(t->file,
-                                                                        s->file->package)) {
-            return true;
-        }
-    }
-    if (t->file->use_missing || is_broken(t, name)) return true;
-    return mp_str_starts(name, MP_STR("when_")); /* one without a name; the program knows */
-}
-
-static bool expect_state(struct test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
-{
-    const struct mp_ast_expr *rule = ast->act.target;
-    ck_no_arguments(t->ck, &ast->act, "an expected state");
-    bool rollback = mp_str_eq(line->verb, MP_STR("rollback"));
-    if (rule == NULL && rollback) return ast->act.prep_count == 0;
-    if (rule == NULL) {
-        struct mp_diag *d = ck_error(t->ck, "E0501", ast->act.span, "`%.*s` of which rule?",
-                                     MP_STR_ARG(line->verb));
-        mp_diag_help(d, "`expect %.*s some_rule ...`", MP_STR_ARG(line->verb));
-        return false;
-    }
-    if (rollback) line->verb = MP_STR("rolled_back"); /* the state that it leads to */
-    mp_str name = rule->kind == MP_AST_NAME ? rule->u.name.text : ck_source(t->ck, rule->span);
-    line->rule = name;
-    if (rule->kind == MP_AST_NAME && find_rule(t, name)) return ast->act.prep_count == 0;
-    struct mp_diag *d = ck_error(t->ck, "E0501", rule->span, "there is no rule `%.*s` in this test",
-                                 MP_STR_ARG(name));
-    mp_str *names;
-    uint32_t count = names_of(t, 1u << CK_RULE, &names);
-    if (nearest_of(t, name, names, count, d).len == 0) {
-        mp_diag_note(d, "rules of its own package and of those that it uses are alive");
-    }
-    return false;
-}
-
-static const struct mp_t_action_param *param_named(const struct ck_verb *verbs, mp_str name)
-{
-    for (; verbs != NULL; verbs = verbs->next) {
-        const struct mp_t_action *a = verbs->action;
-        for (uint32_t i = 0; a != NULL && i < a->param_count; i++) {
-            if (mp_str_eq(a->params[i].name, name)) return &a->params[i];
-        }
-    }
-    return NULL;
-}
-
-static struct mp_t_expr *any_constant(struct test *t, const struct ck_verb *verbs, mp_str name,
-                                      const struct mp_ast_expr *ast)
-{
-    const struct mp_t_action_param *last = param_named(verbs, name);
-    struct mp_t_expr *e = ck_check(t->ck, &t->scope, ast, &last->types[0]);
-    if (ck_bad(e)) return e;
-    for (const struct ck_verb *v = verbs; v != NULL; v = v->next) {
-        const struct ck_verb one = {.action = v->action};
-        const struct mp_t_action_param *p = param_named(&one, name);
-        for (uint32_t i = 0; p != NULL && i < p->type_count; i++) {
-            struct mp_t_expr *fit = ck_try_coerce(t->ck, e, p->types[i]);
-            if (fit != NULL && fit->kind == MP_TX_CONST) return fit;
-        }
-    }
-    mp_str takes = ck_param_nouns(t->ck, last), is = ck_type_noun(t->ck, e->type);
-    struct mp_diag *d = ck_error(t->ck, "E0501", ast->span, "`%.*s` never is %.*s",
-                                 MP_STR_ARG(name),
-                                 MP_STR_ARG(is));
-    mp_diag_help(d, "it is %.*s, written out", MP_STR_ARG(takes));
-    return ck_poison(t->ck, ast->span);
-}
-
-static bool add_expected(struct test *t, const struct ck_verb *verbs, mp_str name,
-                         struct mp_span span, const struct mp_ast_expr *value,
-                         struct mp_t_test_line *line)
-{
-    if (param_named(verbs, name) == NULL) {
-        ck_error(t->ck, "E0501", span, "`%.*s` has no `%.*s`", MP_STR_ARG(line->verb),
-                 MP_STR_ARG(name));
-        return false;
-    }
-    struct mp_t_expr *e = any_constant(t, verbs, name, value);
-    line->args[line->arg_count++] = (struct mp_t_arg){name, e};
-    return !ck_bad(e);
-}
-
-static bool expect_args(struct test *t, const struct ck_verb *verbs, const struct mp_ast_act *act,
-                        struct mp_t_test_line *line)
-{
-    uint32_t room = 1;
-    bool fine = true;
-    for (uint32_t i = 0; i < act->prep_count; i++) room += 1 + act->preps[i].pair_count;
-    line->args = CK_NEW(t->ck, struct mp_t_arg, room);
-    for (uint32_t i = 0; i < act->prep_count; i++) {
-        const struct mp_ast_prep *p = &act->preps[i];
-        if (p->kind != MP_AST_PREP_WITH) {
-            fine &= add_expected(t, verbs, mp_str_of(ck_prep_word(p->kind)), p->span, p->value,
-                                 line);
-        }
-        for (uint32_t j = 0; j < p->pair_count; j++) {
-            const struct mp_ast_pair *pair = &p->pairs[j];
-            fine &= add_expected(t, verbs, ck_source(t->ck, pair->key.span), pair->span,
-                                 pair->value, line);
-        }
-    }
-    return fine;
-}
-
-/* A string names any entity with that key; a bare name the kind of target, or the record at hand. */
-static bool expect_target(struct test *t, const struct mp_ast_expr *ast,
-                          struct mp_t_test_line *line)
-{
-    if (ast == NULL) return true;
-    if (ast->kind == MP_AST_STRING && ast->u.str.piece_count == 0) {
-        line->target = ck_const_text(t->ck, ck_type(MP_TYPE_STRING), ast->u.str.value, ast->span);
-        return true;
-    }
-    if (ast->kind == MP_AST_NAMED) {
-        const struct mp_t_entity *said = entity_said(t, ast);
-        if (said == NULL) return false;
-        line->target = ck_const_text(t->ck, ck_entity_type(said), ast->u.named.text.text,
-                                     ast->span);
-        return true;
-    }
-    line->signal = ck_record_at_hand(t->ck, t->file, ast);
-    if (line->signal != NULL) return true;
-    struct mp_t_expr *e = ck_check(t->ck, &t->scope, ast, NULL);
-    if (ck_bad(e)) return false;
-    if (e->kind == MP_TX_CONST) {
-        line->target = e;
-        return true;
-    }
-    struct mp_diag *d = ck_error(t->ck, "E0501", ast->span, "a test names its targets");
-    mp_diag_help(d, "`\"web\"`, or `svc \"web\"`");
-    return false;
-}
-
-/* `shadow throttle "web"`: a verb, and its target. */
-static bool expect_shadow(struct test *t, const struct mp_ast_line *ast,
-                          struct mp_t_test_line *line)
-{
-    const struct mp_ast_expr *verb = ast->act.target;
-    bool named = verb != NULL && verb->kind == MP_AST_NAMED;
-    if (!named && (verb == NULL || verb->kind != MP_AST_NAME)) {
-        struct mp_diag *d = ck_error(t->ck, "E0501", ast->act.span, "which action in the shadow?");
-        mp_diag_help(d, "`expect shadow throttle \"web\" by 40s`");
-        return false;
-    }
-    const struct mp_ast_name *name = named ? &verb->u.named.name : &verb->u.name;
-    const struct ck_verb *verbs = ck_need_verb(t->ck, t->file, name->text, name->span);
-    if (verbs == NULL) return false;
-    line->verb = ck_printf(t->ck, "shadow %.*s", MP_STR_ARG(name->text));
-    if (named) {
-        line->target = ck_const_text(t->ck, ck_type(MP_TYPE_STRING), verb->u.named.text.text,
-                                     verb->span);
-    }
-    return expect_args(t, verbs, &ast->act, line);
-}
-
-static void unknown_verb(struct test *t, const struct mp_ast_name *verb)
-{
-    if (t->file->use_missing) return;
-    struct mp_diag *d = ck_error(t->ck, "E0501", verb->span,
-                                 "nothing is called `%.*s` that could happen",
-                                 MP_STR_ARG(verb->text));
-    uint32_t n = 0;
-    mp_str *names = CK_NEW(t->ck, mp_str, t->ck->verbs.len + STATE_WORDS + 1);
-    for (uint32_t i = 0; i < t->ck->verbs.len; i++) names[n++] = t->ck->verbs.ptr[i]->item->name.text;
-    for (uint32_t i = 0; i < STATE_WORDS; i++) names[n++] = state_words[i];
-    nearest_of(t, verb->text, names, n, d);
-}
-
-static bool read_expect(struct test *t, const struct mp_ast_line *ast, struct mp_t_test_line *line)
-{
-    static const enum mp_test_when whens[] = {
-        [MP_AST_EXPECT_AT] = MP_TWHEN_AT, [MP_AST_EXPECT_BY] = MP_TWHEN_BY,
-        [MP_AST_EXPECT_BEFORE] = MP_TWHEN_BEFORE, [MP_AST_EXPECT_EVER] = MP_TWHEN_EVER,
-    };
-    line->kind = MP_TLINE_EXPECT;
-    line->negated = ast->negated;
-    line->when = whens[ast->when];
-    line->from_ns = ast->at_ns;
-    line->verb = ast->act.verb.text;
-    const struct ck_verb *verbs = ck_find_verb(t->ck, t->file, line->verb);
-    if (verbs != NULL) {
-        bool target = expect_target(t, ast->act.target, line);
-        return expect_args(t, verbs, &ast->act, line) && target;
-    }
-    if (mp_str_eq(line->verb, MP_STR("shadow"))) return expect_shadow(t, ast, line);
-    if (is_state(line->verb)) return expect_state(t, ast, line);
-    unknown_verb(t, &ast->act.verb);
-    return false;
 }
 
 /* ---- E0502 ---- */
@@ -688,7 +438,7 @@ static bool same_time(const struct mp_t_test_line *a, const struct mp_t_test_lin
     return a->to_ns >= 0 && b->from_ns < a->to_ns;
 }
 
-static void refuse_same_time(struct test *t)
+static void refuse_same_time(struct ck_test *t)
 {
     for (uint32_t i = 0; i < t->out->line_count; i++) {
         const struct mp_t_test_line *a = &t->out->lines[i];
@@ -706,7 +456,7 @@ static void refuse_same_time(struct test *t)
 
 /* ---- the test ---- */
 
-static void read_line(struct test *t, const struct mp_ast_line *ast)
+static void read_line(struct ck_test *t, const struct mp_ast_line *ast)
 {
     if (ast->kind == MP_AST_LINE_GIVEN) {
         read_given(t, ast);
@@ -725,7 +475,7 @@ static void read_line(struct test *t, const struct mp_ast_line *ast)
     case MP_AST_LINE_SET:
     case MP_AST_LINE_ABSENT: fine = read_set(t, ast, line); break;
     case MP_AST_LINE_EMIT: fine = read_emit(t, ast, line); break;
-    case MP_AST_LINE_EXPECT: fine = read_expect(t, ast, line); break;
+    case MP_AST_LINE_EXPECT: fine = ck_test_expect(t, ast, line); break;
     case MP_AST_LINE_GIVEN: break;
     }
     if (fine) t->out->line_count++;
@@ -741,7 +491,7 @@ static void add_package(struct mp_t_test *out, mp_str name)
 
 void ck_check_test(struct ck *ck, struct ck_file *file, const struct mp_ast_item *item)
 {
-    struct test t = {.ck = ck, .file = file, .item = item};
+    struct ck_test t = {.ck = ck, .file = file, .item = item};
     uint32_t errors_before = ck->sink->error_count, lines = 1;
     for (uint32_t i = 0; i < item->u.test.line_count; i++) {
         lines += 1 + item->u.test.lines[i].pair_count;

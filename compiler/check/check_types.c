@@ -258,7 +258,8 @@ static struct mp_t_expr *apply_row(struct ck *ck, const struct unit_row *row, st
     switch (row->how) {
     case HOW_II: return arith_node(ck, row->op, row->result, a, b, span);
     case HOW_PER:
-        return arith_node(ck, row->op, row->result, ck_convert(ck, a, number), seconds(ck, b), span);
+        return arith_node(ck, row->op, row->result, ck_convert(ck, a, number), seconds(ck, b),
+                          span);
     case HOW_TIMES:
         if (a->type.base == MP_TYPE_DURATION) {
             struct mp_t_expr *swap = a;
@@ -283,15 +284,18 @@ static struct mp_t_expr *apply_row(struct ck *ck, const struct unit_row *row, st
 static struct mp_t_expr *unit_error(struct ck *ck, enum mp_t_arith op, struct mp_t_expr *a,
                                     struct mp_t_expr *b, struct mp_span span)
 {
-    static const char *const verbs[] = {"added to", "subtracted from", "multiplied by", "divided by"};
+    static const char *const verbs[] = {"added to", "subtracted from", "multiplied by",
+                                        "divided by"};
     struct mp_str_pair { mp_str left, right; } noun = {ck_type_noun(ck, a->type),
                                                        ck_type_noun(ck, b->type)};
     struct mp_diag *d;
     if (op == MP_T_ADD || op == MP_T_SUB) {
-        d = ck_error(ck, "E0301", b->span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.right), verbs[op],
+        d = ck_error(ck, "E0301", b->span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.right),
+                     verbs[op],
                      MP_STR_ARG(noun.left));
     } else {
-        d = ck_error(ck, "E0301", b->span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.left), verbs[op],
+        d = ck_error(ck, "E0301", b->span, "%.*s cannot be %s %.*s", MP_STR_ARG(noun.left),
+                     verbs[op],
                      MP_STR_ARG(noun.right));
     }
     ck_label(d, a->span, "%.*s", MP_STR_ARG(noun.left));
@@ -331,7 +335,8 @@ struct mp_t_expr *ck_arith(struct ck *ck, enum mp_t_arith op, struct mp_t_expr *
     if (op == MP_T_ADD || op == MP_T_SUB) ck_match_score(ck, &a, &b);
     enum mp_type left = a->type.base, right = b->type.base;
     /* `5% * count`: the literal is the factor. `x / 2`: a share of x, in its unit. */
-    if (op == MP_T_MUL && left == MP_TYPE_PERCENT && a->kind == MP_TX_CONST && is_plain_number(right) &&
+    if (op == MP_T_MUL && left == MP_TYPE_PERCENT && a->kind == MP_TX_CONST &&
+        is_plain_number(right) &&
         b->kind != MP_TX_CONST) {
         a = ck_convert(ck, a, left = MP_TYPE_NUMBER);
     } else if (op == MP_T_MUL && right == MP_TYPE_PERCENT && b->kind == MP_TX_CONST &&
