@@ -28,7 +28,7 @@ static struct ck_bind *stand_ins(struct ck *ck, struct ck_sym *sym)
     for (uint32_t i = 0; i < item->u.def.param_count; i++) {
         const struct mp_ast_field *p = &item->u.def.params[i];
         sym->param_types[i] = ck_type_of(ck, sym->file, &p->type);
-        binds[i] = (struct ck_bind){p->name.text, stand_in(ck, sym->param_types[i], p->span)};
+        binds[i] = (struct ck_bind){p->name.text, stand_in(ck, sym->param_types[i], p->span), 1};
         for (uint32_t j = 0; j < i; j++) {
             if (!mp_str_eq(binds[j].name, binds[i].name)) continue;
             ck_error(ck, "E0103", p->name.span, "`%.*s` stands twice", MP_STR_ARG(p->name.text));
@@ -124,6 +124,7 @@ static struct ck_bind *bind_arguments(struct ck *ck, const struct ck_scope *s, s
     for (uint32_t i = 0; i < n; i++) {
         const struct mp_ast_field *p = &item->u.def.params[i];
         mp_str what = ck_printf(ck, "`%.*s`", MP_STR_ARG(p->name.text));
+        uint32_t before = ck->nodes;
         binds[i].name = p->name.text;
         if (i < given && ast->u.call.args[i].where != NULL) {
             ck_error(ck, "E0305", ast->u.call.args[i].span, "only aggregates have a `where`");
@@ -141,6 +142,7 @@ static struct ck_bind *bind_arguments(struct ck *ck, const struct ck_scope *s, s
             ck_label(d, p->span, "this one is missing");
             return NULL;
         }
+        binds[i].nodes = ck->nodes - before;
     }
     return binds;
 }

@@ -393,7 +393,10 @@ static struct mp_t_expr *local_path(struct ck *ck, const struct ck_scope *s, mp_
 {
     *found = true;
     const struct ck_bind *bind = find_bind(s, name);
-    if (bind != NULL) return follow_parts(ck, bind->value, path, 0);
+    if (bind != NULL) {
+        ck->nodes += bind->nodes; /* shared here, but met again by whoever walks the tree */
+        return follow_parts(ck, bind->value, path, 0);
+    }
     if (s->member != NULL) {
         const struct mp_t_walk *member = ck_walk_member(ck, s->member);
         if (s->member_name.len > 0 && mp_str_eq(name, s->member_name)) {

@@ -262,6 +262,7 @@ enum ck_place {
 struct ck_bind {
     mp_str name;
     struct mp_t_expr *value;
+    uint32_t nodes; /* of the value as a tree */
 };
 
 struct ck_scope {

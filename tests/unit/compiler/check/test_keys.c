@@ -408,6 +408,21 @@ static void a_key_of_the_rule_is_read_from_its_row(void **state)
     case_free(&c);
 }
 
+static void expansion_of_arguments_is_bounded(void **state)
+{
+    (void)state;
+    char text[2000] = "def f(x: number): number = x + x\nparam seed: number = 1\nwhen 0 < ";
+    size_t at = strlen(text);
+    for (int i = 0; i < 60; i++) at += (size_t)snprintf(text + at, sizeof text - at, "f(");
+    at += (size_t)snprintf(text + at, sizeof text - at, "seed");
+    for (int i = 0; i < 60; i++) at += (size_t)snprintf(text + at, sizeof text - at, ")");
+    snprintf(text + at, sizeof text - at, " and error_rate > 5%% then notify \"x\"");
+    struct test_case c;
+    case_check(&c, text);
+    assert_true(case_count(&c, "E0703") > 0);
+    case_free(&c);
+}
+
 static void expansion_is_bounded(void **state)
 {
     (void)state;
@@ -453,6 +468,7 @@ int main(void)
         cmocka_unit_test(holes_in_messages_are_expressions),
         cmocka_unit_test(the_record_at_hand_is_one),
         cmocka_unit_test(a_key_of_the_rule_is_read_from_its_row),
+        cmocka_unit_test(expansion_of_arguments_is_bounded),
         cmocka_unit_test(expansion_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
