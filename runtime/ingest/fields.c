@@ -8,11 +8,13 @@ bool mp_is_leaf(const struct mp_ingest *in, uint32_t name)
     return name != MP_NONE && in->leaves[name].line == in->line;
 }
 
+/* The later of the two ways to name it, as the last of two equal names wins. */
 static const struct leaf *leaf_of(const struct mp_ingest *in, const struct source_name *n)
 {
-    if (mp_is_leaf(in, n->name)) return &in->leaves[n->name];
-    if (mp_is_leaf(in, n->alias)) return &in->leaves[n->alias];
-    return NULL;
+    const struct leaf *a = mp_is_leaf(in, n->name) ? &in->leaves[n->name] : NULL;
+    const struct leaf *b = mp_is_leaf(in, n->alias) ? &in->leaves[n->alias] : NULL;
+    if (a == NULL || b == NULL) return a != NULL ? a : b;
+    return (uintptr_t)a->raw.ptr > (uintptr_t)b->raw.ptr ? a : b;
 }
 
 /* `{"name":"pay","namespace":"prod"}` is `prod/pay` (language.md 4.1). */
