@@ -9,7 +9,9 @@
 static void (*const of_a_rule[])(struct lint *) = {
     lint_conditions, lint_ladder, lint_checks, lint_until,
 };
-static void (*const of_the_program[])(struct lint *) = {lint_unused, lint_lists, lint_twice};
+static void (*const of_the_program[])(struct lint *) = {
+    lint_unused, lint_lists, lint_twice, lint_shadowed, lint_buckets,
+};
 
 bool lint_wants(const struct lint *l, enum mp_diag_code code)
 {

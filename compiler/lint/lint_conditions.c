@@ -167,6 +167,42 @@ static void windows(struct lint *l, const struct mp_t_expr *e)
     for (int i = 0; i < 3; i++) windows(l, e->kid[i]);
 }
 
+/* ---- L122, L203: holds and panes ---- */
+
+static int64_t longest_window(const struct mp_t_expr *e)
+{
+    if (e == NULL) return 0;
+    int64_t longest = e->kind == MP_TX_AGG ? e->agg->window_ns : 0;
+    for (int i = 0; i < 3; i++) {
+        int64_t ns = longest_window(e->kid[i]);
+        if (ns > longest) longest = ns;
+    }
+    return longest;
+}
+
+static void short_hold(struct lint *l)
+{
+    const struct mp_t_rule *r = l->rule;
+    int64_t window = longest_window(r->when.cond);
+    if (r->when.hold_ns == 0 || r->when.hold_ns >= window) return;
+    mp_str text = lint_duration(l, window);
+    lint_say(l, MP_DIAG_L122, r->when.span,
+             "one burst stays in a window of %.*s longer than this `for`",
+             MP_STR_ARG(text));
+}
+
+/* Keys up to this many have 60 panes a window, more have 8 (R3). */
+#define FINE_KEYS_MAX 10000u
+
+static void coarse_panes(struct lint *l)
+{
+    const struct mp_t_rule *r = l->rule;
+    if (r->kind != MP_RULE_LOOP || r->keys->cap <= FINE_KEYS_MAX) return;
+    if (longest_window(r->when.cond) == 0) return;
+    lint_say(l, MP_DIAG_L203, r->when.span, "windows have 8 panes here, for up to %u keys",
+             r->keys->cap);
+}
+
 /* ---- L160, L162: patterns ---- */
 
 static bool is_plain(mp_str pattern)
@@ -216,6 +252,8 @@ void lint_conditions(struct lint *l)
         windows(l, conds[i]);
         patterns(l, conds[i]);
     }
+    short_hold(l);
+    coarse_panes(l);
     unknown_unless(l);
     unequal_to_absent(l, r->when.cond, false);
 }

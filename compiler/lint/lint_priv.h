@@ -31,7 +31,7 @@ const struct mp_t_act *lint_lease(const struct mp_t_step *step);
 mp_str lint_duration(struct lint *l, int64_t ns);
 
 /* One function a topic; each looks at l->rule. */
-void lint_conditions(struct lint *l); /* L101 L102 L110 L111 L120 L121 L160 L162 */
+void lint_conditions(struct lint *l); /* L101 L102 L110 L111 L120 L121 L122 L160 L162 L203 */
 void lint_ladder(struct lint *l);     /* L105 L134 L135 L140 L141 L142 L180 */
 void lint_checks(struct lint *l);     /* L133 L152 */
 void lint_until(struct lint *l);      /* L130 L131 L132 L151 */
@@ -39,5 +39,7 @@ void lint_until(struct lint *l);      /* L130 L131 L132 L151 */
 void lint_unused(struct lint *l);     /* L106 */
 void lint_lists(struct lint *l);      /* L107 L108 */
 void lint_twice(struct lint *l);      /* L104 */
+void lint_shadowed(struct lint *l);   /* L103 */
+void lint_buckets(struct lint *l);    /* L144 */
 
 #endif
