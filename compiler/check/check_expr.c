@@ -326,6 +326,9 @@ static struct mp_t_expr *signal_path(struct ck *ck, const struct ck_scope *s, st
     }
     bool own = s->bare && s->record == signal;
     if (own || sym->is_alias) return record_path(ck, s, signal, path);
+    bool found; /* `logins.user` is a key of a rule per logins.user */
+    struct mp_t_expr *key = row_key(ck, s, signal, NULL, path, &found);
+    if (found) return key;
     return many_records(ck, signal, path);
 }
 

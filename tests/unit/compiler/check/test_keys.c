@@ -406,6 +406,8 @@ static void a_key_of_the_rule_is_read_from_its_row(void **state)
     assert_int_equal(act->target->kind, MP_TX_WALK);
     assert_int_equal(act->target->walk->base, MP_T_BASE_ROW_KEY);
     case_free(&c);
+    expect_codes("rule c when count(logins where not ok) over 1m > 10 per logins.user max 5k "
+                 "then notify \"{logins.user} fails\"", "");
 }
 
 static void expansion_of_arguments_is_bounded(void **state)
