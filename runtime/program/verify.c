@@ -326,7 +326,7 @@ static bool column_holds(const struct mp_program *p, const struct mp_column_row 
 }
 
 /* Representations that follow from the kind: window and engine write cells without asking. */
-static bool column_rep_holds(const struct mp_column_row *col)
+static bool column_rep_holds(const struct mp_program *p, const struct mp_column_row *col)
 {
     enum mp_rep rep = mp_column_rep(col);
     bool records = (col->flags & MP_COL_RECORDS) != 0 || col->kind == MP_COL_SAMPLES;
@@ -335,6 +335,10 @@ static bool column_rep_holds(const struct mp_column_row *col)
                  (col->kind == MP_COL_OVERRIDE && (col->flags & MP_COL_STATE) != 0);
     if (count) return rep == MP_REP_I;
     if (col->kind == MP_COL_HOLD || col->kind == MP_COL_STALE) return rep == MP_REP_B;
+    bool of_agg = col->kind == MP_COL_AGG || col->kind == MP_COL_REACHED ||
+                  col->kind == MP_COL_POOLED || col->kind == MP_COL_PUBLISHED;
+    if (of_agg) return rep == rep_of(p->agg[col->agg].type);
+    if (col->kind == MP_COL_OVERRIDE) return rep == rep_of(p->def[col->index].type);
     return rep != MP_REP_N;
 }
 
@@ -347,7 +351,7 @@ static enum mp_err verify_columns(struct check *c, uint32_t at, uint32_t count, 
         MUST(!owned[i], column, i, "a column of two owners");
         owned[i] = 1;
         MUST(column_holds(p, col, o), column, i, "a column without what it is made of");
-        MUST(column_rep_holds(col), column, i, "a column of another kind than its type");
+        MUST(column_rep_holds(p, col), column, i, "a column of another kind than its type");
         MUST(walks_begin(p, col->walks_at, col->walks_count, o->fields, o->keys), column, i,
              "a walk that begins nowhere");
     }
