@@ -175,6 +175,8 @@ struct en_unit {
     uint64_t true_bits[8], unknown_bits[8];
     uint32_t pending_counts;
     uint64_t judged;
+    uint64_t at_layer[3];      /* of a unit over records: rules that look at this layer */
+    uint32_t pending_layers[3];
 };
 
 struct en_grouping {
@@ -343,6 +345,8 @@ void en_collect(struct mp_engine *e, uint32_t grouping, uint32_t key);
 void en_do_hits(struct mp_engine *e);
 void en_judge_all(struct mp_engine *e, bool (*which)(const struct en_grouping *g));
 void en_count_flush(struct mp_engine *e, uint32_t unit);
+/* Counts one judgement of a unit; `layer` is the number of the record's layer, 0 for a row. */
+void en_count(struct mp_engine *e, uint32_t unit, uint32_t layer, uint64_t truth, uint64_t unknown);
 void en_key_timer(struct mp_engine *e, uint32_t grouping, uint32_t key);
 enum mp_truth en_hold_truth(void *ctx, uint32_t hold, uint32_t key);
 

@@ -234,45 +234,22 @@ static void do_fired(struct mp_engine *e, const struct mp_record *r, const struc
 
 /* ---- judging ---- */
 
-static uint64_t at_layer(const struct mp_engine *e, uint32_t unit, uint32_t layer)
-{
-    const struct mp_unit_row *u = &e->p->unit[unit];
-    uint64_t mask = 0;
-    for (uint32_t i = 0; i < u->rules_count; i++) {
-        if ((e->p->rule[u->rules_at + i].layers & layer) != 0) mask |= 1ull << i;
-    }
-    return mask & e->units[unit].alive;
-}
-
-static void count_bits(struct mp_engine *e, uint32_t unit, uint64_t mask, const struct mp_hits *hits)
-{
-    for (; mask != 0; mask &= mask - 1) {
-        uint32_t i = (uint32_t)__builtin_ctzll(mask);
-        struct mp_rule_counts *c = &e->counts[e->p->unit[unit].rules_at + i];
-        enum mp_truth truth = mp_hits_truth(hits, i);
-        c->judged++;
-        c->matched += truth == MP_TRUE;
-        c->false_ += truth == MP_FALSE;
-        c->unknown += truth == MP_UNKNOWN;
-    }
-}
-
 void en_inline(struct mp_engine *e, const struct mp_record *r, bool judged)
 {
     const struct mp_signal_row *s = &e->p->signal[r->signal];
     struct fired fired[FIRED_MAX];
-    uint32_t count = 0;
+    uint32_t count = 0, layer = (uint32_t)__builtin_ctz(r->layer | 8u) % 3;
     for (uint32_t u = s->rule_units_at; u < s->rule_units_at + s->rule_units_count; u++) {
         const struct mp_unit_row *unit = &e->p->unit[u];
         if (unit->rules_count == 0) continue;
         if (judged && e->p->rule[unit->rules_at].kind == MP_RULE_INLINE) continue;
         struct mp_hits hits;
-        uint64_t mask = at_layer(e, u, r->layer);
+        uint64_t mask = e->units[u].at_layer[layer] & e->units[u].alive;
         if (mask == 0) continue;
         mp_eval_unit(e->p, u, inputs(e, r), &hits);
-        e->units[u].judged++;
-        count_bits(e, u, mask, &hits);
-        for (uint64_t todo = hits.truth & hits.known & mask; todo != 0; todo &= todo - 1) {
+        uint64_t truth = hits.truth & hits.known & mask;
+        en_count(e, u, layer, truth, mask & ~hits.known);
+        for (uint64_t todo = truth; todo != 0; todo &= todo - 1) {
             uint32_t rule = unit->rules_at + (uint32_t)__builtin_ctzll(todo);
             if (count < FIRED_MAX) fired[count++] = (struct fired){rule, record_act(e->p, rule)};
         }

@@ -38,6 +38,11 @@ static enum mp_err prepare_unit(struct mp_engine *e, uint32_t unit)
     const struct mp_unit_row *u = &e->p->unit[unit];
     struct en_unit *out = &e->units[unit];
     out->alive = rules_mask(u);
+    for (uint32_t i = 0; i < u->rules_count; i++) {
+        for (uint32_t layer = 0; layer < 3; layer++) {
+            if ((e->p->rule[u->rules_at + i].layers >> layer & 1) != 0) out->at_layer[layer] |= 1ull << i;
+        }
+    }
     if (u->kind != MP_UNIT_GROUP) return MP_OK;
     out->active = MP_NEW(&e->made, uint64_t, mp_window_key_cap(e->window, u->grouping) + 1);
     if (out->active == NULL) return MP_ENOMEM;
@@ -120,6 +125,17 @@ static uint64_t counted(uint64_t bits[8], uint32_t rule)
     return n;
 }
 
+/* How often rule i of the unit was asked. */
+static uint64_t asked(const struct en_unit *u, const struct mp_unit_row *row, uint32_t i)
+{
+    if (row->kind == MP_UNIT_GROUP) return u->pending_counts;
+    uint64_t n = 0;
+    for (int layer = 0; layer < 3; layer++) {
+        if (((u->at_layer[layer] >> i) & 1) != 0) n += u->pending_layers[layer];
+    }
+    return n;
+}
+
 void en_count_flush(struct mp_engine *e, uint32_t unit)
 {
     struct en_unit *u = &e->units[unit];
@@ -127,21 +143,25 @@ void en_count_flush(struct mp_engine *e, uint32_t unit)
     for (uint32_t i = 0; i < row->rules_count; i++) {
         struct mp_rule_counts *c = &e->counts[row->rules_at + i];
         uint64_t unknown = counted(u->unknown_bits, i), is_true = counted(u->true_bits, i);
+        uint64_t judged = asked(u, row, i);
         c->unknown += unknown;
-        c->false_ += u->pending_counts - unknown - is_true;
-        c->judged += u->pending_counts;
+        c->false_ += judged - unknown - is_true;
+        c->judged += judged;
         if (row->kind == MP_UNIT_RECORD) c->matched += is_true;
     }
     memset(u->true_bits, 0, sizeof u->true_bits);
     memset(u->unknown_bits, 0, sizeof u->unknown_bits);
+    memset(u->pending_layers, 0, sizeof u->pending_layers);
     u->pending_counts = 0;
 }
 
-static void count(struct mp_engine *e, uint32_t unit, uint64_t truth, uint64_t unknown)
+void en_count(struct mp_engine *e, uint32_t unit, uint32_t layer, uint64_t truth, uint64_t unknown)
 {
     struct en_unit *u = &e->units[unit];
     count_word(u->true_bits, truth);
     count_word(u->unknown_bits, unknown);
+    u->judged++;
+    u->pending_layers[layer]++;
     if (++u->pending_counts == 255) en_count_flush(e, unit);
 }
 
@@ -252,12 +272,11 @@ static void collect_unit(struct mp_engine *e, uint32_t unit, uint32_t grouping, 
     struct mp_hits hits;
     if (u->unless_held != 0) watch_unless(e, unit, key);
     mp_eval_unit(e->p, unit, en_row_inputs(e, &e->row), &hits);
-    u->judged++;
 
     uint64_t own = u->instant == 0 ? 0 : own_record(e, unit), not_own = u->instant & ~own;
     uint64_t known = (hits.known | not_own) & u->alive, truth = hits.truth & known & ~not_own;
     uint64_t unknown = u->alive & ~known;
-    count(e, unit, truth, unknown);
+    en_count(e, unit, 0, truth, unknown);
     truth |= unknown & u->on_unknown;
 
     uint64_t todo = truth | (u->active[key] & u->alive);

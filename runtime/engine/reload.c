@@ -334,9 +334,7 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
     mp_arena_init(&kept.arena, e->arena.from, 0);
     kept.last = &kept.first;
     en_state_tell(e, &kept, keep_row);
-    for (uint32_t u = 0; u < e->p->unit_count; u++) {
-        if (e->p->unit[u].kind == MP_UNIT_GROUP) en_count_flush(e, u);
-    }
+    for (uint32_t u = 0; u < e->p->unit_count; u++) en_count_flush(e, u);
     old = take_made(e);
     mp_arena_init(&e->made, e->arena.from, e->options.limits.memory_bytes);
     e->p = p;

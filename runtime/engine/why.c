@@ -11,7 +11,7 @@ struct mp_rule_counts mp_engine_rule_counts(const struct mp_engine *e, uint32_t 
     /* Emptying the bit-sliced counters changes nothing that anybody can see. */
     struct mp_engine *own = (struct mp_engine *)(uintptr_t)e;
     uint32_t unit = e->p->rule[rule].unit;
-    if (e->p->unit[unit].kind == MP_UNIT_GROUP) en_count_flush(own, unit);
+    en_count_flush(own, unit);
     return e->counts[rule];
 }
 
