@@ -2,6 +2,7 @@
 #include "cli/test_run.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "ingest/ingest.h"
 #include "inventory/inventory.h"
@@ -302,18 +303,19 @@ static bool args_match(struct run *r, const struct mp_test_line_row *l, const st
 }
 
 /* Is it of the kind that the line expects, whenever it happened? A shadow lease is expected by
- * `expect shadow VERB` only, which is the verb `shadow VERB`. */
+ * `shadow VERB` alone. */
 static bool is_what(struct run *r, const struct mp_test_line_row *l, const struct test_seen *s)
 {
-    static const mp_str shadow = MP_STR_INIT("shadow ");
     mp_str verb = text_of(r, l->verb), rule = text_of(r, l->rule);
-    bool wants_shadow = mp_str_starts(verb, shadow);
-    if (wants_shadow) verb = mp_str_sub(verb, shadow.len, verb.len);
     if (rule.len > 0) {
         bool word = mp_str_eq(s->word, verb) || mp_str_eq(s->why, verb);
         return s->kind == SEEN_STATE && word && mp_str_eq(s->rule, rule);
     }
-    if (s->kind == SEEN_STATE) return mp_str_eq(verb, MP_STR("rollback")) && mp_str_eq(s->word, MP_STR("rolled_back"));
+    if (s->kind == SEEN_STATE) {
+        return mp_str_eq(verb, MP_STR("rollback")) && mp_str_eq(s->word, MP_STR("rolled_back"));
+    }
+    bool wants_shadow = mp_str_starts(verb, MP_STR("shadow "));
+    if (wants_shadow) verb = mp_str_sub(verb, strlen("shadow "), verb.len);
     if (!mp_str_eq(s->word, verb) || s->shadow != wants_shadow) return false;
     if (l->target != MP_NONE && !mp_str_eq(s->target, value_text(r, l->target))) return false;
     return args_match(r, l, s);
