@@ -4,6 +4,7 @@
  */
 #include "guard.h"
 
+#include <dlfcn.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -15,6 +16,7 @@
 
 #define FILES_MAX 4
 #define TICK_NS (5 * NS_PER_MS)
+#define COSTS 128 /* four steps to a power of two */
 
 static const char *const field_names[] = {"service", "instance", "client.ip", "peer", "method", "path",
                                           "host", "scheme", "mtls", "status", "latency"};
@@ -36,7 +38,7 @@ static uint32_t fields[FIELDS];
 static const char *policy[FILES_MAX], *inventory_file;
 static size_t policy_count;
 static time_t policy_time;
-static atomic_ulong verdict_count, verdict_ns;
+static atomic_ulong cost[COSTS]; /* how many verdicts took less than 2^(i/4) ns */
 static atomic_uint reload_count;
 
 /* ---- policy files ---- */
@@ -118,6 +120,18 @@ static void reload_if_edited(void)
     if (err != MPOL_OK) fprintf(stderr, "mesh: reload: %s\n", why);
 }
 
+/* Native code is a library of its own; without it the interpreter decides the same, a little later. */
+static void native_open(void)
+{
+#ifdef SHOP_JIT
+    void *library = dlopen(SHOP_JIT, RTLD_NOW | RTLD_LOCAL);
+    const void *(*jit)(void) = NULL;
+    if (library != NULL) *(void **)&jit = dlsym(library, "mpol_jit");
+    if (jit != NULL && mpol_engine_native(engine, jit()) == MPOL_OK) return;
+    fprintf(stderr, "mesh: no native code: %s\n", library == NULL ? dlerror() : "it does not fit");
+#endif
+}
+
 /* ---- one request ---- */
 
 static struct seat *seat(void)
@@ -143,6 +157,13 @@ static void seat_leave(void *ctx)
     free(s);
 }
 
+static void cost_note(int64_t ns)
+{
+    int i = 0;
+    while (i < COSTS - 1 && (int64_t)((UINT64_C(4) + (unsigned)i % 4) << (i / 4) >> 2) < ns) i++;
+    atomic_fetch_add(&cost[i], 1);
+}
+
 static void set(struct mpol_record *r, enum field field, const char *text)
 {
     if (text != NULL) mpol_record_text(r, fields[field], mpol_text(text));
@@ -165,8 +186,7 @@ struct guard_answer guard_ask(const struct guard_request *q)
     set(s->record, SCHEME, "http");
     mpol_record_int(s->record, fields[MTLS], q->peer != NULL);
     mpol_verdict(s->reader, s->record, &verdict);
-    atomic_fetch_add(&verdict_ns, (unsigned long)(shop_now_ns() - before));
-    atomic_fetch_add(&verdict_count, 1);
+    cost_note(shop_now_ns() - before);
 
     struct guard_answer answer = {.allow = verdict.allow, .status = verdict.status,
                                   .retry_after_ns = verdict.retry_after_ns};
@@ -234,6 +254,7 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
     mpol_engine_watch(engine, entry, NULL);
     inventory_file = inventory;
     if (!inventory_read()) return false;
+    native_open();
     pthread_key_create(&seat_of_thread, seat_leave);
     atomic_store(&running, true);
     return pthread_create(&ticker, NULL, tick, NULL) == 0;
@@ -263,9 +284,15 @@ struct mpol_status guard_status(void)
     return status;
 }
 
-void guard_cost(uint64_t *verdicts, uint64_t *ns, unsigned *reloads)
+unsigned guard_reloads(void) { return atomic_load(&reload_count); }
+
+uint64_t guard_cost_ns(double share)
 {
-    *verdicts = atomic_load(&verdict_count);
-    *ns = atomic_load(&verdict_ns);
-    *reloads = atomic_load(&reload_count);
+    unsigned long all = 0, some = 0;
+    for (int i = 0; i < COSTS; i++) all += atomic_load(&cost[i]);
+    for (int i = 0; i < COSTS; i++) {
+        some += atomic_load(&cost[i]);
+        if ((double)some >= share * (double)all) return (UINT64_C(4) + (unsigned)i % 4) << (i / 4) >> 2;
+    }
+    return 0;
 }

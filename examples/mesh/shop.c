@@ -119,6 +119,7 @@ static void *show_status(void *ctx)
 {
     (void)ctx;
     unsigned long before = 0;
+    unsigned reloads = 0;
     while (atomic_load(&running)) {
         unsigned long sent = 0, good = 0, refused = 0;
         for (int i = 0; i < CLIENTS; i++) {
@@ -126,6 +127,7 @@ static void *show_status(void *ctx)
             good += atomic_load(&shop_counts[i].good);
             refused += atomic_load(&shop_counts[i].refused);
         }
+        if (guard_reloads() != reloads) story_policy(reloads = guard_reloads());
         struct mpol_status s = guard_status();
         story_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
                      shop_seconds(shop_now_ns()), sent, (sent - before) * 4, good, refused,
@@ -138,15 +140,19 @@ static void *show_status(void *ctx)
 
 static void print_cost(void)
 {
-    uint64_t verdicts, ns;
-    unsigned reloads;
-    guard_cost(&verdicts, &ns, &reloads);
     struct mpol_status s = guard_status();
-    printf("\n%llu verdicts, %.0f ns each with the record that they read; %llu records; %llu ledger entries; "
-           "%u reloads; %.1f MB\n",
-           (unsigned long long)verdicts, verdicts > 0 ? (double)ns / (double)verdicts : 0,
-           (unsigned long long)s.records, (unsigned long long)s.entries, reloads,
-           (double)s.memory_bytes / 1e6);
+    printf("\n%llu verdicts and %llu records: %llu judged by native code, %llu by the interpreter\n",
+           (unsigned long long)s.verdicts, (unsigned long long)s.records,
+           (unsigned long long)s.native, (unsigned long long)s.interpreted);
+    if (s.native_compile_ns > 0) {
+        printf("native code compiled in %.0f ms, on a thread of its own\n", (double)s.native_compile_ns / 1e6);
+    } else {
+        printf("no native code in this build: the interpreter judges, with the same results\n");
+    }
+    printf("a decision took %llu ns (p50), %llu ns (p99), with filling in the record; "
+           "%llu ledger entries, %u reloads, %.0f MB\n",
+           (unsigned long long)guard_cost_ns(0.5), (unsigned long long)guard_cost_ns(0.99),
+           (unsigned long long)s.entries, guard_reloads(), (double)s.memory_bytes / 1e6);
 }
 
 static int run(uint64_t seed, const char *second)

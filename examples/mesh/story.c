@@ -53,6 +53,15 @@ static void line(enum colour colour, int64_t wall_ns, const char *word, const ch
     fflush(stdout);
 }
 
+void story_policy(unsigned reloads)
+{
+    char text[64];
+    snprintf(text, sizeof text, "edited, and in force: generation %u", reloads + 1);
+    pthread_mutex_lock(&lock);
+    line(BLUE, shop_now_ns(), "policy", text);
+    pthread_mutex_unlock(&lock);
+}
+
 void story_say(const char *format, ...)
 {
     va_list args;
@@ -205,13 +214,25 @@ static const struct telling *telling_of(const struct mpol_entry *x)
     return NULL;
 }
 
+/* How much of what was in force a step of a ramp has given back: the entry's cause says it. */
+static struct mpol_text given_back(const struct mpol_entry *x)
+{
+    static const char name[] = "\"given_back\":\"";
+    const char *at = memmem(x->json.ptr, x->json.len, name, sizeof name - 1);
+    if (at == NULL) return mpol_text("");
+    at += sizeof name - 1;
+    const char *end = memchr(at, '"', (size_t)(x->json.ptr + x->json.len - at));
+    return (struct mpol_text){at, end != NULL ? (size_t)(end - at) : 0};
+}
+
 /* `key` for an incident, `verb target` for a lease, and why where there is a word for it. */
 static void what(const struct mpol_entry *x, char *out, size_t size)
 {
     bool lease = text_is(x->machine, "lease");
-    struct mpol_text whom = lease ? x->target : x->key;
-    snprintf(out, size, "%.*s%s%.*s%s%.*s", (int)x->verb.len, x->verb.ptr, lease ? " " : "",
-             (int)whom.len, whom.ptr, x->why.len > 0 ? ", " : "", (int)x->why.len, x->why.ptr);
+    struct mpol_text whom = lease ? x->target : x->key, share = given_back(x);
+    snprintf(out, size, "%.*s%s%.*s%s%.*s%s%.*s", (int)x->verb.len, x->verb.ptr, lease ? " " : "",
+             (int)whom.len, whom.ptr, x->why.len > 0 ? ", " : "", (int)x->why.len, x->why.ptr,
+             share.len > 0 ? " " : "", (int)share.len, share.ptr);
 }
 
 void story_entry(void *ctx, const struct mpol_entry *x)

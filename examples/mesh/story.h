@@ -50,6 +50,9 @@ void story_cause_gone(enum tale tale, const char *what);
 /* Waits for a mark; false at `until_ns`. */
 bool story_wait(enum tale tale, enum mark mark, int64_t until_ns);
 
+/* An edited policy has taken the place of the one before. */
+void story_policy(unsigned reloads);
+
 /* One line that stays at the bottom of a terminal; nothing in a pipe. */
 void story_status(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void story_say(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -162,6 +162,14 @@ enum mp_err api_generation_publish(struct mpol_engine *e, struct generation *g)
     return MP_OK;
 }
 
+/* No reader has it, and no thread compiles it: freeing it would wait for that thread. */
+static bool is_unused(const struct mpol_engine *e, const struct generation *g)
+{
+    int64_t ns;
+    if (g->retired_by == 0 || !mp_inproc_passed(e->inproc, g->retired_by)) return false;
+    return g->job == NULL || g->jit->ended(g->job, &ns);
+}
+
 void api_generation_step(struct mpol_engine *e)
 {
     if (e->published != e->current) {
@@ -171,7 +179,7 @@ void api_generation_step(struct mpol_engine *e)
     }
     for (struct generation **at = &e->current->older; *at != NULL;) {
         struct generation *g = *at;
-        if (g->retired_by != 0 && mp_inproc_passed(e->inproc, g->retired_by)) {
+        if (is_unused(e, g)) {
             *at = g->older;
             api_generation_destroy(g);
         } else {
