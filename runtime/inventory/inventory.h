@@ -86,7 +86,8 @@ enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena scratch,
 
 struct mp_inventory_counts {
     uint32_t members, relations;
-    uint64_t lines, refused;
+    uint64_t lines;
+    uint64_t refused; /* lines and observations for which there was no room, or which gave way */
 };
 void mp_inventory_counts(const struct mp_inventory *inv, struct mp_inventory_counts *out);
 

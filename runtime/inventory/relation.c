@@ -231,6 +231,7 @@ static uint32_t member_or_room(struct mp_inventory *inv, uint32_t entity, struct
     uint32_t at = mp_inventory_member(inv, entity, key);
     for (int i = 0; at == MP_NONE && i < EVICT_TRIES && inv->oldest != MP_NONE; i++) {
         sight_drop(inv, inv->oldest);
+        inv->refused++;
         at = mp_inventory_member(inv, entity, key);
     }
     if (at == MP_NONE) inv->refused++;
