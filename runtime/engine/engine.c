@@ -141,6 +141,7 @@ enum mp_err en_make(struct mp_engine *e)
                             &e->window));
     MP_TRY(en_judge_prepare(e));
     MP_TRY(create_work(e));
+    MP_TRY(en_feedback_prepare(e));
     return create_timers(e);
 }
 
@@ -238,7 +239,7 @@ static void judge_record_unit(struct mp_engine *e, const struct mp_record *r)
     mp_eval_fn(e->p, e->p->unit[s->unit].fn, &e->in, &e->outputs);
 }
 
-static void take(struct mp_engine *e, struct mp_record *r, bool judged)
+void en_take(struct mp_engine *e, struct mp_record *r, bool judged)
 {
     r->number = ++e->record_number;
     move_clock(e, r);
@@ -256,11 +257,20 @@ static void take(struct mp_engine *e, struct mp_record *r, bool judged)
     }
     arm_slot(e);
     en_flush(e);
+    en_feedback_pump(e);
 }
 
-void mp_engine_record(struct mp_engine *e, struct mp_record *r) { take(e, r, false); }
+void mp_engine_record(struct mp_engine *e, struct mp_record *r)
+{
+    e->records++;
+    en_take(e, r, false);
+}
 
-void mp_engine_record_judged(struct mp_engine *e, struct mp_record *r) { take(e, r, true); }
+void mp_engine_record_judged(struct mp_engine *e, struct mp_record *r)
+{
+    e->records++;
+    en_take(e, r, true);
+}
 
 /* ---- time ---- */
 

@@ -8,6 +8,7 @@
  *   entry.c     ledger entries and causes      inline.c    rules on the record itself
  *   case.c      the table of (rule, key)       why.c       questions
  *   state.c     keeping and restoring          reload.c    another program
+ *   feedback.c  entries as records of `ledger`
  *
  * A *case* is a rule that is pending, open, cooling or not yet armed for a key; every other (rule, key)
  * has no memory here but its key's row.
@@ -227,6 +228,27 @@ struct en_meta {
     bool braked;
 };
 
+/* An entry on its way back in as a record of the signal `ledger`. */
+#define EN_FEEDBACK_MAX 1024
+#define EN_FEEDBACK_KEYS 4
+struct en_told_entry {
+    mp_str policy, verb, outcome; /* of the program, or static */
+    int64_t time_ns;
+    uint32_t key_count, text_len;
+    uint32_t entity[EN_FEEDBACK_KEYS];
+    struct mp_value key[EN_FEEDBACK_KEYS];
+    char text[EN_KEY_TEXT_MAX];
+};
+struct en_feedback {
+    uint32_t signal; /* MP_NONE: no rule asks */
+    bool feeding;
+    struct en_told_entry *queue, now;
+    uint32_t at, count;
+    uint64_t lost;
+    uint64_t *known;
+    struct mp_value *field;
+};
+
 struct mp_engine {
     struct mp_arena arena;     /* as long as the engine */
     struct mp_arena made;      /* as long as the program */
@@ -241,7 +263,8 @@ struct mp_engine {
 
     int64_t now_ns, mono_ns;
     bool advancing;
-    uint64_t record_number;
+    uint64_t record_number, records; /* all; those from outside */
+    struct en_feedback feedback;
     uint64_t ahead, refused_incidents, refused_leases, refused_holds, lost_messages;
 
     struct en_heap events, monos;
@@ -442,6 +465,16 @@ uint64_t en_entry_put(struct mp_engine *e);
 mp_str en_rule_name(const struct mp_engine *e, uint32_t rule);
 void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kind,
                       enum mp_truth truth);
+
+/* ---- engine.c ---- */
+void en_take(struct mp_engine *e, struct mp_record *r, bool judged);
+
+/* ---- feedback.c ---- */
+enum mp_err en_feedback_prepare(struct mp_engine *e);
+/* The entry at hand, if it is an outcome that rules may count; before it is put. */
+void en_feedback_entry(struct mp_engine *e, const struct en_case *c, const struct mp_lease *l);
+void en_feedback_pump(struct mp_engine *e);
+void en_feedback_alive(struct mp_engine *e);
 
 /* ---- inline.c ---- */
 /* Judges the rules on the record itself; `judged`: the inline ones have been already. */

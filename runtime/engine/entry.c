@@ -64,6 +64,7 @@ uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, 
     e->entry.from = from;
     e->entry.to = to;
     e->entry.why = why;
+    en_feedback_entry(e, c, NULL);
     return en_entry_put(e);
 }
 
@@ -113,6 +114,7 @@ uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp
     e->entry.to = to;
     e->entry.why = why;
     lease_args(e, &l->l);
+    en_feedback_entry(e, c, &l->l);
     return en_entry_put(e);
 }
 

@@ -29,7 +29,7 @@ void mp_engine_status(const struct mp_engine *e, struct mp_engine_status *out)
     struct mp_window_counts w;
     mp_window_counts(e->window, &w);
     *out = (struct mp_engine_status){
-        .now_ns = e->now_ns, .records = e->record_number, .late = w.late, .ahead = e->ahead,
+        .now_ns = e->now_ns, .records = e->records, .late = w.late, .ahead = e->ahead,
         .refused_keys = w.keys_refused, .refused_incidents = e->refused_incidents,
         .refused_leases = e->refused_leases, .entries = mp_ledger_seq(e->ledger),
         .committed = e->committed, .incidents_open = open_count(e), .leases_live = e->lease_used,

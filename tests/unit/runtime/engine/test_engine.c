@@ -675,6 +675,26 @@ static void a_new_guard_releases_what_it_forbids(void **state)
     loop_close(&l);
 }
 
+/* ---- rules about rules ---- */
+
+static void a_rule_counts_what_others_did(void **state)
+{
+    (void)state;
+    struct loop l;
+    test_loop(&l, "use std.mesh\n"
+                  "rule errors when error_rate > 5% per svc then throttle svc to 50% for 5m\n"
+                  "  verify error_rate < 1% for 5s within 20s else rollback cooldown 10s\n"
+                  "rule stuck when count(ledger where policy == \"errors\" and outcome == failed) over 10m >= 2 per svc\n"
+                  "then notify \"{svc} does not get better\" via slack cooldown 1h\n");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 40);
+    assert_false(loop_saw(&l, "incident stuck"));
+    loop_at(&l, 60);
+    saw_in_order(&l, "50.000 incident errors a verifying>failed", "50.000 incident stuck a pending>open",
+                 "message notify via slack: a does not get better", NULL);
+    loop_close(&l);
+}
+
 /* ---- promises ---- */
 
 static char *copy_of(const char *text)
@@ -827,6 +847,7 @@ int main(void)
         cmocka_unit_test(an_incident_lives_on_under_a_changed_rule),
         cmocka_unit_test(a_rule_that_is_gone_lets_go),
         cmocka_unit_test(a_new_guard_releases_what_it_forbids),
+        cmocka_unit_test(a_rule_counts_what_others_did),
         cmocka_unit_test(same_input_same_bytes),
         cmocka_unit_test(nothing_is_allocated_while_records_pass),
         cmocka_unit_test(why_says_what_is_missing),
