@@ -216,12 +216,13 @@ uint32_t mp_inventory_member(struct mp_inventory *inv, uint32_t entity, struct m
     if (at != MP_NONE) return at;
     enum mp_rep rep = mp_inventory_key_rep(inv, entity);
     uint32_t attrs = inv->p->entity[entity].attrs_count;
-    struct owned own;
+    struct owned own = {0};
     struct cell *cells = mp_pool_take(&inv->pool, attrs * sizeof *cells);
     if (cells == NULL) return MP_NONE;
     at = mp_inventory_own(inv, rep, false, key, &own) ? member_slot(inv) : MP_NONE;
     if (at == MP_NONE) {
         mp_pool_give(&inv->pool, cells, attrs * sizeof *cells);
+        mp_inventory_disown(inv, &own);
         return MP_NONE;
     }
     for (uint32_t i = 0; i < attrs; i++) cells[i] = (struct cell){.first = MP_NONE};
