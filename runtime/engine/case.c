@@ -48,7 +48,7 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
                           .shadow = e->p->rule[rule].mode == MP_MODE_SHADOW};
     *head = i;
     unit_of(e, rule)->active[key] |= bit_of(e, rule);
-    mp_window_pin(e->window, c->grouping, key);
+    en_case_pin(e, c, true);
     return c;
 }
 
@@ -59,7 +59,33 @@ void en_case_adopt(struct mp_engine *e, struct en_case *c)
     *head = en_case_index(e, c);
     e->case_used++;
     unit_of(e, c->rule)->active[c->key] |= bit_of(e, c->rule);
-    mp_window_pin(e->window, c->grouping, c->key);
+    en_case_pin(e, c, c->state != MP_INCIDENT_IDLE || c->armed);
+}
+
+void en_case_pin(struct mp_engine *e, struct en_case *c, bool pin)
+{
+    if (pin == c->pinned) return;
+    c->pinned = pin;
+    if (pin) {
+        mp_window_pin(e->window, c->grouping, c->key);
+    } else {
+        mp_window_unpin(e->window, c->grouping, c->key);
+    }
+}
+
+void en_cases_forget(struct mp_engine *e, uint32_t grouping, uint32_t key)
+{
+    const struct mp_grouping_row *g = &e->p->grouping[grouping];
+    for (uint32_t u = g->units_at; u < g->units_at + g->units_count; u++) {
+        if (e->units[u].active == NULL) continue;
+        uint64_t left = e->units[u].active[key];
+        for (; left != 0; left &= left - 1) {
+            uint32_t rule = e->p->unit[u].rules_at + (uint32_t)__builtin_ctzll(left);
+            struct en_case *c = en_case_find(e, rule, key);
+            MP_ASSERT(!c->pinned && c->state == MP_INCIDENT_IDLE);
+            en_case_free(e, c);
+        }
+    }
 }
 
 void en_case_free(struct mp_engine *e, struct en_case *c)
@@ -70,7 +96,7 @@ void en_case_free(struct mp_engine *e, struct en_case *c)
     while (*at != i) at = &e->cases[*at].next;
     *at = c->next;
     unit_of(e, c->rule)->active[c->key] &= ~bit_of(e, c->rule);
-    mp_window_unpin(e->window, c->grouping, c->key);
+    en_case_pin(e, c, false);
     en_heap_set(e, &e->events, i, MP_NEVER_NS);
     en_heap_set(e, &e->monos, i, MP_NEVER_NS);
     c->used = false;

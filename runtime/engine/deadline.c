@@ -138,7 +138,7 @@ static void fire_mono(struct mp_engine *e, uint32_t id)
 }
 
 static bool judged_at_slots(const struct en_grouping *g) { return g->across; }
-static bool reads_inventory(const struct en_grouping *g) { return g->inventory; }
+static bool reads_inventory(const struct en_grouping *g) { return g->inventory || g->on_silence; }
 static bool minds_silence(const struct en_grouping *g) { return g->on_silence; }
 
 /* Values of other keys are published at every slot (R16); inventory is looked at as often. */
@@ -151,7 +151,7 @@ static void fire_slot(struct mp_engine *e)
     if (inventory) en_judge_all(e, reads_inventory);
 }
 
-static void fire_silence(struct mp_engine *e)
+void en_silence_changed(struct mp_engine *e)
 {
     en_judge_all(e, minds_silence);
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
@@ -212,7 +212,7 @@ void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
         case SILENCE:
             /* The window moves on past the moment, so that it is told once. */
             mp_window_advance(e->window, n.at + 1);
-            fire_silence(e);
+            en_silence_changed(e);
             break;
         case NOTHING: break;
         }

@@ -74,6 +74,7 @@ static void key_forgotten(void *ctx, uint32_t grouping, uint32_t key)
 {
     struct mp_engine *e = ctx;
     if (e->groupings == NULL) return;
+    en_cases_forget(e, grouping, key);
     uint32_t at = e->groupings[grouping].timer_at;
     if (at != EN_NONE) en_heap_set(e, &e->events, at + key, MP_NEVER_NS);
 }
@@ -245,7 +246,9 @@ void en_take(struct mp_engine *e, struct mp_record *r, bool judged)
     move_clock(e, r);
     mp_inventory_observe(e->inventory, r, e->now_ns);
     judge_record_unit(e, r);
+    bool was_silent = mp_window_silent(e->window, r->signal);
     enum mp_admit admit = mp_window_admit(e->window, r);
+    if (was_silent && !mp_window_silent(e->window, r->signal)) en_silence_changed(e);
     en_inline(e, r, judged);
     if (admit == MP_ADMIT_OK) {
         e->record = r;
@@ -256,6 +259,11 @@ void en_take(struct mp_engine *e, struct mp_record *r, bool judged)
         e->record_outputs = NULL;
     }
     arm_slot(e);
+    en_settle(e);
+}
+
+void en_settle(struct mp_engine *e)
+{
     en_flush(e);
     en_feedback_pump(e);
 }
@@ -279,7 +287,7 @@ void mp_engine_advance(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
     if (now_ns < e->now_ns) now_ns = e->now_ns; /* made monotone (R1) */
     if (mono_ns < e->mono_ns) mono_ns = e->mono_ns;
     en_run_deadlines(e, now_ns, mono_ns);
-    en_flush(e);
+    en_settle(e);
 }
 
 void mp_engine_drain(struct mp_engine *e, int64_t for_ns)
@@ -297,17 +305,17 @@ void mp_engine_alive(struct mp_engine *e, uint32_t source, uint32_t signal, int6
     if (e->options.clock == MP_ENGINE_REPLAY && time_ns > e->now_ns) {
         en_run_deadlines(e, time_ns, time_ns);
     }
+    bool was_silent = mp_window_silent(e->window, signal);
     mp_window_alive(e->window, signal, source);
-    en_flush(e);
+    if (was_silent && !mp_window_silent(e->window, signal)) en_silence_changed(e);
+    en_settle(e);
 }
 
 void mp_engine_source_closed(struct mp_engine *e, uint32_t source)
 {
     mp_window_source_closed(e->window, source);
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
-        if (e->cases[i].used) en_case_due(e, &e->cases[i]);
-    }
-    en_flush(e);
+    en_silence_changed(e);
+    en_settle(e);
 }
 
 struct mp_inventory *mp_engine_inventory(struct mp_engine *e) { return e->inventory; }
@@ -336,7 +344,7 @@ void mp_engine_inventory_changed(struct mp_engine *e)
         e->inventory_dirty = true;
         arm_slot(e);
     }
-    en_flush(e);
+    en_settle(e);
 }
 
 /* ---- tests of policies ---- */
@@ -349,7 +357,7 @@ enum mp_err mp_engine_override(struct mp_engine *e, uint32_t def, const struct m
     MP_TRY(mp_window_set_override(e->window, def, keys, (enum mp_window_override)state, value));
     en_judge_all(e, any);
     arm_slot(e);
-    en_flush(e);
+    en_settle(e);
     return MP_OK;
 }
 
@@ -373,7 +381,7 @@ void mp_engine_committed(struct mp_engine *e, uint64_t seq)
 {
     MP_ASSERT(seq <= mp_ledger_seq(e->ledger));
     if (seq > e->committed) e->committed = seq;
-    en_flush(e);
+    en_settle(e);
 }
 
 void mp_engine_store_failed(struct mp_engine *e, bool failed) { e->store_failed = failed; }
@@ -395,7 +403,7 @@ enum mp_err mp_engine_release(struct mp_engine *e, uint64_t incident)
         struct en_case *c = &e->cases[i];
         if (!c->used || c->id != incident || incident == 0) continue;
         bool done = release(e, c);
-        en_flush(e);
+        en_settle(e);
         return done ? MP_OK : MP_ENOTFOUND;
     }
     return MP_ENOTFOUND;
@@ -417,7 +425,7 @@ enum mp_err mp_engine_release_rule(struct mp_engine *e, mp_str rule, mp_str key)
         if (!c->used || !en_rule_named(e, c->rule, rule) || !mp_str_eq(en_case_key(e, c), key)) continue;
         released += release(e, c);
     }
-    en_flush(e);
+    en_settle(e);
     return released > 0 ? MP_OK : MP_ENOTFOUND;
 }
 
@@ -427,6 +435,6 @@ uint32_t mp_engine_release_all(struct mp_engine *e)
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
         if (e->cases[i].used) released += release(e, &e->cases[i]);
     }
-    en_flush(e);
+    en_settle(e);
     return released;
 }

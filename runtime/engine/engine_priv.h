@@ -65,6 +65,7 @@ struct en_case {
     uint32_t rule, grouping, key;
     uint32_t next;            /* in its hash chain, or in the free list */
     bool used, dirty, shadow;
+    bool pinned;              /* its key may not be forgotten; one that only waits for false may (R12) */
     bool armed;               /* it may fire */
     bool was_false;           /* the trigger was false since it opened (R19) */
     bool by_until;            /* the release was begun by `until` (R27) */
@@ -343,6 +344,8 @@ int64_t en_heap_first(const struct en_heap *h);
 /* Fires everything due up to (now, mono), each at its own time. */
 void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns);
 int64_t en_next_deadline(const struct mp_engine *e);
+/* A signal fell silent or came back: whoever minds is judged. */
+void en_silence_changed(struct mp_engine *e);
 
 /* ---- case.c ---- */
 struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key);
@@ -354,6 +357,10 @@ static inline uint32_t en_case_index(const struct mp_engine *e, const struct en_
     return (uint32_t)(c - e->cases);
 }
 mp_str en_case_key(struct mp_engine *e, struct en_case *c);
+/* Its key may be forgotten from now on, or no longer. */
+void en_case_pin(struct mp_engine *e, struct en_case *c, bool pin);
+/* The key is forgotten: what only waited for it is forgotten too. */
+void en_cases_forget(struct mp_engine *e, uint32_t grouping, uint32_t key);
 uint64_t en_rule_key(const struct mp_engine *e, uint32_t rule, mp_str key);
 struct en_clock *en_clock_find(struct mp_engine *e, uint32_t hold, uint32_t key);
 struct en_clock *en_clock_make(struct mp_engine *e, uint32_t hold, uint32_t key);
@@ -468,6 +475,8 @@ void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kin
 
 /* ---- engine.c ---- */
 void en_take(struct mp_engine *e, struct mp_record *r, bool judged);
+/* The end of every call from outside: backends, messages, and what that makes rules see. */
+void en_settle(struct mp_engine *e);
 
 /* ---- feedback.c ---- */
 enum mp_err en_feedback_prepare(struct mp_engine *e);

@@ -43,10 +43,17 @@ bool en_case_is_open(const struct en_case *c)
 
 /* ---- the machine ---- */
 
+/* Nothing of it is pending, open or cooling: its key may be forgotten, which arms it (R12). */
+static void wait_false(struct mp_engine *e, struct en_case *c)
+{
+    c->armed = false;
+    en_case_pin(e, c, false);
+}
+
 static void do_effect(struct mp_engine *e, struct en_case *c, enum mp_incident_effect effect)
 {
     switch (effect) {
-    case MP_INCIDENT_DO_WAIT_FALSE: c->armed = false; break;
+    case MP_INCIDENT_DO_WAIT_FALSE: wait_false(e, c); break;
     case MP_INCIDENT_DO_TAKE_RUNG: take_rung(e, c); break;
     case MP_INCIDENT_DO_START_CHECK: {
         const struct mp_clause_row *v = &e->p->clause[step_of(e, c)->verify];
@@ -265,7 +272,8 @@ void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case
     }
     if (now_only) c->was_false = true; /* right after its record it is false again */
     if (now_only && c->state == MP_INCIDENT_IDLE) c->armed = true;
-    free_if_idle(e, c);
+    if (c->used) en_case_pin(e, c, c->state != MP_INCIDENT_IDLE || c->armed);
+    if (c->used) free_if_idle(e, c);
 }
 
 /* ---- taking a rung ---- */
@@ -454,11 +462,24 @@ static void verdict(struct mp_engine *e, struct en_case *c, enum mp_verdict_kind
     }
 }
 
+/* The `harm` of the step that is in force: a step that was withheld, or only sent messages, has not
+ * replaced it. MP_NONE: none. */
+static uint32_t harm_of(const struct mp_engine *e, const struct en_case *c)
+{
+    if (c->shadow) return MP_NONE;
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        const struct en_lease *l = &e->leases[i];
+        uint32_t step = rule_of(e, c)->steps_at + l->l.rung - 1;
+        if (en_lease_wanted(l) && step <= c->step) return e->p->step[step].harm;
+    }
+    return step_of(e, c)->harm;
+}
+
 /* R41: before a verdict of the same instant. True: the case is over. */
 static bool check_harm(struct mp_engine *e, struct en_case *c)
 {
-    uint32_t clause = step_of(e, c)->harm;
-    if (clause == MP_NONE || c->shadow) return false;
+    uint32_t clause = harm_of(e, c);
+    if (clause == MP_NONE) return false;
     struct mp_read how = {.since_ns = c->effective_ns, .record = e->record,
                           .outputs = e->record_outputs, .asker = c};
     enum mp_truth truth = en_clause_truth(e, clause, &how, c->key);
@@ -570,15 +591,16 @@ static void start_cooldown(struct mp_engine *e, struct en_case *c)
 static void cooled(struct mp_engine *e, struct en_case *c)
 {
     en_case_event(e, c, MP_INCIDENT_ON_COOLED, MP_STR(""));
-    c->armed = c->was_false;
     c->trigger = (struct mp_hold){0};
     c->id = 0;
     c->rung = 0;
     c->step = MP_NONE;
     c->cause = EN_CAUSE_NONE;
+    c->armed = c->was_false;
     if (c->armed) {
         en_case_due(e, c); /* a trigger that never fell begins its hold now */
     } else {
+        wait_false(e, c);
         en_case_schedule(e, c);
     }
 }
@@ -720,10 +742,11 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
         sooner(&due, change(e, c, &how));
         later_only(e, &due, mp_check_due(&c->check) + en_clause_lateness(e, step->verify, c->key));
     }
-    if (step->harm != MP_NONE && !c->shadow && c->state != MP_INCIDENT_OPEN) {
+    uint32_t harm = c->state == MP_INCIDENT_OPEN ? MP_NONE : harm_of(e, c);
+    if (harm != MP_NONE) {
         struct mp_read how = {.since_ns = c->effective_ns, .asker = c};
         sooner(&due, change(e, c, &how));
-        later_only(e, &due, mp_hold_due(&c->harm, e->p->clause[step->harm].hold_ns));
+        later_only(e, &due, mp_hold_due(&c->harm, e->p->clause[harm].hold_ns));
     }
     if (r->until != MP_NONE && c->until_from_ns != MP_NEVER_NS) {
         struct mp_read how = {.settled = true, .asker = c};

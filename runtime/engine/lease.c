@@ -245,9 +245,14 @@ void en_lease_revive(struct mp_engine *e, struct en_case *c)
         struct en_lease *l = &e->leases[i];
         if (!en_lease_wanted(l)) continue;
         l->l.given_back = 0;
-        l->accepted_mono_ns = 0;
-        l->ends_mono_ns = 0;
-        if (l->state == MP_LEASE_EFFECTIVE) en_lease_event(e, l, MP_LEASE_ON_REVISE, MP_STR("again"));
+        l->ttl_runs = false;
+        if (l->state == MP_LEASE_EFFECTIVE) {
+            l->accepted_mono_ns = 0;
+            l->ends_mono_ns = 0;
+            en_lease_event(e, l, MP_LEASE_ON_REVISE, MP_STR("again"));
+        } else {
+            l->ends_mono_ns = e->mono_ns + l->l.ttl_ns;
+        }
         en_lease_arbitrate(e, &l->l);
     }
 }

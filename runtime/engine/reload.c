@@ -299,6 +299,19 @@ static void put_made(struct mp_engine *e, const struct made *m)
     e->key_ids = m->key_ids;
 }
 
+/* Pins are given back before the window is taken over, and taken anew by what comes back. */
+static void unpin_old(struct mp_engine *e, const struct made *old)
+{
+    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+        struct en_case *c = &e->cases[i];
+        if (c->used && c->pinned) mp_window_unpin(old->window, c->grouping, c->key);
+    }
+    for (uint32_t i = 0; i < e->limits.holds; i++) {
+        const struct en_clock *c = &e->clocks[i];
+        if (c->used) mp_window_unpin(old->window, old->p->hold[c->hold].grouping, c->key);
+    }
+}
+
 /* Numbers of rules that live on under their name. */
 static void carry_counts(struct mp_engine *e, const struct made *old)
 {
@@ -346,6 +359,7 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
         if (why != NULL) *why = mp_err_text(err);
         return err;
     }
+    unpin_old(e, &old);
     mp_inventory_adopt(e->inventory, old.inventory);
     mp_window_adopt(e->window, old.window, NULL, NULL);
     mp_window_advance(e->window, e->now_ns);
