@@ -87,6 +87,9 @@ int cli_read_policies(const struct cli_args *args, const char *path, const char 
  * policy that needs none costs no more than its text. Where it cannot be opened, digests fail and
  * `matches` is refused, with its reason on standard error once. */
 const struct mp_os *cli_world(void);
+/* The same with the library opened now: what cannot be had is NULL, so an engine without digests keeps
+ * its ledger without a chain. */
+const struct mp_os *cli_world_open(void);
 /* Opens a loadable part (`libmpol-daemon.so`) and finds its entry point; NULL after one line that says
  * what is missing (none where `quiet`). */
 void *cli_open_part(const char *library, const char *entry, bool quiet);

@@ -78,7 +78,7 @@ static int create(struct replay *r)
     struct mp_engine_options options = {
         .clock = MP_ENGINE_REPLAY, .hash_key = {0x6d706f6c, 0x7265706c6179}, .pending = true};
     struct mp_engine_sinks sinks = {.ctx = r, .entry = on_entry, .message = on_message};
-    enum mp_err err = mp_engine_create(r->program, cli_world(), &options, &sinks, &r->engine);
+    enum mp_err err = mp_engine_create(r->program, cli_world_open(), &options, &sinks, &r->engine);
     if (err == MP_OK) {
         err = mp_ingest_create(&r->arena, r->program, options.hash_key, &r->ingest);
     }

@@ -193,7 +193,7 @@ static int run_one(const struct cli_args *args, struct report *rep, mp_str image
     struct test_result result;
     mp_arena_init(&arena, NULL, 0);
     rep->arena = &arena;
-    enum mp_err err = test_run(image, cli_world(), test, &arena, &program, &result);
+    enum mp_err err = test_run(image, cli_world_open(), test, &arena, &program, &result);
     if (err == MP_OK) report_test(rep, program, &result);
     mp_program_free(program);
     mp_arena_free(&arena);

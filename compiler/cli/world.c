@@ -91,18 +91,24 @@ static int64_t mono_ns(void *ctx) { return clock_ns(CLOCK_MONOTONIC); }
 static void *alloc_bytes(void *ctx, size_t size) { return malloc(size); }
 static void free_bytes(void *ctx, void *ptr, size_t size) { free(ptr); }
 
-const struct mp_os *cli_world(void)
+static struct mp_os world = {
+    .wall_ns = wall_ns,
+    .mono_ns = mono_ns,
+    .random = random_bytes,
+    .alloc = alloc_bytes,
+    .free = free_bytes,
+    .digest = digest,
+    .regex_compile = regex_compile,
+    .regex_match = regex_match,
+    .regex_free = regex_free,
+};
+
+const struct mp_os *cli_world(void) { return &world; }
+
+const struct mp_os *cli_world_open(void)
 {
-    static const struct mp_os world = {
-        .wall_ns = wall_ns,
-        .mono_ns = mono_ns,
-        .random = random_bytes,
-        .alloc = alloc_bytes,
-        .free = free_bytes,
-        .digest = digest,
-        .regex_compile = regex_compile,
-        .regex_match = regex_match,
-        .regex_free = regex_free,
-    };
+    if (std()->digest == NULL) world.digest = NULL;
+    if (std()->regex_compile == NULL) world.regex_compile = NULL;
+    if (std()->random == NULL) world.random = NULL;
     return &world;
 }
