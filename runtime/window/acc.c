@@ -28,7 +28,7 @@ uint32_t mp_acc_pane_bytes(const struct acc *a)
     case FAM_MIN:
     case FAM_MAX: return sizeof(struct edge_cell);
     case FAM_STDDEV: return sizeof(struct dev_cell);
-    case FAM_DISTINCT: return sizeof(struct distinct_cell);
+    case FAM_DISTINCT: return sizeof(struct mp_distinct);
     case FAM_LAST: return sizeof(struct last_cell);
     case FAM_SEEN: return sizeof(struct seen_cell);
     case FAM_HIST:
@@ -40,7 +40,7 @@ uint32_t mp_acc_pane_bytes(const struct acc *a)
 static void clear_pane(const struct acc *a, unsigned char *pane)
 {
     if (a->family == FAM_DISTINCT) {
-        mp_distinct_clear((struct distinct_cell *)(void *)pane);
+        mp_distinct_clear((struct mp_distinct *)(void *)pane);
     } else {
         memset(pane, 0, a->pane_bytes);
     }
@@ -49,7 +49,7 @@ static void clear_pane(const struct acc *a, unsigned char *pane)
 void mp_acc_clear_total(const struct acc *a, unsigned char *total)
 {
     if (a->family == FAM_DISTINCT) {
-        mp_distinct_clear((struct distinct_cell *)(void *)total);
+        mp_distinct_clear((struct mp_distinct *)(void *)total);
     } else {
         memset(total, 0, a->total_bytes);
     }
@@ -353,7 +353,7 @@ static void take(const struct acc *a, unsigned char *cell, const struct sample *
         return;
     }
     case FAM_DISTINCT: {
-        struct distinct_cell *c = (void *)cell;
+        struct mp_distinct *c = (void *)cell;
         c->n++;
         mp_distinct_add(c, s->hash);
         return;

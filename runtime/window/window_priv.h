@@ -9,6 +9,7 @@
 #define MP_WINDOW_WINDOW_PRIV_H
 
 #include "base/assert.h"
+#include "base/distinct.h"
 #include "base/pool.h"
 #include "window/window.h"
 
@@ -41,20 +42,6 @@ struct hist_cell { uint64_t n; int64_t weight; };
 struct cursor { uint32_t bin; int64_t below; };
 /* Buckets of the total follow as int64_t. */
 struct hist_total { uint64_t n; int64_t weight; struct cursor cursor[CURSORS_MAX]; };
-
-#define DISTINCT_EXACT 64u
-#define DISTINCT_REGISTERS 1024u
-/* Up to 64 hashes as they are, then registers; `inverse` is the sum of 2^(40 - register) over all. */
-struct distinct_cell {
-    uint64_t n;
-    uint32_t exact; /* hashes held; above DISTINCT_EXACT: registers */
-    uint32_t zeros;
-    uint64_t inverse;
-    union {
-        uint64_t hash[DISTINCT_EXACT];
-        uint8_t reg[DISTINCT_REGISTERS];
-    } u;
-};
 
 /* Numbers of panes count from the epoch. `head` is the newest, NEVER where nothing has come yet; panes
  * head - panes + 1 .. head are valid. `tail` is the first pane in the total. */
@@ -304,14 +291,6 @@ void mp_hist_total_sub(const struct acc *a, unsigned char *total, unsigned char 
 void mp_hist_total_merge(const struct acc *a, unsigned char *total, unsigned char *pane);
 void mp_hist_recount(const struct acc *a, unsigned char *total);
 double mp_hist_quantile(const struct acc *a, unsigned char *total, uint32_t cursor);
-
-/* ---- distinct.c ---- */
-void mp_distinct_clear(struct distinct_cell *c);
-void mp_distinct_add(struct distinct_cell *c, uint64_t hash);
-void mp_distinct_merge(struct distinct_cell *into, const struct distinct_cell *from);
-/* Makes what follows from the registers anew; false: no such cell can be. */
-bool mp_distinct_repair(struct distinct_cell *c);
-double mp_distinct_estimate(const struct distinct_cell *c);
 
 /* ---- value.c ---- */
 /* The value of an aggregate from a total; false: unknown. */
