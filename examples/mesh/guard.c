@@ -37,7 +37,7 @@ static atomic_bool running;
 static uint32_t fields[FIELDS];
 static const char *policy[FILES_MAX], *inventory_file;
 static size_t policy_count;
-static time_t policy_time;
+static int64_t policy_time; /* of the newest file, in ns */
 static atomic_ulong cost[COSTS]; /* how many verdicts took less than 2^(i/4) ns */
 static atomic_uint reload_count;
 
@@ -59,6 +59,19 @@ static void on_diagnostic(void *ctx, const struct mpol_diagnostic *d)
     fprintf(stderr, "%.*s", (int)d->rendered.len, d->rendered.ptr);
 }
 
+static bool read_all(struct mpol_source *sources)
+{
+    bool all = true;
+    for (size_t i = 0; i < policy_count; i++) {
+        sources[i].name = mpol_text(policy[i]);
+        sources[i].text.len = 0;
+        sources[i].text.ptr = read_file(policy[i], &sources[i].text.len);
+        if (sources[i].text.ptr == NULL) fprintf(stderr, "mesh: cannot read %s\n", policy[i]);
+        all = all && sources[i].text.ptr != NULL;
+    }
+    return all;
+}
+
 static struct mpol_program *compile(void)
 {
     struct mpol_source sources[FILES_MAX];
@@ -66,24 +79,23 @@ static struct mpol_program *compile(void)
     struct mpol_program *program = NULL;
     MPOL_INIT(&options);
     options.diagnostic = on_diagnostic;
-    for (size_t i = 0; i < policy_count; i++) {
-        size_t len = 0;
-        sources[i].name = mpol_text(policy[i]);
-        sources[i].text.ptr = read_file(policy[i], &len);
-        sources[i].text.len = len;
+    if (read_all(sources)) {
+        enum mpol_err err = mpol_compile(sources, policy_count, &options, &program);
+        if (err != MPOL_OK) fprintf(stderr, "mesh: policy: %s\n", mpol_error_text(err));
     }
-    enum mpol_err err = mpol_compile(sources, policy_count, &options, &program);
-    if (err != MPOL_OK) fprintf(stderr, "mesh: policy: %s\n", mpol_error_text(err));
     for (size_t i = 0; i < policy_count; i++) free((void *)sources[i].text.ptr);
     return program;
 }
 
-static time_t newest(void)
+/* When the newest file was written; 0 while one is missing, as for a moment when an editor saves it. */
+static int64_t newest(void)
 {
-    time_t time = 0;
+    int64_t time = 0;
     struct stat s;
     for (size_t i = 0; i < policy_count; i++) {
-        if (stat(policy[i], &s) == 0 && s.st_mtime > time) time = s.st_mtime;
+        if (stat(policy[i], &s) != 0) return 0;
+        int64_t written = (int64_t)s.st_mtim.tv_sec * NS_PER_S + s.st_mtim.tv_nsec;
+        if (written > time) time = written;
     }
     return time;
 }
@@ -106,8 +118,8 @@ static bool inventory_read(void)
 /* Compiling takes milliseconds and needs no lock; only the swap does. */
 static void reload_if_edited(void)
 {
-    time_t time = newest();
-    if (time == policy_time) return;
+    int64_t time = newest();
+    if (time == 0 || time == policy_time) return;
     policy_time = time;
     struct mpol_program *program = compile();
     if (program == NULL) return; /* the old program stays in force */
