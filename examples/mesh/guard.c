@@ -262,6 +262,11 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
         fprintf(stderr, "mesh: engine: %s\n", mpol_error_text(err));
         return false;
     }
+    struct mpol_text verb;
+    if (mpol_engine_unsupported(engine, &verb) != MPOL_OK) {
+        fprintf(stderr, "mesh: nobody here can %.*s\n", (int)verb.len, verb.ptr);
+        return false;
+    }
     for (int i = 0; i < FIELDS; i++) mpol_field(engine, field_names[i], &fields[i]);
     mpol_engine_watch(engine, entry, NULL);
     inventory_file = inventory;

@@ -286,6 +286,15 @@ enum mpol_err mpol_engine_backend(struct mpol_engine *e, const struct mpol_backe
     return (enum mpol_err)mp_engine_backend(e->core, ops, backend);
 }
 
+enum mpol_err mpol_engine_unsupported(const struct mpol_engine *e, struct mpol_text *verb)
+{
+    uint32_t action = mp_engine_unsupported(e->core);
+    if (action == MP_NONE) return MPOL_OK;
+    const struct mp_program *p = e->current->program->p;
+    *verb = api_text(mp_program_text(p, p->action[action].name));
+    return MPOL_EUNSUPPORTED;
+}
+
 enum mpol_err mpol_engine_channel(struct mpol_engine *e, const char *name, mpol_send_fn send,
                                   void *ctx)
 {

@@ -338,6 +338,19 @@ static void a_program_travels_as_an_image(void **state)
     mpol_program_free(program);
 }
 
+static void what_no_backend_can_do_is_said_by_name(void **state)
+{
+    (void)state;
+    struct mpol_text verb = mpol_text("");
+    begin(GUESSES("5"));
+    assert_int_equal(mpol_engine_unsupported(f.engine, &verb), MPOL_OK);
+    end();
+    begin(HEAD "when error_rate > 5% per svc then route svc to \"elsewhere\" for 1m\n");
+    assert_int_equal(mpol_engine_unsupported(f.engine, &verb), MPOL_EUNSUPPORTED);
+    assert_true(text_is(verb, "route"));
+    end();
+}
+
 static void on_diagnostic(void *ctx, const struct mpol_diagnostic *d)
 {
     char *code = ctx;
@@ -377,6 +390,7 @@ int main(void)
         cmocka_unit_test(what_is_too_much_is_refused_and_harms_nothing),
         cmocka_unit_test(a_full_ring_drops_and_counts),
         cmocka_unit_test(a_program_travels_as_an_image),
+        cmocka_unit_test(what_no_backend_can_do_is_said_by_name),
         cmocka_unit_test(a_mistake_is_told_with_its_place),
     };
     return cmocka_run_group_tests_name("loop", tests, NULL, NULL);

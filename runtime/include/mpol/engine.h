@@ -58,7 +58,7 @@ struct mpol_engine_options {
 };
 
 /* Takes `program` in every case, also when it fails. The backend `inproc`, which mpol_verdict() reads,
- * is always there. MPOL_ENOMEM, MPOL_ELIMIT, MPOL_EUNSUPPORTED (no backend can do an action of it). */
+ * is always there. MPOL_ENOMEM, MPOL_ELIMIT. */
 MPOL_API enum mpol_err mpol_engine_create(const struct mpol_engine_options *options,
                                           struct mpol_program *program, struct mpol_engine **out);
 
@@ -165,6 +165,11 @@ MPOL_API enum mpol_err mpol_reader_report(struct mpol_reader *reader,
  * done by it and not by one that was there before. */
 MPOL_API enum mpol_err mpol_engine_backend(struct mpol_engine *engine,
                                            const struct mpol_backend_ops *ops, void *backend);
+/* MPOL_OK: everything that the program in force may do can be done by some backend. MPOL_EUNSUPPORTED:
+ * *verb is an action that none can do; it would be withheld, each time, and recorded. Ask it when all
+ * backends are there, and after a reload. */
+MPOL_API enum mpol_err mpol_engine_unsupported(const struct mpol_engine *engine,
+                                               struct mpol_text *verb);
 /* Messages `via name` go to `send`. The name "" takes all that have no channel of their own. */
 MPOL_API enum mpol_err mpol_engine_channel(struct mpol_engine *engine, const char *name,
                                            mpol_send_fn send, void *ctx);
