@@ -1,0 +1,98 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The repository checks itself. Each check names what is wrong and where; none of them repairs anything.
+#
+#   run.sh SOURCE BUILD
+set -u
+shopt -s lastpipe # so that a complaint at the end of a pipe is remembered
+source_dir=$1 build=$2
+cd "$source_dir" || exit 2
+failed=0
+
+complain() { # CHECK, findings on standard input
+    local found
+    found=$(cat)
+    [ -z "$found" ] && return
+    printf '== %s\n%s\n' "$1" "$found" | head -n 40
+    failed=1
+}
+
+files() { # GLOB… → tracked and new files, not ignored ones
+    git ls-files --cached --others --exclude-standard -- "$@" | while read -r f; do [ -e "$f" ] && echo "$f"; done
+}
+
+code=$(files '*.c' '*.h' '*.re' '*.y' '*.def')
+
+# ---- text ----
+for f in $code $(files '*.sh' '*.cmake' 'CMakeLists.txt'); do
+    case $f in */CMakeLists.txt) continue ;; esac
+    head -n 5 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f"
+done | complain "no SPDX line"
+
+awk 'length($0) > (FILENAME ~ /^tests/ ? 140 : 120) { printf "%s:%d: %d columns\n", FILENAME, FNR, length($0) }' $code |
+    complain "a line over 120 columns (140 in tests)"
+
+# A grammar is one file, and a test file is as long as what it tests.
+wc -l $(files 'runtime/*.[ch]' 'compiler/*.[ch]' 'examples/*.[ch]' 'grammar/*.re') | awk '$1 > 900 && $2 != "total"' |
+    complain "a file over 900 lines"
+
+grep -nE '(^|[^A-Za-z0-9_.>])(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi)[ \t]*\(' $code | complain "a banned function"
+
+grep -nE '(^|[^A-Za-z])(TODO|FIXME|XXX)([^A-Za-z(]|$)' $code | complain "something to do that names no issue"
+
+git grep -nIE '(^|[^A-Za-z0-9_.])/(work|farm|home/[a-z]+)/' -- . ':!tests/tidy/run.sh' | complain "a path of some machine"
+
+# Only these may ask the world by themselves; everybody else is handed a struct mp_os.
+grep -lE '#include <(time|sys/time|unistd|fcntl|sys/socket|stdio)\.h>' $(files 'runtime/*.c' 'compiler/*.c') |
+    grep -vE '^runtime/(os|store|daemon|crypto|base)/|^compiler/(cli|jit|driver)' |
+    while read -r f; do
+        grep -qE '(clock_gettime|gettimeofday|time\(NULL\)|fopen|open\(|socket\(|getrandom|rand\()' "$f" && echo "$f"
+    done | complain "a stage that asks the world by itself"
+
+grep -lE '#include [<"]llvm-c/' $code | grep -v '^compiler/jit/' | complain "LLVM outside of compiler/jit"
+grep -lE '#include <openssl/' $code | grep -vE '^runtime/(crypto|os)/|^tests/' | complain "OpenSSL outside of runtime/crypto"
+grep -nE '#include "(compiler|driver|check|parse|lower|ast|diag|emit|ir)/' $(files 'runtime/*.[ch]') | complain "the runtime includes the compiler"
+
+# ---- files ----
+git ls-files | grep -E '\.(o|so|a|out)$|/mpol_tokens\.h$|\.re\.c$' | complain "a generated file in git"
+
+git ls-files | cut -d/ -f1 | sort -u |
+    grep -vxE 'CMakeLists.txt|compiler|runtime|stdlib|grammar|examples|tests|README.md|docs|cmake|LICENSE|CHANGELOG.md|CMakePresets.json|SECURITY.md|CONTRIBUTING.md|\..*' |
+    complain "not meant for the top level"
+
+# A C file that no target compiles is dead.
+for f in $(files '*.c' | grep -vE '^tests/api/outside'); do
+    grep -qF "\"$source_dir/$f\"" "$build/compile_commands.json" || grep -qF "$f" "$build/compile_commands.json" || echo "$f"
+done | grep -vE "$([ -e "$build/lib/mpol/libmpol-jit.so" ] && echo '^$' || echo '^compiler/jit/|/jit/|^tests/bench/')" | complain "a file that no target compiles"
+
+# ---- headers compile alone, in C11 and, the public ones, in C++17 ----
+includes=$(for d in "$build"/stage/*; do printf -- '-I%s ' "$d"; done)
+for h in $(files 'runtime/*.h' 'compiler/*.h' | grep -v '_priv\.h$' | grep -v '^compiler/jit/'); do
+    cc -std=c11 -D_GNU_SOURCE -fsyntax-only $includes -Iruntime/include -x c "$h" 2>/dev/null || echo "$h"
+done | complain "a header that does not compile alone"
+if command -v c++ >/dev/null 2>&1; then
+    for h in $(files 'runtime/include/*.h'); do
+        c++ -std=c++17 -fsyntax-only -Iruntime/include -x c++ "$h" 2>/dev/null || echo "$h"
+    done | complain "a public header that is no C++17"
+fi
+
+# ---- documents ----
+for doc in $(files '*.md'); do
+    grep -oE '\]\([^)#]+' "$doc" | sed 's/^](//' | grep -vE '^[a-z]+:' | while read -r link; do
+        [ -e "$(dirname "$doc")/$link" ] || echo "$doc: $link"
+    done
+done | complain "a link that leads nowhere"
+
+# These come with backends that say what they can do, with budgets, and with proofs.
+later='^(E0701|E0702|E0703|E0801|E0802)$'
+for word in $(sed -nE 's/^(DIAG\(|.*DIAG\()([EL][0-9]+).*/\2/p' compiler/diag/diags.def | sort -u | grep -vE "$later"); do
+    case $word in
+        E*) grep -rqlE "\b$word\b" tests/golden tests/unit/compiler compiler --include='*.diag' --include='*.c' || echo "$word" ;;
+    esac
+done | complain "an error code that nothing gives and nothing tests"
+
+# ---- a sanitizer that was asked for is really there ----
+if grep -qE '^MPOL_SANITIZE:[A-Z]+=.*(address|thread)' "$build/CMakeCache.txt"; then
+    nm "$build/mpol" 2>/dev/null | grep -qE '__(asan|tsan)_init' || echo "$build/mpol" | complain "no sanitizer in a sanitized build"
+fi
+exit $failed
