@@ -29,6 +29,7 @@ struct seat {
     char rule[64]; /* that refused it */
 };
 
+static struct mpol_world world;
 static struct mpol_engine *engine;
 static pthread_mutex_t engine_lock = PTHREAD_MUTEX_INITIALIZER; /* verdicts do not take it */
 static pthread_key_t seat_of_thread;
@@ -40,6 +41,39 @@ static size_t policy_count;
 static int64_t policy_time; /* of the newest file, in ns */
 static atomic_ulong cost[COSTS]; /* how many verdicts took less than 2^(i/4) ns */
 static atomic_uint reload_count;
+
+/* ---- what libmpol is lent ---- */
+
+static void *find(const char *library, const char *name)
+{
+    void *handle = dlopen(library, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = handle != NULL ? dlsym(handle, name) : NULL;
+    if (symbol == NULL) fprintf(stderr, "mesh: %s\n", dlerror());
+    return symbol;
+}
+
+/* Digests and regular expressions: rules without a name, and `matches`, need them. */
+static void world_open(void)
+{
+    MPOL_INIT(&world);
+#ifdef SHOP_STD
+    mpol_world_std_fn fill;
+    *(void **)&fill = find(SHOP_STD, "mpol_world_std");
+    if (fill != NULL) fill(&world);
+#endif
+}
+
+/* Native code; without it the interpreter judges the same, a little later. */
+static void native_open(void)
+{
+#ifdef SHOP_JIT
+    const void *(*jit)(void);
+    *(void **)&jit = find(SHOP_JIT, "mpol_jit");
+    if (jit == NULL || mpol_engine_native(engine, jit()) != MPOL_OK) {
+        fprintf(stderr, "mesh: going on without native code\n");
+    }
+#endif
+}
 
 /* ---- policy files ---- */
 
@@ -79,6 +113,7 @@ static struct mpol_program *compile(void)
     struct mpol_program *program = NULL;
     MPOL_INIT(&options);
     options.diagnostic = on_diagnostic;
+    options.world = &world;
     if (read_all(sources)) {
         enum mpol_err err = mpol_compile(sources, policy_count, &options, &program);
         if (err != MPOL_OK) fprintf(stderr, "mesh: policy: %s\n", mpol_error_text(err));
@@ -130,18 +165,6 @@ static void reload_if_edited(void)
     pthread_mutex_unlock(&engine_lock);
     if (err == MPOL_OK) atomic_fetch_add(&reload_count, 1);
     if (err != MPOL_OK) fprintf(stderr, "mesh: reload: %s\n", why);
-}
-
-/* Native code is a library of its own; without it the interpreter decides the same, a little later. */
-static void native_open(void)
-{
-#ifdef SHOP_JIT
-    void *library = dlopen(SHOP_JIT, RTLD_NOW | RTLD_LOCAL);
-    const void *(*jit)(void) = NULL;
-    if (library != NULL) *(void **)&jit = dlsym(library, "mpol_jit");
-    if (jit != NULL && mpol_engine_native(engine, jit()) == MPOL_OK) return;
-    fprintf(stderr, "mesh: no native code: %s\n", library == NULL ? dlerror() : "it does not fit");
-#endif
 }
 
 /* ---- one request ---- */
@@ -246,6 +269,7 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
         policy_count++;
     }
     policy_time = newest();
+    world_open();
     struct mpol_program *program = compile();
     if (program == NULL) return false;
     struct mpol_engine_options options;
@@ -255,6 +279,7 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
     options.limits.ring_records = 4;  /* records are fed at once, rings are not used here */
     options.limits.incidents_max = options.limits.leases_max = options.limits.inventory_items = 256;
     options.limits.keys_max = 4096;
+    options.world = &world;
     options.start_wall_ns = shop_now_ns();
     options.owner = mpol_text("shop");
     enum mpol_err err = mpol_engine_create(&options, program, &engine);

@@ -21,4 +21,8 @@ void mp_std_os(struct mp_os *out);
 /* The same, as the entry point of libmpol-std. */
 __attribute__((visibility("default"))) void mpol_std_os(struct mp_os *out);
 
+struct mpol_world;
+/* world.c: the same for an embedder (mpol/world.h). */
+__attribute__((visibility("default"))) void mpol_world_std(struct mpol_world *out);
+
 #endif

@@ -345,7 +345,7 @@ static void what_no_backend_can_do_is_said_by_name(void **state)
     begin(GUESSES("5"));
     assert_int_equal(mpol_engine_unsupported(f.engine, &verb), MPOL_OK);
     end();
-    begin(HEAD "when error_rate > 5% per svc then route svc to \"elsewhere\" for 1m\n");
+    begin(HEAD "rule r when error_rate > 5% per svc then route svc to \"elsewhere\" for 1m\n");
     assert_int_equal(mpol_engine_unsupported(f.engine, &verb), MPOL_EUNSUPPORTED);
     assert_true(text_is(verb, "route"));
     end();

@@ -2,9 +2,11 @@
  * mpol/world.h - what the library asks of the world.
  *
  * The core reads no clock, file, socket or random number by itself. What a member is for stands beside
- * it; a member may be NULL where it says so. libmpol-std fills one in with OpenSSL and PCRE2
- * (mpol_world_std, std.h). The struct is copied; `ctx` and what it points to must outlive all that was
- * made with it. Members must be callable from any thread.
+ * it; a member may be NULL where it says so. The struct is copied; `ctx` and what it points to must
+ * outlive all that was made with it. Members must be callable from any thread.
+ *
+ * libmpol-std.so (in lib/mpol) brings one with OpenSSL and PCRE2: open it with dlopen, find
+ * `mpol_world_std` with dlsym, call it, and leave the library open.
  */
 #ifndef MPOL_WORLD_H
 #define MPOL_WORLD_H
@@ -37,6 +39,9 @@ struct mpol_world {
     int (*regex_match)(void *ctx, const void *handle, struct mpol_text subject);
     void (*regex_free)(void *ctx, void *handle);
 };
+
+/* The type of `mpol_world_std`: sets the whole struct. */
+typedef void (*mpol_world_std_fn)(struct mpol_world *out);
 
 #ifdef __cplusplus
 }
