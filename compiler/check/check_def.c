@@ -216,7 +216,7 @@ struct ck_expansion {
     struct ck_expansion *next;
     struct ck_scope scope;
     struct mp_t_expr *body;
-    uint32_t nodes; /* of the body as a tree: whoever walks it meets them all, shared or not */
+    uint32_t nodes, levels; /* of the body as a tree: whoever walks it meets them all, shared or not */
 };
 
 /* LIMIT: expansions of one definition that are remembered. */
@@ -245,18 +245,23 @@ static struct mp_t_expr *expanded_body(struct ck *ck, struct ck_sym *sym,
 {
     struct mp_t_def *def = sym->u.def;
     bool shared = sym->item->u.def.param_count == 0;
-    uint32_t n = 0, before = ck->nodes;
+    uint32_t n = 0, before = ck->nodes, deepest = ck->deepest;
     for (struct ck_expansion *e = sym->expansions; shared && e != NULL; e = e->next) {
         n++;
         if (!same_scope(&e->scope, inner)) continue;
         ck->nodes += e->nodes;
-        return e->body;
+        if (ck->depth + e->levels > ck->deepest) ck->deepest = ck->depth + e->levels;
+        return ck->deepest < CK_DEPTH_MAX ? e->body : ck_too_large(ck, sym->span);
     }
+    ck->deepest = ck->depth;
     struct mp_t_expr *body = ck_check(ck, inner, sym->item->u.def.body, &def->type);
     body = ck_coerce(ck, body, def->type, "this definition");
+    uint32_t levels = ck->deepest - ck->depth;
+    if (deepest > ck->deepest) ck->deepest = deepest;
     if (!shared || n >= EXPANSIONS_MAX || ck_bad(body)) return body;
     struct ck_expansion *fresh = CK_NEW(ck, struct ck_expansion, 1);
-    *fresh = (struct ck_expansion){sym->expansions, *inner, body, ck->nodes - before};
+    *fresh = (struct ck_expansion){sym->expansions, *inner, body, ck->nodes - before,
+                                   levels};
     sym->expansions = fresh;
     return body;
 }

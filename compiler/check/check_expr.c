@@ -738,24 +738,27 @@ static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s,
     return ck_poison(ck, span);
 }
 
+struct mp_t_expr *ck_too_large(struct ck *ck, struct mp_span span)
+{
+    if (!ck->too_large) {
+        ck_error(ck, "E0703", span, "with its definitions this is larger than %d operations, or "
+                 "nested deeper than %d levels", CK_NODES_MAX, CK_DEPTH_MAX);
+    }
+    ck->too_large = true;
+    return ck_poison(ck, span);
+}
+
 struct mp_t_expr *ck_check(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
                            const struct mp_t_type *want)
 {
     if (ast == NULL) return ck_poison(ck, (struct mp_span){0});
     if (ck->depth == 0) {
-        ck->nodes = 0;
+        ck->nodes = ck->deepest = 0;
         ck->too_large = false;
     }
-    if (ck->nodes > CK_NODES_MAX || ck->depth >= CK_DEPTH_MAX) {
-        if (!ck->too_large) {
-            ck_error(ck, "E0703", ast->span,
-                     "with its definitions this is larger than %d operations, or "
-                     "nested deeper than %d levels", CK_NODES_MAX, CK_DEPTH_MAX);
-        }
-        ck->too_large = true;
-        return ck_poison(ck, ast->span);
-    }
+    if (ck->nodes > CK_NODES_MAX || ck->depth >= CK_DEPTH_MAX) return ck_too_large(ck, ast->span);
     ck->depth++;
+    if (ck->depth > ck->deepest) ck->deepest = ck->depth;
     struct mp_t_expr *e = check_kind(ck, s, ast, want);
     ck->depth--;
     if (e->text.ptr == NULL) e->text = ck_source(ck, ast->span);

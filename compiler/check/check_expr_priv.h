@@ -9,6 +9,8 @@
 /* ---- check_expr.c ---- */
 /* The way to the entity that e is. */
 const struct mp_t_walk *ck_walk_of(struct ck *ck, struct mp_t_expr *e);
+/* E0703, once a clause: definitions made it too large. */
+struct mp_t_expr *ck_too_large(struct ck *ck, struct mp_span span);
 struct mp_t_expr *ck_not(struct ck *ck, struct mp_t_expr *a, struct mp_span span);
 /* E0408 where the condition asks for `seen`. */
 void ck_refuse_seen(struct ck *ck, const struct mp_t_expr *cond, const char *why);

@@ -117,6 +117,7 @@ struct ck {
     struct mp_map attr_defs; /* "package.entity.attr" → index in out->defs */
     uint32_t nodes;          /* made since the outermost ck_check began */
     uint32_t depth;          /* of ck_check */
+    uint32_t deepest;        /* that depth was, shared expansions counted in */
     bool too_large;
 };
 

@@ -107,6 +107,28 @@ void case_check(struct test_case *c, const char *text)
     case_check_files(c, files, 2, NULL);
 }
 
+enum mp_err case_check_within(const char *text, size_t limit_bytes)
+{
+    struct test_case c;
+    case_check(&c, text); /* for its sources */
+    struct mp_check_input inputs[2] = {{NULL, MP_CHECK_GIVEN}, {NULL, MP_CHECK_STDLIB}};
+    for (int i = 0; i < 2; i++) {
+        struct mp_ast_file *ast = NULL;
+        assert_int_equal(mp_parse(c.sources.files.ptr[i], &c.arena, &c.diags, &ast), MP_OK);
+        inputs[i].file = ast;
+    }
+    struct mp_arena perm;
+    void *buffer = malloc(limit_bytes);
+    assert_non_null(buffer);
+    mp_arena_init_fixed(&perm, buffer, limit_bytes);
+    struct mp_typed *typed = NULL;
+    enum mp_err err = mp_check(inputs, 2, NULL, &perm, &c.diags, &typed);
+    assert_true((err == MP_OK) == (typed != NULL));
+    free(buffer);
+    case_free(&c);
+    return err;
+}
+
 void case_free(struct test_case *c) { mp_arena_free(&c->arena); }
 
 uint32_t case_count(const struct test_case *c, const char *code)

@@ -25,6 +25,8 @@ void case_check_files(struct test_case *c, const struct case_file *files, uint32
 /* Checks `text` with the words of case.c: a small mesh in the package `m`, which it uses. */
 void case_check(struct test_case *c, const char *text);
 void case_free(struct test_case *c);
+/* The same with at most so many bytes for what the check makes; nothing is kept. */
+enum mp_err case_check_within(const char *text, size_t limit_bytes);
 
 /* How many diagnostics have this code. */
 uint32_t case_count(const struct test_case *c, const char *code);

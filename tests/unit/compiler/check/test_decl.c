@@ -142,6 +142,22 @@ static void observed_attributes_are_read_from_annotations(void **state)
     case_free(&c);
 }
 
+static void memory_that_runs_out_is_told(void **state)
+{
+    (void)state;
+    const char *text = "rule a when error_rate of svc.callers > 5% and mixed > 0.5 for 30s per svc "
+                       "then throttle svc to 50% for 5m and notify \"{svc} {error_rate}\"";
+    enum mp_err err = MP_ENOMEM;
+    uint32_t failures = 0;
+    for (size_t limit = 1000; err != MP_OK && limit < 10000000; limit += limit / 16) {
+        err = case_check_within(text, limit);
+        assert_true(err == MP_OK || err == MP_ENOMEM);
+        failures += err != MP_OK;
+    }
+    assert_int_equal(err, MP_OK);
+    assert_true(failures > 20);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +171,7 @@ int main(void)
         cmocka_unit_test(statuses_of_a_class_are_listed),
         cmocka_unit_test(a_pattern_of_identities_is_marked),
         cmocka_unit_test(observed_attributes_are_read_from_annotations),
+        cmocka_unit_test(memory_that_runs_out_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -439,6 +439,24 @@ static void expansion_is_bounded(void **state)
     case_free(&c);
 }
 
+static void a_chain_of_definitions_is_bounded(void **state)
+{
+    (void)state;
+    static char text[8000];
+    size_t at = (size_t)snprintf(text, sizeof text, "def d0: percent = error_rate\n");
+    for (int i = 1; i < 20; i++) {
+        at += (size_t)snprintf(text + at, sizeof text - at, "def d%d per svc: percent = ", i);
+        for (int j = 0; j < 60; j++) text[at++] = '(';
+        at += (size_t)snprintf(text + at, sizeof text - at, "d%d", i - 1);
+        for (int j = 0; j < 60; j++) at += (size_t)snprintf(text + at, sizeof text - at, "+1%%)");
+        text[at++] = '\n';
+    }
+    struct test_case c;
+    case_check(&c, text);
+    assert_true(case_count(&c, "E0703") > 0);
+    case_free(&c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -472,6 +490,7 @@ int main(void)
         cmocka_unit_test(a_key_of_the_rule_is_read_from_its_row),
         cmocka_unit_test(expansion_of_arguments_is_bounded),
         cmocka_unit_test(expansion_is_bounded),
+        cmocka_unit_test(a_chain_of_definitions_is_bounded),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
