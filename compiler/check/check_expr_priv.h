@@ -6,6 +6,13 @@
 
 #include "check/check_priv.h"
 
+/* ---- check_path.c ---- */
+/* NAME, DOT and INDEX. */
+struct mp_t_expr *ck_check_path(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
+                                const struct mp_t_type *want);
+/* The parameter of that name of the definition that is expanded, or NULL. */
+const struct ck_bind *ck_find_bind(const struct ck_scope *s, mp_str name);
+
 /* ---- check_expr.c ---- */
 /* The way to the entity that e is. */
 const struct mp_t_walk *ck_walk_of(struct ck *ck, struct mp_t_expr *e);

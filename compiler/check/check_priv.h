@@ -6,8 +6,9 @@
  * Errors: an expression with an error has the type MP_TYPE_NONE ("poison"); what it meets is silent.
  *
  * Reading order: check.c (passes) · check_names.c · check_decl.c · check_types.c (units) ·
- * check_coerce.c · check_walk.c · check_keys.c · check_expr.c · check_agg.c · check_call.c ·
- * check_survey.c · then the items: check_rule.c, check_act.c, check_guard.c, check_test.c.
+ * check_coerce.c · check_walk.c · check_keys.c · check_expr.c · check_path.c · check_rel.c ·
+ * check_agg.c · check_call.c · check_def.c · check_survey.c · check_facts.c · then the items:
+ * check_rule*.c, check_act.c, check_guard.c, check_test.c.
  */
 #ifndef MP_CHECK_CHECK_PRIV_H
 #define MP_CHECK_CHECK_PRIV_H
