@@ -2,21 +2,23 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and passes all tests. Ends with one line: "N passed, N failed, N left out".
 #
-#   bash tests/run.sh [--no-jit] [--only LAYER] [--build FOLDER] [-- CMAKE OPTIONS…]
+#   bash tests/run.sh [--no-jit] [--only LAYER] [--match REGEX] [--skip LAYERS] [--build FOLDER] [-- CMAKE OPTIONS…]
 #
-# LAYER is one of unit golden diff sim fault conformance fuzz api bench tidy examples.
+# A test is called LAYER.NAME; LAYER is one of unit golden diff sim fault conformance fuzz api bench tidy examples.
 set -u
 mpol_root=$(cd "$(dirname "$0")/.." && pwd)
 . "$mpol_root/cmake/bootstrap.sh"
 
-build=$mpol_root/build only= options=()
+build=$mpol_root/build select=() options=()
 while [ $# -gt 0 ]; do
     case $1 in
         --no-jit) MPOL_JIT=OFF ;;
-        --only) only=$2; shift ;;
-        --build) build=$2; shift ;;
+        --only) select+=(-L "^$2\$"); shift ;;
+        --match) select+=(-R "$2"); shift ;;
+        --skip) select+=(-LE "^($2)\$"); shift ;;
+        --build) build=$mpol_root/$2; shift ;;
         --) shift; options=("$@"); break ;;
-        -h | --help) sed -n '3,7p' "$0"; exit 0 ;;
+        -h | --help) sed -n '3,8p' "$0"; exit 0 ;;
         *) mpol_say "tests/run.sh: unknown option $1; see --help"; exit 2 ;;
     esac
     shift
@@ -25,7 +27,7 @@ done
 mpol_bootstrap "$build" ${options[@]+"${options[@]}"} || exit 2
 
 results=$build/test-results.txt
-ctest --test-dir "$build" --output-on-failure -j "$(nproc)" ${only:+-L "^$only\$"} >"$results" 2>&1
+ctest --test-dir "$build" --output-on-failure -j "$(nproc)" ${select[@]+"${select[@]}"} >"$results" 2>&1
 status=$?
 skipped=$(grep -c '\*\*\*Skipped' "$results")
 failed=$(grep -cE '\*\*\*(Failed|Timeout|Exception|Not Run)' "$results")

@@ -78,7 +78,7 @@ void cli_print_messages(const struct cli_args *args, struct cli_policies *p)
     struct mp_diag_style style = {.color = cli_colour(args, stderr)};
     mp_diags_print_text(mp_compilation_diags(p->compilation), mp_compilation_sources(p->compilation),
                         style, &text);
-    fwrite(text.ptr, 1, text.len, stderr);
+    if (text.len > 0) fwrite(text.ptr, 1, text.len, stderr);
 }
 
 int cli_load(const struct cli_args *args, size_t first_operand, bool with_tests, struct cli_policies *p,

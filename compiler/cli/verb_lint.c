@@ -17,7 +17,7 @@ static void print_json(struct cli_policies *p)
     mp_buf_init(&text, &p->arena);
     mp_diags_print_json(mp_compilation_diags(p->compilation), mp_compilation_sources(p->compilation),
                         &text);
-    fwrite(text.ptr, 1, text.len, stdout);
+    if (text.len > 0) fwrite(text.ptr, 1, text.len, stdout);
 }
 
 static int lint(const struct cli_args *args, struct cli_policies *p, enum mp_lint_level level)

@@ -113,7 +113,7 @@ static void report_text(struct report *rep, const struct mp_program *p, const st
            MP_STR_ARG(t->name), MP_STR_ARG(t->file), t->file_line);
     if (!ok) {
         mp_str text = describe(rep, p, t);
-        fwrite(text.ptr, 1, text.len, stdout);
+        if (text.len > 0) fwrite(text.ptr, 1, text.len, stdout);
     }
 }
 

@@ -33,6 +33,13 @@ const struct cli_verb cli_verbs[] = {
      "  mpol ledger show --rule=checkout_errors --state=/var/lib/mpol\n"
      "  mpol ledger prune --before=2026-11-01T00:00:00Z --state=/var/lib/mpol\n",
      cli_ledger},
+    {"inspect", "--telemetry=FILE", "what is in telemetry: signals, fields, keys, gaps, lateness",
+     cli_inspect_options, "  mpol inspect --telemetry=requests.jsonl\n", cli_inspect},
+    {"import", "--from=FORMAT [FILE...]", "access logs that people have, as telemetry lines",
+     cli_import_options,
+     "  mpol import --from=combined access.log > requests.jsonl\n"
+     "  kubectl logs -l app=web -c istio-proxy | mpol import --from=envoy-json > requests.jsonl\n",
+     cli_import},
     {"explain", "[CODE]", "what a message means and how it is mended; without CODE: all of them",
      cli_explain_options, "  mpol explain E0301\n", cli_explain},
     {"version", "[OPTIONS]", "which mpol this is", cli_version_options, "  mpol version --json\n",
