@@ -309,6 +309,7 @@ struct mp_engine {
     uint32_t gone_count;
     struct mp_arena gone_arena; /* their texts; emptied when they have been told */
     uint64_t admissions_told;
+    int64_t kept_ns; /* time of the newest row that came back */
     struct en_meta meta_told;
 
     struct en_opening *openings;
@@ -495,6 +496,7 @@ void en_state_tell(struct mp_engine *e, void *ctx,
                    void (*row)(void *ctx, const struct mp_state_row *row));
 /* A case or clock that was put into its slot by hand enters the tables. */
 void en_case_adopt(struct mp_engine *e, struct en_case *c);
+void en_hold_pause(struct mp_hold *h, int64_t stopped_ns);
 void en_clock_adopt(struct mp_engine *e, struct en_clock *c);
 void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l);
 /* Makes the lists of free slots from what is used. */

@@ -254,7 +254,6 @@ void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case
         c = en_case_make(e, rule, key);
         if (c == NULL) return;
     }
-    en_case_touch(c);
     en_truth_changed(e, c, MP_CLAUSE_TRIGGER, truth);
     step_unless(e, c);
     switch (c->state) {
@@ -544,7 +543,8 @@ static void ramp_step(struct mp_engine *e, struct en_case *c)
     double share = r->ramp * ++c->ramp_step;
     en_case_touch(c);
     c->ramp_mono_ns = 0;
-    if (share > 1 - 1e-9) {
+    /* A new program may have taken the ramp away in the middle of it. */
+    if (share > 1 - 1e-9 || r->ramp <= 0 || r->ramp_every_ns <= 0) {
         en_case_end_leases(e, c, en_cause_word(c->cause));
         return;
     }

@@ -95,15 +95,26 @@ static void end_gone_leases(struct mp_engine *e, const struct en_gone *incident)
     }
 }
 
-static void end_gone(struct mp_engine *e)
+/* The rest of the way of one incident, from where it stood to idle. */
+static void end_gone_incident(struct mp_engine *e, const struct en_gone *g)
 {
-    for (uint32_t i = 0; i < e->gone_count; i++) {
-        const struct en_gone *g = &e->gone[i];
-        if (g->lease != 0 || !was_open(g->state)) continue;
-        mp_str state = mp_incident_state_word(g->state);
+    mp_str state = mp_incident_state_word(g->state);
+    if (was_open(g->state)) {
         if (g->state != MP_INCIDENT_RELEASING) tell_gone(e, g, g->key, state.ptr, "releasing");
         end_gone_leases(e, g);
         tell_gone(e, g, g->key, "releasing", "released");
+        state = mp_incident_state_word(MP_INCIDENT_RELEASED);
+    } else {
+        end_gone_leases(e, g);
+    }
+    if (g->state != MP_INCIDENT_COOLDOWN) tell_gone(e, g, g->key, state.ptr, "cooldown");
+    tell_gone(e, g, g->key, "cooldown", "idle");
+}
+
+static void end_gone(struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->gone_count; i++) {
+        if (e->gone[i].lease == 0) end_gone_incident(e, &e->gone[i]);
     }
     /* Leases whose case is there, but whose action the program has no more. */
     for (uint32_t i = 0; i < e->gone_count; i++) {
@@ -160,6 +171,21 @@ static void settle_case(struct mp_engine *e, struct en_case *c)
     }
 }
 
+static void pause_clocks(struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+        struct en_case *c = &e->cases[i];
+        if (!c->used) continue;
+        en_hold_pause(&c->trigger, e->kept_ns);
+        en_hold_pause(&c->unless, e->kept_ns);
+        en_hold_pause(&c->harm, e->kept_ns);
+        c->until.on = false;
+    }
+    for (uint32_t i = 0; i < e->limits.holds; i++) {
+        if (e->clocks[i].used) en_hold_pause(&e->clocks[i].h, e->kept_ns);
+    }
+}
+
 static void wake_cases(struct mp_engine *e)
 {
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
@@ -191,6 +217,7 @@ enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t ha
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         en_lease_arbitrate(e, &e->leases[i].l);
     }
+    if (!e->swapping) pause_clocks(e);
     wake_cases(e);
     en_flush(e);
     return MP_OK;

@@ -130,8 +130,9 @@ static struct mp_hold get_hold(struct in *i)
     return h;
 }
 
-/* What happened while nobody looked is unknown: that pauses a clock. */
-static void pause_hold(struct mp_hold *h, int64_t stopped_ns)
+/* A row is written when a truth changes, so what was true stayed so until the last thing that was kept.
+ * What happened after that, while nobody looked, is unknown: that pauses a clock. */
+void en_hold_pause(struct mp_hold *h, int64_t stopped_ns)
 {
     if (h->last != MP_TRUE) return;
     h->held_ns += stopped_ns > h->at_ns ? stopped_ns - h->at_ns : 0;
@@ -391,12 +392,7 @@ static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
     bool needs_step = state >= MP_INCIDENT_OPEN && state <= MP_INCIDENT_RELEASING;
     if (i->bad || (needs_step && step == 0)) return MP_ECORRUPT;
     apply_marks(e, &c, &w, step);
-    if (!e->swapping) {
-        pause_hold(&c.trigger, stopped_ns);
-        pause_hold(&c.unless, stopped_ns);
-        pause_hold(&c.harm, stopped_ns);
-        c.until.on = false;
-    }
+    if (stopped_ns > e->kept_ns) e->kept_ns = stopped_ns;
     *slot = c;
     restore_triggers(e, i, slot);
     if (i->bad) {
@@ -641,7 +637,7 @@ static enum mp_err restore_clock(struct mp_engine *e, uint64_t id, struct in *i)
     struct mp_hold h = get_hold(i);
     if (i->bad) return MP_ECORRUPT;
     if (key == MP_NONE) return MP_OK;
-    if (!e->swapping) pause_hold(&h, stopped_ns);
+    if (stopped_ns > e->kept_ns) e->kept_ns = stopped_ns;
     e->clocks[id - 1] = (struct en_clock){.hold = (uint32_t)hold, .key = key, .used = true, .dirty = true,
                                           .h = h};
     en_clock_adopt(e, &e->clocks[id - 1]);
@@ -715,11 +711,11 @@ static struct out empty_row(struct mp_engine *e)
     return (struct out){e->words, e->words + EN_WORDS_BYTES};
 }
 
-static void tell_meta(struct mp_engine *e, bool everything, void *ctx,
+static void tell_meta(struct mp_engine *e, void *ctx,
                       void (*row)(void *ctx, const struct mp_state_row *row))
 {
     struct out o = empty_row(e);
-    if (meta_changed(e) || everything) {
+    if (meta_changed(e)) {
         put_meta(e, &o);
         tell(e, MP_ROW_META, 1, &o, ctx, row);
     }
@@ -736,7 +732,7 @@ static void tell_all(struct mp_engine *e, bool everything, void *ctx,
                      void (*row)(void *ctx, const struct mp_state_row *row))
 {
     struct out o;
-    tell_meta(e, everything, ctx, row);
+    if (!everything) tell_meta(e, ctx, row); /* another program does not change the numbers */
 #define TELL(array, limit, is_used, kind, write)                                                   \
     for (uint32_t i = 0; i < (limit); i++) {                                                       \
         if (!(array)[i].dirty && !(everything && (is_used))) continue;                             \
