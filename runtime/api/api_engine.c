@@ -189,7 +189,6 @@ enum mpol_err mpol_engine_reload(struct mpol_engine *e, struct mpol_program *pro
     }
     g->older = e->current;
     e->current = g;
-    api_generation_compile(e->jit, g);
     e->generation_number++;
     api_generation_step(e);
     return MPOL_OK;
@@ -217,8 +216,8 @@ enum mpol_err mpol_engine_native(struct mpol_engine *e, const void *jit)
     if (ops == NULL) return MPOL_EINVAL;
     if (ops->layout != mp_layout_mark()) return MPOL_ESTALE;
     e->jit = ops;
-    api_generation_compile(ops, e->current);
-    return e->current->job != NULL ? MPOL_OK : MPOL_ENOMEM;
+    api_generation_compile(e);
+    return MPOL_OK;
 }
 
 /* ---- records in, time on ---- */

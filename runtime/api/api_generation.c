@@ -134,11 +134,22 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     return err;
 }
 
-void api_generation_compile(const struct mp_jit_ops *jit, struct generation *g)
+/* One at a time: of programs that come faster than they compile only the last one is worth it. */
+static bool is_compiling(const struct generation *g)
 {
-    if (jit == NULL || g->job != NULL) return;
-    g->jit = jit;
-    g->job = jit->start(g->program->p);
+    int64_t ns;
+    for (; g != NULL; g = g->older) {
+        if (g->job != NULL && !g->jit->ended(g->job, &ns)) return true;
+    }
+    return false;
+}
+
+void api_generation_compile(struct mpol_engine *e)
+{
+    struct generation *g = e->current;
+    if (e->jit == NULL || g->job != NULL || is_compiling(g->older)) return;
+    g->jit = e->jit;
+    g->job = e->jit->start(g->program->p);
 }
 
 void api_generation_destroy(struct generation *g)
@@ -172,6 +183,7 @@ static bool is_unused(const struct mpol_engine *e, const struct generation *g)
 
 void api_generation_step(struct mpol_engine *e)
 {
+    api_generation_compile(e);
     if (e->published != e->current) {
         api_generation_publish(e, e->current); /* MP_EAGAIN: at the next step */
     } else {

@@ -136,8 +136,8 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
                                   struct generation **out);
 void api_generation_destroy(struct generation *g);
 enum mp_err api_generation_reader(struct mpol_engine *e, struct generation *g, uint32_t reader);
-/* Begins to make native code of it, if there is somebody to make it. */
-void api_generation_compile(const struct mp_jit_ops *jit, struct generation *g);
+/* Begins to make native code of the newest, if there is somebody to make it who is not busy. */
+void api_generation_compile(struct mpol_engine *e);
 /* Is native code in force? */
 static inline bool api_is_native(const struct generation *g)
 {
