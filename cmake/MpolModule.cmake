@@ -234,7 +234,7 @@ function(mp_test_command name layer)
 endfunction()
 
 function(mp_check_layer layer)
-  set(layers unit golden diff sim fault conformance fuzz api bench tidy examples)
+  set(layers unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples)
   if(NOT layer IN_LIST layers)
     message(FATAL_ERROR "test layer ${layer} is none of: ${layers}")
   endif()

@@ -4,7 +4,7 @@
 #
 #   bash tests/run.sh [--no-jit] [--only LAYER] [--match REGEX] [--skip LAYERS] [--build FOLDER] [-- CMAKE OPTIONS…]
 #
-# A test is called LAYER.NAME; LAYER is one of unit golden diff sim fault conformance fuzz api bench tidy examples.
+# A test is called LAYER.NAME; LAYER is one of unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples.
 set -u
 mpol_root=$(cd "$(dirname "$0")/.." && pwd)
 . "$mpol_root/cmake/bootstrap.sh"

@@ -254,6 +254,32 @@ static bool explain_within(struct mp_build *b, const struct history *h, struct m
     return true;
 }
 
+/* Words that have one place in a rule, met in another. */
+static bool explain_place(struct mp_build *b, const struct history *h, struct mp_tok tok)
+{
+    static const struct {
+        int word, before; /* the clause it must stand in front of */
+        const char *name, *place;
+    } places[] = {
+        {T_PER, T_UNLESS, "per", "behind the condition, in front of `unless`"},
+        {T_PER, T_THEN, "per", "behind the condition, in front of `then`"},
+        {T_UNLESS, T_THEN, "unless", "in front of `then`"},
+    };
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        if (tok.kind != places[i].word) continue;
+        for (uint32_t k = h->count; k > 0 && h->toks[k - 1].kind != T_WHEN; k--) {
+            if (h->toks[k - 1].kind != places[i].before) continue;
+            struct mp_span span = mp_build_tok(b, tok);
+            struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0100, span, "`%s` stands in another place",
+                                            places[i].name);
+            mp_diag_label(d, span, "comes too late");
+            mp_diag_help(d, "it stands %s", places[i].place);
+            return true;
+        }
+    }
+    return false;
+}
+
 /* Hard words that one would like to give to something. */
 static bool is_likely_name(int kind)
 {
@@ -325,6 +351,7 @@ void mp_explain_syntax(struct mp_build *b, struct mp_tok tok, const void *parser
     }
     if (explain_for(b, &h, tok)) return;
     if (explain_within(b, &h, tok, &states)) return;
+    if (explain_place(b, &h, tok)) return;
     if (explain_hard_word(b, tok, &states)) return;
     explain_rest(b, &h, tok, &states);
 }

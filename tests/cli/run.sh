@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The command as a script sees it: exit codes, what goes to which stream, no colour in a pipe.
+#
+#   run.sh MPOL
+set -u
+mpol=$1
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0
+
+good=$root/examples/02-contain-and-verify/policy.mpol
+trace=$root/examples/02-contain-and-verify/trace.jsonl
+printf 'use std.mesh\nrule a when eror_rate > 5%% per svc then quarantine svc\n' >"$tmp/bad.mpol"
+printf 'use std.mesh\nrule a when error_rate > 5%% per svc then quarantine svc\n' >"$tmp/untested.mpol"
+printf 'use std.mesh\nrule a when error_rate > 5%% per svc then quarantine svc\ntest "no" { 0s: error_rate of "x" = 9%% expect no quarantine "x" ever }\n' >"$tmp/failing.mpol"
+printf 'garbage\n{"service":"a"}\n' >"$tmp/bad.jsonl"
+mkdir "$tmp/empty"
+
+expect() { # CODE WORDS… : the exit code, and nothing of a crash
+    local wanted=$1 code
+    shift
+    "$mpol" "$@" >"$tmp/out" 2>"$tmp/err" </dev/null
+    code=$?
+    if [ "$code" != "$wanted" ]; then
+        printf 'FAIL mpol %s: exit %s, not %s\n' "$*" "$code" "$wanted"
+        head -n 5 "$tmp/err"
+        failed=1
+    fi
+    if grep -q $'\033' "$tmp/out" "$tmp/err"; then
+        printf 'FAIL mpol %s: colour in a pipe\n' "$*"
+        failed=1
+    fi
+}
+
+said() { # STREAM PATTERN : what the last one said
+    grep -qE -- "$2" "$tmp/$1" && return
+    printf 'FAIL: %s does not say /%s/:\n' "$1" "$2"
+    head -n 5 "$tmp/$1"
+    failed=1
+}
+
+# 0: nothing to report
+expect 0 --help;                        said out 'replay'
+expect 0 --version;                     said out '^mpol [0-9]'
+expect 0 version --json;                said out '^\{"version":'
+expect 0 check "$good"
+expect 0 check --list "$good";          said out 'loop .*failing_service'
+expect 0 test "$good";                  said out '^[0-9]+ passed, 0 failed$'
+expect 0 explain E0301;                 said out 'E0301'
+expect 0 explain e0301
+expect 0 replay "$good" "--telemetry=$trace" --executor=interp; said out 'pending → open'
+expect 0 replay "$good" "--telemetry=$tmp/bad.jsonl" --executor=interp; said err 'bad.jsonl:1: .*skipped'
+for verb in check lint test replay run why status release brake reload ledger inspect import explain version; do
+    "$mpol" --help | grep -q "^  $verb " || continue
+    expect 0 $verb --help
+    [ "$(wc -l <"$tmp/out")" -le 25 ] || { echo "FAIL $verb --help: over 25 lines"; failed=1; }
+done
+
+# 1: findings, a failed test
+expect 1 check "$tmp/bad.mpol";         said err 'E0101'
+expect 1 check --format=json "$tmp/bad.mpol"; said out '"code":"E0101"'
+expect 1 check "$tmp/bad.mpol" "$good"
+expect 1 test "$tmp/failing.mpol";      said out '^0 passed, 1 failed$'
+expect 1 test --format=json "$tmp/failing.mpol";  said out '"failed":1'
+expect 1 test --format=junit "$tmp/failing.mpol"; said out '<failure'
+
+# 2: usage, input that is missing, unreadable or invalid
+expect 2;                               said err 'say what to do'
+expect 2 chekc;                         said err 'did you mean'
+expect 2 check
+expect 2 check /nonexistent;            said err 'No such file'
+expect 2 check "$tmp/empty";            said err 'no \*\.mpol'
+expect 2 check --fromat=json "$good";   said err 'no option --fromat'
+expect 2 check --format=xml "$good";    said err 'text json'
+expect 2 check --format
+expect 2 test "$tmp/bad.mpol";          said err 'E0101'
+expect 2 test "$tmp/untested.mpol";     said err 'no test'
+expect 2 replay "$good";                said err 'telemetry'
+expect 2 replay "$good" --telemetry=/nonexistent
+expect 2 replay "$tmp/bad.mpol" "--telemetry=$trace"
+expect 2 replay "$good" "--telemetry=$tmp/bad.jsonl" --strict
+expect 2 replay "$good" "--telemetry=$trace" --set=trip;       said err 'NAME=VALUE'
+expect 2 replay "$good" "--telemetry=$trace" --set=nothing=1%; said err 'no param'
+expect 2 replay "$good" "--telemetry=$trace" --set=trip=90%;   said err 'range'
+expect 2 replay "$good" "--telemetry=$trace" --drain=soon;     said err 'no duration'
+expect 2 explain E9999;                 said err 'no code'
+expect 2 run "$good";                   said err '--state'
+expect 2 status "--state=$tmp/empty";   said err 'no daemon'
+expect 2 why a b "--state=$tmp/empty"
+expect 2 brake "--state=$tmp/empty"
+expect 2 ledger verify "--state=$tmp/empty"
+
+# The same answer where nobody reads it to the end.
+"$mpol" check --format=json "$tmp/bad.mpol" 2>/dev/null | head -c 1 >/dev/null
+[ "${PIPESTATUS[0]}" = 1 ] || { echo "FAIL check: another exit code when its reader goes away"; failed=1; }
+
+# Standard input, with a name.
+"$mpol" check --stdin-filename=named.mpol - <"$tmp/bad.mpol" 2>"$tmp/err"
+said err 'named.mpol:2:'
+
+# Colour where it is asked for, and never against NO_COLOR.
+CLICOLOR_FORCE=1 "$mpol" check "$tmp/bad.mpol" 2>&1 | grep -q $'\033' || { echo "FAIL: CLICOLOR_FORCE"; failed=1; }
+CLICOLOR_FORCE=1 NO_COLOR=1 "$mpol" check "$tmp/bad.mpol" 2>&1 | grep -q $'\033' && { echo "FAIL: NO_COLOR"; failed=1; }
+
+# What every replay says, it says again.
+"$mpol" replay "$good" "--telemetry=$trace" --executor=interp --format=json >"$tmp/a"
+"$mpol" replay "$good" "--telemetry=$trace" --executor=interp --format=json >"$tmp/b"
+cmp -s "$tmp/a" "$tmp/b" || { echo "FAIL: two replays differ"; failed=1; }
+exit $failed
