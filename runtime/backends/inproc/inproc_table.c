@@ -40,8 +40,17 @@ static struct slot *find_slot(const struct table *t, uint64_t hash, uint32_t kin
     }
 }
 
+/* As many slots as these leases need: clearing them is most of the work of publishing a few. */
+static void size_slots(struct table *t)
+{
+    uint32_t slots = 16;
+    while (slots < 2 * t->view.lease_count) slots *= 2;
+    t->slot_mask = slots - 1;
+}
+
 void mp_inproc_index(struct table *t)
 {
+    size_slots(t);
     memset(t->slots, 0, ((size_t)t->slot_mask + 1) * sizeof *t->slots);
     t->view.kinds = 0;
     for (uint32_t i = t->view.lease_count; i-- > 0;) {
