@@ -23,5 +23,4 @@ mpol_bootstrap "$mpol_root/build" || exit 2
 if [ "${MPOL_JIT:-ON}" = OFF ]; then
     mpol_say "mpol: without native code: policies are interpreted"
 fi
-cd "$mpol_root/examples/mesh" || exit 2
 exec "$mpol_root/build/examples/mesh/mesh" ${arguments[@]+"${arguments[@]}"}
