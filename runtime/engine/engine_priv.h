@@ -304,7 +304,7 @@ struct mp_engine {
     struct mp_ledger *ledger;
     uint64_t committed;
     bool braked, store_failed;
-    bool restoring, swapping;
+    bool restoring, swapping, meta_restored;
     struct en_gone *gone;
     uint32_t gone_count;
     struct mp_arena gone_arena; /* their texts; emptied when they have been told */

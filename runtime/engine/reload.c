@@ -202,11 +202,23 @@ static void wake_cases(struct mp_engine *e)
     }
 }
 
+#define IDS_APART 10000u /* LIMIT: ids that may have been given out since the last commit */
+
+/* A backend may have seen ids that no commit followed. None of them is given to something else. The
+ * first life tells its numbers before anything happens, so that a second one knows that it is not. */
+static void leave_ids_out(struct mp_engine *e)
+{
+    e->meta_told.next_incident = UINT64_MAX;
+    if (!e->meta_restored) return;
+    e->next_lease = (e->next_lease / IDS_APART + 2) * IDS_APART;
+}
+
 enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t hash[32])
 {
     if (!e->swapping) {
         mp_ledger_continue(e->ledger, seq, hash);
         e->committed = seq;
+        leave_ids_out(e);
     }
     en_relist(e);
     bind_leases(e);
@@ -219,6 +231,8 @@ enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t ha
     }
     if (!e->swapping) pause_clocks(e);
     wake_cases(e);
+    /* What ended while nobody looked is not put in force again for a moment. */
+    if (!e->swapping) en_run_deadlines(e, e->now_ns, e->mono_ns);
     en_flush(e);
     return MP_OK;
 }

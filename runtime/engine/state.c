@@ -693,6 +693,7 @@ static enum mp_err restore_meta(struct mp_engine *e, uint64_t id, struct in *i)
     e->next_incident = incident;
     e->next_lease = lease;
     e->braked = braked;
+    e->meta_restored = true;
     return MP_OK;
 }
 
