@@ -18,9 +18,11 @@
 #define TICK_NS (5 * NS_PER_MS)
 #define COSTS 128 /* four steps to a power of two */
 
-static const char *const field_names[] = {"service", "instance", "client.ip", "peer", "method", "path",
-                                          "host", "scheme", "mtls", "status", "latency"};
-enum field { SERVICE, INSTANCE, CLIENT, PEER, METHOD, PATH, HOST, SCHEME, MTLS, STATUS, LATENCY, FIELDS };
+static const char *const field_names[] = {"service", "instance", "client.ip", "peer", "caller", "method",
+                                          "path", "host", "scheme", "mtls", "status", "latency"};
+enum field {
+    SERVICE, INSTANCE, CLIENT, PEER, CALLER, METHOD, PATH, HOST, SCHEME, MTLS, STATUS, LATENCY, FIELDS
+};
 
 /* One a thread that answers requests: its reader, and the record of the request at hand. */
 struct seat {
@@ -215,6 +217,7 @@ struct guard_answer guard_ask(const struct guard_request *q)
     set(s->record, INSTANCE, q->instance);
     set(s->record, CLIENT, q->client);
     set(s->record, PEER, q->peer);
+    set(s->record, CALLER, q->caller);
     set(s->record, METHOD, q->method);
     set(s->record, PATH, q->path);
     set(s->record, HOST, q->host);

@@ -12,7 +12,7 @@
 /* What is known of a request before it goes on; texts may be NULL. */
 struct guard_request {
     uint32_t layer; /* MPOL_INGRESS or MPOL_SERVICE */
-    const char *service, *instance, *client, *peer, *method, *path, *host;
+    const char *service, *instance, *client, *peer, *caller, *method, *path, *host;
 };
 
 struct guard_answer {

@@ -39,12 +39,20 @@ static void address_of(struct MHD_Connection *connection, char out[INET_ADDRSTRL
     inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, out, INET_ADDRSTRLEN);
 }
 
-/* Who calls from inside? Its address stands for the certificate that it would show. */
-static const char *identity_of(const char *address)
+/* The service that calls from this address, NULL: none of ours. */
+static const struct shop_place *caller_of(const char *address)
 {
     for (int i = 0; i < SERVICES; i++) {
-        if (strcmp(shop_places[i].address, address) == 0) return shop_places[i].identity;
+        if (strcmp(shop_places[i].address, address) == 0) return &shop_places[i];
     }
+    return NULL;
+}
+
+/* Its address stands for the certificate that a caller would show. */
+static const char *identity_of(const char *address)
+{
+    const struct shop_place *caller = caller_of(address);
+    if (caller != NULL) return caller->identity;
     if (strcmp(address, shop_gate_address) == 0) return "spiffe://shop/ns/default/sa/gate";
     return shop_client_identity(address);
 }
@@ -93,10 +101,12 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     const char *word = MHD_lookup_connection_value(connection, MHD_HEADER_KIND, "x-password");
     enum shop_service service = front == GATE ? route(url) : (enum shop_service)front;
 
+    const struct shop_place *caller = caller_of(from);
     struct guard_request request = {
         .layer = front == GATE ? MPOL_INGRESS : MPOL_SERVICE,
         .service = shop_places[service].name, .instance = shop_places[service].instance,
-        .client = client, .peer = identity_of(from), .method = method, .path = url, .host = "shop"};
+        .client = client, .peer = identity_of(from),
+        .caller = caller != NULL ? caller->name : NULL, .method = method, .path = url, .host = "shop"};
     struct guard_answer verdict = guard_ask(&request);
     struct shop_answer answer = {.status = verdict.status};
     int64_t before = shop_now_ns();

@@ -338,6 +338,44 @@ static void a_program_travels_as_an_image(void **state)
     mpol_program_free(program);
 }
 
+/* A lease finds its requests by whatever they are called after: an identity, a network's number. */
+static void identities_and_networks_are_denied_too(void **state)
+{
+    (void)state;
+    begin(HEAD "rule peers when count(requests where status == 401) over 10s >= 3 per request.peer max 1k\n"
+               "  then deny request.peer for 20s\n"
+               "rule nets when count(requests where status == 402) over 10s >= 3 per client.asn max 1k\n"
+               "  then deny client.asn for 20s\n");
+    static const char lines[][96] = {
+        "{\"entity\":\"client\",\"ip\":\"10.0.0.1\",\"asn\":64500}",
+        "{\"entity\":\"client\",\"ip\":\"10.0.0.2\",\"asn\":64500}",
+        "{\"entity\":\"client\",\"ip\":\"10.0.0.3\",\"asn\":64501}",
+    };
+    for (int i = 0; i < 3; i++) mpol_engine_feed_line(f.engine, lines[i], strlen(lines[i]));
+    step(S);
+    uint32_t peer;
+    assert_int_equal(mpol_field(f.engine, "peer", &peer), MPOL_OK);
+    for (int i = 0; i < 3; i++) {
+        assert_true(ask("10.0.0.1", "/"));
+        mpol_record_int(f.record, f.status, 402);
+        mpol_engine_feed(f.engine, f.record);
+        assert_true(ask("10.0.0.9", "/"));
+        mpol_record_text(f.record, peer, mpol_text("spiffe://shop/ns/default/sa/web"));
+        mpol_record_int(f.record, f.status, 401);
+        mpol_engine_feed(f.engine, f.record);
+    }
+    step(S / 100);
+    assert_false(ask("10.0.0.2", "/"));
+    assert_true(text_is(f.verdict.rule, "nets"));
+    assert_true(ask("10.0.0.3", "/"));
+    assert_true(ask("10.0.0.9", "/"));
+    mpol_record_text(f.record, peer, mpol_text("spiffe://shop/ns/default/sa/web"));
+    mpol_verdict(f.reader, f.record, &f.verdict);
+    assert_false(f.verdict.allow);
+    assert_true(text_is(f.verdict.rule, "peers"));
+    end();
+}
+
 static void what_no_backend_can_do_is_said_by_name(void **state)
 {
     (void)state;
@@ -390,6 +428,7 @@ int main(void)
         cmocka_unit_test(what_is_too_much_is_refused_and_harms_nothing),
         cmocka_unit_test(a_full_ring_drops_and_counts),
         cmocka_unit_test(a_program_travels_as_an_image),
+        cmocka_unit_test(identities_and_networks_are_denied_too),
         cmocka_unit_test(what_no_backend_can_do_is_said_by_name),
         cmocka_unit_test(a_mistake_is_told_with_its_place),
     };
