@@ -107,7 +107,8 @@ static void observe(struct lw *lw, const struct mp_t_observe *o, uint32_t attr)
     uint32_t via = o->via == NULL ? MP_NONE : lw_attr(lw, o->via);
     uint32_t field = MP_NONE;
     if (s != NULL && o->field != NULL) {
-        field = s->fields.ptr[lw_field_slot(lw, s, o->field, (mp_str){0})];
+        uint32_t slot = lw_field_slot(lw, s, o->field, (mp_str){0}); /* may move the array */
+        field = s->fields.ptr[slot];
     }
     struct mp_observe_row *row = LW_ADD(lw, observe);
     row->kind = o->kind;

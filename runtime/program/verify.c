@@ -379,20 +379,21 @@ static enum mp_err verify_owned_columns(struct check *c, uint8_t *owned)
 /* LIMIT: how deep `count(m of SET where count(n of SET where …))` may go. */
 #define MEMBERS_DEPTH 8
 
-/* What a row of `grouping` is computed from must end: the longest chain of MEMBERS columns. */
-static enum mp_err verify_depth(struct check *c, uint32_t grouping, uint32_t depth, uint8_t *settled)
+/* What a column is computed from must end: the longest chain of MEMBERS columns, each over the columns
+ * that its function reads. A grouping may well count members of its own kind. */
+static enum mp_err verify_depth(struct check *c, uint32_t column, uint32_t depth, uint8_t *settled)
 {
     const struct mp_program *p = c->p;
-    const struct mp_grouping_row *g = &p->grouping[grouping];
-    MUST(depth < MEMBERS_DEPTH, grouping, grouping, "columns that need each other");
-    if (settled[grouping] > depth) return MP_OK; /* seen from as deep before */
-    for (uint32_t i = 0; i < g->columns_count; i++) {
-        const struct mp_column_row *col = &p->column[g->columns_at + i];
-        if (col->kind == MP_COL_MEMBERS) {
-            MP_TRY(verify_depth(c, p->fn[col->fn].grouping, depth + 1, settled));
-        }
+    const struct mp_column_row *col = &p->column[column];
+    if (col->kind != MP_COL_MEMBERS || settled[column] > depth) return MP_OK; /* as deep before */
+    MUST(depth < MEMBERS_DEPTH, column, column, "columns that need each other");
+    const struct mp_fn_row *fn = &p->fn[col->fn];
+    for (uint32_t i = 0; i < fn->ops_count; i++) {
+        const struct mp_op_row *op = &p->op[fn->ops_at + i];
+        if (op->code != MP_OP_COL) continue;
+        MP_TRY(verify_depth(c, p->grouping[fn->grouping].columns_at + op->a, depth + 1, settled));
     }
-    settled[grouping] = (uint8_t)(depth + 1);
+    settled[column] = (uint8_t)(depth + 1);
     return MP_OK;
 }
 
@@ -457,12 +458,10 @@ static enum mp_err verify_state(struct check *c)
     struct mp_arena scratch;
     mp_arena_init(&scratch, NULL, 0);
     uint8_t *owned = MP_NEW(&scratch, uint8_t, p->column_count);
-    uint8_t *settled = MP_NEW(&scratch, uint8_t, p->grouping_count);
+    uint8_t *settled = MP_NEW(&scratch, uint8_t, p->column_count);
     enum mp_err err = mp_fault_set(c->fault, MP_ENOMEM, MP_NONE, MP_NONE, "out of memory");
     if (owned != NULL && settled != NULL) err = verify_owned_columns(c, owned);
-    for (uint32_t i = 0; err == MP_OK && i < p->grouping_count; i++) {
-        err = verify_depth(c, i, 0, settled);
-    }
+    for (uint32_t i = 0; err == MP_OK && i < p->column_count; i++) err = verify_depth(c, i, 0, settled);
     mp_arena_free(&scratch);
     MP_TRY(err);
     for (uint32_t i = 0; i < p->grouping_count; i++) MP_TRY(verify_grouping(c, i));
