@@ -187,7 +187,7 @@ struct mpol_reader {
     struct note *notes;
     struct tally tallies[TALLIES];
     struct mp_verdict_answer answer;
-    char rule[128], verb[48]; /* of the last verdict */
+    char rule[128], verb[48], send_to[256]; /* of the last verdict */
     /* counted by the reader, read by the engine */
     _Atomic uint64_t verdicts, refusals, guarded, dropped, notes_dropped, native;
 };

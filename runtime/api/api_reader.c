@@ -136,6 +136,9 @@ static void answer_out(struct mpol_reader *r, const struct mp_inproc_view *view,
     out->incident = a->incident;
     out->retry_after_ns = a->retry_after_ns;
     out->revision = view->revision;
+    if (out->size < sizeof *out) return; /* made for a header that ends here */
+    mp_str none = MP_STR("");
+    out->send_to = keep_text(a->allow ? a->send_to : none, r->send_to, sizeof r->send_to);
 }
 
 enum mpol_err mpol_verdict(struct mpol_reader *r, struct mpol_record *request,

@@ -58,6 +58,8 @@ struct mp_verdict_answer {
     mp_str rule, verb; /* borrow the view or the program: until mp_inproc_leave */
     uint64_t incident;
     int64_t retry_after_ns;
+    mp_str send_to; /* where an inline rule sends it; empty: where it goes anyway */
+    struct mp_value send_value; /* behind send_to */
     uint32_t judged;   /* units of rules that were evaluated */
     uint32_t fired_count;
     struct mp_verdict_fired fired[MP_VERDICT_FIRED_MAX];

@@ -138,6 +138,22 @@ static void meet_throttle(const struct mp_verdict_plan *plan, struct mp_verdict_
     met->throttles[met->throttle_count++] = t;
 }
 
+/* The highest strength, then the first name. */
+static void meet_send(const struct mp_verdict_plan *plan, const struct rule_plan *r,
+                      struct mp_verdict_scratch *s, struct met *met, struct mp_verdict_answer *out)
+{
+    mp_str rule = rule_name(plan, r->row);
+    if (met->send_rule.len > 0) {
+        if (r->send.strength < met->send_strength) return;
+        bool equal = r->send.strength == met->send_strength;
+        if (equal && mp_str_cmp(rule, met->send_rule) >= 0) return;
+    }
+    if (!mp_eval_value(plan->p, r->send.to, &s->inputs, &out->send_value)) return;
+    out->send_to = mp_value_as_text(&out->send_value);
+    met->send_strength = r->send.strength;
+    met->send_rule = rule;
+}
+
 static void fire(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
                  const struct rule_plan *r, struct mp_verdict_scratch *s, struct met *met,
                  struct mp_verdict_answer *out)
@@ -147,6 +163,7 @@ static void fire(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *
     }
     if (!r->enforced) return;
     if (r->access.present) meet_access(plan, r, s, met);
+    if (r->send.present) meet_send(plan, r, s, met, out);
     if (r->throttle.present) meet_throttle(plan, buckets, r, s, met);
 }
 

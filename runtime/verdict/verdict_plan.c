@@ -105,6 +105,15 @@ static enum mp_err plan_throttle(const struct making *m, const struct mp_rule_ro
     return mp_verdict_bucket_owner(m->buckets, rule_mark(p, rule), &out->owner);
 }
 
+static void plan_send(const struct mp_program *p, const struct mp_act_row *act, struct send_plan *out)
+{
+    for (uint32_t i = 0; i < act->args_count; i++) {
+        const struct mp_arg_row *arg = &p->arg[act->args_at + i];
+        if (!mp_str_eq(mp_program_text(p, arg->name), MP_STR("to"))) continue;
+        *out = (struct send_plan){true, p->action[act->action].strength, arg->fn};
+    }
+}
+
 static enum mp_err plan_rule(const struct making *m, uint32_t row, struct rule_plan *out)
 {
     const struct mp_program *p = m->p;
@@ -115,6 +124,7 @@ static enum mp_err plan_rule(const struct making *m, uint32_t row, struct rule_p
         for (uint32_t j = 0; j < step->acts_count; j++) {
             const struct mp_act_row *act = &p->act[step->acts_at + j];
             uint32_t class = p->action[act->action].class;
+            if (class == MP_CLASS_ROUTING) plan_send(p, act, &out->send);
             if (class == MP_CLASS_ACCESS) plan_access(p, act, m->eval, &out->access);
             if (class == MP_CLASS_RATE) MP_TRY(plan_throttle(m, rule, act, &out->throttle));
         }

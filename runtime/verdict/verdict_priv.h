@@ -26,6 +26,12 @@ struct access_plan {
     struct number status;
 };
 
+/* `send request to ...`: class routing, on the request itself. */
+struct send_plan {
+    bool present;
+    uint32_t strength, to; /* to: a function */
+};
+
 struct throttle_plan {
     bool present;
     struct number rate, burst, status;
@@ -39,6 +45,7 @@ struct rule_plan {
     bool enforced; /* not shadow */
     struct access_plan access;
     struct throttle_plan throttle;
+    struct send_plan send;
 };
 
 struct unit_plan {
@@ -111,6 +118,8 @@ struct met {
     mp_str access_rule, access_verb;
     uint64_t access_incident;
     uint32_t access_row; /* MP_NONE: a lease */
+    uint32_t send_strength;
+    mp_str send_rule;
 };
 
 /* verdict_inline.c: prepares the scratch for a request. */

@@ -338,6 +338,27 @@ static void a_program_travels_as_an_image(void **state)
     mpol_program_free(program);
 }
 
+static void an_inline_rule_tells_what_it_refused_once_a_second(void **state)
+{
+    (void)state;
+    begin(HEAD "rule door when request.path like \"/admin*\"\n"
+               "  then deny request and notify \"{client.ip} at {request.path}\" via chat\n");
+    for (int i = 0; i < 100; i++) {
+        assert_false(ask("10.0.0.7", "/admin/x"));
+        assert_true(ask("10.0.0.7", "/"));
+        step(S / 25); /* four seconds in all */
+    }
+    assert_in_range(f.messages, 3, 5);
+    assert_string_equal(f.message, "10.0.0.7 at /admin/x");
+    struct mpol_status status;
+    MPOL_INIT(&status);
+    mpol_engine_status(f.engine, &status);
+    assert_int_equal(status.verdicts, 200);
+    assert_int_equal(status.refusals, 100);
+    assert_in_range(status.entries, 1, 16); /* not one a request (R49) */
+    end();
+}
+
 /* A lease finds its requests by whatever they are called after: an identity, a network's number. */
 static void identities_and_networks_are_denied_too(void **state)
 {
@@ -428,6 +449,7 @@ int main(void)
         cmocka_unit_test(what_is_too_much_is_refused_and_harms_nothing),
         cmocka_unit_test(a_full_ring_drops_and_counts),
         cmocka_unit_test(a_program_travels_as_an_image),
+        cmocka_unit_test(an_inline_rule_tells_what_it_refused_once_a_second),
         cmocka_unit_test(identities_and_networks_are_denied_too),
         cmocka_unit_test(what_no_backend_can_do_is_said_by_name),
         cmocka_unit_test(a_mistake_is_told_with_its_place),

@@ -147,6 +147,7 @@ struct mpol_verdict {
     uint64_t incident;        /* that holds the lease; 0 for an inline rule */
     int64_t retry_after_ns;   /* when asking again may help; 0: not known */
     uint64_t revision;        /* of what was in force */
+    struct mpol_text send_to; /* where a rule sends a request that passes; empty: where it was to go */
 };
 
 /* Answers one request, whose record has what is known before it goes on. Wait-free: never blocks, never

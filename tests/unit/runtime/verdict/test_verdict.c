@@ -341,6 +341,20 @@ static void a_shadow_rule_counts_and_refuses_nothing(void **state)
     end();
 }
 
+static void a_request_is_sent_elsewhere(void **state)
+{
+    (void)state;
+    begin(TARGETS "rule b when request.path == \"/x\" then send request to \"decoy\"\n"
+                  "rule a when request.method == \"PUT\" then send request to \"a place with a long name\"\n");
+    assert_true(ask(WEB ",\"path\":\"/x\""));
+    assert_true(mp_str_eq(f.answer.send_to, MP_STR("decoy")));
+    assert_true(ask(WEB ",\"path\":\"/x\",\"method\":\"PUT\""));
+    assert_true(mp_str_eq(f.answer.send_to, MP_STR("a place with a long name")));
+    assert_true(ask(WEB ",\"path\":\"/y\""));
+    assert_int_equal(f.answer.send_to.len, 0);
+    end();
+}
+
 static void an_attribute_from_the_inventory_decides(void **state)
 {
     (void)state;
@@ -421,6 +435,7 @@ int main(void)
         cmocka_unit_test(a_rule_has_no_more_buckets_than_it_says),
         cmocka_unit_test(no_token_is_taken_unless_all_have_one),
         cmocka_unit_test(a_shadow_rule_counts_and_refuses_nothing),
+        cmocka_unit_test(a_request_is_sent_elsewhere),
         cmocka_unit_test(an_attribute_from_the_inventory_decides),
         cmocka_unit_test(a_guard_passes_denials_and_throttles),
         cmocka_unit_test(a_promise_about_throttles_is_not_one_about_denials),
