@@ -233,6 +233,78 @@ static void percent_and_rate_on_one_target_hold_both(void **state)
     end();
 }
 
+/* ---- any leases, against what R31 says, word for word ---- */
+
+struct picked {
+    unsigned service, caller, client, layer;
+};
+
+static bool meets(const struct mpol_lease *l, const struct picked *q, bool *as_caller)
+{
+    char name[16];
+    *as_caller = false;
+    if ((l->hooks & q->layer) == 0) return false;
+    bool client = l->target_kind.len == 6;
+    snprintf(name, sizeof name, client ? "10.0.0.%u" : "s%u", client ? q->client : q->service);
+    if (strcmp(l->target.ptr, name) == 0) return true;
+    snprintf(name, sizeof name, "s%u", q->caller);
+    *as_caller = !client && strcmp(l->target.ptr, name) == 0;
+    return *as_caller;
+}
+
+static bool passes_by_the_book(const struct picked *q)
+{
+    bool denied = false;
+    for (size_t i = 0; i < f.lease_count; i++) {
+        const struct mpol_lease *l = &f.leases[i];
+        bool as_caller;
+        if (!meets(l, q, &as_caller)) continue;
+        bool quarantine = l->verb.ptr[0] == 'q', exempt = l->verb.ptr[0] == 'e';
+        if (as_caller && !quarantine) continue;
+        if (exempt) return true;
+        denied = true;
+    }
+    return !denied;
+}
+
+static void any_leases_answer_as_the_book_says(void **state)
+{
+    (void)state;
+    static const struct { const char *verb, *kind, *type; } can[] = {
+        {"deny", "client", "ip"}, {"quarantine", "service", "string"},
+        {"exempt", "client", "ip"}, {"exempt", "service", "string"}};
+    uint64_t dice = 20261125;
+    unsigned refused = 0;
+    char targets[8][16], fields[192];
+    begin(TARGETS "rule t5 when error_rate > 70% per svc then exempt svc\n");
+    for (int round = 0; round < 2000; round++) {
+        f.lease_count = mp_rng_next(&dice) % 8;
+        for (size_t i = 0; i < f.lease_count; i++) {
+            unsigned c = (unsigned)(mp_rng_next(&dice) >> 33) % 4;
+            snprintf(targets[i], sizeof targets[i], can[c].kind[0] == 'c' ? "10.0.0.%u" : "s%u",
+                     (unsigned)(mp_rng_next(&dice) >> 33) % 4);
+            f.leases[i] = (struct mpol_lease){
+                .size = sizeof f.leases[i], .id = i + 1, .incident = i + 1, .rule = mpol_text("r"),
+                .verb = mpol_text(can[c].verb), .target_kind = mpol_text(can[c].kind),
+                .target_type = mpol_text(can[c].type), .target = mpol_text(targets[i]),
+                .hooks = 1 + (unsigned)(mp_rng_next(&dice) >> 33) % 3};
+        }
+        put_in_force();
+        for (int i = 0; i < 16; i++) {
+            uint64_t r = mp_rng_next(&dice) >> 24;
+            struct picked q = {r % 4, r / 4 % 4, r / 16 % 4, r / 64 % 2 == 0 ? MPOL_INGRESS : MPOL_SERVICE};
+            snprintf(fields, sizeof fields,
+                     "\"service\":\"s%u\",\"caller\":\"s%u\",\"client\":{\"ip\":\"10.0.0.%u\"},\"layer\":\"%s\"",
+                     q.service, q.caller, q.client, q.layer == MPOL_INGRESS ? "ingress" : "service");
+            bool allow = ask(fields);
+            if (allow != passes_by_the_book(&q)) fail_msg("round %d: %s", round, fields);
+            refused += !allow;
+        }
+    }
+    assert_in_range(refused, 4000, 28000); /* the dice try both answers */
+    end();
+}
+
 /* ---- inline rules ---- */
 
 static void an_inline_rule_answers_by_itself(void **state)
@@ -428,6 +500,7 @@ int main(void)
         cmocka_unit_test(half_of_the_requests_pass_a_throttle_to_half),
         cmocka_unit_test(of_two_throttles_on_one_target_the_stricter_holds),
         cmocka_unit_test(percent_and_rate_on_one_target_hold_both),
+        cmocka_unit_test(any_leases_answer_as_the_book_says),
         cmocka_unit_test(an_inline_rule_answers_by_itself),
         cmocka_unit_test(of_equal_verbs_the_first_name_gives_the_status),
         cmocka_unit_test(closed_unless_allowed_denied_whatever_is_allowed),
