@@ -175,9 +175,30 @@ static bool rfc3339(mp_str s, int64_t *out)
            !__builtin_add_overflow(whole, ns, out);
 }
 
+/* `12.5` × 10^6 and its like, as nearly all are; false: not so plain. */
+static bool scaled_plain(mp_str text, int64_t factor, int64_t *out)
+{
+    int64_t whole = 0, part = 0, scale = factor;
+    size_t i = 0;
+    if (text.len == 0 || text.len > 20) return false;
+    for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) whole = whole * 10 + (text.ptr[i] - '0');
+    if (i == 0 || i > 10 || whole > INT64_MAX / 4 / factor) return false;
+    if (i < text.len) {
+        if (text.ptr[i++] != '.' || i == text.len) return false;
+        for (; i < text.len; i++) {
+            if (text.ptr[i] < '0' || text.ptr[i] > '9' || scale % 10 != 0) return false;
+            scale /= 10;
+            part += (text.ptr[i] - '0') * scale;
+        }
+    }
+    *out = whole * factor + part;
+    return true;
+}
+
 /* text × factor, to the nearest integer. */
 static bool scaled(mp_str text, int64_t factor, int64_t *out)
 {
+    if (scaled_plain(text, factor, out)) return true;
     if (mp_decimal_int(text, 0, factor, out)) return true;
     double v;
     if (!mp_decimal(text, 0, 1, &v)) return false;
@@ -220,7 +241,8 @@ static int64_t unit_ns(mp_str unit)
 
 bool mp_read_duration(mp_str text, int64_t *out_ns)
 {
-    if (scaled(text, 1000000000, out_ns)) return true;
+    char last = text.len > 0 ? text.ptr[text.len - 1] : '0';
+    if (number_char(last) && scaled(text, 1000000000, out_ns)) return true;
     int64_t sum = 0;
     size_t at = 0;
     bool minus = text.len > 0 && text.ptr[0] == '-';

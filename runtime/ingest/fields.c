@@ -41,9 +41,7 @@ static bool field_value(struct mp_ingest *in, uint32_t field, struct mp_value *o
     const struct source_name *n = &in->fields[field];
     const struct leaf *leaf = leaf_of(in, n);
     if (leaf == NULL) return false;
-    struct wanted want = mp_wanted_field(in->p, field);
-    want.header = in->names[n->name].header;
-    if (!mp_convert_leaf(in, leaf, &want, out)) return false;
+    if (!mp_convert_leaf(in, leaf, &in->wanted[field], out)) return false;
     if (mp_is_leaf(in, n->namespace)) return with_namespace(in, n->namespace, out);
     return true;
 }
@@ -227,8 +225,7 @@ void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, ui
     for (uint32_t i = 0; i < s->fields_count; i++) {
         const struct mp_field_in *f = given(fields, count, &in->fields[s->fields_at + i]);
         if (f == NULL) continue;
-        struct wanted want = mp_wanted_field(in->p, s->fields_at + i);
-        if (given_value(in, f, &want, &in->field[i])) set_known(in->known, i);
+        if (given_value(in, f, &in->wanted[s->fields_at + i], &in->field[i])) set_known(in->known, i);
         else in->counts.bad_values++;
     }
     finish(in, signal, out);

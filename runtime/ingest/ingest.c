@@ -52,7 +52,9 @@ enum mp_err mp_ingest_create(struct mp_arena *arena, const struct mp_program *p,
 static uint32_t find_header(const struct mp_ingest *in, mp_str path)
 {
     char lower[PATH_MAX_BYTES];
-    if (path.len > sizeof lower) return MP_NONE;
+    if (!in->has_headers || path.len > sizeof lower || memchr(path.ptr, '.', path.len) == NULL) {
+        return MP_NONE;
+    }
     bool upper = false;
     for (size_t i = 0; i < path.len; i++) {
         char c = path.ptr[i];

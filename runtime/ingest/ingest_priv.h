@@ -37,6 +37,13 @@ struct source_name {
     uint32_t namespace;    /* `service.namespace`, or MP_NONE */
 };
 
+/* What a value must become. */
+struct wanted {
+    enum mp_type type;
+    uint32_t entity; /* whose key it is, or MP_NONE */
+    bool set, header;
+};
+
 struct mp_ingest {
     const struct mp_program *p;
     struct mp_hash_key hash_key;
@@ -45,8 +52,10 @@ struct mp_ingest {
     uint32_t name_count, name_room;
     uint32_t *slots; /* name + 1 */
     uint32_t slot_mask;
+    bool has_headers;
     struct leaf *leaves; /* one a name */
     struct source_name *fields; /* one a row of field */
+    struct wanted *wanted;      /* one a row of field */
     struct source_name *attrs;  /* one a row of attr */
     struct source_name *keys;   /* one a row of entity: its key in a line of inventory */
     uint32_t requests;          /* row of the signal that a line without `signal` is of */
@@ -72,12 +81,6 @@ uint32_t mp_names_find(const struct mp_ingest *in, const char *path, size_t len)
 size_t mp_names_bytes(const struct mp_program *p);
 
 /* ---- convert.c ---- */
-/* What a value must become. */
-struct wanted {
-    enum mp_type type;
-    uint32_t entity; /* whose key it is, or MP_NONE */
-    bool set, header;
-};
 /* False: absent (null), or none of the type, which is counted. */
 bool mp_convert_leaf(struct mp_ingest *in, const struct leaf *leaf, const struct wanted *want,
                      struct mp_value *out);

@@ -25,9 +25,44 @@ static enum mp_json_token string_token(struct mp_json *j, bool escaped)
     return MP_JSON_STRING;
 }
 
+/* Eight bytes at once: is one of them below 0x20, above 0x7e, a quote or a backslash? The top bit of every
+ * such byte is set in the answer ("Bit Twiddling Hacks", haszero; the lowest one set is exact). */
+static uint64_t special_bytes(uint64_t w)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
+    uint64_t hits = (w - ones * 0x20) | (quote - ones) | (slash - ones);
+    return ((hits & ~w) | w) & tops;
+}
+
+/* Most texts are plain ASCII: they are found eight bytes at a time. False: the lexer must look. */
+static bool plain_string(struct mp_json *j)
+{
+    const char *at = j->at + 1;
+    while (j->end - at >= 8) {
+        uint64_t w;
+        memcpy(&w, at, sizeof w);
+        uint64_t hits = special_bytes(w);
+        if (hits == 0) {
+            at += 8;
+            continue;
+        }
+        at += __builtin_ctzll(hits) / 8;
+        break;
+    }
+    while (at < j->end && *at >= 0x20 && *at < 0x7f && *at != '"' && *at != '\\') at++;
+    if (at >= j->end || *at != '"') return false;
+    j->raw = (mp_str){j->at + 1, (size_t)(at - j->at) - 1};
+    j->escaped = false;
+    j->token = j->at;
+    j->at = at + 1;
+    return true;
+}
+
 enum mp_json_token mp_json_next(struct mp_json *j)
 {
     const char *marker = NULL;
+    if (j->at < j->end && *j->at == '"' && plain_string(j)) return MP_JSON_STRING;
     /*!re2c
         re2c:api = custom;
         re2c:api:style = free-form;

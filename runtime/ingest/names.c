@@ -101,7 +101,14 @@ static void put_fields(struct mp_ingest *in, struct mp_arena *arena)
             continue;
         }
         in->fields[i] = (struct source_name){put(in, path), MP_NONE, MP_NONE};
-        if ((f->flags & MP_FIELD_ENTRY) != 0 && is_header(path)) in->names[in->fields[i].name].header = true;
+        if ((f->flags & MP_FIELD_ENTRY) != 0 && is_header(path)) {
+            in->names[in->fields[i].name].header = true;
+            in->has_headers = true;
+        }
+    }
+    for (uint32_t i = 0; i < p->field_count; i++) {
+        in->wanted[i] = mp_wanted_field(p, i);
+        in->wanted[i].header = in->names[in->fields[i].name].header;
     }
 }
 
@@ -136,7 +143,8 @@ size_t mp_names_bytes(const struct mp_program *p)
     size_t texts = 0;
     for (uint32_t i = 0; i < p->field_count; i++) texts += mp_program_text(p, p->field[i].path).len * 2 + 128;
     return name_room(p) * (sizeof(struct name) + sizeof(struct leaf)) + slot_count(p) * sizeof(uint32_t) +
-           ((size_t)p->field_count + p->attr_count + p->entity_count) * sizeof(struct source_name) + texts;
+           ((size_t)p->field_count + p->attr_count + p->entity_count) * sizeof(struct source_name) + texts +
+           p->field_count * sizeof(struct wanted);
 }
 
 enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena)
@@ -148,10 +156,11 @@ enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena)
     in->slots = MP_NEW(arena, uint32_t, slot_count(p));
     in->slot_mask = slot_count(p) - 1;
     in->fields = MP_NEW(arena, struct source_name, p->field_count);
+    in->wanted = MP_NEW(arena, struct wanted, p->field_count);
     in->attrs = MP_NEW(arena, struct source_name, p->attr_count);
     in->keys = MP_NEW(arena, struct source_name, p->entity_count);
     if (in->names == NULL || in->leaves == NULL || in->slots == NULL || in->fields == NULL ||
-        in->attrs == NULL || in->keys == NULL) {
+        in->wanted == NULL || in->attrs == NULL || in->keys == NULL) {
         return MP_ENOMEM;
     }
     for (uint32_t i = 0; i < FRAME_COUNT; i++) put(in, mp_str_of(frame_names[i].text));

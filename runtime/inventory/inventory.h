@@ -80,8 +80,9 @@ void mp_inventory_settle(struct mp_inventory *inv);
  * attributes (R50), or a copy of one of the same program; settled. `old` is not changed. */
 void mp_inventory_adopt(struct mp_inventory *inv, const struct mp_inventory *old);
 
-/* Everything that lines said, as such lines again, one call a line (no line end), for the store. */
-enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena scratch, void *ctx,
+/* Everything that lines said, as such lines again, one call a line (no line end), for the store. The
+ * longest line stays in `scratch`. */
+enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena *scratch, void *ctx,
                               enum mp_err (*line)(void *ctx, mp_str json));
 
 struct mp_inventory_counts {

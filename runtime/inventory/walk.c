@@ -143,11 +143,11 @@ static void put_member(struct mp_inventory *inv, struct mp_buf *out, uint32_t at
     mp_buf_putc(out, '}');
 }
 
-enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena scratch, void *ctx,
+enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena *scratch, void *ctx,
                               enum mp_err (*line)(void *ctx, mp_str json))
 {
     struct mp_buf out;
-    mp_buf_init(&out, &scratch);
+    mp_buf_init(&out, scratch);
     for (uint32_t e = 0; e < inv->p->entity_count; e++) {
         for (uint32_t i = 0; i < inv->entry_count[e]; i++) {
             out.len = 0;

@@ -304,11 +304,12 @@ static void everything_said_can_be_said_again(void **state)
     struct mp_arena scratch;
     mp_arena_init(&scratch, NULL, 0);
     dumped[0] = 0;
-    assert_int_equal(mp_inventory_dump(inv, scratch, NULL, take_line), MP_OK);
+    assert_int_equal(mp_inventory_dump(inv, &scratch, NULL, take_line), MP_OK);
     assert_string_equal(dumped,
         "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
         "\"callers\":[\"web\",\"a \\\"quoted\\\" name\\u000a\"]}\n"
         "{\"entity\":\"instance\",\"name\":\"i-1\",\"service\":\"checkout\"}\n");
+    mp_arena_free(&scratch);
 }
 
 static void a_copy_answers_as_the_original_does(void **state)
