@@ -244,6 +244,7 @@ void en_take(struct mp_engine *e, struct mp_record *r, bool judged)
 {
     r->number = ++e->record_number;
     move_clock(e, r);
+    mp_window_expect(e->window, r);
     mp_inventory_observe(e->inventory, r, e->now_ns);
     judge_record_unit(e, r);
     bool was_silent = mp_window_silent(e->window, r->signal);
@@ -384,7 +385,15 @@ void mp_engine_committed(struct mp_engine *e, uint64_t seq)
     en_settle(e);
 }
 
-void mp_engine_store_failed(struct mp_engine *e, bool failed) { e->store_failed = failed; }
+void mp_engine_store_failed(struct mp_engine *e, bool failed)
+{
+    bool back = e->store_failed && !failed;
+    e->store_failed = failed;
+    for (uint32_t i = 0; back && i < e->limits.incidents; i++) {
+        if (e->cases[i].used && e->cases[i].state == MP_INCIDENT_PENDING) en_case_due(e, &e->cases[i]);
+    }
+    if (back) en_flush(e);
+}
 
 void mp_engine_brake(struct mp_engine *e, bool on) { e->braked = on; }
 bool mp_engine_braked(const struct mp_engine *e) { return e->braked; }

@@ -137,7 +137,8 @@ void mp_engine_inline(struct mp_engine *e, const struct mp_inline_note *note);
 /* With options.store, entries up to seq are durable: what waited for it goes on (`accepted` is entered,
  * messages go out). Without, everything counts as committed at once. */
 void mp_engine_committed(struct mp_engine *e, uint64_t seq);
-/* The store is full or failed: decide nothing new, keep what is in force. */
+/* The store is full or failed: decide nothing new, keep what is in force. Triggers that hold meanwhile
+ * stay pending, and open when it writes again. */
 void mp_engine_store_failed(struct mp_engine *e, bool failed);
 
 enum mp_row_kind { MP_ROW_META, MP_ROW_INCIDENT, MP_ROW_LEASE, MP_ROW_MESSAGE, MP_ROW_HOLD };

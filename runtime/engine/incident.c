@@ -223,7 +223,8 @@ static void while_pending(struct mp_engine *e, struct en_case *c, enum mp_truth 
         en_case_event(e, c, MP_INCIDENT_ON_TRUE, MP_STR(""));
     }
     if (held) {
-        open_case(e, c);
+        /* Nothing can be kept: it stays pending, and opens when the store writes again. */
+        if (!e->store_failed) open_case(e, c);
     } else if (!mp_hold_runs(&c->trigger)) {
         en_case_event(e, c, MP_INCIDENT_ON_BROKEN, MP_STR(""));
     }

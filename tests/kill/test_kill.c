@@ -79,6 +79,7 @@ static void read_ledger(void)
     if (r.bad) fail("ledger", r.why);
     if (err != MP_OK && model->seq > 0) fail("ledger", mp_err_text(err));
     if (model->seq < atomic_load(&shared->acked)) fail("an acknowledged entry is lost", "");
+    atomic_store(&shared->acked, model->seq); /* somebody has seen it: it may not be lost later */
 }
 
 static void verify_everything(void)

@@ -513,7 +513,11 @@ static void nothing_is_accepted_or_sent_before_it_is_durable(void **state)
     saw(&l, "message notify via slack: x");
     mp_engine_store_failed(l.engine, true);
     loop_set(&l, "error_rate", "b", "8%");
-    saw(&l, "throttle b proposed>withheld store");
+    loop_at(&l, 7);
+    assert_false(loop_saw(&l, "errors b"));
+    mp_engine_store_failed(l.engine, false);
+    loop_at(&l, 9);
+    saw_in_order(&l, "incident errors b pending>open", "throttle b admitted>applying", NULL);
     loop_close(&l);
 }
 
