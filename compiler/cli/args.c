@@ -206,8 +206,10 @@ static int read_options(struct cli_args *args, int argc, char **argv)
     optind = 1;
     for (;;) {
         int at = optind;
-        int found = getopt_long(argc, argv, ":", table, NULL);
+        int found = getopt_long(argc, argv, ":I:", table, NULL);
         if (found < 0) break;
+        /* The one short option is that of every compiler. */
+        if (found == 'I' && option_of(args, "include") >= 0) found = 256 + option_of(args, "include");
         if (found < 256) {
             const char *word = optind > at ? argv[optind - 1] : argv[at];
             return bad_option(args, word, found == ':');

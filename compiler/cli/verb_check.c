@@ -5,7 +5,7 @@
 
 const struct cli_option cli_check_options[] = {
     {"format", "text|json", "how messages are written; json goes to standard output"},
-    {"include", "DIR", "a folder in which `use` looks for packages (-I)"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then"},
     {"list", NULL, "name the rules with their kind"},
     {"stdin-filename", "NAME", "what messages call standard input"},

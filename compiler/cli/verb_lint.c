@@ -5,7 +5,7 @@ const struct cli_option cli_lint_options[] = {
     {"format", "text|json", "how messages are written; json goes to standard output"},
     {"level", "error|warning|info", "what is said; the default is warning"},
     {"deny-warnings", NULL, "a warning is a finding too: exit status 1"},
-    {"include", "DIR", "a folder in which `use` looks for packages (-I)"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then"},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},

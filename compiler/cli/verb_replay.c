@@ -21,7 +21,7 @@ const struct cli_option cli_replay_options[] = {
     {"drain", "DURATION", "let time run on after the last record: 10m"},
     {"format", "text|json", "json: one object a transition, and a summary"},
     {"strict", NULL, "stop at the first bad line"},
-    {"include", "DIR", "a folder in which `use` looks for packages"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {NULL, NULL, NULL},
 };
 

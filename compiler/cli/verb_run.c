@@ -16,7 +16,7 @@ const struct cli_option cli_run_options[] = {
     {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
     {"set", "NAME=VALUE", "the value of a param; may be repeated"},
     {"executor", "interp|native", "what judges; without it native code where there is some"},
-    {"include", "DIR", "a folder in which `use` looks for packages"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {NULL, NULL, NULL},
 };
 

@@ -59,6 +59,13 @@ for verb in check lint test replay run why status release brake reload ledger in
     [ "$(wc -l <"$tmp/out")" -le 25 ] || { echo "FAIL $verb --help: over 25 lines"; failed=1; }
 done
 
+mkdir "$tmp/packages"
+printf 'package ops.limits\nuse std.mesh\nlet much: percent = 5%%\n' >"$tmp/packages/limits.mpol"
+printf 'use std.mesh\nuse ops.limits\nrule a when error_rate > much per svc then quarantine svc\n' >"$tmp/uses.mpol"
+expect 0 check -I "$tmp/packages" "$tmp/uses.mpol"
+expect 0 check "--include=$tmp/packages" "$tmp/uses.mpol"
+expect 1 check "$tmp/uses.mpol";        said err 'E0111'
+
 # 1: findings, a failed test
 expect 1 check "$tmp/bad.mpol";         said err 'E0101'
 expect 1 check --format=json "$tmp/bad.mpol"; said out '"code":"E0101"'
