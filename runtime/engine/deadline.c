@@ -186,7 +186,6 @@ static void set_time(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
     if (now_ns > e->now_ns) e->now_ns = now_ns;
     if (mono_ns > e->mono_ns) e->mono_ns = mono_ns;
     mp_window_advance(e->window, e->now_ns);
-    en_feedback_alive(e);
 }
 
 void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)

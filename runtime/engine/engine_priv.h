@@ -484,7 +484,6 @@ enum mp_err en_feedback_prepare(struct mp_engine *e);
 /* The entry at hand, if it is an outcome that rules may count; before it is put. */
 void en_feedback_entry(struct mp_engine *e, const struct en_case *c, const struct mp_lease *l);
 void en_feedback_pump(struct mp_engine *e);
-void en_feedback_alive(struct mp_engine *e);
 
 /* ---- inline.c ---- */
 /* Judges the rules on the record itself; `judged`: the inline ones have been already. */

@@ -20,9 +20,12 @@ enum mp_err en_feedback_prepare(struct mp_engine *e)
     const struct mp_program *p = e->p;
     e->feedback = (struct en_feedback){.signal = MP_NONE};
     for (uint32_t s = 0; s < p->signal_count; s++) {
-        if (mp_str_eq(mp_program_text(p, p->signal[s].name), MP_STR("ledger"))) e->feedback.signal = s;
+        const struct mp_signal_row *row = &p->signal[s];
+        bool read = row->feeds_count > 0 || row->rule_units_count > 0;
+        if (read && mp_str_eq(mp_program_text(p, row->name), MP_STR("ledger"))) e->feedback.signal = s;
     }
     if (e->feedback.signal == MP_NONE) return MP_OK;
+    mp_window_always(e->window, e->feedback.signal);
     const struct mp_signal_row *s = &p->signal[e->feedback.signal];
     e->feedback.known = MP_NEW(&e->made, uint64_t, s->fields_count / 64 + 1);
     e->feedback.field = MP_NEW(&e->made, struct mp_value, s->fields_count + 1);
@@ -116,11 +119,6 @@ static void fill(struct mp_engine *e, const struct en_told_entry *t)
             if (t->entity[n] == k->entity) set(e, k->field, t->key[n]);
         }
     }
-}
-
-void en_feedback_alive(struct mp_engine *e)
-{
-    if (e->feedback.signal != MP_NONE) mp_window_alive(e->window, e->feedback.signal, SOURCE);
 }
 
 void en_feedback_pump(struct mp_engine *e)

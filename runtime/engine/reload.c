@@ -403,6 +403,7 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
     unpin_old(e, &old);
     mp_inventory_adopt(e->inventory, old.inventory);
     mp_window_adopt(e->window, old.window, NULL, NULL);
+    if (e->feedback.signal != MP_NONE) mp_window_always(e->window, e->feedback.signal);
     mp_window_advance(e->window, e->now_ns);
     carry_counts(e, &old);
     clear_tables(e);

@@ -18,6 +18,12 @@ void mp_window_alive(struct mp_window *w, uint32_t signal, uint32_t source)
     heard(w, signal, source);
 }
 
+void mp_window_always(struct mp_window *w, uint32_t signal)
+{
+    w->signals[signal].alive_until_ns = INT64_MAX;
+    w->signals[signal].observed_ns = 0;
+}
+
 void mp_window_source_closed(struct mp_window *w, uint32_t source)
 {
     if (source >= w->limits.sources_max) return; /* one of many that share a place */

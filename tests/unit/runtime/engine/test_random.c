@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define SEEDS 150
+#define SEEDS 60
 
 static const char *const policies[] = {
     "use std.mesh\n"
