@@ -120,7 +120,11 @@ static uint32_t absent(struct lw_ctx *c, const struct mp_t_expr *e)
 {
     uint32_t of_kids;
     switch (e->kind) {
-    case MP_TX_WALK: return not_known(c, e);
+    case MP_TX_WALK:
+    case MP_TX_MEMBERS: /* of a set that nobody knows */
+    case MP_TX_AT_TRIGGER:
+    case MP_TX_INCIDENTS:
+    case MP_TX_IS: return not_known(c, e);
     case MP_TX_AGG: return no_samples(c, e);
     case MP_TX_DEF: {
         uint32_t computed = absent(c, e->kid[0]);
