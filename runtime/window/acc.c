@@ -267,10 +267,10 @@ static bool fixed_point(double v, int bits, double limit, int128 *out)
 {
     if (!(v > -limit && v < limit)) return false;
     double scaled = v * (double)(INT64_C(1) << bits);
-    if (scaled > -0x1p51 && scaled < 0x1p51) {
-        /* Adding and taking away 1.5 * 2^52 rounds to nearest, ties to even. */
-        double rounded = scaled + 0x1.8p52;
-        *out = (int128)(rounded - 0x1.8p52);
+    if (scaled > -0x1p52 && scaled < 0x1p52) {
+        /* Adding and taking away 2^52 on the side of zero rounds to nearest, ties to even. */
+        double whole = scaled < 0 ? -0x1p52 : 0x1p52;
+        *out = (int128)((scaled + whole) - whole);
     } else {
         *out = (int128)scaled; /* no fraction is left */
     }
