@@ -253,38 +253,28 @@ static unsigned char *pane_for(struct mp_window *w, struct acc *a, unsigned char
 
 /* ---- one record ---- */
 
-/* What a record brings to an accumulator. */
-struct sample {
-    struct mp_value v;
-    int64_t weight;
-    bool yes;       /* RATIO */
-    uint64_t hash;  /* DISTINCT */
-    uint32_t bin;   /* HIST */
-    int128 fixed, square;
-};
-
 static bool fixed_point(double v, int bits, double limit, int128 *out)
 {
     if (!(v > -limit && v < limit)) return false;
     double scaled = v * (double)(INT64_C(1) << bits);
     if (scaled > -0x1p52 && scaled < 0x1p52) {
-        /* Adding and taking away 2^52 on the side of zero rounds to nearest, ties to even. */
-        double whole = scaled < 0 ? -0x1p52 : 0x1p52;
-        *out = (int128)((scaled + whole) - whole);
+        /* Adding and taking away 2^52 rounds to nearest, ties to even. */
+        double magic = scaled < 0 ? -0x1p52 : 0x1p52, rounded = scaled + magic;
+        *out = (int128)(rounded - magic);
     } else {
         *out = (int128)scaled; /* no fraction is left */
     }
     return true;
 }
 
-static bool sum_sample(const struct acc *a, struct sample *s)
+static bool sum_sample(const struct acc *a, struct acc_sample *s)
 {
     if (a->rep == MP_REP_F) return fixed_point(mp_value_as_num(s->v), FIXED_BITS, FIXED_MAX, &s->fixed);
     s->fixed = mp_value_as_int(s->v);
     return true;
 }
 
-static bool dev_sample(const struct acc *a, struct sample *s)
+static bool dev_sample(const struct acc *a, struct acc_sample *s)
 {
     if (a->rep == MP_REP_F) {
         if (!fixed_point(mp_value_as_num(s->v), DEV_BITS, DEV_NUM_MAX, &s->fixed)) return false;
@@ -303,7 +293,7 @@ static double as_double(enum mp_rep rep, struct mp_value v)
 }
 
 /* What the family needs of the value; false: it cannot take it. */
-static bool prepare(const struct mp_window *w, const struct acc *a, struct sample *s)
+static bool prepare(const struct mp_window *w, const struct acc *a, struct acc_sample *s)
 {
     switch (a->family) {
     case FAM_SUM: return sum_sample(a, s);
@@ -314,7 +304,7 @@ static bool prepare(const struct mp_window *w, const struct acc *a, struct sampl
     }
 }
 
-static void take(const struct acc *a, unsigned char *cell, const struct sample *s)
+static void take(const struct acc *a, unsigned char *cell, const struct acc_sample *s)
 {
     switch (a->family) {
     case FAM_COUNT: {
@@ -363,7 +353,7 @@ static void take(const struct acc *a, unsigned char *cell, const struct sample *
 }
 
 static void take_hist(const struct acc *a, unsigned char *pane, unsigned char *total,
-                      const struct sample *s)
+                      const struct acc_sample *s)
 {
     struct hist_cell *c = (void *)pane;
     uint32_t *bins = hist_bins(pane);
@@ -374,19 +364,20 @@ static void take_hist(const struct acc *a, unsigned char *pane, unsigned char *t
     if (total != NULL) mp_hist_total_add(a, total, s->bin, weight);
 }
 
-static void take_last(const struct acc *a, unsigned char *block, const struct mp_record *r,
-                      const struct sample *s)
+static void take_last(const struct mp_window *w, const struct acc *a, unsigned char *block,
+                      const struct mp_record *r, const struct acc_sample *s)
 {
     struct last_cell *c = (void *)acc_total(a, block);
-    if (c->n != 0 && r->time_ns < c->time_ns) return;
+    int64_t time_ns = r->time_ns < w->now_ns ? r->time_ns : w->now_ns;
+    if (c->n != 0 && time_ns < c->time_ns) return;
     c->n++;
-    c->time_ns = r->time_ns;
+    c->time_ns = time_ns;
     c->v = s->v;
 }
 
 /* Does the record fit, and what does it bring? RATIO: `where` is what is counted, `value` selects. */
 static bool fits(struct mp_window *w, const struct acc *a, const struct mp_record *r,
-                 const struct mp_outputs *o, struct sample *s)
+                 const struct mp_outputs *o, struct acc_sample *s)
 {
     if ((a->layers & r->layer) == 0) return false;
     s->weight = r->weight > 0 ? r->weight : 1;
@@ -410,21 +401,44 @@ static bool fits(struct mp_window *w, const struct acc *a, const struct mp_recor
     return true;
 }
 
-void mp_acc_add(struct mp_window *w, struct acc *a, unsigned char *block, const struct mp_record *r,
-                const struct mp_outputs *outputs)
+bool mp_acc_sample(struct mp_window *w, const struct acc *a, const struct mp_record *r,
+                   const struct mp_outputs *outputs, struct acc_sample *out)
 {
-    struct sample s;
-    if (!fits(w, a, r, outputs, &s)) return;
+    if (!fits(w, a, r, outputs, out)) return false;
+    if (prepare(w, a, out)) return true;
+    w->counts.unusable++;
+    return false;
+}
+
+void mp_acc_expect(struct mp_window *w, struct acc *a, unsigned char *block)
+{
+    mp_acc_now(a, w->now_ns);
+    __builtin_prefetch(acc_ring(a, block), 1);
+    __builtin_prefetch(acc_total(a, block) + 16, 1); /* often the line behind */
+    if (a->panes != 0) __builtin_prefetch(acc_pane(a, block, a->now_slot), 1);
+}
+
+void mp_acc_expect_sample(const struct acc *a, unsigned char *block, const struct acc_sample *s)
+{
+    if (a->family != FAM_HIST) return;
+    unsigned char *total = acc_total(a, block);
+    __builtin_prefetch(&hist_bins(acc_pane(a, block, a->now_slot))[s->bin], 1);
+    __builtin_prefetch(&hist_total_bins(total)[s->bin], 1);
+    const struct hist_total *t = (const void *)total;
+    for (uint32_t i = 0; i < a->cursor_count; i++) {
+        __builtin_prefetch(&hist_total_bins(total)[t->cursor[i].bin]);
+    }
+}
+
+void mp_acc_add(struct mp_window *w, struct acc *a, unsigned char *block, const struct mp_record *r,
+                const struct acc_sample *s)
+{
     if (a->family == FAM_SEEN) {
         ((struct seen_cell *)(void *)acc_total(a, block))->number = r->number;
         return;
     }
     if (a->family == FAM_LAST) {
-        take_last(a, block, r, &s);
-        return;
-    }
-    if (!prepare(w, a, &s)) {
-        w->counts.unusable++;
+        take_last(w, a, block, r, s);
         return;
     }
     bool in_total = false;
@@ -432,9 +446,9 @@ void mp_acc_add(struct mp_window *w, struct acc *a, unsigned char *block, const 
     if (pane == NULL) return;
     unsigned char *total = in_total ? acc_total(a, block) : NULL;
     if (a->family == FAM_HIST) {
-        take_hist(a, pane, total, &s);
+        take_hist(a, pane, total, s);
         return;
     }
-    take(a, pane, &s);
-    if (total != NULL) take(a, total, &s);
+    take(a, pane, s);
+    if (total != NULL) take(a, total, s);
 }

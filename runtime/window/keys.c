@@ -20,13 +20,27 @@ static uint32_t hash_keys(const struct mp_window *w, const struct group *g, cons
     return (uint32_t)(mp_siphash_words(w->hash_key, words, g->key_count) >> 32);
 }
 
+/* mp_value_eq, with the common case in place: equal words are equal values of every representation but
+ * long text. */
+static inline bool same_value(enum mp_rep rep, struct mp_value a, struct mp_value b)
+{
+    if (a.w[0] != b.w[0]) return rep == MP_REP_F && mp_value_eq(rep, a, b);
+    if (a.w[1] == b.w[1]) return true;
+    return rep == MP_REP_T && mp_value_text_len(a) > MP_TEXT_INLINE && mp_value_eq(rep, a, b);
+}
+
 static bool same_keys(const struct group *g, uint32_t key, const struct mp_value *values)
 {
     const struct mp_value *mine = g->values + (size_t)key * g->key_count;
     for (uint32_t i = 0; i < g->key_count; i++) {
-        if (!mp_value_eq(g->rep[i], mine[i], values[i])) return false;
+        if (!same_value(g->rep[i], mine[i], values[i])) return false;
     }
     return true;
+}
+
+bool mp_window_key_is(const struct group *g, uint32_t key, const struct mp_value *values)
+{
+    return g->heads[key].alive && same_keys(g, key, values);
 }
 
 static uint32_t find(const struct group *g, uint32_t hash, const struct mp_value *values)

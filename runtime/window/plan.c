@@ -279,7 +279,8 @@ static void plan_feeds(struct mp_window *w)
         const struct group *g = &w->groups[f->grouping];
         struct feed_plan *plan = &w->feeds[i];
         *plan = (struct feed_plan){.grouping = f->grouping, .walks_at = f->walks_at,
-                                   .walk_count = f->walks_count, .acc_at = used};
+                                   .walk_count = f->walks_count, .acc_at = used,
+                                   .expected = MP_NONE};
         for (uint32_t k = 0; k < f->walks_count && k < KEYS_MAX; k++) {
             const struct mp_walk_row *walk = &p->walk[f->walks_at + k];
             bool plain = walk->base == MP_WALK_FIELD && walk->hops_count == 0;

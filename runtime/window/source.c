@@ -158,13 +158,14 @@ void mp_growth_take(struct mp_window *w, const struct mp_record *r, const struct
         bool found;
         struct growth_cell *c = growth_cell(g, hash, &found);
         struct mp_value v = outputs->value[g->value];
-        if (found && r->time_ns < c->time_ns) continue;
+        int64_t time_ns = r->time_ns < w->now_ns ? r->time_ns : w->now_ns;
+        if (found && time_ns < c->time_ns) continue; /* overtaken by a newer one */
         /* The first value is where growth is counted from. */
         g->known = found && growth_delta(g, c->v, v, &g->delta);
         if (!found) {
             g->delta = g->rep == MP_REP_F ? mp_value_num(0) : mp_value_int(0);
             g->known = true;
         }
-        *c = (struct growth_cell){hash, r->time_ns, v};
+        *c = (struct growth_cell){hash, time_ns, v};
     }
 }

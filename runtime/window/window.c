@@ -176,6 +176,32 @@ static bool feed_keys(struct mp_window *w, const struct feed_plan *f, const stru
     return true;
 }
 
+/* The samples of a few accumulators first, then all of them are added: what they touch is on its way
+ * from memory meanwhile. */
+#define SAMPLES_AT_ONCE 16
+
+static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t count, unsigned char *block,
+                        const struct mp_record *r, const struct mp_outputs *outputs)
+{
+    struct acc_sample samples[SAMPLES_AT_ONCE];
+    uint32_t fit[SAMPLES_AT_ONCE], fit_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct acc_sample *s = &samples[fit_count];
+        if (!mp_acc_sample(w, &w->accs[accs[i]], r, outputs, s)) continue;
+        mp_acc_expect_sample(&w->accs[accs[i]], block, s);
+        fit[fit_count++] = accs[i];
+    }
+    for (uint32_t i = 0; i < fit_count; i++) mp_acc_add(w, &w->accs[fit[i]], block, r, &samples[i]);
+}
+
+static uint32_t feed_key(struct mp_window *w, const struct feed_plan *f, const struct mp_value *keys, bool *fresh)
+{
+    const struct group *g = &w->groups[f->grouping];
+    *fresh = false;
+    if (f->expected != MP_NONE && mp_window_key_is(g, f->expected, keys)) return f->expected;
+    return mp_window_birth(w, f->grouping, keys, fresh);
+}
+
 static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struct mp_record *r,
                      const struct mp_outputs *outputs, struct mp_touch *out)
 {
@@ -186,18 +212,40 @@ static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struc
         return false;
     }
     bool fresh;
-    uint32_t key = mp_window_birth(w, f->grouping, keys, &fresh);
+    uint32_t key = feed_key(w, f, keys, &fresh);
     if (key == MP_NONE) return false;
     struct key_head *h = &g->heads[key];
     int64_t at_ns = r->time_ns < w->now_ns ? r->time_ns : w->now_ns;
     if (at_ns > h->last_ns) h->last_ns = at_ns;
     if (g->key_count != 0) mp_window_active(w, g, key);
-    unsigned char *block = key_block(g, key);
-    for (uint32_t i = 0; i < f->acc_count; i++) {
-        mp_acc_add(w, &w->accs[w->feed_accs[f->acc_at + i]], block, r, outputs);
+    for (uint32_t i = 0; i < f->acc_count; i += SAMPLES_AT_ONCE) {
+        uint32_t rest = f->acc_count - i, count = rest < SAMPLES_AT_ONCE ? rest : SAMPLES_AT_ONCE;
+        add_samples(w, w->feed_accs + f->acc_at + i, count, key_block(g, key), r, outputs);
     }
     *out = (struct mp_touch){f->grouping, key, fresh};
     return true;
+}
+
+static void expect_one(struct mp_window *w, struct feed_plan *f, const struct mp_record *r)
+{
+    const struct group *g = &w->groups[f->grouping];
+    struct mp_value keys[KEYS_MAX];
+    f->expected = MP_NONE;
+    for (uint32_t i = 0; i < f->walk_count; i++) {
+        uint32_t slot = f->direct[i];
+        if (slot == MP_NONE || !bit(r->known, slot)) return;
+        keys[i] = r->field[slot];
+    }
+    f->expected = mp_window_find(w, f->grouping, keys);
+    if (f->expected == MP_NONE) return;
+    unsigned char *block = key_block(g, f->expected);
+    for (uint32_t i = 0; i < f->acc_count; i++) mp_acc_expect(w, &w->accs[w->feed_accs[f->acc_at + i]], block);
+}
+
+void mp_window_expect(struct mp_window *w, const struct mp_record *r)
+{
+    const struct mp_signal_row *s = &w->p->signal[r->signal];
+    for (uint32_t i = 0; i < s->feeds_count; i++) expect_one(w, &w->feeds[s->feeds_at + i], r);
 }
 
 uint32_t mp_window_apply(struct mp_window *w, const struct mp_record *r,

@@ -23,6 +23,9 @@
  *    above the bounds are one bucket each, answered as 50 us / 0 / 0 and as the bound.
  *  - growth: of the counter per tuple of the signal's own keys; a smaller value is a new start and adds
  *    itself; the first value ever adds nothing.
+ *  - A gauge's last value, and the value that growth is counted from, is the newest by time (a time ahead
+ *    of now is now; of equal times the one that came later); an older one that comes late changes
+ *    neither, and is no sample of growth.
  */
 #ifndef MP_WINDOW_WINDOW_H
 #define MP_WINDOW_WINDOW_H
@@ -100,6 +103,10 @@ enum mp_admit {
 /* Asked once per record, after advance: counts it, and its source as alive. */
 enum mp_admit mp_window_admit(struct mp_window *w, const struct mp_record *r);
 
+/* The record is going to be applied: begins to fetch the rows of its keys from memory. For speed alone; a
+ * caller may leave it out. */
+void mp_window_expect(struct mp_window *w, const struct mp_record *r);
+
 /* A row that a record has changed. */
 struct mp_touch {
     uint32_t grouping, key;
@@ -175,6 +182,8 @@ int64_t mp_window_watermark(const struct mp_window *w, uint32_t signal);
 
 /* A line says that the signal is alive on this input. */
 void mp_window_alive(struct mp_window *w, uint32_t signal, uint32_t source);
+/* The signal is never silent, and has been observed for ever: what the runtime itself tells. */
+void mp_window_always(struct mp_window *w, uint32_t signal);
 /* The input has closed: silent at once. */
 void mp_window_source_closed(struct mp_window *w, uint32_t source);
 bool mp_window_silent(const struct mp_window *w, uint32_t signal);

@@ -103,6 +103,7 @@ struct group {
 struct feed_plan {
     uint32_t grouping, walks_at, walk_count;
     uint32_t acc_at, acc_count; /* in feed_accs */
+    uint32_t expected;          /* the key that mp_window_expect found, or MP_NONE */
     uint32_t direct[KEYS_MAX];  /* slot of the record where a walk has no hops, else MP_NONE */
 };
 
@@ -232,6 +233,8 @@ uint32_t mp_window_power_above(uint32_t n);
 void mp_growth_take(struct mp_window *w, const struct mp_record *r, const struct mp_outputs *outputs);
 
 /* ---- keys.c ---- */
+/* As mp_window_find; false where `key` does not have these values. */
+bool mp_window_key_is(const struct group *g, uint32_t key, const struct mp_value *values);
 uint64_t mp_window_hash(const struct mp_window *w, enum mp_rep rep, struct mp_value v);
 void mp_window_active(struct mp_window *w, struct group *g, uint32_t key);
 void mp_window_forget_idle(struct mp_window *w);
@@ -241,8 +244,24 @@ void mp_window_forget(struct mp_window *w, uint32_t grouping, uint32_t key);
 void mp_acc_open(const struct acc *a, unsigned char *block);
 /* Moves the total of the key to the window that ends now. */
 void mp_acc_roll(struct mp_window *w, struct acc *a, unsigned char *block);
+/* What a record brings to an accumulator; false: nothing. */
+struct acc_sample {
+    struct mp_value v;
+    int64_t weight;
+    bool yes;      /* RATIO */
+    uint32_t bin;  /* HIST */
+    uint64_t hash; /* DISTINCT */
+    int128 fixed, square;
+};
+bool mp_acc_sample(struct mp_window *w, const struct acc *a, const struct mp_record *r,
+                   const struct mp_outputs *outputs, struct acc_sample *out);
+/* Fetches the memory that mp_acc_add is going to touch: before anything of the record is known, and
+ * when its sample is. Windows of many keys do not fit into any cache; fetched one after another they
+ * cost more than all the rest of a record. */
+void mp_acc_expect(struct mp_window *w, struct acc *a, unsigned char *block);
+void mp_acc_expect_sample(const struct acc *a, unsigned char *block, const struct acc_sample *s);
 void mp_acc_add(struct mp_window *w, struct acc *a, unsigned char *block, const struct mp_record *r,
-                const struct mp_outputs *outputs);
+                const struct acc_sample *s);
 /* Where now is, if it has moved on. */
 void mp_acc_now(struct acc *a, int64_t now_ns);
 /* The newest pane is `head`; all panes are empty. */
