@@ -151,6 +151,7 @@ struct en_clock *en_clock_make(struct mp_engine *e, uint32_t hold, uint32_t key)
     e->clock_free = c->next;
     *c = (struct en_clock){.hold = hold, .key = key, .next = *head, .used = true, .dirty = true};
     *head = i;
+    e->clock_total++;
     mp_window_pin(e->window, e->p->hold[hold].grouping, key);
     return c;
 }
@@ -173,6 +174,7 @@ void en_clock_free(struct mp_engine *e, struct en_clock *c)
     en_heap_set(e, &e->events, e->hold_ids + i, MP_NEVER_NS);
     c->used = false;
     c->dirty = true;
+    e->clock_total++;
     c->next = e->clock_free;
     e->clock_free = i;
 }

@@ -171,6 +171,7 @@ enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
     if (sinks != NULL) e->sinks = *sinks;
     e->now_ns = options->now_ns;
     e->mono_ns = options->mono_ns;
+    e->told_mark = UINT64_MAX;
     e->owner_tag = (struct mpol_text){"mpol", 4};
     e->prompt.e = e;
     e->backends[0] = (struct en_backend){.ops = &en_prompt_ops, .ctx = &e->prompt};

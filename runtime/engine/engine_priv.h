@@ -310,6 +310,8 @@ struct mp_engine {
     struct mp_arena gone_arena; /* their texts; emptied when they have been told */
     uint64_t admissions_told;
     int64_t kept_ns; /* time of the newest row that came back */
+    /* Whatever changes a row also counts one of these up: an idle engine is not looked through. */
+    uint64_t truth_total, clock_total, told_mark;
     struct en_meta meta_told;
 
     struct en_opening *openings;

@@ -145,5 +145,6 @@ void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kin
     e->truths[e->truth_at] = (struct en_truth){e->now_ns, en_rule_key(e, c->rule, en_case_key(e, c)),
                                                (uint8_t)kind, (uint8_t)truth};
     e->truth_at = (e->truth_at + 1) % e->limits.truths;
+    e->truth_total++;
     if (e->truth_count < e->limits.truths) e->truth_count++;
 }

@@ -202,7 +202,10 @@ static enum mp_truth step_hold(struct mp_engine *e, uint32_t hold, uint32_t key)
         c = en_clock_make(e, hold, key);
         if (c == NULL) return MP_UNKNOWN; /* no room to remember since when */
     }
-    c->dirty |= c->h.last != truth;
+    if (c->h.last != truth) {
+        c->dirty = true;
+        e->clock_total++;
+    }
     mp_hold_step(&c->h, e->now_ns, truth, row->hold_ns);
     enum mp_truth out = held_truth(&c->h, e->now_ns, row->hold_ns);
     if (!mp_hold_runs(&c->h)) {

@@ -225,6 +225,7 @@ enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t ha
     en_relist(e);
     for (uint32_t i = 0; i < e->backend_count; i++) e->backends[i].dirty = true;
     e->restoring = false;
+    e->told_mark = UINT64_MAX; /* rows that did not come back are to be told as gone */
     end_gone(e);
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         en_lease_arbitrate(e, &e->leases[i].l);

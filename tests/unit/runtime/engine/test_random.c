@@ -79,8 +79,10 @@ static void word(const char *line, const char *name, char out[32])
     out[n] = 0;
 }
 
+#define IDS (1 << 18) /* a restart leaves a gap in them */
+
 struct walk {
-    struct seen incident[4096], lease[8192];
+    struct seen incident[IDS], lease[IDS];
     uint64_t seq;
     int open, live;
     char last_time[32];
@@ -108,6 +110,7 @@ static bool check_entry(void *ctx, uint64_t seq, mp_str json)
     word(line, lease ? "lease" : "incident", id);
     long n = strtol(id, NULL, 10);
     if (n == 0) return true; /* pending, or inline */
+    assert_true(n > 0 && n < IDS);
     struct seen *s = lease ? &w->lease[n] : &w->incident[n];
     if (s->used && strcmp(s->state, from) != 0) fail_msg("%s was %s: %s", id, s->state, line);
     s->used = true;
@@ -243,12 +246,12 @@ static void one_life(uint64_t seed)
     struct mp_engine_status s;
     mp_engine_status(l.engine, &s);
     mp_engine_entries(l.engine, w.seq, &w, check_entry);
-    for (int i = 0; i < 4096; i++) {
+    for (int i = 0; i < IDS; i++) {
         if (w.incident[i].used && !over(w.incident[i].state, false)) {
             fail_msg("seed %llu: incident %d is still %s", (unsigned long long)seed, i, w.incident[i].state);
         }
     }
-    for (int i = 0; i < 8192; i++) {
+    for (int i = 0; i < IDS; i++) {
         if (w.lease[i].used && !over(w.lease[i].state, true)) {
             fail_msg("seed %llu: lease %d is still %s", (unsigned long long)seed, i, w.lease[i].state);
         }
