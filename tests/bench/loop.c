@@ -171,8 +171,10 @@ static void measure(struct mp_program *p, const struct loop_rule *rules, struct 
 {
     struct mp_engine_options options = {.clock = MP_ENGINE_REPLAY, .hash_key = {1, 2}, .limits.keys = 4096};
     struct mp_engine *e;
-    struct loop_c *c = loop_c_make(rules);
-    if (c == NULL || mp_engine_create(p, bench_os(), &options, NULL, &e) != MP_OK) bench_fail("out of memory");
+    const struct mp_os *os = bench_os();
+    void *memory = os->alloc(os->ctx, loop_c_bytes()); /* the same memory for both */
+    if (memory == NULL || mp_engine_create(p, os, &options, NULL, &e) != MP_OK) bench_fail("out of memory");
+    struct loop_c *c = loop_c_make(memory, rules);
     double engine_ns[ROUNDS_MAX], ratio[ROUNDS_MAX];
     const uint32_t size = 1 << 15, warm = bench_quick() ? 2 : 60, rounds = bench_quick() ? 3 : ROUNDS_MAX;
     for (uint32_t i = 0; i < warm + rounds; i++) {
@@ -190,7 +192,7 @@ static void measure(struct mp_program *p, const struct loop_rule *rules, struct 
     if (getenv("BENCH_VERBOSE") != NULL) fprintf(stderr, "true %llu times\n", (unsigned long long)is_true);
     say(native ? "loop.native" : "loop.interpreter", engine_ns, ratio, (int)rounds);
     mp_engine_destroy(e);
-    loop_c_free(c);
+    os->free(os->ctx, memory, loop_c_bytes());
 }
 
 int main(void)

@@ -3,7 +3,6 @@
  * unknown values, one pass. Panes and buckets are those of mpol, so that both must find the same truths.
  */
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "loop_rules.h"
@@ -24,15 +23,24 @@ struct max_window {
 };
 struct sketch {
     int64_t head, tail, n;
-    uint32_t total[BINS_MAX], pane[SKETCH_RING][BINS_MAX], pane_n[SKETCH_RING];
+    uint32_t pane_n[SKETCH_RING];
+    uint32_t bins[]; /* the total, then the panes */
 };
+#define SKETCH(name, count)                                                                        \
+    union {                                                                                        \
+        struct sketch name;                                                                        \
+        char name##_bytes[sizeof(struct sketch) + (SKETCH_RING + 1) * (count) * sizeof(uint32_t)]; \
+    }
 
 struct service {
     char name[16];
     int used;
     struct window all10, bad10, bad60, all60, post30, out60, in60, slow30;
     struct max_window latency10;
-    struct sketch latency30, latency60, out_p99, post60;
+    SKETCH(latency30, BINS_LATENCY);
+    SKETCH(latency60, BINS_LATENCY);
+    SKETCH(out_p99, BINS_SIZE);
+    SKETCH(post60, BINS_LATENCY);
 };
 
 struct scale {
@@ -149,31 +157,39 @@ static inline void max_add(struct max_window *w, int64_t now, int64_t length, in
     w->total.n++;
 }
 
+static inline uint32_t *sketch_pane(struct sketch *s, int bins, int64_t pane)
+{
+    return s->bins + (size_t)bins * (1 + (uint64_t)pane % SKETCH_RING);
+}
+
+static void sketch_move(struct sketch *s, int bins, int64_t head, int64_t tail)
+{
+    if (s->head == 0 || tail > s->head) {
+        memset(s, 0, sizeof *s + (SKETCH_RING + 1) * (size_t)bins * sizeof(uint32_t));
+    } else {
+        for (; s->tail < tail; s->tail++) {
+            const uint32_t *p = sketch_pane(s, bins, s->tail);
+            for (int i = 0; i < bins; i++) s->bins[i] -= p[i];
+            s->n -= s->pane_n[(uint64_t)s->tail % SKETCH_RING];
+        }
+        for (int64_t p = s->head + 1; p <= head; p++) {
+            memset(sketch_pane(s, bins, p), 0, (size_t)bins * sizeof(uint32_t));
+            s->pane_n[(uint64_t)p % SKETCH_RING] = 0;
+        }
+    }
+    s->head = head;
+    s->tail = tail;
+}
+
 static inline void sketch_add(struct sketch *s, int bins, int64_t now, int64_t length, int bin)
 {
     int64_t pane_ns = (length + SKETCH_PANES - 1) / SKETCH_PANES;
     int64_t head = now / pane_ns, tail = (now - length) / pane_ns;
-    if (s->head != head || s->tail != tail) {
-        if (s->head == 0 || tail > s->head) {
-            memset(s, 0, sizeof *s);
-        } else {
-            for (; s->tail < tail; s->tail++) {
-                uint32_t *p = s->pane[(uint64_t)s->tail % SKETCH_RING];
-                for (int i = 0; i < bins; i++) s->total[i] -= p[i];
-                s->n -= s->pane_n[(uint64_t)s->tail % SKETCH_RING];
-            }
-            for (int64_t p = s->head + 1; p <= head; p++) {
-                memset(s->pane[(uint64_t)p % SKETCH_RING], 0, sizeof s->pane[0]);
-                s->pane_n[(uint64_t)p % SKETCH_RING] = 0;
-            }
-        }
-        s->head = head;
-        s->tail = tail;
-    }
+    if (s->head != head || s->tail != tail) sketch_move(s, bins, head, tail);
     if (bin < 0) return;
-    s->pane[(uint64_t)head % SKETCH_RING][bin]++;
+    sketch_pane(s, bins, head)[bin]++;
     s->pane_n[(uint64_t)head % SKETCH_RING]++;
-    s->total[bin]++;
+    s->bins[bin]++;
     s->n++;
 }
 
@@ -182,7 +198,7 @@ static inline int sketch_p99(const struct sketch *s, int bins)
 {
     int64_t rank = (s->n * 990 + 999) / 1000, above = s->n - rank, seen = 0;
     for (int i = bins - 1; i > 0; i--) {
-        seen += s->total[i];
+        seen += s->bins[i];
         if (seen > above) return i;
     }
     return 0;
@@ -274,14 +290,14 @@ void loop_c_event(struct loop_c *c, const struct loop_event *e)
 
 const unsigned long long *loop_c_true(const struct loop_c *c) { return c->is_true; }
 
-struct loop_c *loop_c_make(const struct loop_rule *rules)
+size_t loop_c_bytes(void) { return sizeof(struct loop_c); }
+
+struct loop_c *loop_c_make(void *memory, const struct loop_rule *rules)
 {
-    struct loop_c *c = calloc(1, sizeof *c);
-    if (c == NULL) return NULL;
+    struct loop_c *c = memory;
+    memset(c, 0, sizeof *c);
     memcpy(c->rules, rules, sizeof c->rules);
     make_scale(&c->latency, BINS_LATENCY - 2, 1e5);
     make_scale(&c->size, BINS_SIZE - 2, 1);
     return c;
 }
-
-void loop_c_free(struct loop_c *c) { free(c); }

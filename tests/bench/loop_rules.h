@@ -5,7 +5,9 @@
 #ifndef LOOP_RULES_H
 #define LOOP_RULES_H
 
-/* AGG(number, policy text, seconds, panes, unit of a threshold) */
+#include <stddef.h>
+
+/* AGG(number, policy text, unit of a threshold) */
 #define LOOP_AGGS(AGG)                                                                             \
     AGG(0, "count(requests) over 10s", "")                                                         \
     AGG(1, "count(requests where status >= 500) over 10s", "")                                     \
@@ -42,8 +44,8 @@ struct loop_event {
 };
 
 struct loop_c;
-struct loop_c *loop_c_make(const struct loop_rule *rules);
-void loop_c_free(struct loop_c *c);
+size_t loop_c_bytes(void);
+struct loop_c *loop_c_make(void *memory, const struct loop_rule *rules);
 /* Takes one event in and tests all rules. */
 void loop_c_event(struct loop_c *c, const struct loop_event *e);
 /* How often each rule was true; inline rules behind the others. */
