@@ -171,7 +171,9 @@ static bool is_of_record(struct ck *ck, const struct mp_t_expr *e)
     if (e == NULL || ck_bad(e)) return true;
     struct ck_facts facts = {.window = NULL};
     ck_gather_facts(e, &facts);
-    const struct mp_t_expr *wrong = facts.window != NULL ? facts.window : facts.held != NULL ? facts.held : facts.row;
+    const struct mp_t_expr *wrong = facts.window != NULL ? facts.window
+                                    : facts.held != NULL ? facts.held
+                                                         : facts.row;
     if (wrong == NULL) return true;
     mp_str text = ck_source(ck, wrong->span);
     struct mp_diag *d = ck_error(ck, "E0302", e->span,

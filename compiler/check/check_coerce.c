@@ -93,36 +93,52 @@ static bool in_range(const struct mp_t_expr *e, double low, double high)
     return v >= low && v <= high;
 }
 
+/* Ints that are literals are values of these, within their range. */
+static const struct {
+    enum mp_type type;
+    double low, high;
+} narrow[] = {
+    {MP_TYPE_STATUS, 100, 599},
+    {MP_TYPE_PORT, 0, 65535},
+    {MP_TYPE_ASN, 0, 4294967295.0},
+    {MP_TYPE_COUNTER, 0, 0x1p62},
+};
+
+static bool is_narrow(enum mp_type t)
+{
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++) {
+        if (narrow[i].type == t) return true;
+    }
+    return false;
+}
+
+static struct mp_t_expr *narrow_as(struct ck *ck, struct mp_t_expr *e, enum mp_type want)
+{
+    if (!ck_is_literal_number(e) || e->type.base != MP_TYPE_INT) return NULL;
+    for (size_t i = 0; i < sizeof narrow / sizeof *narrow; i++) {
+        bool fits = narrow[i].type == want && in_range(e, narrow[i].low, narrow[i].high);
+        if (fits) return ck_convert(ck, e, want);
+    }
+    return NULL;
+}
+
+static struct mp_t_expr *score_as(struct ck *ck, struct mp_t_expr *e)
+{
+    bool percent = e->type.base == MP_TYPE_PERCENT;
+    if (percent && e->kind != MP_TX_CONST) return ck_convert(ck, e, MP_TYPE_SCORE);
+    if (!percent && !ck_is_literal_number(e)) return NULL;
+    return in_range(e, 0, 1) ? ck_convert(ck, e, MP_TYPE_SCORE) : NULL;
+}
+
 static struct mp_t_expr *number_as(struct ck *ck, struct mp_t_expr *e, enum mp_type want)
 {
     enum mp_type t = e->type.base;
-    bool narrow = t == MP_TYPE_STATUS || t == MP_TYPE_PORT || t == MP_TYPE_ASN ||
-        t == MP_TYPE_COUNTER;
-    bool literal = ck_is_literal_number(e);
+    bool plain = t == MP_TYPE_INT || t == MP_TYPE_PERCENT || t == MP_TYPE_SCORE || is_narrow(t);
     switch (want) {
-    case MP_TYPE_INT: return narrow ? ck_convert(ck, e, want) : NULL;
-    case MP_TYPE_NUMBER:
-        if (t == MP_TYPE_INT || narrow || t == MP_TYPE_PERCENT || t == MP_TYPE_SCORE) {
-            return ck_convert(ck, e, want);
-        }
-        return NULL;
-    case MP_TYPE_SCORE:
-        if (t == MP_TYPE_PERCENT) {
-            return e->kind != MP_TX_CONST || in_range(e, 0, 1) ? ck_convert(ck, e, want) : NULL;
-        }
-        return literal && in_range(e, 0, 1) ? ck_convert(ck, e, want) : NULL;
-    case MP_TYPE_STATUS: return literal && t == MP_TYPE_INT && in_range(e, 100,
-                                                                        599) ? ck_convert(ck, e,
-                                                                                          want) : NULL;
-    case MP_TYPE_PORT: return literal && t == MP_TYPE_INT && in_range(e, 0, 65535) ? ck_convert(ck,
-                                                                                                e, want) : NULL;
-    case MP_TYPE_ASN: return literal && t == MP_TYPE_INT && in_range(e, 0,
-                                                                     4294967295.0) ? ck_convert(ck,
-                                                                                                e, want) : NULL;
-    case MP_TYPE_COUNTER: return literal && t == MP_TYPE_INT && in_range(e, 0,
-                                                                         0x1p62) ? ck_convert(ck, e,
-                                                                                              want) : NULL;
-    default: return NULL;
+    case MP_TYPE_INT: return is_narrow(t) ? ck_convert(ck, e, want) : NULL;
+    case MP_TYPE_NUMBER: return plain ? ck_convert(ck, e, want) : NULL;
+    case MP_TYPE_SCORE: return score_as(ck, e);
+    default: return narrow_as(ck, e, want);
     }
 }
 
@@ -230,19 +246,21 @@ static bool sides_differ(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *b
     return false;
 }
 
+static struct mp_t_expr *widened(struct ck *ck, struct mp_t_expr *e)
+{
+    return is_narrow(e->type.base) ? ck_convert(ck, e, MP_TYPE_INT) : e;
+}
+
 static bool same_numbers(struct ck *ck, struct mp_t_expr **a, struct mp_t_expr **b)
 {
-    struct mp_t_type integer = ck_type(MP_TYPE_INT);
     if ((*a)->type.base == (*b)->type.base) return true;
     ck_match_score(ck, a, b);
     if ((*a)->type.base == (*b)->type.base) return true;
-    struct mp_t_expr *x = ck_try_coerce(ck, *a, integer), *y = ck_try_coerce(ck, *b, integer);
-    if (x != NULL) *a = x;
-    if (y != NULL) *b = y;
-    if ((*a)->type.base == MP_TYPE_INT && (*b)->type.base == MP_TYPE_NUMBER) *a = ck_convert(ck, *a,
-                                                                                             MP_TYPE_NUMBER);
-    if ((*a)->type.base == MP_TYPE_NUMBER && (*b)->type.base == MP_TYPE_INT) *b = ck_convert(ck, *b,
-                                                                                             MP_TYPE_NUMBER);
+    *a = widened(ck, *a);
+    *b = widened(ck, *b);
+    enum mp_type left = (*a)->type.base, right = (*b)->type.base;
+    if (left == MP_TYPE_INT && right == MP_TYPE_NUMBER) *a = ck_convert(ck, *a, right);
+    if (left == MP_TYPE_NUMBER && right == MP_TYPE_INT) *b = ck_convert(ck, *b, left);
     return (*a)->type.base == (*b)->type.base;
 }
 
