@@ -16,6 +16,7 @@ const struct cli_option cli_run_options[] = {
     {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
     {"set", "NAME=VALUE", "the value of a param; may be repeated"},
     {"executor", "interp|native", "what judges; without it native code where there is some"},
+    {"format", "text|json", "of the log on standard error"},
     {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {NULL, NULL, NULL},
 };
@@ -105,9 +106,13 @@ static const char *const *copy_values(const struct cli_args *args, const char *n
 
 int cli_run(const struct cli_args *args)
 {
+    static const char *const formats[] = {"text", "json", NULL};
+    int format = cli_choice(args, "format", formats);
+    if (format < 0) return CLI_USAGE;
     struct run r = {.args = args};
     struct mp_daemon_options options = {.state_dir = cli_value(args, "state", NULL),
-                                        .listen = cli_value(args, "listen", NULL)};
+                                        .listen = cli_value(args, "listen", NULL),
+                                        .log_json = format == 1};
     if (options.state_dir == NULL) return cli_complain(args, "say where to keep the ledger: --state=DIR");
     options.telemetry = copy_values(args, "telemetry", &options.telemetry_count);
     options.inventory = copy_values(args, "inventory", &options.inventory_count);

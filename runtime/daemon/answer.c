@@ -70,8 +70,8 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
     time_of_day(out, d->now.since_ns);
     dm_bytes_printf(out, "\n%s", d->problem[0] != '\0' ? "the last reload was refused: " : "");
     dm_bytes_printf(out, "%s%s", d->problem, d->problem[0] != '\0' ? "\n" : "");
-    dm_bytes_printf(out, "records %" PRIu64 ", late %" PRIu64 ", bad lines %" PRIu64 "\n", s.records, s.late,
-                    d->counts.bad_lines);
+    dm_bytes_printf(out, "records %" PRIu64 ", late %" PRIu64 ", ahead %" PRIu64 ", bad lines %" PRIu64 "\n",
+                    s.records, s.late, s.ahead, d->counts.bad_lines);
     dm_bytes_printf(out, "ledger: %" PRIu64 " entries, %" PRIu64 " durable%s\n", s.entries, s.committed,
                     s.store_failed ? "; THE STORE CANNOT WRITE, nothing new is decided" : "");
     dm_bytes_printf(out, "brake %s\n", s.braked ? "ON: nothing new is enforced" : "off");
@@ -212,8 +212,7 @@ static int brake(struct dm *d, char *const *words, size_t count, const char *who
 {
     const char *word = count > 1 ? words[1] : "status";
     if (strcmp(word, "on") == 0 || strcmp(word, "off") == 0) {
-        d->brake_asked = strcmp(word, "on") == 0;
-        mp_engine_brake(d->engine, d->brake_asked || d->brake_file);
+        dm_brake(d, strcmp(word, "on") == 0);
         dm_log(d, "warn", "%s turned the brake %s", who, word);
     } else if (strcmp(word, "status") != 0) {
         dm_bytes_printf(out, "brake on, brake off, or brake status\n");

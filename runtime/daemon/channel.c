@@ -4,7 +4,8 @@
  *
  *   NAME=log · NAME=file:PATH · NAME=exec:PROGRAM · NAME=https://URL
  *
- * A URL is sent to with `Idempotency-Key`, and with `X-Mpol-Signature: sha256=HEX`, the HMAC of
+ * The key names the ledger and the message: it is the same for every try, over restarts too, and no
+ * other daemon has it. A URL is sent to with `Idempotency-Key`, and with `X-Mpol-Signature: sha256=HEX`, the HMAC of
  * "TIMESTAMP.BODY" under $MPOL_SECRET_NAME where that is set (`X-Mpol-Timestamp` carries the time).
  */
 #include "daemon/daemon_priv.h"
@@ -13,6 +14,7 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -52,26 +54,10 @@ static uint32_t in_flight;
 
 /* ---- what is sent ---- */
 
-static void add_json_text(struct dm_bytes *b, mp_str s)
-{
-    dm_bytes_add(b, "\"", 1);
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\') {
-            dm_bytes_printf(b, "\\%c", c);
-        } else if (c < 0x20) {
-            dm_bytes_printf(b, "\\u%04x", c);
-        } else {
-            dm_bytes_add(b, &s.ptr[i], 1);
-        }
-    }
-    dm_bytes_add(b, "\"", 1);
-}
-
 static void add_member(struct dm_bytes *b, const char *name, mp_str text)
 {
     dm_bytes_printf(b, ",\"%s\":", name);
-    add_json_text(b, text);
+    dm_json_text(b, text);
 }
 
 static void write_body(const struct mp_message *m, const char *key, struct dm_bytes *b)
@@ -134,7 +120,7 @@ static void on_timeout(uv_timer_t *timer)
 {
     struct try *t = timer->data;
     t->result = MP_ETIMEDOUT;
-    uv_process_kill(&t->process, SIGKILL);
+    kill(-t->process.pid, SIGKILL); /* and what it has started: it leads a group of its own */
 }
 
 static void on_written(uv_write_t *write, int status)
@@ -146,13 +132,14 @@ static void on_written(uv_write_t *write, int status)
 static enum mp_err start_program(struct try *t)
 {
     char *args[] = {(char *)t->channel->where, NULL};
+    /* What it prints goes nowhere: it may repeat what a client sent, and our log is ours. */
     uv_stdio_container_t stdio[3] = {
         {.flags = UV_CREATE_PIPE | UV_READABLE_PIPE, .data.stream = (uv_stream_t *)&t->pipe},
-        {.flags = UV_INHERIT_FD, .data.fd = 2},
-        {.flags = UV_INHERIT_FD, .data.fd = 2},
+        {.flags = UV_IGNORE},
+        {.flags = UV_IGNORE},
     };
-    uv_process_options_t options = {
-        .file = t->channel->where, .args = args, .exit_cb = on_exit_status, .stdio = stdio, .stdio_count = 3};
+    uv_process_options_t options = {.file = t->channel->where, .args = args, .exit_cb = on_exit_status,
+                                    .flags = UV_PROCESS_DETACHED, .stdio = stdio, .stdio_count = 3};
     uv_pipe_init(&t->d->loop, &t->pipe, 0);
     uv_timer_init(&t->d->loop, &t->timer);
     t->process.data = t->pipe.data = t->timer.data = t->write.data = t;
@@ -238,12 +225,25 @@ static enum mp_err start_post(struct try *t)
 
 /* ---- sending ---- */
 
+/* A line that does not fit on the disk is taken back: what is in the file is whole. */
+static bool append_line(int fd, const struct dm_bytes *b)
+{
+    off_t end = lseek(fd, 0, SEEK_END);
+    ssize_t put = write(fd, b->ptr, b->len);
+    if (put == (ssize_t)b->len) return true;
+    int error = put >= 0 ? ENOSPC : errno;
+    if (put > 0 && end >= 0 && ftruncate(fd, end) != 0) error = errno;
+    errno = error;
+    return false;
+}
+
 static enum mp_err append_to_file(const struct dm_channel *c, const struct mp_message *m, const char *key)
 {
     struct dm_bytes b = {0};
     write_body(m, key, &b);
-    int fd = open(c->where, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0640);
-    bool ok = fd >= 0 && write(fd, b.ptr, b.len) == (ssize_t)b.len;
+    /* Not blocking: a FIFO without a reader is a channel that is away. */
+    int fd = open(c->where, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NONBLOCK, 0640);
+    bool ok = fd >= 0 && append_line(fd, &b);
     if (fd >= 0) ok = close(fd) == 0 && ok;
     dm_bytes_free(&b);
     return ok ? MP_OK : MP_EIO;
@@ -279,7 +279,8 @@ enum mp_err dm_channel_send(struct dm *d, const struct mp_message *m)
     char key[64];
     mp_str name = m->channel.len > 0 ? m->channel : m->verb;
     const struct dm_channel *c = channel_for(d, name);
-    snprintf(key, sizeof key, "mpol-%llu", (unsigned long long)m->id);
+    snprintf(key, sizeof key, "mpol-%016llx-%llu", (unsigned long long)d->identity.ledger,
+             (unsigned long long)m->id);
     enum mp_err err = MP_OK;
     switch (c->kind) {
     case KIND_LOG:

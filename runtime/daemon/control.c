@@ -122,6 +122,11 @@ static void on_connection(uv_stream_t *listener, int status)
 bool dm_control_open(struct dm *d)
 {
     snprintf(control_path, sizeof control_path, "%s/control", d->options->state_dir);
+    if (!dm_socket_path_fits(control_path)) {
+        fprintf(stderr, "mpol run: %s: the path is too long for a socket; give a shorter --state\n",
+                control_path);
+        return false;
+    }
     unlink(control_path); /* of an earlier life: the lock says that nobody else is here */
     uv_pipe_init(&d->loop, &d->control, 0);
     d->control.data = d;

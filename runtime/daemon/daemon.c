@@ -6,15 +6,14 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "ledger/ledger.h"
 #include "os/std.h"
 
 #define STEP_MS_MAX 50    /* LIMIT: how long time may stand still */
-#define POLL_MS 20        /* how often files are looked at */
-#define WATCH_MS 500      /* changed policies, the file BRAKE */
+#define POLL_MS 20        /* how often files and BRAKE are looked at */
+#define WATCH_MS 500      /* changed policies, windows and inventory that want to be kept */
 
 /* ---- bytes that grow ---- */
 
@@ -51,22 +50,6 @@ void dm_bytes_free(struct dm_bytes *b)
     *b = (struct dm_bytes){0};
 }
 
-/* ---- the log: what came from outside loses its control characters ---- */
-
-void dm_log(struct dm *d, const char *level, const char *format, ...)
-{
-    char time[27], text[2048];
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) *c = '?';
-    }
-    mp_ledger_time(d->os.wall_ns(d->os.ctx), time);
-    fprintf(stderr, "%.*s %-5s %s\n", (int)sizeof time, time, level, text);
-}
-
 /* ---- what the engine tells ---- */
 
 static void on_entry(void *ctx, const struct mp_entry *entry, mp_str json)
@@ -82,6 +65,29 @@ static void on_entry(void *ctx, const struct mp_entry *entry, mp_str json)
 
 static enum mp_err on_message(void *ctx, const struct mp_message *m) { return dm_channel_send(ctx, m); }
 
+/* ---- the brake ---- */
+
+void dm_brake(struct dm *d, bool asked)
+{
+    if (asked != d->brake_asked) {
+        d->brake_asked = asked;
+        dm_own_brake(d);
+    }
+    mp_engine_brake(d->engine, d->brake_file || d->brake_asked);
+}
+
+static void look_for_brake(struct dm *d)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/BRAKE", d->options->state_dir);
+    bool there = access(path, F_OK) == 0;
+    if (there == d->brake_file) return;
+    d->brake_file = there;
+    dm_brake(d, d->brake_asked);
+    dm_log(d, "warn", "the file BRAKE has %s: the brake is %s", there ? "come" : "gone",
+           mp_engine_braked(d->engine) ? "on" : "off");
+}
+
 /* ---- time ---- */
 
 static void on_step(uv_timer_t *timer) { dm_turn(timer->data); }
@@ -90,6 +96,8 @@ static void on_step(uv_timer_t *timer) { dm_turn(timer->data); }
 static void on_poll(uv_timer_t *timer)
 {
     struct dm *d = timer->data;
+    look_for_brake(d);
+    dm_turn(d); /* what is read is judged against the time that it is */
     dm_inputs_poll(d);
     dm_turn(d);
 }
@@ -114,22 +122,11 @@ void dm_turn(struct dm *d)
 
 /* ---- what is looked at now and then ---- */
 
-static void look_for_brake(struct dm *d)
-{
-    char path[4096];
-    snprintf(path, sizeof path, "%s/BRAKE", d->options->state_dir);
-    bool there = access(path, F_OK) == 0;
-    if (there == d->brake_file) return;
-    d->brake_file = there;
-    mp_engine_brake(d->engine, d->brake_file || d->brake_asked);
-    dm_log(d, "warn", "the file BRAKE has %s: the brake is %s", there ? "come" : "gone",
-           mp_engine_braked(d->engine) ? "on" : "off");
-}
-
 static void on_watch(uv_timer_t *timer)
 {
     struct dm *d = timer->data;
-    look_for_brake(d);
+    dm_own_inventory(d);
+    dm_windows_due(d);
     if (d->host->changed != NULL && d->host->changed(d->host->ctx)) {
         dm_log(d, "info", "policies have changed");
         dm_reload(d);
@@ -163,7 +160,7 @@ static void on_store_wake(uv_async_t *handle)
 static enum mp_err make_engine(struct dm *d)
 {
     struct mp_engine_options options = {.clock = MP_ENGINE_LIVE,
-                                        .hash_key = d->hash_key,
+                                        .hash_key = d->identity.hash_key,
                                         .now_ns = d->os.wall_ns(d->os.ctx),
                                         .mono_ns = d->os.mono_ns(d->os.ctx),
                                         .store = true};
@@ -174,6 +171,7 @@ static enum mp_err make_engine(struct dm *d)
 static void open_signals(struct dm *d)
 {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a limit on files is a full disk, not an end */
     uv_signal_t *handles[] = {&d->on_hup, &d->on_term, &d->on_int};
     static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
     static const uv_signal_cb callbacks[] = {on_hup_signal, on_end_signal, on_end_signal};
@@ -197,25 +195,51 @@ static bool load_first(struct dm *d)
     return true;
 }
 
+/* Windows, inventory, then incidents and leases, which are judged by both. */
+static enum mp_err restore(struct dm *d)
+{
+    dm_windows_load(d);
+    dm_own_inventory_give(d);
+    if (!dm_inventory_read(d)) return MP_EINVAL; /* it has said why */
+    enum mp_err err = dm_keep_restore(d);
+    if (err != MP_OK) fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
+    return err;
+}
+
+/* The first commit: who we are, and the engine's numbers, before anything is decided. */
+static bool first_commit(struct dm *d)
+{
+    d->started = true;
+    dm_inventory_told(d);
+    dm_own_inventory(d);
+    if (dm_keep_flush(d)) return true;
+    fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_store_trouble(d->store));
+    return false;
+}
+
 /* The answer is an exit code; what was opened is closed by the caller. */
 static int start(struct dm *d)
 {
-    if (d->os.random(d->os.ctx, &d->hash_key, sizeof d->hash_key) != MP_OK) return 3;
+    mp_str problem;
     if (!load_first(d) || dm_keep_open(d) != MP_OK || !dm_channels_open(d)) return 2;
-    enum mp_err err = make_engine(d);
-    if (err == MP_OK) err = dm_keep_restore(d);
-    if (err != MP_OK) {
-        fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
-        return 2;
+    if (!dm_own_ready(d) || !dm_generation_ready(d, &d->now, &problem) || make_engine(d) != MP_OK) {
+        fprintf(stderr, "mpol run: no memory or no randomness to begin with\n");
+        return 3;
     }
-    d->started = true;
+    if (restore(d) != MP_OK) return 2;
+    mp_engine_brake(d->engine, d->brake_asked);
+    if (!first_commit(d)) return 2;
     look_for_brake(d);
     if (!dm_control_open(d) || !dm_http_open(d) || !dm_inputs_open(d)) return 2;
     if (d->host->native != NULL) d->host->native(d->host->ctx, d->now.program);
     uv_timer_start(&d->watch_timer, on_watch, WATCH_MS, WATCH_MS);
     uv_timer_start(&d->poll_timer, on_poll, POLL_MS, POLL_MS);
     d->ready = true;
+    if (d->input_count == 0) {
+        dm_log(d, "warn", "no --telemetry: nothing is seen, only rules about silence can fire");
+    }
     dm_log(d, "info", "ready: %u rules, state in %s", d->now.program->rule_count, d->options->state_dir);
+    dm_turn(d);
     dm_inputs_poll(d);
     dm_turn(d);
     return 0;
@@ -255,11 +279,15 @@ static void close_last(struct dm *d)
 static void write_what_waits(struct dm *d)
 {
     if (d->store == NULL || d->engine == NULL || !d->started) return;
-    dm_keep(d);
-    if (mp_store_flush(d->store) != MP_OK || d->pending_items > 0) {
-        dm_log(d, "error", "not everything could be written: %s", mp_store_trouble(d->store));
+    bool ran = d->exit_code == 0;
+    d->positions_due = ran;
+    if (ran) dm_own_inventory(d);
+    if (!dm_keep_flush(d)) {
+        const char *trouble = mp_store_trouble(d->store);
+        dm_log(d, "error", "not everything could be written: %s", trouble != NULL ? trouble : "no room");
         d->exit_code = 3;
     }
+    if (ran) dm_windows_write(d);
 }
 
 static void give_back(struct dm *d)
@@ -270,6 +298,7 @@ static void give_back(struct dm *d)
     dm_generation_free(d, &d->now);
     dm_channels_close(d);
     dm_bytes_free(&d->pending);
+    dm_own_free(d);
     free(d->inputs);
 }
 

@@ -42,7 +42,7 @@ struct mp_daemon_options {
     const char *const *params;   /* NAME=VALUE */
     size_t param_count;
     const char *listen;          /* ADDR:PORT, or NULL */
-    bool color;
+    bool log_json;               /* the log as JSON lines */
 };
 
 /* Runs until a signal ends it. The answer is an exit code (0, 2, 3). */

@@ -35,7 +35,29 @@ struct dm_generation {
     int64_t since_ns;
 };
 
+/* Rows of the store that are the daemon's own; those of the engine are below. */
+enum dm_row { DM_ROW_IDENTITY = 100, DM_ROW_BRAKE, DM_ROW_POSITION, DM_ROW_INVENTORY };
+
+/* Drawn when the state folder is made, and the same ever after. */
+struct dm_identity {
+    struct mp_hash_key hash_key; /* of clients, records, quotas */
+    uint64_t ledger;             /* which ledger: part of every idempotency key */
+};
+
+/* How far an input was read: goes into the store with what the records led to. */
+struct dm_position {
+    uint64_t device, inode, offset, name; /* name: its hash */
+};
+
+/* A line of inventory as the store has it. */
+struct dm_kept_line {
+    uint64_t hash;
+    char *text; /* only between start and the moment it is given to the inventory */
+    size_t len;
+};
+
 struct dm_input;
+struct dm_connection;
 struct dm_channel;
 struct MHD_Daemon;
 
@@ -55,9 +77,19 @@ struct dm {
     struct mp_engine *engine;
     struct dm_generation now;
     struct mp_store *store;
-    struct mp_hash_key hash_key;
+    struct dm_identity identity;
     struct dm_input *inputs;
     uint32_t input_count;
+    struct dm_connection *connections; /* on sockets of inputs */
+    struct dm_position *kept_positions; /* of the life before, by input */
+    uint32_t kept_position_count;
+    struct dm_kept_line *kept_lines;
+    uint32_t kept_line_count;
+    bool inventory_news;    /* lines that the windows have not been told of */
+    bool inventory_unkept;  /* lines that the store has not been told of */
+    int64_t windows_at_ns;  /* when the windows are written next */
+    uv_work_t windows_work;
+    bool windows_busy;
     struct dm_channel *channels;
     uint32_t channel_count;
     uv_pipe_t control;
@@ -67,18 +99,25 @@ struct dm {
     uv_timer_t http_timer;
     struct dm_bytes pending; /* of the store: entries and rows that wait for room */
     size_t pending_items;
+    bool positions_due; /* where inputs stand is kept even if nothing else has happened */
+    size_t pending_before, pending_items_before; /* without the positions of inputs */
     struct dm_counts counts;
     char problem[256];       /* of the last reload; empty: it went well */
     int64_t last_reload_ns;
     bool ready, ending, brake_file, brake_asked, started;
+    const char *store_trouble; /* that was told last */
     int exit_code;
 };
 
 /* Logs one line: time, level, text. */
 void dm_log(struct dm *d, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A text of JSON with its quotes; what is no UTF-8 becomes U+FFFD. */
+void dm_json_text(struct dm_bytes *b, mp_str s);
 /* Lets time pass up to now, keeps what changed, arms the timer. After everything that happens. */
 void dm_turn(struct dm *d);
+/* An operator holds the brake, or lets go of it; the file BRAKE holds it too. */
+void dm_brake(struct dm *d, bool asked);
 /* Begins to end: inputs are closed, what waits is written, the loop stops. */
 void dm_end(struct dm *d, int exit_code);
 
@@ -86,18 +125,45 @@ void dm_end(struct dm *d, int exit_code);
 void dm_keep_entry(struct dm *d, const struct mp_entry *entry, mp_str json);
 void dm_keep(struct dm *d);
 void dm_keep_committed(struct dm *d);
-enum mp_err dm_keep_open(struct dm *d);    /* opens the store */
+void dm_keep_row(struct dm *d, uint32_t kind, uint64_t id, mp_str bytes);
+enum mp_err dm_keep_open(struct dm *d);    /* opens the store, and reads what is the daemon's own */
 enum mp_err dm_keep_restore(struct dm *d); /* gives the engine its state back */
+/* Waits until everything said so far is durable; at the start and at the end only. */
+bool dm_keep_flush(struct dm *d);
+
+/* own.c: what the daemon itself keeps in the store */
+enum mp_err dm_own_row(struct dm *d, uint32_t kind, uint64_t id, mp_str bytes);
+bool dm_own_ready(struct dm *d); /* all rows are read: draws what is not there yet */
+void dm_own_brake(struct dm *d);
+void dm_own_inventory(struct dm *d);      /* lines that are new */
+void dm_own_inventory_give(struct dm *d); /* kept lines → inventory */
+void dm_own_free(struct dm *d);
+
+/* windows.c: the windows file */
+void dm_windows_load(struct dm *d);
+void dm_windows_due(struct dm *d);  /* writes them in the background when it is time */
+void dm_windows_write(struct dm *d); /* at the end: now */
 
 /* input.c: bytes → engine */
+bool dm_inventory_read(struct dm *d); /* the files of --inventory */
+/* One line of inventory. */
+bool dm_inventory_line(struct dm *d, mp_str line);
+void dm_inventory_told(struct dm *d); /* attributes are inputs of rules */
 bool dm_inputs_open(struct dm *d);
+/* Where input `i` stands; false: it has no place to go back to. */
+bool dm_input_position(const struct dm *d, uint32_t i, struct dm_position *out);
 void dm_inputs_poll(struct dm *d); /* files that grow */
 void dm_inputs_close(struct dm *d);
 
 /* reload.c: policies → generation */
 bool dm_generation_load(struct dm *d, struct dm_generation *out, mp_str *problem);
+/* What needs the hash key, which is in the store. */
+bool dm_generation_ready(struct dm *d, struct dm_generation *g, mp_str *problem);
 void dm_generation_free(struct dm *d, struct dm_generation *g);
 void dm_reload(struct dm *d);
+
+/* A longer one would be cut silently by the kernel's structure. */
+bool dm_socket_path_fits(const char *path);
 
 /* control.c, answer.c: questions of an operator → text */
 bool dm_control_open(struct dm *d);

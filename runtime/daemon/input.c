@@ -2,53 +2,35 @@
  * Telemetry → engine: a file that grows (followed over truncation and rotation), a FIFO, a socket that
  * many may connect to, standard input. Lines are bounded; a bad one is counted, told, and skipped.
  */
-#include "daemon/daemon_priv.h"
+#include "daemon/input_priv.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define READ_BYTES (256u * 1024)
-#define READS_A_TURN 16 /* LIMIT: of one file before others have their turn: 4 MiB */
 #define COMPLAINTS_MAX 10
-#define CONNECTIONS_MAX 256 /* LIMIT: writers on one socket at a time */
+#define SOURCES_MAX 64 /* LIMIT: of a window (window.h); those beyond share the last */
 
-enum kind { KIND_FILE, KIND_FIFO, KIND_STDIN, KIND_SOCKET };
+char dm_read_room[READ_BYTES];
 
-/* One stream of lines: a file, a FIFO, or one connection. */
-struct stream {
-    struct dm *d;
-    const char *name;
-    uint32_t source;
-    struct dm_bytes rest; /* the beginning of a line that has not ended */
-    bool skipping;        /* the line at hand is too long */
-    uint64_t line;
-};
+/* ---- sources: a number is used again when nobody has it any more ---- */
 
-struct dm_input {
-    struct dm *d;
-    const char *name;
-    enum kind kind;
-    struct stream stream;
-    int fd;
-    ino_t inode;
-    off_t read_to;
-    bool at_end; /* standard input ends, a file waits for more */
-    uv_pipe_t listener;
-    uv_poll_t poll;
-    bool has_listener, has_poll;
-};
+static uint32_t source_users[SOURCES_MAX];
 
-struct connection {
-    uv_pipe_t pipe;
-    struct stream stream;
-};
+static uint32_t take_source(void)
+{
+    uint32_t i = 0;
+    while (i < SOURCES_MAX - 1 && source_users[i] > 0) i++;
+    source_users[i]++;
+    return i;
+}
 
-static uint32_t connections;
-static uint32_t next_source;
+static void give_source(struct dm *d, uint32_t source)
+{
+    if (--source_users[source] == 0 && d->started) mp_engine_source_closed(d->engine, source);
+}
 
 /* ---- lines ---- */
 
@@ -62,25 +44,37 @@ static void bad_line(struct stream *s, const char *why)
     }
 }
 
+void dm_inventory_told(struct dm *d)
+{
+    if (!d->inventory_news || !d->started) return;
+    d->inventory_news = false;
+    mp_engine_inventory_changed(d->engine);
+}
+
+static void take_entity(struct stream *s, const struct mp_entity_line *entity)
+{
+    if (mp_inventory_put(mp_engine_inventory(s->d->engine), entity) != MP_OK) {
+        bad_line(s, "the inventory is full");
+    }
+    s->d->inventory_news = s->d->inventory_unkept = true;
+}
+
 static void take_line(struct stream *s, mp_str line)
 {
     struct dm *d = s->d;
     struct mp_ingested in;
     s->line++;
     if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
-    int64_t now = d->os.wall_ns(d->os.ctx);
-    switch (mp_ingest_line(d->now.ingest, line, s->source, now, &in)) {
+    enum mp_ingest_kind kind =
+        mp_ingest_line(d->now.ingest, line, s->source, d->os.wall_ns(d->os.ctx), &in);
+    if (kind != MP_INGEST_ENTITY) dm_inventory_told(d); /* many lines of inventory are looked at once */
+    switch (kind) {
     case MP_INGEST_RECORD:
         d->counts.records++;
         mp_engine_record(d->engine, &in.record);
         break;
     case MP_INGEST_ALIVE: mp_engine_alive(d->engine, s->source, in.signal, in.record.time_ns); break;
-    case MP_INGEST_ENTITY:
-        if (mp_inventory_put(mp_engine_inventory(d->engine), in.entity) != MP_OK) {
-            bad_line(s, "the inventory is full");
-        }
-        mp_engine_inventory_changed(d->engine);
-        break;
+    case MP_INGEST_ENTITY: take_entity(s, in.entity); break;
     case MP_INGEST_OTHER: d->counts.other++; break;
     case MP_INGEST_BAD: bad_line(s, in.why); break;
     }
@@ -98,7 +92,7 @@ static void too_long(struct stream *s)
 /* The end of a line that began in earlier bytes. */
 static void end_line(struct stream *s, mp_str tail)
 {
-    if (s->skipping) {
+    if (s->skipping || s->rest.len + tail.len > MP_LINE_MAX) {
         too_long(s);
     } else if (s->rest.len == 0) {
         take_line(s, tail);
@@ -108,7 +102,7 @@ static void end_line(struct stream *s, mp_str tail)
     }
 }
 
-static void take_bytes(struct stream *s, mp_str bytes)
+void dm_stream_take(struct stream *s, mp_str bytes)
 {
     while (bytes.len > 0) {
         const char *end = memchr(bytes.ptr, '\n', bytes.len);
@@ -118,6 +112,7 @@ static void take_bytes(struct stream *s, mp_str bytes)
         bytes.ptr += len + 1;
         bytes.len -= len + 1;
     }
+    dm_inventory_told(s->d);
     if (bytes.len == 0 || s->skipping) return;
     if (s->rest.len + bytes.len > MP_LINE_MAX) {
         s->skipping = true;
@@ -127,168 +122,77 @@ static void take_bytes(struct stream *s, mp_str bytes)
     }
 }
 
-/* A stream that ends may end without a line end. */
-static void end_stream(struct stream *s)
+void dm_stream_rest(struct stream *s)
 {
     if (s->skipping) {
         too_long(s);
     } else if (s->rest.len > 0) {
         take_line(s, (mp_str){s->rest.ptr, s->rest.len});
     }
+    s->rest.len = 0;
+    dm_inventory_told(s->d);
+}
+
+void dm_stream_open(struct stream *s, struct dm *d, const char *name)
+{
+    *s = (struct stream){.d = d, .name = name, .source = take_source()};
+}
+
+void dm_stream_end(struct stream *s)
+{
+    dm_stream_rest(s);
     dm_bytes_free(&s->rest);
-    mp_engine_source_closed(s->d->engine, s->source);
+    give_source(s->d, s->source);
 }
 
-/* ---- files ---- */
+/* ---- inventory ---- */
 
-static char read_buffer[READ_BYTES];
-
-/* A new file behind the old name, or one that was cut: begin again at its start. */
-static void look_for_rotation(struct dm_input *in)
+bool dm_inventory_line(struct dm *d, mp_str line)
 {
-    struct stat st;
-    if (stat(in->name, &st) != 0) return;
-    if (in->fd >= 0 && st.st_ino == in->inode && st.st_size >= in->read_to) return;
-    int fd = open(in->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0) return;
-    if (in->fd >= 0) {
-        close(in->fd);
-        dm_log(in->d, "info", "%s: begins anew", in->name);
-    }
-    in->fd = fd;
-    in->inode = st.st_ino;
-    in->read_to = 0;
-    in->stream.rest.len = 0;
-    in->stream.line = 0;
+    struct mp_ingested in;
+    if (mp_ingest_line(d->now.ingest, line, 0, 1, &in) != MP_INGEST_ENTITY) return false;
+    d->inventory_news = true;
+    return mp_inventory_put(mp_engine_inventory(d->engine), in.entity) == MP_OK;
 }
 
-static void read_file(struct dm_input *in)
+static bool read_inventory(struct dm *d, const char *path)
 {
-    for (int i = 0; i < READS_A_TURN && in->fd >= 0; i++) {
-        ssize_t got = read(in->fd, read_buffer, sizeof read_buffer);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) {
-            look_for_rotation(in);
-            return;
-        }
-        in->read_to += got;
-        take_bytes(&in->stream, (mp_str){read_buffer, (size_t)got});
-    }
-}
-
-static bool open_file(struct dm_input *in)
-{
-    struct stat st;
-    in->fd = open(in->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (in->fd < 0 && errno != ENOENT) {
-        fprintf(stderr, "mpol run: %s: %s\n", in->name, strerror(errno));
+    struct stream s = {.d = d, .name = path};
+    FILE *f = fopen(path, "rb");
+    if (f == NULL) {
+        fprintf(stderr, "mpol run: %s: %s\n", path, strerror(errno));
         return false;
     }
-    if (in->fd < 0) {
-        dm_log(in->d, "info", "%s is not there yet; waiting for it", in->name);
-        return true;
+    size_t got;
+    while ((got = fread(dm_read_room, 1, sizeof dm_read_room, f)) > 0) {
+        dm_stream_take(&s, (mp_str){dm_read_room, got});
     }
-    if (fstat(in->fd, &st) == 0) in->inode = st.st_ino;
+    bool ok = !ferror(f);
+    if (!ok) fprintf(stderr, "mpol run: %s: %s\n", path, strerror(errno));
+    fclose(f);
+    dm_stream_rest(&s);
+    dm_bytes_free(&s.rest);
+    return ok;
+}
+
+/* Read once, whole, before telemetry: rules then know the callers they ask about. */
+bool dm_inventory_read(struct dm *d)
+{
+    for (size_t i = 0; i < d->options->inventory_count; i++) {
+        if (!read_inventory(d, d->options->inventory[i])) return false;
+    }
     return true;
-}
-
-/* ---- FIFOs and standard input ---- */
-
-static void on_readable(uv_poll_t *poll, int status, int events)
-{
-    struct dm_input *in = poll->data;
-    ssize_t got = read(in->fd, read_buffer, sizeof read_buffer);
-    if (got > 0) take_bytes(&in->stream, (mp_str){read_buffer, (size_t)got});
-    if (got == 0) {
-        uv_poll_stop(&in->poll);
-        in->at_end = true;
-        end_stream(&in->stream);
-        dm_log(in->d, "info", "%s has ended", in->name);
-    }
-    dm_turn(in->d);
-}
-
-static bool open_fifo(struct dm_input *in)
-{
-    /* Opened for writing as well, so that a writer that goes away is not the end. */
-    int flags = in->kind == KIND_FIFO ? O_RDWR : O_RDONLY;
-    in->fd = in->kind == KIND_FIFO ? open(in->name, flags | O_CLOEXEC | O_NONBLOCK) : 0;
-    if (in->fd < 0) {
-        fprintf(stderr, "mpol run: %s: %s\n", in->name, strerror(errno));
-        return false;
-    }
-    if (uv_poll_init(&in->d->loop, &in->poll, in->fd) != 0) {
-        in->kind = KIND_FILE; /* standard input is a plain file: read like one */
-        return true;
-    }
-    in->poll.data = in;
-    in->has_poll = true;
-    return uv_poll_start(&in->poll, UV_READABLE, on_readable) == 0;
-}
-
-/* ---- sockets ---- */
-
-static void on_closed(uv_handle_t *handle)
-{
-    connections--;
-    free(handle->data);
-}
-
-static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
-{
-    *buf = uv_buf_init(read_buffer, sizeof read_buffer);
-}
-
-static void on_read(uv_stream_t *pipe, ssize_t got, const uv_buf_t *buf)
-{
-    struct connection *c = pipe->data;
-    struct dm *d = c->stream.d;
-    if (got > 0) take_bytes(&c->stream, (mp_str){buf->base, (size_t)got});
-    if (got < 0) {
-        end_stream(&c->stream);
-        uv_close((uv_handle_t *)pipe, on_closed);
-    }
-    if (got != 0) dm_turn(d);
-}
-
-static void on_connection(uv_stream_t *listener, int status)
-{
-    struct dm_input *in = listener->data;
-    struct connection *c = status == 0 ? calloc(1, sizeof *c) : NULL;
-    if (c == NULL) return;
-    uv_pipe_init(&in->d->loop, &c->pipe, 0);
-    connections++;
-    c->pipe.data = c;
-    c->stream = (struct stream){.d = in->d, .name = in->name, .source = next_source++};
-    if (uv_accept(listener, (uv_stream_t *)&c->pipe) != 0 || connections > CONNECTIONS_MAX ||
-        uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
-        uv_close((uv_handle_t *)&c->pipe, on_closed);
-    }
-}
-
-static bool open_socket(struct dm_input *in)
-{
-    const char *path = in->name + strlen("unix:");
-    struct stat st;
-    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) unlink(path); /* of an earlier life */
-    uv_pipe_init(&in->d->loop, &in->listener, 0);
-    in->listener.data = in;
-    in->has_listener = true;
-    int code = uv_pipe_bind(&in->listener, path);
-    if (code == 0) code = uv_listen((uv_stream_t *)&in->listener, 64, on_connection);
-    if (code != 0) fprintf(stderr, "mpol run: %s: %s\n", in->name, uv_strerror(code));
-    return code == 0;
 }
 
 /* ---- all of them ---- */
 
-static enum kind kind_of(const char *name)
+static enum input_kind kind_of(const char *name)
 {
     struct stat st;
-    if (strcmp(name, "-") == 0) return KIND_STDIN;
-    if (strncmp(name, "unix:", 5) == 0) return KIND_SOCKET;
-    if (stat(name, &st) == 0 && S_ISFIFO(st.st_mode)) return KIND_FIFO;
-    return KIND_FILE;
+    if (strcmp(name, "-") == 0) return INPUT_STDIN;
+    if (strncmp(name, "unix:", 5) == 0) return INPUT_SOCKET;
+    if (stat(name, &st) == 0 && S_ISFIFO(st.st_mode)) return INPUT_FIFO;
+    return INPUT_FILE;
 }
 
 static bool open_input(struct dm *d, struct dm_input *in, const char *name)
@@ -297,40 +201,18 @@ static bool open_input(struct dm *d, struct dm_input *in, const char *name)
     in->name = name;
     in->kind = kind_of(name);
     in->fd = -1;
-    in->stream = (struct stream){.d = d, .name = name, .source = next_source++};
+    if (in->kind != INPUT_SOCKET) dm_stream_open(&in->stream, d, name);
     switch (in->kind) {
-    case KIND_FILE: return open_file(in);
-    case KIND_FIFO:
-    case KIND_STDIN: return open_fifo(in);
-    case KIND_SOCKET: return open_socket(in);
+    case INPUT_FILE: return dm_file_open(in);
+    case INPUT_FIFO:
+    case INPUT_STDIN: return dm_fifo_open(in);
+    case INPUT_SOCKET: return dm_socket_open(in);
     }
     return false;
 }
 
-/* Inventory is read once, whole, before telemetry: rules then know the callers they ask about. */
-static bool read_inventory(struct dm *d, const char *path)
-{
-    struct stream s = {.d = d, .name = path, .source = next_source++};
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) {
-        fprintf(stderr, "mpol run: %s: %s\n", path, strerror(errno));
-        return false;
-    }
-    size_t got;
-    while ((got = fread(read_buffer, 1, sizeof read_buffer, f)) > 0) {
-        take_bytes(&s, (mp_str){read_buffer, got});
-    }
-    bool ok = !ferror(f);
-    fclose(f);
-    end_stream(&s);
-    return ok;
-}
-
 bool dm_inputs_open(struct dm *d)
 {
-    for (size_t i = 0; i < d->options->inventory_count; i++) {
-        if (!read_inventory(d, d->options->inventory[i])) return false;
-    }
     d->inputs = calloc(d->options->telemetry_count + 1, sizeof *d->inputs);
     if (d->inputs == NULL) return false;
     for (size_t i = 0; i < d->options->telemetry_count; i++) {
@@ -342,11 +224,18 @@ bool dm_inputs_open(struct dm *d)
 void dm_inputs_poll(struct dm *d)
 {
     for (uint32_t i = 0; i < d->input_count; i++) {
-        struct dm_input *in = &d->inputs[i];
-        if (in->kind != KIND_FILE) continue;
-        if (in->fd < 0) look_for_rotation(in);
-        read_file(in);
+        if (d->inputs[i].kind == INPUT_FILE && !d->inputs[i].ended) dm_file_read(&d->inputs[i]);
     }
+}
+
+bool dm_input_position(const struct dm *d, uint32_t i, struct dm_position *out)
+{
+    const struct dm_input *in = &d->inputs[i];
+    if (in->kind != INPUT_FILE || in->inode == 0 || strcmp(in->name, "-") == 0) return false;
+    uint64_t line_at = in->stream.skipping ? in->read_to : in->read_to - in->stream.rest.len;
+    struct mp_hash_key key = {9, 10};
+    *out = (struct dm_position){in->device, in->inode, line_at, mp_siphash(key, in->name, strlen(in->name))};
+    return true;
 }
 
 static void close_handle(uv_handle_t *handle)
@@ -356,6 +245,7 @@ static void close_handle(uv_handle_t *handle)
 
 void dm_inputs_close(struct dm *d)
 {
+    dm_socket_close_all(d);
     for (uint32_t i = 0; i < d->input_count; i++) {
         struct dm_input *in = &d->inputs[i];
         if (in->has_poll) close_handle((uv_handle_t *)&in->poll);

@@ -34,10 +34,26 @@ void dm_keep_entry(struct dm *d, const struct mp_entry *entry, mp_str json)
     add_item(d, item, json);
 }
 
+void dm_keep_row(struct dm *d, uint32_t kind, uint64_t id, mp_str bytes)
+{
+    add_item(d, (struct item){.kind = kind, .id = id}, bytes);
+}
+
 static void add_row(void *ctx, const struct mp_state_row *row)
 {
-    struct dm *d = ctx;
-    add_item(d, (struct item){.kind = (uint32_t)row->kind, .id = row->id}, row->bytes);
+    dm_keep_row(ctx, (uint32_t)row->kind, row->id, row->bytes);
+}
+
+/* With what they led to, so that a restart goes on behind it and tells nothing twice. */
+static void add_positions(struct dm *d)
+{
+    struct dm_position position;
+    d->pending_before = d->pending.len;
+    d->pending_items_before = d->pending_items;
+    for (uint32_t i = 0; i < d->input_count; i++) {
+        if (!dm_input_position(d, i, &position)) continue;
+        dm_keep_row(d, DM_ROW_POSITION, i + 1, (mp_str){(const char *)&position, sizeof position});
+    }
 }
 
 static size_t batch_bytes(const struct dm *d)
@@ -50,6 +66,13 @@ static size_t batch_bytes(const struct dm *d)
         at += sizeof item + item.len;
     }
     return total;
+}
+
+/* Positions are those of the moment a batch is made; they are the last items of `pending`. */
+static void drop_positions(struct dm *d)
+{
+    d->pending.len = d->pending_before;
+    d->pending_items = d->pending_items_before;
 }
 
 static void write_batch(struct dm *d)
@@ -73,20 +96,47 @@ static void write_batch(struct dm *d)
 void dm_keep(struct dm *d)
 {
     if (d->engine == NULL || d->store == NULL || !d->started) return;
-    mp_engine_changes(d->engine, d, add_row);
-    if (d->pending_items == 0) return;
+    if (mp_store_trouble(d->store) == NULL) mp_engine_changes(d->engine, d, add_row);
+    if (d->pending_items == 0 && !d->positions_due) return;
+    add_positions(d);
+    if (d->pending_items == 0) return; /* no input has a place to go back to */
     bool room = mp_store_begin(d->store, batch_bytes(d));
-    if (room) write_batch(d);
+    if (room) {
+        write_batch(d);
+        d->positions_due = false;
+    } else {
+        drop_positions(d);
+    }
     mp_engine_store_failed(d->engine, !room);
+}
+
+/* Once, not at every try. */
+static void tell_trouble(struct dm *d, const char *trouble)
+{
+    if (trouble == d->store_trouble) return;
+    if (trouble != NULL) {
+        dm_log(d, "error", "the store cannot write: %s; nothing new is decided, what is in force stays", trouble);
+    } else {
+        dm_log(d, "info", "the store writes again");
+    }
+    d->store_trouble = trouble;
 }
 
 void dm_keep_committed(struct dm *d)
 {
     const char *trouble = mp_store_trouble(d->store);
-    if (trouble != NULL) dm_log(d, "error", "the store cannot write: %s; nothing new is decided", trouble);
-    if (d->engine == NULL) return;
+    tell_trouble(d, trouble);
+    if (d->engine == NULL || !d->started) return;
     mp_engine_store_failed(d->engine, trouble != NULL);
     mp_engine_committed(d->engine, mp_store_durable(d->store));
+}
+
+bool dm_keep_flush(struct dm *d)
+{
+    dm_keep(d);
+    bool all = mp_store_flush(d->store) == MP_OK && d->pending_items == 0;
+    dm_keep_committed(d);
+    return all;
 }
 
 /* ---- at the start ---- */
@@ -95,12 +145,22 @@ static void wake(void *ctx) { uv_async_send(&((struct dm *)ctx)->on_store); }
 
 static struct mp_store_found found;
 
+static enum mp_err give_own_row(void *ctx, uint32_t kind, uint64_t id, mp_str bytes)
+{
+    return kind < DM_ROW_IDENTITY ? MP_OK : dm_own_row(ctx, kind, id, bytes);
+}
+
 enum mp_err dm_keep_open(struct dm *d)
 {
     const char *why = "";
     struct mp_store_options options = {.wake = wake, .ctx = d};
     enum mp_err err = mp_store_open(d->options->state_dir, &options, &d->store, &found, &why);
-    if (err != MP_OK) fprintf(stderr, "mpol run: %s\n", why);
+    if (err != MP_OK) {
+        fprintf(stderr, "mpol run: %s\n", why);
+        return err;
+    }
+    err = mp_store_load(d->store, d, give_own_row);
+    if (err != MP_OK) fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
     return err;
 }
 
@@ -108,7 +168,7 @@ static enum mp_err give_row(void *ctx, uint32_t kind, uint64_t id, mp_str bytes)
 {
     struct dm *d = ctx;
     struct mp_state_row row = {.kind = (enum mp_row_kind)kind, .id = id, .bytes = bytes};
-    return mp_engine_restore(d->engine, &row);
+    return kind < DM_ROW_IDENTITY ? mp_engine_restore(d->engine, &row) : MP_OK;
 }
 
 enum mp_err dm_keep_restore(struct dm *d)

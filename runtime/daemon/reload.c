@@ -35,12 +35,17 @@ bool dm_generation_load(struct dm *d, struct dm_generation *out, mp_str *problem
         return false;
     }
     mp_arena_init(&out->arena, NULL, 0);
-    if (set_params(d, out->program, problem)) {
-        err = mp_ingest_create(&out->arena, out->program, d->hash_key, &out->ingest);
-        if (err == MP_OK) return true;
-        *problem = mp_str_of(mp_err_text(err));
-    }
+    if (set_params(d, out->program, problem)) return true;
     dm_generation_free(d, out);
+    return false;
+}
+
+bool dm_generation_ready(struct dm *d, struct dm_generation *g, mp_str *problem)
+{
+    enum mp_err err = mp_ingest_create(&g->arena, g->program, d->identity.hash_key, &g->ingest);
+    if (err == MP_OK) return true;
+    *problem = mp_str_of(mp_err_text(err));
+    dm_generation_free(d, g);
     return false;
 }
 
@@ -61,12 +66,13 @@ static void refused(struct dm *d, mp_str problem)
            (unsigned long long)d->now.number, d->problem);
 }
 
+/* LIMIT: compiling stops the loop, about a millisecond for ten rules; telemetry waits in its sources. */
 void dm_reload(struct dm *d)
 {
     struct dm_generation fresh;
     mp_str problem = MP_STR("");
     d->last_reload_ns = d->os.wall_ns(d->os.ctx);
-    if (!dm_generation_load(d, &fresh, &problem)) {
+    if (!dm_generation_load(d, &fresh, &problem) || !dm_generation_ready(d, &fresh, &problem)) {
         refused(d, problem);
         return;
     }
@@ -80,6 +86,7 @@ void dm_reload(struct dm *d)
     struct dm_generation old = d->now;
     d->now = fresh;
     d->now.since_ns = d->last_reload_ns;
+    d->inventory_unkept = true; /* the program may read more of it */
     d->counts.reloads++;
     d->problem[0] = '\0';
     if (d->host->native != NULL) d->host->native(d->host->ctx, d->now.program);

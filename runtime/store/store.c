@@ -13,6 +13,7 @@
 #include "base/assert.h"
 
 #define RING_BYTES (8u * 1024 * 1024)
+#define RING_BYTES_MAX (256u * 1024 * 1024) /* LIMIT: of the ring, for one batch larger than it was */
 #define BUSY_MS 5000 /* LIMIT: how long pruning or a reader may hold the writer up */
 
 static const char schema[] =
@@ -29,8 +30,9 @@ static char why_text[5120]; /* a path and a reason */
 
 static enum mp_err fail(enum mp_err err, const char **why, const char *what, const char *detail)
 {
+    if (why == NULL) return err;
     snprintf(why_text, sizeof why_text, "%s: %s", what, detail);
-    if (why != NULL) *why = why_text;
+    *why = why_text;
     return err;
 }
 
@@ -72,13 +74,8 @@ static int user_version(sqlite3 *db)
 }
 
 /* Each step and its new number are one transaction: a crash in between changes nothing. */
-static enum mp_err migrate(sqlite3 *db, const char **why)
+static enum mp_err migrate(sqlite3 *db, int version, const char **why)
 {
-    int version = user_version(db);
-    if (version < 0) return fail(MP_ECORRUPT, why, "mpol.db", sqlite3_errmsg(db));
-    if (version > MP_STORE_VERSION) {
-        return fail(MP_EUNSUPPORTED, why, "mpol.db", "a newer mpol wrote this state; it is left as it is");
-    }
     for (; version < MP_STORE_VERSION; version++) {
         char number[64];
         snprintf(number, sizeof number, "PRAGMA user_version=%d", version + 1);
@@ -91,32 +88,64 @@ static enum mp_err migrate(sqlite3 *db, const char **why)
     return MP_OK;
 }
 
-static enum mp_err open_database(struct mp_store *s, const char *dir, const char **why)
+static int prepare(struct mp_store *s, const char *sql, sqlite3_stmt **out)
 {
-    char path[4096];
-    snprintf(path, sizeof path, "%s/mpol.db", dir);
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
-    if (sqlite3_open_v2(path, &s->db, flags, NULL) != SQLITE_OK) {
-        return fail(MP_EIO, why, path, s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory");
+    return sqlite3_prepare_v2(s->db, sql, -1, out, NULL);
+}
+
+/* The same entry twice is one: a batch whose COMMIT failed may be durable all the same. */
+static const char put_entry[] =
+    "INSERT INTO entry(seq, time_ns, json, hash) VALUES(?,?,?,?)"
+    " ON CONFLICT(seq) DO UPDATE SET time_ns=excluded.time_ns WHERE hash=excluded.hash";
+
+static enum mp_err open_failed(struct mp_store *s, const char **why)
+{
+    int code = s->db != NULL ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
+    const char *text = s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory";
+    return fail(code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? MP_ECORRUPT : MP_EIO, why, s->path, text);
+}
+
+static enum mp_err set_up(struct mp_store *s, const char **why)
+{
+    int version = user_version(s->db);
+    if (version > MP_STORE_VERSION) {
+        return fail(MP_EUNSUPPORTED, why, s->path, "a newer mpol wrote this state; it is left as it is");
     }
-    sqlite3_busy_timeout(s->db, BUSY_MS);
-    if (mp_store_exec(s->db, "PRAGMA journal_mode=WAL") != SQLITE_OK ||
+    if (version < 0 || mp_store_exec(s->db, "PRAGMA journal_mode=WAL") != SQLITE_OK ||
         mp_store_exec(s->db, "PRAGMA synchronous=FULL") != SQLITE_OK) {
-        int code = sqlite3_errcode(s->db);
-        return fail(code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? MP_ECORRUPT : MP_EIO, why, path,
-                    sqlite3_errmsg(s->db));
+        return open_failed(s, why);
     }
-    MP_TRY(migrate(s->db, why));
-    int code = sqlite3_prepare_v2(s->db, "INSERT INTO entry(seq, time_ns, json, hash) VALUES(?,?,?,?)", -1,
-                                  &s->put_entry, NULL);
+    MP_TRY(migrate(s->db, version, why));
+    int code = prepare(s, put_entry, &s->put_entry);
     if (code == SQLITE_OK) {
-        code = sqlite3_prepare_v2(s->db, "INSERT OR REPLACE INTO state(kind, id, bytes) VALUES(?,?,?)", -1,
-                                  &s->put_row, NULL);
+        code = prepare(s, "INSERT OR REPLACE INTO state(kind, id, bytes) VALUES(?,?,?)", &s->put_row);
     }
-    if (code == SQLITE_OK) {
-        code = sqlite3_prepare_v2(s->db, "DELETE FROM state WHERE kind=? AND id=?", -1, &s->drop_row, NULL);
+    if (code == SQLITE_OK) code = prepare(s, "DELETE FROM state WHERE kind=? AND id=?", &s->drop_row);
+    return code == SQLITE_OK ? MP_OK : open_failed(s, why);
+}
+
+enum mp_err mp_store_database_open(struct mp_store *s, const char **why)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_FULLMUTEX;
+    enum mp_err err = MP_OK;
+    if (sqlite3_open_v2(s->path, &s->db, flags, NULL) != SQLITE_OK) {
+        err = open_failed(s, why);
+    } else {
+        sqlite3_busy_timeout(s->db, BUSY_MS);
+        err = set_up(s, why);
     }
-    return code == SQLITE_OK ? MP_OK : fail(MP_ECORRUPT, why, path, sqlite3_errmsg(s->db));
+    if (err != MP_OK) mp_store_database_close(s);
+    return err;
+}
+
+void mp_store_database_close(struct mp_store *s)
+{
+    sqlite3_finalize(s->put_entry);
+    sqlite3_finalize(s->put_row);
+    sqlite3_finalize(s->drop_row);
+    s->put_entry = s->put_row = s->drop_row = NULL;
+    sqlite3_close(s->db);
+    s->db = NULL;
 }
 
 static void read_base(sqlite3 *db, struct mp_store_found *found)
@@ -152,7 +181,7 @@ static enum mp_err find_newest(struct mp_store *s, struct mp_store_found *found,
 static enum mp_err start_thread(struct mp_store *s, const char **why)
 {
     s->ring_bytes = s->options.ring_bytes > 0 ? s->options.ring_bytes : RING_BYTES;
-    s->ring_bytes &= ~(size_t)7;
+    s->ring_bytes &= ~(size_t)7; /* items are whole words */
     s->ring = malloc(s->ring_bytes);
     if (s->ring == NULL) return fail(MP_ENOMEM, why, "store", "out of memory");
     pthread_mutex_init(&s->lock, NULL);
@@ -166,10 +195,8 @@ static enum mp_err start_thread(struct mp_store *s, const char **why)
 
 static void give_back(struct mp_store *s)
 {
-    sqlite3_finalize(s->put_entry);
-    sqlite3_finalize(s->put_row);
-    sqlite3_finalize(s->drop_row);
-    sqlite3_close(s->db);
+    mp_store_database_close(s);
+    free(s->path);
     if (s->lock_fd >= 0) close(s->lock_fd);
     free(s->ring);
     free(s);
@@ -184,7 +211,11 @@ enum mp_err mp_store_open(const char *dir, const struct mp_store_options *option
     if (options != NULL) s->options = *options;
     struct mp_store_found newest;
     enum mp_err err = take_folder(dir, &s->lock_fd, why);
-    if (err == MP_OK) err = open_database(s, dir, why);
+    if (err == MP_OK && asprintf(&s->path, "%s/mpol.db", dir) < 0) {
+        s->path = NULL;
+        err = fail(MP_ENOMEM, why, "store", "out of memory");
+    }
+    if (err == MP_OK) err = mp_store_database_open(s, why);
     if (err == MP_OK) err = find_newest(s, &newest, why);
     if (err == MP_OK) {
         atomic_store(&s->durable, newest.seq);
@@ -237,12 +268,25 @@ enum mp_err mp_store_load(struct mp_store *s, void *ctx,
 
 size_t mp_store_item_bytes(size_t len) { return (sizeof(struct item) + len + 7) & ~(size_t)7; }
 
+/* A batch larger than the ring, as after a long time without a disk, makes the empty ring grow. */
+static void grow_ring(struct mp_store *s, size_t bytes)
+{
+    if (bytes <= s->ring_bytes || bytes > RING_BYTES_MAX) return;
+    char *grown = realloc(s->ring, bytes);
+    if (grown == NULL) return;
+    s->ring = grown;
+    s->ring_bytes = bytes;
+}
+
 bool mp_store_begin(struct mp_store *s, size_t bytes)
 {
     MP_ASSERT(s->open_max == 0);
     bytes += mp_store_item_bytes(0); /* its END */
     pthread_mutex_lock(&s->lock);
-    if (s->used == 0) s->head = s->tail = 0;
+    if (s->used == 0) {
+        s->head = s->tail = 0;
+        grow_ring(s, bytes);
+    }
     size_t to_end = s->ring_bytes - s->tail;
     size_t skip = bytes <= to_end ? 0 : to_end;
     bool fits = !s->failing && skip + bytes <= s->ring_bytes - s->used;

@@ -5,9 +5,11 @@
  *          mp_store_begin and mp_store_end becomes durable as a whole or not at all; several such
  *          batches share one sync (group commit).
  * Callers: daemon (one thread submits), the command's ledger verbs (reading).
- * Memory:  a ring of fixed size between the two threads; a batch that does not fit is refused, and the
- *          engine then decides nothing new (design: §8).
+ * Memory:  a ring between the two threads; a batch that does not fit is refused, and the engine then
+ *          decides nothing new (design: §8). Only a batch that would never fit makes it grow.
  * Durable: SQLite in WAL mode with synchronous=FULL. A batch is acknowledged after its COMMIT returned.
+ *          After a failed write or sync the database is closed and opened again before the batch is
+ *          tried anew: what a file descriptor says after a failed sync means nothing.
  */
 #ifndef MP_STORE_STORE_H
 #define MP_STORE_STORE_H

@@ -23,7 +23,8 @@ struct item {
 
 struct mp_store {
     int lock_fd;
-    sqlite3 *db;
+    char *path; /* of the database */
+    sqlite3 *db; /* NULL: it failed, and could not be opened again yet */
     sqlite3_stmt *put_entry, *put_row, *drop_row;
     struct mp_store_options options;
     pthread_t thread;
@@ -44,7 +45,10 @@ struct mp_store {
 /* store_thread.c */
 void *mp_store_thread(void *store);
 
-/* store.c: one statement without parameters. */
+/* store.c: opens the database at s->path, brings it up to date, prepares what writes. */
+enum mp_err mp_store_database_open(struct mp_store *s, const char **why);
+void mp_store_database_close(struct mp_store *s);
+/* One statement without parameters. */
 int mp_store_exec(sqlite3 *db, const char *sql);
 
 #endif

@@ -22,6 +22,13 @@ static int run_statement(sqlite3_stmt *statement)
     return code == SQLITE_DONE ? SQLITE_OK : code;
 }
 
+/* An entry that is there with another hash is not ours: somebody else wrote the database. */
+static int put_entry(struct mp_store *s)
+{
+    int code = run_statement(s->put_entry);
+    return code == SQLITE_OK && sqlite3_changes(s->db) != 1 ? SQLITE_CONSTRAINT : code;
+}
+
 static int write_item(struct mp_store *s, const struct item *head, const char *bytes)
 {
     switch ((enum item_kind)head->kind) {
@@ -30,7 +37,7 @@ static int write_item(struct mp_store *s, const struct item *head, const char *b
         sqlite3_bind_int64(s->put_entry, 2, head->time_ns);
         sqlite3_bind_text(s->put_entry, 3, bytes, (int)head->len, SQLITE_STATIC);
         sqlite3_bind_blob(s->put_entry, 4, head->hash, MP_STORE_HASH, SQLITE_STATIC);
-        return run_statement(s->put_entry);
+        return put_entry(s);
     case ITEM_ROW:
         if (head->len == 0) {
             sqlite3_bind_int64(s->drop_row, 1, head->row_kind);
@@ -66,6 +73,7 @@ static int write_items(struct mp_store *s, size_t at, size_t bytes, uint64_t *se
 
 static int commit(struct mp_store *s, size_t at, size_t bytes, uint64_t *seq)
 {
+    if (s->db == NULL && mp_store_database_open(s, NULL) != MP_OK) return SQLITE_CANTOPEN;
     at_point(s, MP_STORE_BEFORE_BEGIN);
     int code = mp_store_exec(s->db, "BEGIN IMMEDIATE");
     if (code != SQLITE_OK) return code;
@@ -79,6 +87,12 @@ static int commit(struct mp_store *s, size_t at, size_t bytes, uint64_t *seq)
     }
     at_point(s, MP_STORE_AFTER_COMMIT);
     return SQLITE_OK;
+}
+
+/* Somebody else's lock passes; after anything else the descriptor is not to be trusted. */
+static void after_failure(struct mp_store *s, int code)
+{
+    if (code != SQLITE_BUSY) mp_store_database_close(s);
 }
 
 /* Waits for work; with trouble, no longer than until the next try. */
@@ -117,6 +131,7 @@ void *mp_store_thread(void *store)
         pthread_mutex_unlock(&s->lock);
         uint64_t seq = 0;
         int code = bytes > 0 ? commit(s, at, bytes, &seq) : SQLITE_OK;
+        if (code != SQLITE_OK) after_failure(s, code);
         pthread_mutex_lock(&s->lock);
         if (code == SQLITE_OK) {
             acknowledge(s, bytes, seq);

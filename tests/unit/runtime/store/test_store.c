@@ -130,14 +130,35 @@ static void the_ring_goes_round(void **state)
     mp_store_close(s);
 }
 
-static void a_batch_larger_than_the_ring_is_refused(void **state)
+static void a_batch_larger_than_the_ring_makes_the_empty_ring_grow(void **state)
 {
     struct mp_store_options small = {.ring_bytes = 1024};
     struct mp_store *s = open_store(&small);
-    assert_false(mp_store_begin(s, 4096));
-    assert_true(mp_store_begin(s, mp_store_item_bytes(8)));
-    mp_store_row(s, 1, 1, MP_STR("x"));
+    static char large[100000];
+    uint8_t hash[MP_STORE_HASH] = {0};
+    memset(large, 'x', sizeof large);
+    put_entry(s, 1, 1);
+    assert_int_equal(mp_store_flush(s), MP_OK);
+    assert_true(mp_store_begin(s, mp_store_item_bytes(sizeof large)));
+    mp_store_entry(s, 2, 2, (mp_str){large, sizeof large}, hash);
     mp_store_end(s);
+    assert_int_equal(mp_store_flush(s), MP_OK);
+    assert_int_equal(mp_store_durable(s), 2);
+    mp_store_close(s);
+}
+
+static void the_same_entry_twice_is_one_and_another_is_trouble(void **state)
+{
+    struct mp_store *s = open_store(NULL);
+    put_entry(s, 1, 1);
+    put_entry(s, 1, 1);
+    assert_int_equal(mp_store_flush(s), MP_OK);
+    uint8_t other[MP_STORE_HASH] = {99};
+    assert_true(mp_store_begin(s, mp_store_item_bytes(2)));
+    mp_store_entry(s, 1, 1, MP_STR("{}"), other);
+    mp_store_end(s);
+    assert_int_equal(mp_store_flush(s), MP_EIO);
+    assert_non_null(mp_store_trouble(s));
     mp_store_close(s);
 }
 
@@ -229,7 +250,8 @@ int main(void)
         TEST(closing_writes_what_waits),
         TEST(a_row_is_replaced_and_dropped),
         TEST(the_ring_goes_round),
-        TEST(a_batch_larger_than_the_ring_is_refused),
+        TEST(a_batch_larger_than_the_ring_makes_the_empty_ring_grow),
+        TEST(the_same_entry_twice_is_one_and_another_is_trouble),
         TEST(a_second_user_is_refused),
         TEST(a_newer_database_is_refused_and_left_alone),
         TEST(no_database_is_damaged),
