@@ -156,22 +156,27 @@ static double as_double(const struct mp_t_expr *e)
 
 double ck_const_double(const struct mp_t_expr *e) { return as_double(e); }
 
+static bool fits_int(const struct mp_t_expr *e)
+{
+    double rounded = __builtin_rint(as_double(e));
+    return rounded >= -0x1p63 && rounded < 0x1p63;
+}
+
 /* From `e` to `to`, both numbers: a node where the representation changes, else the same value under
- * another unit. A constant stays a constant. */
+ * another unit. A constant stays a constant, but for one that is too large to be an int: that is
+ * unknown when it is evaluated (R10). */
 struct mp_t_expr *ck_convert(struct ck *ck, struct mp_t_expr *e, enum mp_type to)
 {
     if (e->type.base == to && ck_is_scalar(e->type)) return e;
     enum mp_rep from_rep = mp_type_rep(e->type.base), to_rep = mp_type_rep(to);
-    if (e->kind == MP_TX_CONST) {
+    if (e->kind == MP_TX_CONST && (from_rep == to_rep || to_rep == MP_REP_F || fits_int(e))) {
         struct mp_t_expr *c = ck_expr(ck, MP_TX_CONST, ck_type(to), e->span);
         if (from_rep == to_rep) {
             c->value = e->value;
         } else if (to_rep == MP_REP_F) {
             c->value = mp_value_num(as_double(e));
         } else {
-            double rounded = __builtin_rint(as_double(e));
-            if (!(rounded >= -0x1p63 && rounded < 0x1p63)) return ck_poison(ck, e->span);
-            c->value = mp_value_int((int64_t)rounded);
+            c->value = mp_value_int((int64_t)__builtin_rint(as_double(e)));
         }
         c->text = e->text;
         return c;

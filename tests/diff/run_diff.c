@@ -34,7 +34,7 @@ struct options {
     uint64_t seed;
     uint32_t batches, rules, events, jobs;
     int64_t only;
-    bool verbose;
+    bool verbose, no_native;
 };
 
 struct totals {
@@ -56,7 +56,7 @@ struct run {
     struct totals *totals;
     uint64_t rng;
     /* the difference that was found */
-    bool differs;
+    bool differs, of_native, no_native;
     uint32_t rule, event;
     char what[2048];
 };
@@ -289,6 +289,7 @@ static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_
     MP_ASSERT(f->outs_count <= OUTS_MAX);
     mp_eval_interpret(r->p, fn, in, &out);
 #ifdef MP_DIFF_JIT
+    if (r->no_native) return;
     struct mp_outputs other = outputs_of(&native);
     static struct mp_eval_scratch second;
     struct mp_inputs again = *in;
@@ -301,6 +302,7 @@ static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_
         if (same && a && rep == MP_REP_B) same = bit(interpreted.truth, i) == bit(native.truth, i);
         if (same && a && rep != MP_REP_B) same = same_value(rep, interpreted.value[i], native.value[i]);
         if (same) continue;
+        r->of_native |= !r->differs;
         found(r, rule, event, "fn %u output %u: interpreter %s %016llx, native %s %016llx", fn, i, a ? "known" : "unknown",
               (unsigned long long)(rep == MP_REP_B ? bit(interpreted.truth, i) : interpreted.value[i].w[0]), b ? "known" : "unknown",
               (unsigned long long)(rep == MP_REP_B ? bit(native.truth, i) : native.value[i].w[0]));
@@ -399,16 +401,15 @@ static void judge_record(struct run *r, uint32_t event, const struct mp_record *
 
 /* ---- rules on a row ---- */
 
-static bool asks_record(const struct mp_t_expr *e)
+/* The signal whose record at hand a condition asks; NULL: none. */
+static const struct mp_t_signal *asks_record(const struct mp_t_expr *e)
 {
-    if (e == NULL) return false;
-    if (e->kind == MP_TX_WALK) {
-        return e->walk->base == MP_T_BASE_RECORD_KEY || e->walk->base == MP_T_BASE_RECORD_FIELD;
-    }
-    for (int i = 0; i < 3; i++) {
-        if (asks_record(e->kid[i])) return true;
-    }
-    return false;
+    const struct mp_t_signal *found = NULL;
+    if (e == NULL) return NULL;
+    if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_KEY) return e->walk->signal;
+    if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_FIELD) return e->walk->field->signal;
+    for (int i = 0; i < 3 && found == NULL; i++) found = asks_record(e->kid[i]);
+    return found;
 }
 
 /* The row's keys in the order in which the rule names them. */
@@ -483,8 +484,9 @@ static void judge_row(struct run *r, uint32_t event, uint32_t grouping, uint32_t
             struct slow_value keys[8];
             row_keys(r, rule, grouping, key, keys);
             struct slow_ask ask = {.record = rec, .row = keys, .row_count = t->keys->count};
-            bool of_record = asks_record(t->when.cond);
-            if (!of_record || rec != NULL) {
+            /* Without a record of its own such a rule is false, which is the engine's to say. */
+            const struct mp_t_signal *own = asks_record(t->when.cond);
+            if (own == NULL || (rec != NULL && rec->signal == own)) {
                 compare_truth(r, rule, event, "when", slow_truth(&r->world, &ask, t->when.cond),
                               output_truth(&unit_answers, unit->first_out + i));
             }
@@ -537,7 +539,6 @@ static void take(struct run *r, uint32_t event)
     static struct answers unit;
     *rec = e->record;
     rec->number = record.number;
-    if (rec->time_ns > e->at_ns) rec->time_ns = e->at_ns; /* ahead: counts in the pane of now */
     rec->heard = rec->admitted = false;
     r->world.record_count++;
     mp_inventory_observe(r->inventory, &record, e->at_ns);
@@ -603,10 +604,11 @@ static struct mp_jit_job *go_native(struct run *r)
 
 /* `out`: rules that are left out; grows by those that are refused. */
 static bool run_batch(struct run *r, const struct options *o, uint32_t batch, uint8_t *out, const uint8_t *events_out,
-                      struct totals *totals)
+                      bool no_native, struct totals *totals)
 {
     bool slots = batch % 2 == 0;
     memset(r, 0, sizeof *r);
+    r->no_native = no_native;
     r->totals = totals;
     r->events_out = events_out;
     mp_arena_init(&r->arena, NULL, 0);
@@ -618,7 +620,7 @@ static bool run_batch(struct run *r, const struct options *o, uint32_t batch, ui
     }
     set_up(r, o, batch, slots);
 #ifdef MP_DIFF_JIT
-    struct mp_jit_job *job = go_native(r);
+    struct mp_jit_job *job = no_native ? NULL : go_native(r);
 #endif
     if (!r->differs) play(r, o->events);
 #ifdef MP_DIFF_JIT
@@ -636,31 +638,46 @@ static void tear_down(struct run *r)
 
 /* ---- making a difference small ---- */
 
-static bool still_differs(const struct options *o, uint32_t batch, const uint8_t *out, const uint8_t *events_out)
+static bool still_differs(const struct options *o, uint32_t batch, const uint8_t *out, const uint8_t *events_out,
+                          bool no_native)
 {
     static struct run small;
     static uint8_t copy[RULES_MAX];
     struct totals ignored = {0};
     memcpy(copy, out, sizeof copy);
-    bool differs = !run_batch(&small, o, batch, copy, events_out, &ignored) && small.p != NULL;
+    bool differs = !run_batch(&small, o, batch, copy, events_out, no_native, &ignored) && small.p != NULL;
     if (small.p != NULL) tear_down(&small);
     return differs;
 }
 
-static void shrink(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out, mp_str rule)
+/* Leaves out as many as can be spared, halves first. */
+static void spare(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out, bool no_native,
+                  uint8_t *of, uint32_t count)
+{
+    for (uint32_t size = (count + 1) / 2; size > 0; size /= 2) {
+        for (uint32_t at = 0; at < count; at += size) {
+            uint8_t before[RULES_MAX + EVENTS_MAX];
+            bool any = false;
+            memcpy(before, of, count);
+            for (uint32_t i = at; i < at + size && i < count; i++) {
+                any |= !of[i];
+                of[i] = 1;
+            }
+            if (any && !still_differs(o, batch, out, events_out, no_native)) memcpy(of, before, count);
+        }
+    }
+}
+
+static void shrink(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out, uint32_t last,
+                   mp_str rule, bool no_native)
 {
     uint8_t alone[RULES_MAX];
     memset(alone, 1, sizeof alone);
     alone[strtoul(rule.ptr + 1, NULL, 10)] = 0;
-    if (still_differs(o, batch, alone, events_out)) memcpy(out, alone, sizeof alone);
-    for (uint32_t size = o->events / 2; size > 0; size /= 2) {
-        for (uint32_t at = 0; at < o->events; at += size) {
-            uint8_t tried[EVENTS_MAX];
-            memcpy(tried, events_out, sizeof tried);
-            for (uint32_t i = at; i < at + size && i < o->events; i++) tried[i] = 1;
-            if (still_differs(o, batch, out, tried)) memcpy(events_out, tried, sizeof tried);
-        }
-    }
+    for (uint32_t i = last + 1; i < o->events; i++) events_out[i] = 1;
+    if (still_differs(o, batch, alone, events_out, no_native)) memcpy(out, alone, sizeof alone);
+    else spare(o, batch, out, events_out, no_native, out, o->rules);
+    spare(o, batch, out, events_out, no_native, events_out, o->events);
 }
 
 static void print_field(const char *name, size_t len, struct mp_t_type type, struct slow_value v)
@@ -701,14 +718,14 @@ static void print_event(const struct gen_event *e, uint32_t number)
     printf("\n");
 }
 
-static void tell(const struct options *o, uint32_t batch, uint8_t *out, mp_str rule)
+static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t at, mp_str rule, bool no_native)
 {
     static struct run last;
     static uint8_t events_out[EVENTS_MAX];
     struct totals ignored = {0};
     memset(events_out, 0, sizeof events_out);
-    shrink(o, batch, out, events_out, rule);
-    run_batch(&last, o, batch, out, events_out, &ignored);
+    shrink(o, batch, out, events_out, at, rule, no_native);
+    run_batch(&last, o, batch, out, events_out, no_native, &ignored);
     printf("diff: seed %llu batch %u differs at event %u: %s\n", (unsigned long long)o->seed, batch, last.event, last.what);
     if (last.p == NULL) return;
     static uint32_t offsets[RULES_MAX + 1];
@@ -720,7 +737,7 @@ static void tell(const struct options *o, uint32_t batch, uint8_t *out, mp_str r
     printf("  %.*s  now %s\n", (int)(offsets[number + 1] - offsets[number]), text.ptr + offsets[number],
            last.world.always_alive ? "sources alive for ever" : "sources begin with their records");
     uint32_t shown = 0;
-    for (uint32_t i = 0; i <= last.event && shown < 30; i++) {
+    for (uint32_t i = 0; i <= last.event && shown < (o->verbose ? 100 : 8); i++) {
         if (events_out[i]) continue;
         print_event(&last.events[i], i);
         shown++;
@@ -736,7 +753,7 @@ static void batch(const struct options *o, uint32_t number, struct totals *total
     static struct run r;
     static uint8_t out[RULES_MAX];
     memset(out, 0, sizeof out);
-    bool ok = run_batch(&r, o, number, out, NULL, totals);
+    bool ok = run_batch(&r, o, number, out, NULL, o->no_native, totals);
     uint32_t left = 0;
     for (uint32_t i = 0; i < o->rules; i++) left += out[i];
     totals->rules += o->rules - left;
@@ -748,10 +765,15 @@ static void batch(const struct options *o, uint32_t number, struct totals *total
     }
     char name[32];
     snprintf(name, sizeof name, "%.*s", MP_STR_ARG(rule_name(&r, r.rule)));
+    bool no_native = !r.of_native;
+    if (!ok) {
+        printf("diff: seed %llu batch %u rule %s event %u: %s\n", (unsigned long long)o->seed, number, name, r.event, r.what);
+        fflush(stdout);
+    }
     tear_down(&r);
     if (ok) return;
     totals->differences++;
-    tell(o, number, out, mp_str_of(name));
+    tell(o, number, out, r.event, mp_str_of(name), no_native);
 }
 
 /* ---- the command ---- */
@@ -768,6 +790,7 @@ static void work(const struct options *o, uint32_t job, struct totals *totals)
 {
     for (uint32_t b = job; b < o->batches && totals->differences < 5; b += o->jobs) {
         if (o->only >= 0 && b != (uint32_t)o->only) continue;
+        if (o->verbose) fprintf(stderr, "batch %u\n", b);
         batch(o, b, totals);
     }
 }
@@ -820,6 +843,7 @@ int main(int argc, char **argv)
         .jobs = (uint32_t)number(argc, argv, "--jobs", 2),
         .only = (int64_t)number(argc, argv, "--only", UINT64_MAX),
         .verbose = getenv("DIFF_VERBOSE") != NULL,
+        .no_native = getenv("DIFF_NO_NATIVE") != NULL,
     };
     if (o.rules > RULES_MAX || o.events > EVENTS_MAX || o.jobs < 1 || o.jobs > 64) return 2;
     if (o.only >= 0) o.jobs = 1;

@@ -88,6 +88,7 @@ static struct slow_value observed_belongs(struct slow_world *w, const struct mp_
     for (uint32_t n = w->record_count; n-- > 0;) {
         const struct slow_record *r = &w->records[n];
         const struct slow_value *mine = NULL, *other = NULL;
+        if (w->as_of != 0 && r->number > w->as_of) continue;
         for (uint32_t k = 0; k < r->signal->key_count; k++) {
             if (r->signal->keys[k] == owner) mine = &r->keys[k];
             if (r->signal->keys[k] == target) other = &r->keys[k];
@@ -205,7 +206,7 @@ struct slow_value slow_way(struct slow_world *w, const struct slow_at *at, const
     return follow(w, v, walk->hops, walk->hop_count, of_hop);
 }
 
-struct slow_value slow_record_key(struct slow_world *w, const struct slow_record *r, const struct mp_t_key *key)
+static struct slow_value record_key(struct slow_world *w, const struct slow_record *r, const struct mp_t_key *key)
 {
     if (key->field != NULL) {
         if (key->field->signal == r->signal) return field_value(r, key->field, key->entry);
@@ -228,6 +229,14 @@ struct slow_value slow_record_key(struct slow_world *w, const struct slow_record
     }
     w->unsure = true;
     return unknown;
+}
+
+struct slow_value slow_record_key(struct slow_world *w, const struct slow_record *r, const struct mp_t_key *key)
+{
+    w->as_of = r->number;
+    struct slow_value v = record_key(w, r, key);
+    w->as_of = 0;
+    return v;
 }
 
 /* ---- logic ---- */
@@ -595,7 +604,7 @@ static struct slow_value call(struct slow_world *w, const struct slow_at *at, co
     bool rising = e->op.call == MP_T_CLAMP;
     struct slow_value a = signed_kid(w, at, e->kid[0], rising ? at->sign : 0);
     if (rising) {
-        return clamp(a, signed_kid(w, at, e->kid[1], at->sign), signed_kid(w, at, e->kid[2], at->sign), rep);
+        return clamp(a, signed_kid(w, at, e->kid[1], 0), signed_kid(w, at, e->kid[2], 0), rep);
     }
     if (!a.known) return unknown;
     switch (e->op.call) {

@@ -33,7 +33,7 @@ struct slow_field {
 struct slow_record {
     uint64_t number;
     const struct mp_t_signal *signal;
-    int64_t time_ns;  /* event time, not later than the now of its arrival */
+    int64_t time_ns;  /* event time */
     int64_t heard_ns; /* now, when it arrived */
     uint32_t layer;
     int64_t weight;
@@ -58,6 +58,7 @@ struct slow_world {
     struct slow_attr *attrs;
     uint32_t attr_count;
     int64_t now_ns;
+    uint64_t as_of; /* keys of a record are those of its arrival: only records up to this one; 0: all */
     bool always_alive;
     struct mp_arena *arena; /* for sets and lower-case texts */
     enum mp_match (*regex)(void *ctx, mp_str pattern, mp_str subject);

@@ -14,6 +14,12 @@ static const struct slow_value unknown = {false, {{0, 0}}};
 
 static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
 
+/* A record ahead of now counts in the pane of now. */
+static int64_t counted_at(const struct slow_record *r)
+{
+    return r->time_ns < r->heard_ns ? r->time_ns : r->heard_ns;
+}
+
 /* ---- sources ---- */
 
 /* R6: every source of the tests is one input. */
@@ -85,8 +91,8 @@ static bool has_keys(struct slow_world *w, const struct mp_t_agg *agg, const str
 static bool in_window(const struct slow_world *w, const struct slow_ask *ask, const struct mp_t_agg *agg,
                       const struct slow_record *r)
 {
-    if (agg->kind == MP_AGG_LAST) return r->time_ns >= ask->since_ns;
-    int64_t d = agg->window_ns, pane = (d + agg->panes - 1) / agg->panes, mine = floor_div(r->time_ns, pane);
+    if (agg->kind == MP_AGG_LAST) return counted_at(r) >= ask->since_ns;
+    int64_t time = counted_at(r), d = agg->window_ns, pane = (d + agg->panes - 1) / agg->panes, mine = floor_div(time, pane);
     if (ask->since_ns > 0 && mine * pane < ask->since_ns) return false;
     if (!ask->settled) return mine >= floor_div(w->now_ns - d, pane);
     int64_t ended = floor_div(w->now_ns - agg->signal->lateness_ns, pane);
@@ -114,24 +120,34 @@ static enum mp_truth record_truth(struct slow_world *w, const struct slow_record
     return e == NULL ? MP_TRUE : slow_truth(w, &ask, e);
 }
 
-/* Growth of a counter at a record: against the value before it of the same things (§4.2). */
+static bool same_things(const struct slow_record *a, const struct slow_record *b)
+{
+    for (uint32_t k = 0; k < a->signal->key_count; k++) {
+        enum mp_rep rep = slow_rep(a->signal->keys[k]->attrs[0].type);
+        if (!a->keys[k].known || !b->keys[k].known || !slow_same(rep, a->keys[k].v, b->keys[k].v)) return false;
+    }
+    return true;
+}
+
+/* Growth of a counter at a record: against the value before it of the same things (§4.2). What a newer
+ * value has overtaken says nothing: it is no new start. */
 static struct slow_value growth(struct slow_world *w, const struct mp_t_agg *agg, const struct slow_record *r,
                                 struct slow_value v)
 {
-    for (const struct slow_record *q = r; q-- > w->records;) {
-        if (q->signal != r->signal || !q->admitted) continue;
-        bool same = true;
-        for (uint32_t k = 0; k < r->signal->key_count && same; k++) {
-            same = q->keys[k].known && r->keys[k].known &&
-                   slow_same(slow_rep(r->signal->keys[k]->attrs[0].type), q->keys[k].v, r->keys[k].v);
-        }
-        if (!same) continue;
+    struct slow_value before = unknown;
+    int64_t newest = INT64_MIN;
+    for (const struct slow_record *q = w->records; q < r; q++) {
+        int64_t time = counted_at(q);
+        if (q->signal != r->signal || !q->admitted || !same_things(r, q) || time < newest) continue;
         struct slow_value was = slow_eval(w, &(struct slow_ask){.record = q}, agg->value);
         if (!was.known) continue;
-        int64_t a = mp_value_as_int(was.v), b = mp_value_as_int(v.v);
-        return (struct slow_value){true, mp_value_int(b < a ? b : b - a)};
+        before = was;
+        newest = time;
     }
-    return (struct slow_value){true, mp_value_int(0)};
+    if (counted_at(r) < newest) return unknown;
+    if (!before.known) return (struct slow_value){true, mp_value_int(0)};
+    int64_t a = mp_value_as_int(before.v), b = mp_value_as_int(v.v);
+    return (struct slow_value){true, mp_value_int(b < a ? b : b - a)};
 }
 
 static bool usable(const struct mp_t_agg *agg, enum mp_rep rep, struct mp_value v)
@@ -369,8 +385,11 @@ static struct slow_value result(struct slow_world *w, const struct mp_t_expr *e,
 static struct slow_value last(struct slow_world *w, const struct mp_t_agg *agg, const struct samples *s)
 {
     if (s->count == 0) return unknown;
-    const struct sample *newest = &s->all[s->count - 1];
-    int64_t until = newest->r->time_ns + agg->signal->every_ns + agg->signal->lateness_ns;
+    const struct sample *newest = &s->all[0];
+    for (uint32_t i = 1; i < s->count; i++) {
+        if (counted_at(s->all[i].r) >= counted_at(newest->r)) newest = &s->all[i];
+    }
+    int64_t until = counted_at(newest->r) + agg->signal->every_ns + agg->signal->lateness_ns;
     return w->now_ns < until ? (struct slow_value){true, newest->v} : unknown;
 }
 

@@ -458,6 +458,12 @@ static void a_test_wakes_the_rules_of_its_packages(void **state)
     mp_compilation_free(c);
 }
 
+static void a_constant_too_large_for_its_unit_is_unknown(void **state)
+{
+    (void)state;
+    mp_compilation_free(rule_when("179769313486231570000.0 * 7d > request.peer_cert_expires_in"));
+}
+
 int main(void)
 {
     mp_std_os(&os);
@@ -474,6 +480,7 @@ int main(void)
         cmocka_unit_test(leases_on_a_service_meet_its_callers_too),
         cmocka_unit_test(a_throttle_without_per_has_a_bucket_a_service),
         cmocka_unit_test(what_cannot_be_expressed_is_refused_at_its_place),
+        cmocka_unit_test(a_constant_too_large_for_its_unit_is_unknown),
         cmocka_unit_test(a_unit_holds_64_rules_of_one_kind),
         cmocka_unit_test(a_reload_sees_which_part_of_a_rule_changed),
         cmocka_unit_test(what_a_request_leaves_out_never_protects_it),
