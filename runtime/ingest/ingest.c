@@ -66,11 +66,43 @@ static uint32_t find_header(const struct mp_ingest *in, mp_str path)
     return name != MP_NONE && in->names[name].header ? name : MP_NONE;
 }
 
+static uint32_t find_name(const struct mp_ingest *in, mp_str path)
+{
+    uint32_t name = mp_names_find(in, path.ptr, path.len);
+    return name != MP_NONE ? name : find_header(in, path);
+}
+
+/* INVARIANT: GUESS_BYTES can be read from the path, which lies in in->path. */
+static bool guessed(const struct guess *g, mp_str path)
+{
+    uint64_t a[GUESS_BYTES / 8], b[GUESS_BYTES / 8], differ = 0;
+    if (g->len != path.len || path.len == 0) return false;
+    memcpy(a, path.ptr, sizeof a);
+    memcpy(b, g->path, sizeof b);
+    size_t left = path.len;
+    for (size_t i = 0; i < GUESS_BYTES / 8; i++) {
+        uint64_t mask = left >= 8 ? UINT64_MAX : left == 0 ? 0 : (UINT64_C(1) << (left * 8)) - 1;
+        differ |= (a[i] ^ b[i]) & mask;
+        left -= left >= 8 ? 8 : left;
+    }
+    return differ == 0;
+}
+
+static uint32_t name_of(struct mp_ingest *in, mp_str path)
+{
+    if (in->leaf_number == GUESSES || path.len > GUESS_BYTES) return find_name(in, path);
+    struct guess *g = &in->guesses[in->leaf_number++];
+    if (guessed(g, path)) return g->name;
+    g->name = find_name(in, path);
+    g->len = (uint32_t)path.len;
+    if (path.len != 0) memcpy(g->path, path.ptr, path.len);
+    return g->name;
+}
+
 static void take_leaf(void *ctx, const struct mp_json_leaf *leaf)
 {
     struct mp_ingest *in = ctx;
-    uint32_t name = mp_names_find(in, leaf->path.ptr, leaf->path.len);
-    if (name == MP_NONE) name = find_header(in, leaf->path);
+    uint32_t name = name_of(in, leaf->path);
     if (name == MP_NONE) {
         in->counts.unknown_fields++;
         return;
@@ -200,10 +232,11 @@ enum mp_ingest_kind mp_ingest_line(struct mp_ingest *in, mp_str line, uint32_t s
     in->line++;
     in->scratch_used = 0;
     in->set_used = 0;
+    in->leaf_number = 0;
     if (line.len > MP_LINE_MAX) return bad(in, out, "longer than 1 MiB");
     if (blank(line)) return other(in, out);
     mp_json_init(&in->json, line);
-    if (!mp_json_object(&in->json, in->path, sizeof in->path, in, take_leaf)) {
+    if (!mp_json_object(&in->json, in->path, PATH_MAX_BYTES, in, take_leaf)) {
         out->column = (uint32_t)(in->json.token - line.ptr) + 1;
         return bad(in, out, in->json.why);
     }

@@ -44,6 +44,15 @@ struct wanted {
     bool set, header;
 };
 
+/* Lines of one source have the same names in the same order: what the n-th name of the line before was
+ * is the best guess. Right or wrong, only the bytes decide. */
+#define GUESSES 64u
+#define GUESS_BYTES 32u
+struct guess {
+    uint32_t name, len; /* len 0: none yet */
+    char path[GUESS_BYTES]; /* zero-padded */
+};
+
 struct mp_ingest {
     const struct mp_program *p;
     struct mp_hash_key hash_key;
@@ -69,7 +78,9 @@ struct mp_ingest {
     uint32_t set_used;
     struct mp_entity_line entity;
 
-    char path[PATH_MAX_BYTES];
+    struct guess guesses[GUESSES];
+    uint32_t leaf_number;   /* in this line */
+    char path[PATH_MAX_BYTES + GUESS_BYTES];
     struct mp_json json;
     uint64_t line;
     struct mp_ingest_counts counts;

@@ -12,6 +12,20 @@ static const struct {
     [FRAME_ENTITY] = {"entity"},
 };
 
+/* Up to seven bytes as a word, by loads of fixed sizes that may overlap. */
+static uint64_t tail_word(const char *s, size_t len)
+{
+    uint32_t low, high;
+    if (len >= 4) {
+        memcpy(&low, s, 4);
+        memcpy(&high, s + len - 4, 4);
+        return (uint64_t)high << 32 | low;
+    }
+    if (len == 0) return 0;
+    return (uint64_t)(unsigned char)s[0] | (uint64_t)(unsigned char)s[len / 2] << 8 |
+           (uint64_t)(unsigned char)s[len - 1] << 16;
+}
+
 /* Names are the policy's, not the enemy's: the table holds only those, and what is looked up and not
  * among them leaves nothing behind. So a quick hash will do. */
 static uint64_t quick_hash(const char *s, size_t len)
@@ -24,9 +38,7 @@ static uint64_t quick_hash(const char *s, size_t len)
         s += 8;
         len -= 8;
     }
-    word = 0;
-    memcpy(&word, s, len);
-    h = (h ^ word) * UINT64_C(0xff51afd7ed558ccd);
+    h = (h ^ tail_word(s, len)) * UINT64_C(0xff51afd7ed558ccd);
     return h ^ h >> 32;
 }
 
