@@ -129,8 +129,10 @@ static void observed_attributes_are_read_from_annotations(void **state)
 {
     (void)state;
     struct case_file files[] = {{"a",
-        "@members \"s.ms\"\n@callers \"s.cs = r.p in ids\"\nentity s { name: string ms: set of i cs: set of s ids: set of identity }\n"
-        "@belongs \"i.parent\"\nentity i { name: string parent: s }\nsignal r: event per s, i { p: identity }\n", MP_CHECK_GIVEN}};
+        "@members \"s.ms\"\n@callers \"s.cs = r.p in ids\"\n"
+        "entity s { name: string ms: set of i cs: set of s ids: set of identity }\n"
+        "@belongs \"i.parent\"\nentity i { name: string parent: s }\n"
+        "signal r: event per s, i { p: identity }\n", MP_CHECK_GIVEN}};
     struct test_case c;
     case_check_files(&c, files, 1, NULL);
     case_expect(&c, "");

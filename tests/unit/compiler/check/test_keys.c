@@ -34,8 +34,10 @@ static void a_rule_takes_the_keys_of_what_it_reads(void **state)
 {
     (void)state;
     struct test_case c;
-    case_check(&c, "rule a when error_rate > 5% then notify \"x\"\nrule b when count(beats) over 1m > 3 then notify \"x\"\n"
-                   "rule d when cpu > 5% then notify \"x\"\nrule e when count(requests) over 1m > 3 per mesh then notify \"x\"");
+    case_check(&c, "rule a when error_rate > 5% then notify \"x\"\n"
+                   "rule b when count(beats) over 1m > 3 then notify \"x\"\n"
+                   "rule d when cpu > 5% then notify \"x\"\n"
+                   "rule e when count(requests) over 1m > 3 per mesh then notify \"x\"");
     case_expect(&c, "");
     assert_int_equal(case_rule(&c, "a")->keys->count, 1);
     assert_true(mp_str_eq(case_rule(&c, "a")->keys->keys[0].name, MP_STR("svc")));
@@ -86,7 +88,8 @@ static void a_raw_aggregate_is_cut_by_the_keys_of_the_rule(void **state)
 {
     (void)state;
     struct test_case c;
-    case_check(&c, "rule a at ingress when count(requests) over 1m > 3 per client.ip, svc max 20k then notify \"x\"");
+    case_check(&c, "rule a at ingress when count(requests) over 1m > 3 per client.ip, svc max "
+                   "20k then notify \"x\"");
     case_expect(&c, "");
     const struct mp_t_rule *rule = case_rule(&c, "a");
     const struct mp_t_agg *agg = rule->when.cond->kid[0]->agg;
@@ -116,7 +119,8 @@ static void a_key_that_a_client_chooses_needs_a_cap(void **state)
                  "");
     expect_codes("when count(requests) over 1m > 3 per request.headers[\"x\"] then notify \"x\"",
                  "E0211");
-    expect_codes("when count(requests) over 1m > 3 per request.headers[\"x\"] max 5 then notify \"x\"",
+    expect_codes("when count(requests) over 1m > 3 per request.headers[\"x\"] max 5 then notify "
+                 "\"x\"",
                  "");
     expect_codes("when count(requests) over 1m > 3 per request.headers then notify \"x\"",
                  "E0302");
@@ -184,24 +188,31 @@ static void over_needs_an_aggregate(void **state)
                  "");
     expect_codes("let w = 5%\nwhen count(requests) over w > 3 per svc then notify \"x\"",
                  "E0302");
-    expect_codes("param w: duration = 1m\nwhen count(requests) over w > 3 per svc then notify \"x\"",
+    expect_codes("param w: duration = 1m\nwhen count(requests) over w > 3 per svc then notify "
+                 "\"x\"",
                  "E0302");
 }
 
 static void definitions_take_arguments(void **state)
 {
     (void)state;
-    expect_codes("def hits(p: path, n: int) per svc: bool = count(requests where path == p) over 1m > n\nwhen hits(\"/a\", 3) per svc then notify \"x\"",
+    expect_codes("def hits(p: path, n: int) per svc: bool = count(requests where path == p) over "
+                 "1m > n\nwhen hits(\"/a\", 3) per svc then notify \"x\"",
                  "");
-    expect_codes("def hits(p: path) per svc: bool = count(requests where path == p) over 1m > 3\nwhen hits(5) per svc then notify \"x\"",
+    expect_codes("def hits(p: path) per svc: bool = count(requests where path == p) over 1m > 3\n"
+                 "when hits(5) per svc then notify \"x\"",
                  "E0302");
-    expect_codes("def hits(p: path) per svc: bool = count(requests where path == p) over 1m > 3\nwhen hits() per svc then notify \"x\"",
+    expect_codes("def hits(p: path) per svc: bool = count(requests where path == p) over 1m > 3\n"
+                 "when hits() per svc then notify \"x\"",
                  "E0305");
-    expect_codes("def hits(p: path) per svc: bool = count(requests where path == p) over 1m > 3\nwhen hits(\"a\", \"b\") per svc then notify \"x\"",
+    expect_codes("def hits(p: path) per svc: bool = count(requests where path == p) over 1m > 3\n"
+                 "when hits(\"a\", \"b\") per svc then notify \"x\"",
                  "E0305");
-    expect_codes("def t(s: service): bool = tier of s is batch\nwhen t(svc) and error_rate > 5% then notify \"x\"",
+    expect_codes("def t(s: service): bool = tier of s is batch\n"
+                 "when t(svc) and error_rate > 5% then notify \"x\"",
                  "");
-    expect_codes("def w(d: duration) per svc: int = count(requests) over d\nwhen w(5m) > 3 then notify \"x\"",
+    expect_codes("def w(d: duration) per svc: int = count(requests) over d\n"
+                 "when w(5m) > 3 then notify \"x\"",
                  "");
 }
 
@@ -210,11 +221,14 @@ static void a_plain_definition_stands_for_its_text(void **state)
     (void)state;
     expect_codes("def bad = request.path like \"/a*\"\nrule a when bad then deny request",
                  "");
-    expect_codes("def slow = latency > 5s\nwhen count(requests where slow) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("def slow = latency > 5s\nwhen count(requests where slow) over 1m > 3 per svc "
+                 "then notify \"x\"",
                  "E0101");
-    expect_codes("def slow = requests.latency > 5s\nwhen count(requests where slow) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("def slow = requests.latency > 5s\nwhen count(requests where slow) over 1m > 3 "
+                 "per svc then notify \"x\"",
                  "E0303");
-    expect_codes("def slow = request.latency > 5s\nwhen count(requests where slow) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("def slow = request.latency > 5s\nwhen count(requests where slow) over 1m > 3 "
+                 "per svc then notify \"x\"",
                  "");
 }
 
@@ -270,15 +284,18 @@ static void members_of_a_set_are_counted_now(void **state)
                  "");
     expect_codes("when count(svc.instances) >= 2 per svc then notify \"x\"",
                  "");
-    expect_codes("when count(m of svc.callers where not error_rate < 5%) == 0 per svc then notify \"x\"",
+    expect_codes("when count(m of svc.callers where not error_rate < 5%) == 0 per svc then "
+                 "notify \"x\"",
                  "");
-    expect_codes("when count(m of svc.callers where m.tier is batch) == 0 per svc then notify \"x\"",
+    expect_codes("when count(m of svc.callers where m.tier is batch) == 0 per svc then notify "
+                 "\"x\"",
                  "");
     expect_codes("when count(instances of svc where zone == \"a\") > 0 per svc then notify \"x\"",
                  "");
     expect_codes("when count(instances of svc where nobody > 3) > 0 per svc then notify \"x\"",
                  "E0101");
-    expect_codes("when count(instances of svc where cpu > 90%) over 1m >= 2 per svc then notify \"x\"",
+    expect_codes("when count(instances of svc where cpu > 90%) over 1m >= 2 per svc then notify "
+                 "\"x\"",
                  "E0302");
     expect_codes("when count(svc) >= 2 per svc then notify \"x\"",
                  "E0302");
@@ -291,7 +308,8 @@ static void members_of_a_set_are_counted_now(void **state)
 static void what_is_counted_is_one_record(void **state)
 {
     (void)state;
-    expect_codes("when count(requests where count(requests) over 1m > 3) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where count(requests) over 1m > 3) over 1m > 3 per svc "
+                 "then notify \"x\"",
                  "E0302");
     expect_codes("when count(requests where error_rate > 5%) over 1m > 3 per svc then notify \"x\"",
                  "E0302");
@@ -307,7 +325,8 @@ static void what_is_counted_is_one_record(void **state)
                  "");
     expect_codes("when sum(requests.path) over 1m > 3 per svc then notify \"x\"",
                  "E0302");
-    expect_codes("when avg(requests.latency where path == \"/a\") over 1m > 3s per svc then notify \"x\"",
+    expect_codes("when avg(requests.latency where path == \"/a\") over 1m > 3s per svc then "
+                 "notify \"x\"",
                  "");
 }
 
@@ -315,7 +334,8 @@ static void counters_grow(void **state)
 {
     (void)state;
     struct test_case c;
-    case_check(&c, "rule a when sum(restarts) over 1m > 3 per instance then notify \"x\"\nrule b when rate(restarts) over 1m > 3/s per instance then notify \"x\"");
+    case_check(&c, "rule a when sum(restarts) over 1m > 3 per instance then notify \"x\"\n"
+                   "rule b when rate(restarts) over 1m > 3/s per instance then notify \"x\"");
     case_expect(&c, "");
     assert_int_equal(case_rule(&c, "a")->when.cond->kid[0]->agg->kind, MP_AGG_GROWTH);
     assert_int_equal(case_rule(&c, "b")->when.cond->kid[0]->agg->kind, MP_AGG_RATE_GROWTH);
@@ -326,11 +346,13 @@ static void and_beside_or_wants_parentheses(void **state)
 {
     (void)state;
     struct test_case c;
-    case_check(&c, "when error_rate > 5% and p99_latency > 1s or svc.tier is batch per svc then notify \"x\"");
+    case_check(&c, "when error_rate > 5% and p99_latency > 1s or svc.tier is batch per svc then "
+                   "notify \"x\"");
     case_expect(&c, "E0107");
     case_says(&c, "`(error_rate > 5% and p99_latency > 1s) or svc.tier is batch`");
     case_free(&c);
-    expect_codes("when (error_rate > 5% and p99_latency > 1s) or svc.tier is batch per svc then notify \"x\"", "");
+    expect_codes("when (error_rate > 5% and p99_latency > 1s) or svc.tier is batch per svc then "
+                 "notify \"x\"", "");
 }
 
 static void seen_is_no_state(void **state)
@@ -340,7 +362,8 @@ static void seen_is_no_state(void **state)
                  "");
     expect_codes("when seen(requests where mtls is false) for 5s per svc then notify \"x\"",
                  "E0408");
-    expect_codes("when (seen(requests where mtls is false) for 5s) and error_rate > 5% per svc then notify \"x\"",
+    expect_codes("when (seen(requests where mtls is false) for 5s) and error_rate > 5% per svc "
+                 "then notify \"x\"",
                  "E0408");
     expect_codes("when error_rate > 5% per svc unless seen(requests) then notify \"x\"",
                  "E0408");
@@ -361,9 +384,11 @@ static void later_constructs_are_checked_and_then_refused(void **state)
                  "E0900");
     expect_codes("when max_of(nobody, svc.callers) > 0.5 per svc then notify \"x\"",
                  "E0101 E0900");
-    expect_codes("feed f: cidr from \"x\"\nwhen count(requests where client.ip in f) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("feed f: cidr from \"x\"\nwhen count(requests where client.ip in f) over 1m > 3 "
+                 "per svc then notify \"x\"",
                  "E0900");
-    expect_codes("list l: ip max 100\nwhen count(requests where client.ip in l) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("list l: ip max 100\nwhen count(requests where client.ip in l) over 1m > 3 per "
+                 "svc then notify \"x\"",
                  "E0900");
     expect_codes("when slope(requests.latency) over 1m > 5 per svc then notify \"x\"",
                  "E0900");
@@ -399,7 +424,8 @@ static void a_key_of_the_rule_is_read_from_its_row(void **state)
 {
     (void)state;
     struct test_case c;
-    case_check(&c, "rule a when count(requests) over 1m > 3 per request.peer, instance.zone then deny request.peer "
+    case_check(&c, "rule a when count(requests) over 1m > 3 per request.peer, instance.zone then "
+                   "deny request.peer "
                    "and notify \"{instance.zone}\"");
     case_expect(&c, "");
     const struct mp_t_act *act = &case_rule(&c, "a")->steps[0].acts[0];
@@ -431,7 +457,8 @@ static void expansion_is_bounded(void **state)
     char text[6000] = "def d0 per svc: percent = error_rate + error_rate\n";
     size_t at = strlen(text);
     for (int i = 1; i < 40; i++) {
-        at += (size_t)snprintf(text + at, sizeof text - at, "def d%d per svc: percent = d%d + d%d\n", i, i - 1, i - 1);
+        at += (size_t)snprintf(text + at, sizeof text - at, "def d%d per svc: percent = d%d + "
+                                                            "d%d\n", i, i - 1, i - 1);
     }
     struct test_case c;
     case_check(&c, text);

@@ -29,7 +29,8 @@ static void an_unknown_field_comes_with_the_nearest(void **state)
 {
     (void)state;
     struct test_case c;
-    case_check(&c, "when count(requests where metod == \"GET\") over 1m > 3 per svc then notify \"x\"");
+    case_check(&c, "when count(requests where metod == \"GET\") over 1m > 3 per svc then notify "
+                   "\"x\"");
     case_expect(&c, "E0101");
     case_says(&c, "`method` is close");
     case_free(&c);
@@ -118,7 +119,8 @@ static void use_does_not_activate_rules_but_tests_may(void **state)
     (void)state;
     struct case_file files[] = {
         {"a", "use p\n", MP_CHECK_GIVEN},
-        {"p", "package p\nsignal g: int\naction say(text: string) class message strength 0 irreversible\n"
+        {"p", "package p\nsignal g: int\naction say(text: string) class message strength 0 "
+              "irreversible\n"
                "rule quiet when g > 3 then say \"x\"\n", MP_CHECK_INCLUDE},
     };
     struct test_case c;

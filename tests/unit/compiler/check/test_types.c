@@ -66,7 +66,8 @@ static void arithmetic_follows_the_table_of_units(void **state)
                  "E0101");
     expect_codes("when (rate(requests) over 1m) * 2s > 3 per svc then notify \"x\"",
                  "");
-    expect_codes("when count(requests) over 1m / count(requests) over 5m > 50% per svc then notify \"x\"",
+    expect_codes("when count(requests) over 1m / count(requests) over 5m > 50% per svc then "
+                 "notify \"x\"",
                  "");
     expect_codes("when p99_latency + 5 > 1s per svc then notify \"x\"",
                  "E0301");
@@ -87,7 +88,8 @@ static void literals_take_the_type_of_the_other_side(void **state)
                  "");
     expect_codes("when count(requests where status == 9999) over 1m > 3 per svc then notify \"x\"",
                  "");
-    expect_codes("when count(requests where method == \"GET\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where method == \"GET\") over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "");
     expect_codes("when mixed > 0.5 per svc then notify \"x\"",
                  "");
@@ -105,9 +107,11 @@ static void literals_take_the_type_of_the_other_side(void **state)
                  "");
     expect_codes("when svc.name == \"web\" per svc then notify \"x\"",
                  "");
-    expect_codes("when count(requests where client == 10.0.0.1) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where client == 10.0.0.1) over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "");
-    expect_codes("when count(requests where client.ip == 10.0.0.0/8) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where client.ip == 10.0.0.0/8) over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "E0301");
     expect_codes("when count(requests where path == 5) over 1m > 3 per svc then notify \"x\"",
                  "E0301");
@@ -120,7 +124,8 @@ static void a_status_widens_to_an_int(void **state)
                  "E0302");
     expect_codes("when count(requests where status > 499) over 1m > 3 per svc then notify \"x\"",
                  "");
-    expect_codes("when count(requests where status + 1 > 499) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where status + 1 > 499) over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "");
 }
 
@@ -158,7 +163,8 @@ static void a_poisoned_part_is_silent(void **state)
 static void independent_errors_are_all_reported(void **state)
 {
     (void)state;
-    expect_codes("when (error_rate > 5 and p99_latency > 3%) and nobody is known per svc then notify \"x\"",
+    expect_codes("when (error_rate > 5 and p99_latency > 3%) and nobody is known per svc then "
+                 "notify \"x\"",
                  "E0301 E0301 E0101");
 }
 
@@ -238,7 +244,8 @@ static void lists_hold_values_of_one_type(void **state)
                  "");
     expect_codes("list a: cidr = [ 5% ]",
                  "E0302");
-    expect_codes("list a = [ 10.0.0.1, 10.1.0.0/16 ]\nwhen count(requests where client.ip in a) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("list a = [ 10.0.0.1, 10.1.0.0/16 ]\nwhen count(requests where client.ip in a) "
+                 "over 1m > 3 per svc then notify \"x\"",
                  "");
     expect_codes("list a = [ 1, 2s ]",
                  "E0302");
@@ -255,7 +262,8 @@ static void in_asks_lists_ranges_sets_and_single_values(void **state)
     (void)state;
     expect_codes("list a: service = [ \"x\" ]\nwhen svc in a per svc then notify \"x\"",
                  "");
-    expect_codes("list a: cidr = [ 10.0.0.0/8 ]\nwhen count(requests where client.ip not in a) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("list a: cidr = [ 10.0.0.0/8 ]\nwhen count(requests where client.ip not in a) "
+                 "over 1m > 3 per svc then notify \"x\"",
                  "");
     expect_codes("list a: cidr = [ 10.0.0.0/8 ]\nwhen svc in a per svc then notify \"x\"",
                  "E0301");
@@ -269,42 +277,55 @@ static void in_asks_lists_ranges_sets_and_single_values(void **state)
                  "");
     expect_codes("when count(requests where path in 5xx) over 1m > 3 per svc then notify \"x\"",
                  "E0301");
-    expect_codes("when count(requests where peer in svc.identities) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where peer in svc.identities) over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "");
     expect_codes("when svc.tier in [critical, batch] per svc then notify \"x\"",
                  "");
     expect_codes("when svc.tier in [critical, bach] per svc then notify \"x\"",
                  "E0306");
-    expect_codes("when count(requests where method in [\"GET\", \"PUT\"]) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where method in [\"GET\", \"PUT\"]) over 1m > 3 per svc "
+                 "then notify \"x\"",
                  "");
-    expect_codes("when count(requests where client.ip in 10.0.0.0/8) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where client.ip in 10.0.0.0/8) over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "");
-    expect_codes("when count(requests where peer in spiffe://a/*) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where peer in spiffe://a/*) over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "");
 }
 
 static void patterns_want_text(void **state)
 {
     (void)state;
-    expect_codes("when count(requests where path like \"/a*\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where path like \"/a*\") over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "");
-    expect_codes("when count(requests where status like \"5*\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where status like \"5*\") over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "E0301");
-    expect_codes("when count(requests where path matches \"^/a\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where path matches \"^/a\") over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "");
-    expect_codes("when count(requests where path matches host) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where path matches host) over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "E0307");
-    expect_codes("when count(requests where path matches \"(\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where path matches \"(\") over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "E0307");
-    expect_codes("list w = [ \"a\", \"b\" ]\nwhen count(requests where path contains w) over 1m > 3 per svc then notify \"x\"",
+    expect_codes("list w = [ \"a\", \"b\" ]\nwhen count(requests where path contains w) over 1m "
+                 "> 3 per svc then notify \"x\"",
                  "");
-    expect_codes("when count(requests where claims[\"g\"] contains \"x\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where claims[\"g\"] contains \"x\") over 1m > 3 per svc "
+                 "then notify \"x\"",
                  "");
-    expect_codes("when count(requests where claims[\"g\"] like \"x\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where claims[\"g\"] like \"x\") over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "E0301");
     expect_codes("when svc.identities contains spiffe://a per svc then notify \"x\"",
                  "");
-    expect_codes("when count(requests where path starts with \"/a\" and path ends with \"z\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where path starts with \"/a\" and path ends with \"z\") "
+                 "over 1m > 3 per svc then notify \"x\"",
                  "");
 }
 
@@ -343,7 +364,8 @@ static void functions_take_what_they_are_for(void **state)
                  "");
     expect_codes("when length(5) > 2 per svc then notify \"x\"",
                  "E0302");
-    expect_codes("when count(requests where number(headers[\"cost\"]) > 3) over 1m > 2 per svc then notify \"x\"",
+    expect_codes("when count(requests where number(headers[\"cost\"]) > 3) over 1m > 2 per svc "
+                 "then notify \"x\"",
                  "");
 }
 
@@ -378,23 +400,41 @@ static void is_asks_for_states_truths_and_members(void **state)
 static void identities_have_parts(void **state)
 {
     (void)state;
-    expect_codes("when count(requests where peer.namespace == \"pay\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where peer.namespace == \"pay\") over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "");
-    expect_codes("when count(requests where peer.nam == \"pay\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where peer.nam == \"pay\") over 1m > 3 per svc then notify "
+                 "\"x\"",
                  "E0101");
 }
 
 static void maps_of_signals_are_read_with_literals(void **state)
 {
     (void)state;
-    expect_codes("when count(requests where headers[\"a\"] == \"b\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where headers[\"a\"] == \"b\") over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "");
-    expect_codes("when count(requests where headers[user] == \"b\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where headers[user] == \"b\") over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "E0308");
-    expect_codes("when count(requests where path[\"a\"] == \"b\") over 1m > 3 per svc then notify \"x\"",
+    expect_codes("when count(requests where path[\"a\"] == \"b\") over 1m > 3 per svc then "
+                 "notify \"x\"",
                  "E0302");
     expect_codes("when svc.labels[\"team\"] == \"b\" per svc then notify \"x\"",
                  "");
+}
+
+static void a_constant_that_is_too_large_is_unknown_and_no_error(void **state)
+{
+    (void)state;
+    struct test_case c;
+    case_check(&c, "rule a when p99_latency > 17976931348623157000000.0 * 7d then notify \"x\"");
+    case_expect(&c, "");
+    const struct mp_t_expr *cond = case_rule(&c, "a")->when.cond;
+    assert_int_equal(cond->type.base, MP_TYPE_BOOL);
+    assert_int_equal(cond->kid[1]->kind, MP_TX_CONVERT);
+    case_free(&c);
+    expect_codes("param a: duration = 17976931348623157000000.0 * 7d", "E0302");
 }
 
 int main(void)
@@ -421,6 +461,7 @@ int main(void)
         cmocka_unit_test(is_asks_for_states_truths_and_members),
         cmocka_unit_test(identities_have_parts),
         cmocka_unit_test(maps_of_signals_are_read_with_literals),
+        cmocka_unit_test(a_constant_that_is_too_large_is_unknown_and_no_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

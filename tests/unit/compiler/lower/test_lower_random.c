@@ -40,17 +40,22 @@ static const char *const grammar[][12] = {
      "count(svc.callers)", "count(m of svc.callers where error_rate > $lpct)", "hits(503, $dur)",
      "sum(requests.attack_score where $rec) over $dur"},
     {"pct", "error_rate", "error_rate over $dur", "ratio(requests where $rec) over $dur", "mine",
-     "error_rate of svc.callers", "error_rate of \"web\"", "(ratio(requests where $rec) over $dur) of svc.callers",
+     "error_rate of svc.callers", "error_rate of \"web\"", "(ratio(requests where $rec) over "
+                                                           "$dur) of svc.callers",
      "max(cpu) over $dur", "(error_rate default 0%)", "2 * (error_rate)", "abs($pct)"},
-    {"time", "p99_latency", "p99(requests.latency where $rec) over $dur", "avg(requests.latency) over $dur",
-     "cert_expires_in", "(p99_latency default 0s)", "1.5x ($time)", "($time) / 2", "($time) + $ldur"},
+    {"time", "p99_latency", "p99(requests.latency where $rec) over $dur", "avg(requests.latency) "
+                                                                          "over $dur",
+     "cert_expires_in", "(p99_latency default 0s)", "1.5x ($time)", "($time) / 2", "($time) + "
+                                                                                   "$ldur"},
     {"per_s", "rate(requests where $rec) over $dur", "request_rate", "request_rate of svc", "2 * ($per_s)"},
     {"cmp", "$int $op $lint", "$pct $op $lpct", "$time $op $ldur", "$per_s $op $lrate", "$pct $op $pct",
      "$int $op $int", "$pct in 1%..50%", "clamp($pct, 1%, 50%) > $lpct", "blend > 0.5",
      "sum(requests.bytes_out) over $dur > $lsize", "$ask"},
     {"ask", "svc.tier is batch", "svc in core", "requests is stale", "$pct is known", "$time is absent",
-     "$int is absent", "svc.callers contains \"web\"", "svc.candidate is absent", "error_rate is stale"},
-    {"when", "$cmp", "$cmp", "($when and $when)", "($when or $when)", "not ($when)", "($cmp for $dur)"},
+     "$int is absent", "svc.callers contains \"web\"", "svc.candidate is absent", "error_rate is "
+                                                                                  "stale"},
+    {"when", "$cmp", "$cmp", "($when and $when)", "($when or $when)", "not ($when)", "($cmp for "
+                                                                                     "$dur)"},
     {"check", "$cmp", "$pct < 1.5x at_trigger(error_rate)"},
     {"act", "notify \"{svc} {error_rate} {$int}\"", "notify \"x\""},
     {"lease", "throttle svc to 50% for 5m", "quarantine svc for 10m", "throttle svc to 10/s for 5m",
@@ -59,15 +64,19 @@ static const char *const grammar[][12] = {
      "then $lease and notify \"{svc}\"", "then $act", "then $lease until $check for 1m cooldown 5m",
      "then $lease verify $check for 5s within 2m harm $check else quarantine svc for 15m"},
     {"keys", "svc", "svc, instance.zone max 1k"},
-    {"inline", "deny request", "deny request and notify \"{request.path}\"", "throttle request to 100/min",
+    {"inline", "deny request", "deny request and notify \"{request.path}\"", "throttle request "
+                                                                             "to 100/min",
      "allow request", "challenge request", "audit request"},
     {"early", "request.path like \"/a*\"", "request.mtls is false", "client.ip in nets", "svc.tier is batch",
-     "request.method == \"GET\"", "($early and $early)", "($early or $early)", "request.peer in admins",
+     "request.method == \"GET\"", "($early and $early)", "($early or $early)", "request.peer in "
+                                                                               "admins",
      "request.headers[\"x\"] == \"y\"", "error_rate of request.caller > $lpct"},
     {"rule", "when $when for $dur per $keys $ladder", "when $when per $keys unless $cmp $ladder",
      "at edge when $early then $inline", "when $early unless $early then $inline",
-     "when count(requests where $rec) over $dur > $lint per client.ip max 5k then deny client.ip for 10m",
-     "when ratio(logins where not ok) over $dur > 50% per logins.user max 5k then notify \"{logins.user}\"",
+     "when count(requests where $rec) over $dur > $lint per client.ip max 5k then deny client.ip "
+     "for 10m",
+     "when ratio(logins where not ok) over $dur > 50% per logins.user max 5k then notify "
+     "\"{logins.user}\"",
      "when seen(requests where $rec) per svc then $act"},
 };
 
@@ -86,7 +95,8 @@ static const char preamble[] =
     "param slow: duration = 750ms in 100ms..5s\n"
     "@min_samples 5\n"
     "def mine per service: percent = ratio(requests where not success) over 30s\n"
-    "def hits(code: status, w: duration) per service: int = count(requests where status == code) over w\n"
+    "def hits(code: status, w: duration) per service: int = count(requests where status == code) "
+    "over w\n"
     "def blend per service: score = 0.5 * (error_rate default 0%) + 10%\n";
 
 struct writer {
