@@ -495,6 +495,8 @@ void en_inline(struct mp_engine *e, const struct mp_record *r, bool judged);
 /* Every row of the state, changed or not. */
 void en_state_tell(struct mp_engine *e, void *ctx,
                    void (*row)(void *ctx, const struct mp_state_row *row));
+/* MP_NONE: the program has no such rule. */
+uint32_t en_find_rule(const struct mp_program *p, mp_str package, mp_str name);
 /* A case or clock that was put into its slot by hand enters the tables. */
 void en_case_adopt(struct mp_engine *e, struct en_case *c);
 void en_hold_pause(struct mp_hold *h, int64_t stopped_ns);

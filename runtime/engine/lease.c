@@ -205,7 +205,9 @@ void en_lease_event(struct mp_engine *e, struct en_lease *l, enum mp_lease_event
     en_lease_touch(l);
     uint64_t seq = en_entry_lease(e, l, mp_lease_state_word(before), mp_lease_state_word(edge->next), why);
     if (edge->next == MP_LEASE_APPLYING) l->applied_seq = seq;
+    uint32_t owner = l->owner;
     do_effect(e, l, edge->effect, before);
+    en_case_schedule(e, &e->cases[owner]); /* its times are moments of its case */
 }
 
 void en_lease_end(struct mp_engine *e, struct en_lease *l, mp_str why)

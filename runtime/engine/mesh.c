@@ -175,7 +175,8 @@ void en_backend_due(struct mp_engine *e, uint32_t backend)
     b->retry_mono_ns = 0;
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
-        if (l->backend != backend || l->state != MP_LEASE_STUCK || l->revision <= b->accepted) continue;
+        if (l->backend != backend || l->state != MP_LEASE_STUCK) continue;
+        if (!l->excluded && l->revision <= b->accepted) continue;
         l->excluded = false;
         en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
     }
@@ -233,7 +234,9 @@ static bool move(struct mp_engine *e, struct en_lease *l)
     if (l->backend == EN_NONE) return false;
     const struct en_backend *b = &e->backends[l->backend];
     bool accepted = b->accepted >= l->revision, effective = b->effective >= l->revision;
-    if (l->state == MP_LEASE_APPLYING && accepted && e->committed >= l->applied_seq) {
+    bool asked = l->state == MP_LEASE_APPLYING ||
+                 (l->state == MP_LEASE_STUCK && !l->excluded && l->accepted_mono_ns == 0);
+    if (asked && accepted && e->committed >= l->applied_seq) {
         en_lease_event(e, l, MP_LEASE_ON_ACKNOWLEDGED, MP_STR(""));
         return true;
     }

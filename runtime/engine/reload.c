@@ -358,15 +358,9 @@ static void unpin_old(struct mp_engine *e, const struct made *old)
 static void carry_counts(struct mp_engine *e, const struct made *old)
 {
     for (uint32_t i = 0; i < e->p->rule_count; i++) {
-        for (uint32_t j = 0; j < old->p->rule_count; j++) {
-            if (!mp_str_eq(mp_program_text(e->p, e->p->rule[i].name),
-                           mp_program_text(old->p, old->p->rule[j].name)) ||
-                !mp_str_eq(mp_program_text(e->p, e->p->rule[i].package),
-                           mp_program_text(old->p, old->p->rule[j].package))) {
-                continue;
-            }
-            e->counts[i] = old->counts[j];
-        }
+        mp_str package = mp_program_text(e->p, e->p->rule[i].package);
+        uint32_t was = en_find_rule(old->p, package, mp_program_text(e->p, e->p->rule[i].name));
+        if (was != MP_NONE) e->counts[i] = old->counts[was];
     }
 }
 

@@ -190,12 +190,24 @@ struct whose {
     uint32_t rule; /* MP_NONE: gone */
 };
 
-static uint32_t find_rule(const struct mp_program *p, mp_str package, mp_str name)
+static int compare_rule(const struct mp_program *p, uint32_t rule, mp_str package, mp_str name)
 {
-    for (uint32_t i = 0; i < p->rule_count; i++) {
-        if (mp_str_eq(mp_program_text(p, p->rule[i].name), name) &&
-            mp_str_eq(mp_program_text(p, p->rule[i].package), package)) {
-            return i;
+    int order = mp_str_cmp(mp_program_text(p, p->rule[rule].package), package);
+    return order != 0 ? order : mp_str_cmp(mp_program_text(p, p->rule[rule].name), name);
+}
+
+/* Rules are sorted by package and name. */
+uint32_t en_find_rule(const struct mp_program *p, mp_str package, mp_str name)
+{
+    uint32_t from = 0, to = p->rule_count;
+    while (from < to) {
+        uint32_t middle = from + (to - from) / 2;
+        int order = compare_rule(p, middle, package, name);
+        if (order == 0) return middle;
+        if (order < 0) {
+            from = middle + 1;
+        } else {
+            to = middle;
         }
     }
     return MP_NONE;
@@ -210,7 +222,7 @@ static struct whose get_rule(struct mp_engine *e, struct in *i)
     w.shape = get_i64(i);
     w.ladder = get_i64(i);
     w.until = get_i64(i);
-    w.rule = find_rule(e->p, w.package, w.name);
+    w.rule = en_find_rule(e->p, w.package, w.name);
     return w;
 }
 
@@ -600,7 +612,7 @@ static enum mp_err restore_message(struct mp_engine *e, uint64_t id, struct in *
     mp_str text = get_text(i, EN_MESSAGE_TEXT_MAX);
     if (i->bad || out.state > EN_MAIL_SENT || out.state == EN_MAIL_FREE) return MP_ECORRUPT;
     if (out.state == EN_MAIL_SENT && !e->swapping) out.state = EN_MAIL_QUEUED; /* at least once */
-    out.rule = find_rule(e->p, package, name);
+    out.rule = en_find_rule(e->p, package, name);
     out.act = find_act(e->p, verb, via);
     m->dirty = true;
     /* LIMIT: a message of a rule and a channel that are both gone goes with them. */

@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the engine asks of a backend, and what it makes of the answers.
+ */
+#include "loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+/* A mesh that does as it is told by the test. */
+struct mesh {
+    enum mpol_err answer;      /* of apply */
+    size_t room;               /* ELIMIT beyond so many leases; 0: any number */
+    bool accepts, obeys;
+    enum mpol_err trouble;
+    uint64_t revision, accepted, effective;
+    int applied, closed;
+    char set[2048];            /* the last one taken: `verb target to=50% given=0; ` */
+};
+
+static int by_target(const void *a, const void *b)
+{
+    const struct mpol_lease *x = *(const struct mpol_lease *const *)a, *y = *(const struct mpol_lease *const *)b;
+    return x->id < y->id ? -1 : x->id > y->id;
+}
+
+static enum mpol_err apply(void *backend, const struct mpol_desired *set)
+{
+    struct mesh *m = backend;
+    if (m->answer != MPOL_OK) return m->answer;
+    if (m->room > 0 && set->lease_count > m->room) return MPOL_ELIMIT;
+    const struct mpol_lease *sorted[64];
+    assert_true(set->lease_count <= 64);
+    assert_true(set->revision > m->revision);
+    for (size_t i = 0; i < set->lease_count; i++) sorted[i] = &set->leases[i];
+    qsort(sorted, set->lease_count, sizeof *sorted, by_target);
+    size_t at = 0;
+    m->set[0] = 0;
+    for (size_t i = 0; i < set->lease_count; i++) {
+        const struct mpol_lease *l = sorted[i];
+        double to = 0;
+        for (uint32_t k = 0; k < l->arg_count; k++) {
+            if (l->args[k].kind == MPOL_ARG_NUMBER) to = l->args[k].number;
+        }
+        at += (size_t)snprintf(m->set + at, sizeof m->set - at, "%.*s %.*s %.*s to=%g back=%g; ",
+                               (int)l->verb.len, l->verb.ptr, (int)l->target_kind.len, l->target_kind.ptr,
+                               (int)l->target.len, l->target.ptr, to, l->given_back);
+    }
+    m->revision = set->revision;
+    m->applied++;
+    return MPOL_OK;
+}
+
+static enum mpol_err progress(void *backend, struct mpol_progress *out)
+{
+    struct mesh *m = backend;
+    if (m->accepts) m->accepted = m->revision;
+    if (m->accepts && m->obeys) m->effective = m->revision;
+    out->accepted = m->accepted;
+    out->effective = m->effective;
+    out->trouble = m->trouble;
+    return MPOL_OK;
+}
+
+static void close_mesh(void *backend) { ((struct mesh *)backend)->closed++; }
+
+static const struct mpol_capability all[] = {
+    {"throttle", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
+    {"quarantine", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
+    {"cap", "service", MPOL_ANY_LAYER, 0},
+};
+
+static const struct mpol_backend_ops ops = {.size = sizeof ops, .name = "mesh", .capabilities = all,
+                                            .capability_count = 3, .apply = apply, .progress = progress,
+                                            .close = close_mesh};
+
+static void open_mesh(struct loop *l, struct mesh *m, const char *policy)
+{
+    *m = (struct mesh){.accepts = true, .obeys = true};
+    loop_open(l, policy, true, MP_ENGINE_TEST);
+    assert_int_equal(mp_engine_backend(l->engine, &ops, m), MP_OK);
+}
+
+static void saw(const struct loop *l, const char *text)
+{
+    if (loop_saw(l, text)) return;
+    fprintf(stderr, "%s", l->log);
+    fail_msg("not seen: %s", text);
+}
+
+static const char *const plain = "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n";
+
+static void the_set_is_the_whole_truth(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    loop_set(&l, "error_rate", "a", "8%");
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0; ");
+    loop_at(&l, 10);
+    loop_set(&l, "error_rate", "b", "8%");
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
+    int applied = m.applied;
+    loop_at(&l, 50);
+    assert_int_equal(m.applied, applied); /* nothing changed, nothing is said */
+    loop_at(&l, 61);
+    assert_string_equal(m.set, "throttle service b to=0.5 back=0; ");
+    loop_at(&l, 100);
+    assert_string_equal(m.set, "");
+    loop_close(&l);
+    assert_int_equal(m.closed, 1);
+}
+
+static void a_ramp_gives_back_step_by_step(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m ramp 40% every 10s\n");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 61);
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0.4; ");
+    loop_at(&l, 71);
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0.8; ");
+    loop_at(&l, 81);
+    assert_string_equal(m.set, "");
+    loop_close(&l);
+}
+
+static void accepted_but_not_obeyed_is_stuck_until_it_is(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.obeys = false;
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "0.000 lease errors a throttle a applying>accepted");
+    loop_at(&l, 4.9);
+    assert_false(loop_saw(&l, "stuck"));
+    loop_at(&l, 6);
+    saw(&l, "5.000 lease errors a throttle a accepted>stuck not effective in time");
+    m.obeys = true;
+    loop_at(&l, 7);
+    saw(&l, "throttle a stuck>effective");
+    loop_at(&l, 70);
+    saw(&l, "60.000 incident errors a holding>releasing expired"); /* from accepted */
+    loop_close(&l);
+}
+
+static void a_mesh_that_is_away_is_asked_with_growing_pauses(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.answer = MPOL_EIO;
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed");
+    loop_at(&l, 8);
+    m.answer = MPOL_OK;
+    loop_at(&l, 14.5);
+    assert_false(loop_saw(&l, "accepted"));
+    loop_at(&l, 15.5);
+    saw(&l, "15.000 lease errors a throttle a applying>accepted");
+    loop_close(&l);
+}
+
+static void not_now_is_no_trouble(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.answer = MPOL_EAGAIN;
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 1);
+    assert_false(loop_saw(&l, "stuck"));
+    m.answer = MPOL_OK;
+    loop_at(&l, 1.02);
+    saw(&l, "accepted>effective");
+    loop_close(&l);
+}
+
+static void one_too_many_does_not_hold_up_the_rest(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.room = 2;
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 10);
+    loop_set(&l, "error_rate", "b", "8%");
+    loop_at(&l, 20);
+    loop_set(&l, "error_rate", "c", "8%");
+    saw(&l, "throttle c applying>stuck a declared limit is reached");
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
+    loop_at(&l, 75); /* a has gone: there is room */
+    saw(&l, "throttle c accepted>effective");
+    assert_non_null(strstr(m.set, "service c"));
+    loop_close(&l);
+}
+
+static void trouble_told_later_counts_too(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.accepts = false;
+    m.trouble = MPOL_ETIMEDOUT;
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "throttle a applying>stuck timed out");
+    m.trouble = MPOL_OK;
+    m.accepts = true;
+    loop_at(&l, 2);
+    saw(&l, "throttle a accepted>effective");
+    loop_close(&l);
+}
+
+static void the_stricter_of_two_stands_for_both(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, "use std.mesh\n"
+                      "rule one when error_rate > 5% per svc then throttle svc to 50% for 5m\n"
+                      "rule two when p99_latency > 1s per svc then throttle svc to 20% for 1m\n");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 10);
+    loop_set(&l, "p99_latency", "a", "2s");
+    assert_string_equal(m.set, "throttle service a to=0.2 back=0; ");
+    assert_false(loop_saw(&l, "superseded"));
+    loop_at(&l, 75);
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0; ");
+    saw(&l, "70.000 lease two a throttle a withdrawing>withdrawn");
+    loop_at(&l, 301);
+    assert_string_equal(m.set, "");
+    loop_close(&l);
+}
+
+static void joined_actions_are_one(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, "use std.mesh\nlist core: service = [\"b\"]\n"
+                      "rule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and cap svc to 5 for 2m\n"
+                      "never cap svc where svc in core\n");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_set(&l, "error_rate", "b", "8%");
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0; cap service a to=0 back=0; ");
+    saw(&l, "cap b proposed>withheld guard");
+    saw(&l, "throttle b proposed>withheld joined");
+    loop_at(&l, 90);
+    saw(&l, "60.000 lease errors a throttle a effective>withdrawing expired");
+    assert_false(loop_saw(&l, "incident errors a holding>releasing"));
+    loop_at(&l, 130);
+    saw(&l, "120.000 incident errors a holding>releasing expired");
+    loop_close(&l);
+}
+
+static void what_nobody_can_do_is_named(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, "use std.mesh\nrule errors when error_rate > 5% per svc then exempt svc for 1m\n");
+    uint32_t action = mp_engine_unsupported(l.engine);
+    assert_int_not_equal(action, MP_NONE);
+    assert_true(mp_str_eq(mp_program_text(l.program, l.program->action[action].name), MP_STR("exempt")));
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "exempt a proposed>withheld no backend can do it");
+    loop_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_set_is_the_whole_truth),
+        cmocka_unit_test(a_ramp_gives_back_step_by_step),
+        cmocka_unit_test(accepted_but_not_obeyed_is_stuck_until_it_is),
+        cmocka_unit_test(a_mesh_that_is_away_is_asked_with_growing_pauses),
+        cmocka_unit_test(not_now_is_no_trouble),
+        cmocka_unit_test(one_too_many_does_not_hold_up_the_rest),
+        cmocka_unit_test(trouble_told_later_counts_too),
+        cmocka_unit_test(the_stricter_of_two_stands_for_both),
+        cmocka_unit_test(joined_actions_are_one),
+        cmocka_unit_test(what_nobody_can_do_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
