@@ -18,6 +18,7 @@ cmake -S "$outside" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$place/root" >"$place
 cmake --build "$place/cmake" >"$place/build.log" || { cat "$place/build.log"; exit 1; }
 "$place/cmake/embed"
 "$place/cmake/embed_cxx"
+"$place/cmake/guide" | tail -n 1
 
 echo "by pkg-config:"
 pc=$(find "$place/root" -name mpol.pc)

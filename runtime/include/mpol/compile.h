@@ -56,7 +56,7 @@ MPOL_API enum mpol_err mpol_compile(const struct mpol_source *sources, size_t co
                                     const struct mpol_compile_options *options,
                                     struct mpol_program **out);
 
-/* Loads an image that mpol_program_image() or `mpol build` wrote. The bytes are copied, and checked as
+/* Loads an image that mpol_program_image() has given. The bytes are copied, and checked as
  * if an enemy had written them: MPOL_ECORRUPT, with a static text in *why (may be NULL).
  * MPOL_EUNSUPPORTED: the program uses `matches` and `world` has no regular expressions. */
 MPOL_API enum mpol_err mpol_program_load(const void *image, size_t image_size,

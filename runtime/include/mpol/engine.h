@@ -34,12 +34,12 @@ struct mpol_limits {
     size_t memory_bytes;      /* 256 MiB; creation fails with MPOL_ELIMIT beyond it */
     uint32_t keys_max;        /* per grouping: what the policy says, at most 100,000 */
     uint32_t incidents_max;   /* open at one time: 4,096 */
-    uint32_t leases_max;      /* 8,192 */
+    uint32_t leases_max;      /* 2,048 */
     uint32_t readers_max;     /* 64 */
     uint32_t ring_records;    /* reported and not yet taken, per reader: 64 */
     uint32_t record_bytes;    /* the texts of one record: 1,024 */
     size_t ledger_bytes;      /* kept in memory for mpol_engine_ledger(): 4 MiB */
-    uint32_t inventory_items; /* entities with attributes: 65,536 */
+    uint32_t inventory_items; /* entities with attributes: 4,096 */
     uint32_t buckets_max;     /* inline throttles, keys of all rules: 65,536 */
 };
 
