@@ -31,7 +31,7 @@ static inline bool same_value(enum mp_rep rep, struct mp_value a, struct mp_valu
 
 static bool same_keys(const struct group *g, uint32_t key, const struct mp_value *values)
 {
-    const struct mp_value *mine = g->values + (size_t)key * g->key_count;
+    const struct mp_value *mine = key_values(g, key);
     for (uint32_t i = 0; i < g->key_count; i++) {
         if (!same_value(g->rep[i], mine[i], values[i])) return false;
     }
@@ -159,7 +159,7 @@ void mp_window_forget(struct mp_window *w, uint32_t grouping, uint32_t key)
     if (w->hooks.forget != NULL) w->hooks.forget(w->hooks.ctx, grouping, key);
     age_unlink(g, key);
     index_drop(g, key);
-    free_texts(w, g, g->values + (size_t)key * g->key_count, g->key_count);
+    free_texts(w, g, key_values(g, key), g->key_count);
     h->alive = false;
     h->older = g->free;
     g->free = key;
@@ -254,9 +254,9 @@ uint32_t mp_window_birth(struct mp_window *w, uint32_t grouping, const struct mp
         w->counts.keys_refused++;
         return MP_NONE;
     }
-    memcpy(g->values + (size_t)key * g->key_count, own, g->key_count * sizeof *own);
     g->heads[key] = (struct key_head){.hash = hash, .generation = g->heads[key].generation + 1,
                                       .alive = true, .last_ns = w->now_ns, .active = ++w->activity};
+    memcpy(key_values(g, key), own, g->key_count * sizeof *own);
     g->heads[key].listed = g->entity != MP_NONE && mp_inventory_has(w->inventory, g->entity, values[0]);
     age_append(g, key);
     uint32_t i = hash & g->index_mask;
@@ -275,7 +275,7 @@ const struct mp_value *mp_window_key(const struct mp_window *w, uint32_t groupin
 {
     const struct group *g = &w->groups[grouping];
     MP_ASSERT(key < g->cap);
-    return g->values + (size_t)key * g->key_count;
+    return key_values(g, key);
 }
 
 uint32_t mp_window_generation(const struct mp_window *w, uint32_t grouping, uint32_t key)

@@ -16,7 +16,7 @@ static bool carve_group(struct mp_arena *arena, struct group *g)
     g->index = MP_NEW(arena, uint64_t, slots);
     g->index_mask = slots - 1;
     g->heads = mp_arena_alloc_raw(arena, cap * sizeof *g->heads, 64);
-    g->values = mp_arena_alloc_raw(arena, cap * g->key_count * sizeof *g->values, 16);
+    g->values = mp_arena_alloc_raw(arena, g->key_count > 1 ? cap * g->key_count * sizeof *g->values : 0, 16);
     g->published = mp_arena_alloc_raw(arena, cap * g->published_count * sizeof *g->published, 16);
     g->blocks = mp_arena_alloc_raw(arena, cap * g->block_bytes, 64);
     return g->index != NULL && g->heads != NULL && g->values != NULL && g->published != NULL &&

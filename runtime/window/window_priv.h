@@ -63,7 +63,9 @@ struct acc {
     uint32_t now_slot;
 };
 
+/* One cache line. */
 struct key_head {
+    struct mp_value first; /* the value of a key that is only one */
     uint32_t hash;
     uint32_t older, newer; /* by activity, while not pinned; `older` is the next free slot of a dead key */
     uint32_t pins;
@@ -71,7 +73,7 @@ struct key_head {
     bool alive, listed;    /* listed: an inventory entry */
     int64_t last_ns;       /* event time of the newest record, or birth */
     uint64_t active;       /* order of arrival */
-};
+} __attribute__((aligned(64)));
 
 struct age_list { uint32_t oldest, newest; };
 
@@ -89,7 +91,7 @@ struct group {
     uint64_t *index; /* hash in the high half, slot + 1 in the low */
     uint32_t index_mask;
     struct key_head *heads;
-    struct mp_value *values;
+    struct mp_value *values; /* of keys that are several */
     unsigned char *blocks;
     uint32_t block_bytes;
     struct published *published;
@@ -212,6 +214,10 @@ static inline unsigned char *acc_pane(const struct acc *a, unsigned char *block,
 static inline unsigned char *key_block(const struct group *g, uint32_t key)
 {
     return g->blocks + (size_t)key * g->block_bytes;
+}
+static inline struct mp_value *key_values(const struct group *g, uint32_t key)
+{
+    return g->key_count == 1 ? &g->heads[key].first : g->values + (size_t)key * g->key_count;
 }
 static inline uint32_t pane_slot(const struct acc *a, int64_t pane)
 {
