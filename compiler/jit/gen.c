@@ -117,6 +117,7 @@ static void generate_fn(struct jit_gen *g, uint32_t row, LLVMValueRef fn)
     g->in = LLVMGetParam(fn, 0);
     g->out = LLVMGetParam(fn, 1);
     g->ops = g->p->op + f->ops_at;
+    g->lowers = 0;
     LLVMPositionBuilderAtEnd(g->builder, LLVMAppendBasicBlockInContext(g->context, fn, ""));
     load_inputs(g);
     for (uint32_t i = 0; i < f->ops_count; i++) {

@@ -28,6 +28,7 @@ static uint32_t number_of(struct jit_gen *g, const struct mp_op_row *op)
 {
     char kind = mp_op_layout(op->code)->kind[1];
     if (kind != '-' && !mp_op_kind_is_value(kind)) return op->b;
+    if (op->code == MP_OP_LOWER) return g->lowers++;
     return op->code == MP_OP_IN_SET ? (uint32_t)jit_rep(g, op->a) : 0;
 }
 

@@ -40,6 +40,7 @@ struct jit_gen {
     LLVMValueRef slots[4]; /* operands a, b, c and the result of a helper, in memory */
     struct jit_reg *regs;
     const struct mp_op_row *ops;
+    uint32_t lowers; /* how many LOWER ops came before: each has a place in the scratch */
 };
 
 /* gen.c. NULL: no memory. The module belongs to the context. */

@@ -303,6 +303,10 @@ static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_
         if (same && a && rep != MP_REP_B) same = same_value(rep, interpreted.value[i], native.value[i]);
         if (same) continue;
         r->of_native |= !r->differs;
+        if (rep == MP_REP_T) {
+            mp_str x = mp_value_as_text(&interpreted.value[i]), y = mp_value_as_text(&native.value[i]);
+            found(r, rule, event, "fn %u output %u: interpreter \"%.*s\", native \"%.*s\"", fn, i, MP_STR_ARG(x), MP_STR_ARG(y));
+        }
         found(r, rule, event, "fn %u output %u: interpreter %s %016llx, native %s %016llx", fn, i, a ? "known" : "unknown",
               (unsigned long long)(rep == MP_REP_B ? bit(interpreted.truth, i) : interpreted.value[i].w[0]), b ? "known" : "unknown",
               (unsigned long long)(rep == MP_REP_B ? bit(native.truth, i) : native.value[i].w[0]));
