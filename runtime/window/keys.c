@@ -327,11 +327,12 @@ uint32_t mp_window_next_key(const struct mp_window *w, uint32_t grouping, uint32
     return MP_NONE;
 }
 
-/* An entry of the inventory begins its keys. */
+/* An entry of the inventory begins its keys, as long as nobody has to go for it. */
 static void begin_entry(struct mp_window *w, uint32_t grouping, struct mp_value value, void *ctx,
                         void (*told)(void *ctx, uint32_t grouping, uint32_t key))
 {
     struct group *g = &w->groups[grouping];
+    if (g->alive == g->cap && mp_window_find(w, grouping, &value) == MP_NONE) return;
     bool fresh;
     uint32_t key = mp_window_birth(w, grouping, &value, &fresh);
     if (key == MP_NONE) return;
@@ -351,8 +352,11 @@ void mp_window_inventory_changed(struct mp_window *w, void *ctx,
         const struct group *g = &w->groups[i];
         if (g->entity == MP_NONE) continue;
         uint32_t count = mp_inventory_count(w->inventory, g->entity);
-        for (uint32_t k = 0; k < count && k < g->cap; k++) {
+        for (uint32_t k = w->entries_begun[g->entity]; k < count; k++) {
             begin_entry(w, i, mp_inventory_entry(w->inventory, g->entity, k), ctx, fresh);
         }
+    }
+    for (uint32_t e = 0; e < w->p->entity_count; e++) {
+        w->entries_begun[e] = mp_inventory_count(w->inventory, e);
     }
 }

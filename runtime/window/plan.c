@@ -330,12 +330,13 @@ static bool plan_tables(struct mp_window *w, struct mp_arena *arena)
     w->feeds = MP_NEW(arena, struct feed_plan, p->feed_count);
     w->feed_accs = MP_NEW(arena, uint32_t, feed_acc_room(p));
     w->signals = MP_NEW(arena, struct signal_state, p->signal_count);
+    w->entries_begun = MP_NEW(arena, uint32_t, p->entity_count);
     w->column_cache = MP_NEW(arena, uint32_t, p->column_count);
     w->member_plans = MP_NEW(arena, struct member_plan, p->column_count);
     w->member_columns = MP_NEW(arena, uint32_t, member_column_count(p));
     return w->groups != NULL && w->accs != NULL && w->acc_from != NULL && w->agg_acc != NULL && w->agg_cursor != NULL &&
            w->agg_mark != NULL && w->growths != NULL && w->feeds != NULL && w->feed_accs != NULL &&
-           w->signals != NULL && w->column_cache != NULL && w->member_plans != NULL &&
+           w->signals != NULL && w->entries_begun != NULL && w->column_cache != NULL && w->member_plans != NULL &&
            w->member_columns != NULL;
 }
 

@@ -6,6 +6,7 @@
 #include "window/window_priv.h"
 
 #define GROWTH_KEYS_MAX 65536u
+#define TIME_MAX_NS (INT64_MAX / 2) /* the year 2116: sums with a window do not overflow */
 
 /* ---- creation ---- */
 
@@ -153,6 +154,7 @@ size_t mp_window_bytes(const struct mp_program *p, const struct mp_window_limits
 
 void mp_window_advance(struct mp_window *w, int64_t now_ns)
 {
+    if (now_ns > TIME_MAX_NS) now_ns = TIME_MAX_NS;
     if (now_ns <= w->now_ns) return;
     w->now_ns = now_ns;
     mp_inventory_advance(w->inventory, now_ns);

@@ -157,6 +157,7 @@ struct mp_window {
     struct feed_plan *feeds; /* per feed row */
     uint32_t *feed_accs;
     struct signal_state *signals;
+    uint32_t *entries_begun; /* per entity: inventory entries whose keys have begun */
     struct growth *growths;
     uint32_t growth_count;
     uint32_t *column_cache; /* per column: its cell among the published ones, or MP_NONE */
