@@ -50,14 +50,13 @@ static enum mp_err create_tables(struct mp_engine *e)
     e->openings = MP_NEW(a, struct en_opening, l->admissions);
     e->truths = MP_NEW(a, struct en_truth, l->truths);
     e->told = MP_NEW(a, struct en_told, EN_TOLD_MAX);
-    e->buckets = MP_NEW(a, struct en_told, EN_TOLD_MAX);
     e->set = MP_NEW(a, struct mpol_lease, l->leases);
     e->set_args = MP_NEW(a, struct mpol_arg, (size_t)l->leases * MP_LEASE_ARGS_MAX);
     e->words = MP_NEW(a, char, EN_WORDS_BYTES);
     e->gone = MP_NEW(a, struct en_gone, EN_GONE_MAX);
     if (e->cases == NULL || e->case_heads == NULL || e->clocks == NULL || e->clock_heads == NULL ||
         e->leases == NULL || e->messages == NULL || e->openings == NULL || e->truths == NULL ||
-        e->told == NULL || e->buckets == NULL || e->set == NULL || e->set_args == NULL ||
+        e->told == NULL || e->set == NULL || e->set_args == NULL ||
         e->words == NULL || e->gone == NULL) {
         return MP_ENOMEM;
     }
@@ -143,6 +142,8 @@ enum mp_err en_make(struct mp_engine *e)
     MP_TRY(en_judge_prepare(e));
     MP_TRY(create_work(e));
     MP_TRY(en_feedback_prepare(e));
+    MP_TRY(mp_verdict_plan_create(&e->made, e->p, e->prompt.inproc, e->buckets, &e->plan));
+    MP_TRY(mp_verdict_scratch_create(&e->made, e->plan, &e->verdict_scratch));
     return create_timers(e);
 }
 
@@ -173,11 +174,9 @@ enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
     e->mono_ns = options->mono_ns;
     e->told_mark = UINT64_MAX;
     e->owner_tag = (struct mpol_text){"mpol", 4};
-    e->prompt.e = e;
-    e->backends[0] = (struct en_backend){.ops = &en_prompt_ops, .ctx = &e->prompt};
-    e->backend_count = 1;
 
     enum mp_err err = create_tables(e);
+    if (err == MP_OK) err = en_prompt_create(e);
     if (err == MP_OK) err = en_make(e);
     if (err != MP_OK) {
         mp_engine_destroy(e);
@@ -375,6 +374,7 @@ void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *gu
         }
         e->units[u].alive = alive;
     }
+    mp_verdict_plan_only(e->plan, e->rule_alive, e->guard_alive);
 }
 
 /* ---- the store and the operator ---- */

@@ -22,6 +22,7 @@
 #include "eval/eval.h"
 #include "inventory/inventory.h"
 #include "ledger/ledger.h"
+#include "verdict/verdict.h"
 #include "verify/verify.h"
 #include "window/window.h"
 
@@ -37,6 +38,7 @@
 #define EN_WITHHELD_COOL_NS 10000000000LL /* R36 */
 #define EN_UNTIL_MAX_NS 86400000000000LL /* R20 */
 #define EN_AHEAD_NS 2000000000LL     /* R1 */
+#define EN_BUCKETS 16384 /* of inline throttles, keys of all rules together */
 #define EN_NONE UINT32_MAX
 
 /* ---- moments ---- */
@@ -153,6 +155,8 @@ struct en_prompt {
     uint64_t taken;
     uint64_t accepted, effective;
     int64_t taken_mono_ns;
+    struct mp_inproc *inproc; /* what verdicts on records see of its leases */
+    struct mpol_lease *set;   /* what of a set that can hold */
 };
 
 /* ---- nested holds ---- */
@@ -318,7 +322,13 @@ struct mp_engine {
     uint32_t opening_at, opening_count;
     struct en_truth *truths;
     uint32_t truth_at, truth_count;
-    struct en_told *told, *buckets;
+    struct en_told *told;
+    /* Verdicts on records that nobody has judged before (R31). */
+    struct mp_inproc_reader *reader;
+    struct mp_verdict_buckets *buckets;
+    struct mp_verdict_plan *plan;
+    struct mp_verdict_scratch *verdict_scratch;
+    struct mp_verdict_answer answer;
     struct en_message draft;
 
     /* Working memory, none of it kept between calls. */
@@ -440,10 +450,12 @@ void en_lease_revive(struct mp_engine *e, struct en_case *c);
 void en_lease_share(struct mp_engine *e, struct en_case *c, double share);
 mp_str en_target_text(struct mp_engine *e, const struct mp_lease *l);
 extern const struct mpol_backend_ops en_prompt_ops;
+enum mp_err en_prompt_create(struct mp_engine *e);
 
 /* ---- mesh.c ---- */
 /* Hands changed sets to their backends, and does what their progress says, until nothing moves. */
 void en_flush(struct mp_engine *e);
+bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target);
 uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t entity, uint32_t type);
 void en_backend_due(struct mp_engine *e, uint32_t backend);
 

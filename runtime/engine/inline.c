@@ -133,95 +133,48 @@ static uint32_t record_act(const struct mp_program *p, uint32_t rule)
     return MP_NONE;
 }
 
-static bool number_arg(struct mp_engine *e, const struct mp_record *r, uint32_t act, mp_str name,
-                       double *out)
+/* What was decided on the request, by the same code that answers an embedder (R31, R34, R43). */
+static const struct mp_verdict_answer *verdict(struct mp_engine *e, const struct mp_record *r)
 {
-    const struct mp_act_row *row = &e->p->act[act];
-    for (uint32_t i = row->args_at; i < row->args_at + row->args_count; i++) {
-        const struct mp_arg_row *arg = &e->p->arg[i];
-        struct mp_value v;
-        if (!mp_str_eq(mp_program_text(e->p, arg->name), name)) continue;
-        if (!mp_eval_value(e->p, arg->fn, inputs(e, r), &v)) return false;
-        *out = mp_type_rep((enum mp_type)arg->type) == MP_REP_F ? mp_value_as_num(v)
-                                                               : (double)mp_value_as_int(v);
-        return true;
+    const struct mp_inproc_view *view = mp_inproc_enter(e->reader);
+    mp_verdict_ask(e->plan, e->buckets, view, e->inventory, r, e->verdict_scratch, &e->answer);
+    mp_inproc_leave(e->reader);
+    return &e->answer;
+}
+
+static bool refused(const struct mp_verdict_answer *a, uint32_t rule)
+{
+    for (uint32_t i = 0; i < a->fired_count; i++) {
+        if (a->fired[i].rule == rule) return a->fired[i].refused;
     }
     return false;
 }
 
-/* R34, as one number a key: the theoretical time of arrival (GCRA, ITU-T I.371). True: refused. */
-static bool throttled(struct mp_engine *e, const struct mp_record *r, uint32_t rule, uint32_t act)
+/* Was it this rule's action that the request met, or one like it? */
+static bool carried_out(struct mp_engine *e, const struct mp_verdict_answer *a, const struct fired *f)
 {
-    double rate, burst = 0;
-    if (!number_arg(e, r, act, MP_STR("to"), &rate) || !(rate > 0)) return false;
-    if (!number_arg(e, r, act, MP_STR("burst"), &burst) || burst < 1) burst = rate < 1 ? 1 : rate;
-    double interval_ns = 1e9 / rate, burst_ns = interval_ns * burst;
-    if (!(interval_ns < 9e17) || !(burst_ns < 9e17)) return false;
-    uint64_t hash = en_rule_key(e, rule, key_of(e, r, rule));
-    en_entry_begin(e);
-    struct en_told *b = &e->buckets[hash % EN_TOLD_MAX];
-    if (b->key != hash) *b = (struct en_told){.key = hash};
-    int64_t now = r->time_ns, arrival = b->since_ns > now ? b->since_ns : now;
-    if (arrival + (int64_t)interval_ns - now > (int64_t)burst_ns) return true;
-    b->since_ns = arrival + (int64_t)interval_ns;
-    return false;
-}
-
-/* Is a request protected from being refused (R43)? */
-static bool is_protected(struct mp_engine *e, const struct mp_record *r)
-{
-    const struct mp_signal_row *s = &e->p->signal[r->signal];
-    for (uint32_t u = s->rule_units_at; u < s->rule_units_at + s->rule_units_count; u++) {
-        if (e->p->unit[u].rules_count > 0) continue;
-        struct mp_hits hits;
-        mp_eval_unit(e->p, u, inputs(e, r), &hits);
-        for (uint32_t g = 0; g < e->p->guard_count; g++) {
-            const struct mp_guard_row *row = &e->p->guard[g];
-            if (row->unit != u || !e->guard_alive[g]) continue;
-            if (mp_hits_truth(&hits, row->out - e->p->unit[u].first_out) == MP_TRUE) return true;
-        }
+    const struct mp_action_row *action = &e->p->action[e->p->act[f->act].action];
+    mp_str verb = mp_program_text(e->p, action->name);
+    if (e->p->rule[f->rule].mode == MP_MODE_SHADOW) return true;
+    if (a->allow) {
+        /* What lets pass has its way, and so has what is no verdict at all. */
+        bool other = action->class != MP_CLASS_ACCESS && action->class != MP_CLASS_RATE;
+        return a->reason == MP_VERDICT_REASON_NONE && (other || mp_str_eq(verb, MP_STR("allow")));
     }
-    return false;
-}
-
-static bool passes(const struct mp_engine *e, uint32_t act)
-{
-    return mp_str_eq(mp_program_text(e->p, e->p->action[e->p->act[act].action].name), MP_STR("allow"));
-}
-
-/* The strongest of class access decides; of equal ones the first by name (R31). */
-static uint32_t winner(const struct mp_engine *e, const struct fired *f, uint32_t count)
-{
-    uint32_t best = MP_NONE;
-    for (uint32_t i = 0; i < count; i++) {
-        if (f[i].act == MP_NONE || e->p->rule[f[i].rule].mode == MP_MODE_SHADOW) continue;
-        const struct mp_action_row *a = &e->p->action[e->p->act[f[i].act].action];
-        if (a->class != MP_CLASS_ACCESS) continue;
-        if (best == MP_NONE || a->strength > e->p->action[e->p->act[f[best].act].action].strength) best = i;
-    }
-    return best;
-}
-
-static bool carried_out(struct mp_engine *e, const struct mp_record *r, const struct fired *f,
-                        uint32_t i, uint32_t best, bool guarded)
-{
-    uint32_t class = e->p->action[e->p->act[f[i].act].action].class;
-    if (guarded && !passes(e, f[i].act)) return false;
-    if (class == MP_CLASS_RATE) return throttled(e, r, f[i].rule, f[i].act);
-    if (class != MP_CLASS_ACCESS || best == MP_NONE) return true;
-    return i == best || e->p->rule[f[i].rule].mode == MP_MODE_SHADOW ||
-           e->p->act[f[i].act].action == e->p->act[f[best].act].action;
+    if (refused(a, f->rule)) return true;
+    return a->reason == MP_VERDICT_REASON_INLINE && action->class == MP_CLASS_ACCESS && mp_str_eq(verb, a->verb);
 }
 
 static void do_fired(struct mp_engine *e, const struct mp_record *r, const struct fired *f,
                      uint32_t count)
 {
-    uint32_t best = winner(e, f, count);
-    bool guarded = count > 0 && is_protected(e, r);
+    const struct mp_verdict_answer *a = NULL;
     for (uint32_t i = 0; i < count; i++) {
         send_messages(e, r, f[i].rule);
         if (f[i].act == MP_NONE) continue;
-        bool done = carried_out(e, r, f, i, best, guarded);
+        if (a == NULL) a = verdict(e, r);
+        bool guarded = a->reason == MP_VERDICT_REASON_GUARD || a->reason == MP_VERDICT_REASON_EXEMPT;
+        bool done = carried_out(e, a, &f[i]);
         bool shadow = e->p->rule[f[i].rule].mode == MP_MODE_SHADOW;
         if (!done && guarded) e->counts[f[i].rule].withheld++;
         if (done || guarded) tell(e, f[i].rule, f[i].act, key_of(e, r, f[i].rule), done, 1, r);

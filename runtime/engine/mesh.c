@@ -19,7 +19,7 @@ static mp_str target_word(const struct mp_program *p, uint32_t entity, uint32_t 
                              : mp_type_word((enum mp_type)type);
 }
 
-static bool can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target)
+bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target)
 {
     for (size_t i = 0; i < ops->capability_count; i++) {
         const struct mpol_capability *c = &ops->capabilities[i];
@@ -33,7 +33,7 @@ uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t ent
     mp_str verb = mp_program_text(e->p, e->p->action[action].name);
     mp_str target = target_word(e->p, entity, type);
     for (uint32_t i = 0; i < e->backend_count; i++) {
-        if (e->backends[i].ops == &en_prompt_ops || can(e->backends[i].ops, verb, target)) return i;
+        if (e->backends[i].ops == &en_prompt_ops || en_backend_can(e->backends[i].ops, verb, target)) return i;
     }
     return EN_NONE;
 }

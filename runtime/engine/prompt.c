@@ -4,8 +4,44 @@
  */
 #include "engine/engine_priv.h"
 
+#include "base/assert.h"
+
 #define ACCEPT_NS 1000000000LL
 #define OBEY_NS 3000000000LL
+
+enum mp_err en_prompt_create(struct mp_engine *e)
+{
+    /* Live, leases go to a backend of its own, whose verdicts are asked elsewhere. */
+    bool live = e->options.clock == MP_ENGINE_LIVE;
+    struct mp_inproc_limits limits = {.leases = live ? 1 : e->limits.leases, .readers = 1};
+    e->prompt.e = e;
+    e->prompt.set = MP_NEW(&e->arena, struct mpol_lease, limits.leases);
+    if (e->prompt.set == NULL) return MP_ENOMEM;
+    MP_TRY(mp_inproc_create(&e->arena, limits, e->options.hash_key, &e->prompt.inproc));
+    MP_TRY(mp_inproc_reader_open(e->prompt.inproc, &e->reader));
+    e->backends[0] = (struct en_backend){.ops = &en_prompt_ops, .ctx = &e->prompt};
+    e->backend_count = 1;
+    return mp_verdict_buckets_create(&e->arena, EN_BUCKETS, e->options.hash_key, &e->buckets);
+}
+
+/* What inproc can do of the set; verdicts on records then see it. */
+static void show(struct en_prompt *p, const struct mpol_desired *set)
+{
+    struct mpol_desired shown = *set;
+    shown.leases = p->set;
+    shown.lease_count = 0;
+    if (p->e->options.clock == MP_ENGINE_LIVE) return;
+    for (size_t i = 0; i < set->lease_count; i++) {
+        const struct mpol_lease *l = &set->leases[i];
+        if (!en_backend_can(&mp_inproc_ops, (mp_str){l->verb.ptr, l->verb.len},
+                            (mp_str){l->target_kind.ptr, l->target_kind.len})) {
+            continue;
+        }
+        p->set[shown.lease_count++] = *l;
+    }
+    enum mpol_err err = mp_inproc_ops.apply(p->inproc, &shown);
+    MP_ASSERT(err == MPOL_OK || err == MPOL_EINVAL || err == MPOL_ELIMIT);
+}
 
 static enum mpol_err prompt_apply(void *backend, const struct mpol_desired *set)
 {
@@ -15,6 +51,7 @@ static enum mpol_err prompt_apply(void *backend, const struct mpol_desired *set)
     if (p->mode == MP_BACKEND_SLOW && p->effective < p->taken) return MPOL_EAGAIN;
     p->taken = set->revision;
     p->taken_mono_ns = p->e->mono_ns;
+    show(p, set);
     return MPOL_OK;
 }
 

@@ -307,6 +307,9 @@ struct made {
     struct mp_touch *touched;
     struct en_hit *hits;
     uint32_t hit_max, hold_ids, key_ids;
+    struct mp_verdict_plan *plan;
+    struct mp_verdict_scratch *verdict_scratch;
+    struct en_feedback feedback;
 };
 
 static struct made take_made(const struct mp_engine *e)
@@ -314,7 +317,7 @@ static struct made take_made(const struct mp_engine *e)
     return (struct made){e->p, e->made, e->window, e->inventory, e->events, e->units, e->groupings,
                          e->rule_alive, e->guard_alive, e->clause_still, e->counts, e->row,
                          e->clause_row, e->record_row, e->outputs, e->touched, e->hits, e->hit_max,
-                         e->hold_ids, e->key_ids};
+                         e->hold_ids, e->key_ids, e->plan, e->verdict_scratch, e->feedback};
 }
 
 static void put_made(struct mp_engine *e, const struct made *m)
@@ -339,6 +342,9 @@ static void put_made(struct mp_engine *e, const struct made *m)
     e->hit_max = m->hit_max;
     e->hold_ids = m->hold_ids;
     e->key_ids = m->key_ids;
+    e->plan = m->plan;
+    e->verdict_scratch = m->verdict_scratch;
+    e->feedback = m->feedback;
 }
 
 /* Pins are given back before the window is taken over, and taken anew by what comes back. */

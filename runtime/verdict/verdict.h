@@ -32,6 +32,9 @@ enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_progr
                                    struct mp_verdict_plan **out);
 enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
                                       struct mp_verdict_scratch **out);
+/* Only these rules and guards are alive (a byte a row), as in a test of a policy. Before the first verdict;
+ * what has been left out does not come back. */
+void mp_verdict_plan_only(struct mp_verdict_plan *plan, const uint8_t *rules, const uint8_t *guards);
 /* Do its verdicts read attributes? Else mp_verdict_ask needs no inventory. */
 bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan);
 

@@ -304,6 +304,36 @@ enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_progr
     return MP_OK;
 }
 
+/* The plan is immutable for its readers; nobody reads it yet. */
+static void only_rules(const struct signal_plan *sp, const uint8_t *rules)
+{
+    for (uint32_t i = 0; i < sp->unit_count; i++) {
+        struct unit_plan *u = (struct unit_plan *)(uintptr_t)&sp->units[i];
+        for (uint32_t k = 0; k < u->rule_count; k++) {
+            if (rules[u->rules[k].row] != 0) continue;
+            for (uint32_t layer = 0; layer < LAYER_SETS; layer++) u->mask[layer] &= ~(UINT64_C(1) << k);
+        }
+    }
+}
+
+static void only_guards(struct signal_plan *sp, const uint8_t *guards)
+{
+    struct guard_plan *all = (struct guard_plan *)(uintptr_t)sp->guards;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < sp->guard_count; i++) {
+        if (guards[all[i].guard] != 0) all[kept++] = all[i];
+    }
+    sp->guard_count = kept;
+}
+
+void mp_verdict_plan_only(struct mp_verdict_plan *plan, const uint8_t *rules, const uint8_t *guards)
+{
+    for (uint32_t i = 0; i < plan->p->signal_count; i++) {
+        only_rules(&plan->signals[i], rules);
+        only_guards(&plan->signals[i], guards);
+    }
+}
+
 bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan) { return plan->reads_inventory; }
 
 enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,

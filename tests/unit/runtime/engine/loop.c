@@ -43,6 +43,18 @@ static void on_entry(void *ctx, const struct mp_entry *e, mp_str json)
     add(l, "\n");
 }
 
+static void on_inline(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record, bool shadow,
+                      bool carried_out)
+{
+    struct loop *l = ctx;
+    (void)rule;
+    (void)act;
+    (void)record;
+    (void)shadow;
+    l->inline_done += carried_out;
+    l->inline_passed += !carried_out;
+}
+
 static enum mp_err on_message(void *ctx, const struct mp_message *m)
 {
     struct loop *l = ctx;
@@ -80,7 +92,8 @@ void loop_open_with(struct loop *l, const char *policy, bool with_tests,
     assert_non_null(l->log);
     l->log[0] = 0;
     l->program = loop_compile(l, policy, with_tests);
-    struct mp_engine_sinks sinks = {.ctx = l, .entry = on_entry, .message = on_message};
+    struct mp_engine_sinks sinks = {.ctx = l, .entry = on_entry, .message = on_message,
+                                    .inline_hit = on_inline};
     assert_int_equal(mp_engine_create(l->program, &l->os, options, &sinks, &l->engine), MP_OK);
     assert_int_equal(mp_ingest_create(&l->arena, l->program, options->hash_key, &l->ingest), MP_OK);
 }

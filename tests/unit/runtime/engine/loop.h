@@ -19,6 +19,7 @@ struct loop {
     struct mp_ingest *ingest;
     char *log; /* one line a transition: `12.5 incident RULE KEY from>to why` */
     size_t log_len;
+    int inline_done, inline_passed; /* actions of inline rules, carried out or passed over */
     int64_t t; /* seconds since T0, in ns */
 };
 
