@@ -33,7 +33,9 @@ struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key)
 
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
 {
-    if (e->case_free == EN_NONE) {
+    /* One rule, over keys that clients choose, must not take the places of all others. */
+    uint32_t most = e->limits.incidents - e->limits.incidents / 4;
+    if (e->case_free == EN_NONE || e->rule_cases[rule] >= most) {
         e->refused_incidents++;
         return NULL;
     }
@@ -41,6 +43,7 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
     struct en_case *c = &e->cases[i];
     e->case_free = c->next;
     e->case_used++;
+    e->rule_cases[rule]++;
     *c = (struct en_case){.rule = rule, .grouping = e->p->rule[rule].grouping, .key = key,
                           .next = *head, .used = true, .armed = true,
                           .until_from_ns = MP_NEVER_NS, .since_ns = e->now_ns,
@@ -58,6 +61,7 @@ void en_case_adopt(struct mp_engine *e, struct en_case *c)
     c->next = *head;
     *head = en_case_index(e, c);
     e->case_used++;
+    e->rule_cases[c->rule]++;
     unit_of(e, c->rule)->active[c->key] |= bit_of(e, c->rule);
     en_case_pin(e, c, c->state != MP_INCIDENT_IDLE || c->armed);
 }
@@ -104,6 +108,7 @@ void en_case_free(struct mp_engine *e, struct en_case *c)
     c->next = e->case_free;
     e->case_free = i;
     e->case_used--;
+    e->rule_cases[c->rule]--;
 }
 
 mp_str en_case_key(struct mp_engine *e, struct en_case *c)

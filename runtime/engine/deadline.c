@@ -137,7 +137,6 @@ static void fire_mono(struct mp_engine *e, uint32_t id)
     }
 }
 
-static bool judged_at_slots(const struct en_grouping *g) { return g->across; }
 static bool reads_inventory(const struct en_grouping *g) { return g->inventory || g->on_silence; }
 static bool minds_silence(const struct en_grouping *g) { return g->on_silence; }
 
@@ -147,7 +146,7 @@ static void fire_slot(struct mp_engine *e)
     e->slot_ns = 0;
     bool inventory = e->inventory_dirty;
     e->inventory_dirty = false;
-    en_judge_all(e, judged_at_slots);
+    en_judge_slot(e);
     if (inventory) en_judge_all(e, reads_inventory);
 }
 
@@ -220,6 +219,13 @@ void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
     }
     set_time(e, now_ns, mono_ns);
     e->advancing = false;
+}
+
+bool en_pace(const struct mp_engine *e, struct en_pace *p, uint32_t limit)
+{
+    int64_t second = e->now_ns / 1000000000;
+    if (p->second != second) *p = (struct en_pace){second, 0};
+    return p->count++ < limit;
 }
 
 int64_t en_next_deadline(const struct mp_engine *e)

@@ -355,11 +355,14 @@ enum mp_err mp_engine_override(struct mp_engine *e, uint32_t def, const struct m
 {
     const struct mp_def_row *row = &e->p->def[def];
     if (row->grouping == MP_NONE || e->p->grouping[row->grouping].keys_count != key_count) return MP_EINVAL;
-    MP_TRY(mp_window_set_override(e->window, def, keys, (enum mp_window_override)state, value));
+    return mp_window_set_override(e->window, def, keys, (enum mp_window_override)state, value);
+}
+
+void mp_engine_overridden(struct mp_engine *e)
+{
     en_judge_all(e, any);
     arm_slot(e);
     en_settle(e);
-    return MP_OK;
 }
 
 void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *guards)

@@ -260,10 +260,13 @@ void mp_engine_chain(const struct mp_engine *e, uint8_t out[32]);
 /* ---- tests of policies (R46) ---- */
 
 /* From now on def `def` has `value` at the key `keys` (values of its grouping's keys, in order).
- * Everything that depends on it is judged at once. UNKNOWN is what a span leaves behind. */
+ * Nothing is judged before mp_engine_overridden: what is set at one instant is seen as one change.
+ * UNKNOWN is what a span leaves behind. */
 enum mp_override { MP_OVERRIDE_NONE, MP_OVERRIDE_SET, MP_OVERRIDE_ABSENT, MP_OVERRIDE_UNKNOWN };
 enum mp_err mp_engine_override(struct mp_engine *e, uint32_t def, const struct mp_value *keys,
                                uint32_t key_count, enum mp_override state, struct mp_value value);
+/* All of this instant has been set: everything that depends on it is judged. */
+void mp_engine_overridden(struct mp_engine *e);
 /* Only these rules and guards are alive; NULL: all. `rules` has one byte a row. */
 void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *guards);
 /* How the engine's own backend behaves: at once; refusing everything; accepting after 1 s and obeying

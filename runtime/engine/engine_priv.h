@@ -33,6 +33,7 @@
 #define EN_BACKENDS_MAX 8
 #define EN_STEP_ACTS_MAX 16 /* LIMIT: actions of one step */
 #define EN_TARGET_LEASES_MAX 256 /* LIMIT: leases on one (class, target) */
+#define EN_SLOT_KEYS_MAX 4096 /* LIMIT: keys of a grouping that are judged at one slot */
 #define EN_WORDS_BYTES (96u * 1024u)
 #define EN_STUCK_NS 5000000000LL     /* R35 */
 #define EN_WITHHELD_COOL_NS 10000000000LL /* R36 */
@@ -186,6 +187,7 @@ struct en_unit {
 };
 
 struct en_grouping {
+    uint32_t slot_key; /* where the next slot goes on, when there are more keys than one looks at */
     bool across;       /* reads values of other keys: judged at every slot */
     bool inventory;    /* reads attributes */
     bool on_silence;   /* has rules that silence can make true */
@@ -217,6 +219,14 @@ struct en_told {
     uint64_t count;
 };
 #define EN_TOLD_MAX 4096
+
+/* How many of something in a second of event time: what clients can cause must not fill a ledger. */
+struct en_pace {
+    int64_t second;
+    uint32_t count;
+};
+#define EN_INLINE_PACE 1000 /* LIMIT: entries of inline rules in a second; the rest is counted */
+#define EN_TEXT_PACE 100    /* LIMIT: messages of rules without an incident in a second */
 
 /* What a restored row of a rule that is gone left to be told. */
 struct en_gone {
@@ -282,6 +292,7 @@ struct mp_engine {
     struct en_grouping *groupings; /* one a row of grouping */
     uint8_t *rule_alive, *guard_alive;
     struct mp_rule_counts *counts; /* one a row of rule */
+    uint32_t *rule_cases, *rule_leases; /* one a row of rule: how many it has */
     uint8_t *clause_still;         /* one a row of clause: changes at panes only, not with a record */
 
     struct en_case *cases;
@@ -323,6 +334,7 @@ struct mp_engine {
     struct en_truth *truths;
     uint32_t truth_at, truth_count;
     struct en_told *told;
+    struct en_pace inline_pace, text_pace;
     /* Verdicts on records that nobody has judged before (R31). */
     struct mp_inproc_reader *reader;
     struct mp_verdict_buckets *buckets;
@@ -357,6 +369,8 @@ int64_t en_heap_first(const struct en_heap *h);
 /* Fires everything due up to (now, mono), each at its own time. */
 void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns);
 int64_t en_next_deadline(const struct mp_engine *e);
+/* One more in this second; false: it is too many. */
+bool en_pace(const struct mp_engine *e, struct en_pace *p, uint32_t limit);
 /* A signal fell silent or came back: whoever minds is judged. */
 void en_silence_changed(struct mp_engine *e);
 
@@ -386,6 +400,7 @@ void en_judge_key(struct mp_engine *e, uint32_t grouping, uint32_t key);
 /* Collects the hits of a key without doing them: for records that touch several keys. */
 void en_collect(struct mp_engine *e, uint32_t grouping, uint32_t key);
 void en_do_hits(struct mp_engine *e);
+void en_judge_slot(struct mp_engine *e);
 void en_judge_all(struct mp_engine *e, bool (*which)(const struct en_grouping *g));
 void en_count_flush(struct mp_engine *e, uint32_t unit);
 /* Counts one judgement of a unit; `layer` is the number of the record's layer, 0 for a row. */

@@ -70,6 +70,7 @@ static bool tell_now(struct mp_engine *e, uint32_t rule, mp_str key, uint64_t co
         t->count += count;
         return e->options.clock == MP_ENGINE_TEST; /* a test looks at every record */
     }
+    if (e->options.clock != MP_ENGINE_TEST && !en_pace(e, &e->inline_pace, EN_INLINE_PACE)) return false;
     *before = t->key == hash ? t->count : 0;
     *t = (struct en_told){hash, minute, count};
     return true;

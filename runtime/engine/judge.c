@@ -87,12 +87,14 @@ enum mp_err en_judge_prepare(struct mp_engine *e)
     e->groupings = MP_NEW(&e->made, struct en_grouping, p->grouping_count + 1);
     e->clause_still = MP_NEW(&e->made, uint8_t, p->clause_count + 1);
     e->counts = MP_NEW(&e->made, struct mp_rule_counts, p->rule_count + 1);
+    e->rule_cases = MP_NEW(&e->made, uint32_t, p->rule_count + 1);
+    e->rule_leases = MP_NEW(&e->made, uint32_t, p->rule_count + 1);
     e->rule_alive = MP_NEW(&e->made, uint8_t, p->rule_count + 1);
     e->guard_alive = MP_NEW(&e->made, uint8_t, p->guard_count + 1);
     e->hit_max = p->rule_count + 1;
     e->hits = MP_NEW(&e->made, struct en_hit, e->hit_max);
     if (e->units == NULL || e->groupings == NULL || e->clause_still == NULL || e->counts == NULL ||
-        e->rule_alive == NULL || e->guard_alive == NULL || e->hits == NULL) {
+        e->rule_cases == NULL || e->rule_leases == NULL || e->rule_alive == NULL || e->guard_alive == NULL || e->hits == NULL) {
         return MP_ENOMEM;
     }
     memset(e->rule_alive, 1, p->rule_count);
@@ -343,6 +345,26 @@ void en_judge_all(struct mp_engine *e, bool (*which)(const struct en_grouping *g
             en_judge_key(e, g, key);
             key = mp_window_next_key(e->window, g, key + 1);
         }
+    }
+}
+
+/* At most so many keys of a grouping; a larger one is gone through over several slots. */
+static void judge_slot(struct mp_engine *e, uint32_t grouping)
+{
+    struct en_grouping *g = &e->groupings[grouping];
+    uint32_t key = mp_window_next_key(e->window, grouping, g->slot_key), n = 0;
+    for (; key != MP_NONE && n < EN_SLOT_KEYS_MAX; n++) {
+        en_judge_key(e, grouping, key);
+        g->slot_key = key + 1;
+        key = mp_window_next_key(e->window, grouping, g->slot_key);
+    }
+    if (key == MP_NONE) g->slot_key = 0;
+}
+
+void en_judge_slot(struct mp_engine *e)
+{
+    for (uint32_t g = 0; g < e->p->grouping_count; g++) {
+        if (e->groupings[g].across && e->p->grouping[g].units_count > 0) judge_slot(e, g);
     }
 }
 

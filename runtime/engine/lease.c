@@ -13,9 +13,10 @@ static bool is_outstanding(uint8_t state)
            state == MP_LEASE_WITHDRAWING;
 }
 
-static struct en_lease *take_slot(struct mp_engine *e)
+static struct en_lease *take_slot(struct mp_engine *e, uint32_t rule)
 {
-    if (e->lease_free == EN_NONE) {
+    uint32_t most = e->limits.leases - e->limits.leases / 4;
+    if (e->lease_free == EN_NONE || e->rule_leases[rule] >= most) {
         e->refused_leases++;
         return NULL;
     }
@@ -59,6 +60,7 @@ static void link_lease(struct mp_engine *e, struct en_case *c, struct en_lease *
     }
     e->lease_live_last = i;
     e->lease_used++;
+    e->rule_leases[l->l.rule]++;
 }
 
 static void unlink_lease(struct mp_engine *e, struct en_lease *l)
@@ -80,6 +82,7 @@ static void unlink_lease(struct mp_engine *e, struct en_lease *l)
     *at = l->next_live;
     if (e->lease_live_last == i) e->lease_live_last = before;
     e->lease_used--;
+    e->rule_leases[l->l.rule]--;
 }
 
 void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l)
@@ -501,7 +504,7 @@ static uint32_t make_all(struct mp_engine *e, struct en_case *c, struct en_lease
         if (e->p->act[a].target_kind != MP_TARGET_LEASE) continue;
         if (count == EN_STEP_ACTS_MAX) break;
         if (count == 0) en_fill(e, c->grouping, c->key, c);
-        struct en_lease *l = take_slot(e);
+        struct en_lease *l = take_slot(e, c->rule);
         if (l == NULL) {
             *why = "no room for another lease";
             break;

@@ -144,7 +144,8 @@ static bool too_soon(struct mp_engine *e, uint32_t rule, mp_str text, uint64_t *
     uint64_t words[2] = {rule, mp_siphash(e->options.hash_key, text.ptr, text.len)};
     uint64_t key = mp_siphash_words(e->options.hash_key, words, 2);
     struct en_told *t = &e->told[key % EN_TOLD_MAX];
-    if (t->key == key && e->now_ns - t->since_ns < TOLD_SECOND_NS) {
+    bool same = t->key == key && e->now_ns - t->since_ns < TOLD_SECOND_NS;
+    if (same || !en_pace(e, &e->text_pace, EN_TEXT_PACE)) {
         t->count++;
         return true;
     }

@@ -302,6 +302,7 @@ struct made {
     struct en_grouping *groupings;
     uint8_t *rule_alive, *guard_alive, *clause_still;
     struct mp_rule_counts *counts;
+    uint32_t *rule_cases, *rule_leases;
     struct mp_row row, clause_row, record_row;
     struct mp_outputs outputs;
     struct mp_touch *touched;
@@ -315,7 +316,8 @@ struct made {
 static struct made take_made(const struct mp_engine *e)
 {
     return (struct made){e->p, e->made, e->window, e->inventory, e->events, e->units, e->groupings,
-                         e->rule_alive, e->guard_alive, e->clause_still, e->counts, e->row,
+                         e->rule_alive, e->guard_alive, e->clause_still, e->counts,
+                         e->rule_cases, e->rule_leases, e->row,
                          e->clause_row, e->record_row, e->outputs, e->touched, e->hits, e->hit_max,
                          e->hold_ids, e->key_ids, e->plan, e->verdict_scratch, e->feedback};
 }
@@ -333,6 +335,8 @@ static void put_made(struct mp_engine *e, const struct made *m)
     e->guard_alive = m->guard_alive;
     e->clause_still = m->clause_still;
     e->counts = m->counts;
+    e->rule_cases = m->rule_cases;
+    e->rule_leases = m->rule_leases;
     e->row = m->row;
     e->clause_row = m->clause_row;
     e->record_row = m->record_row;
