@@ -218,7 +218,6 @@ static void set_attribute(struct run *r, const struct mp_test_line_row *l, bool 
                                   .attr_count = 1};
     line.attrs[0] = (struct mp_entity_attr){p->def[l->def].attr, known, value};
     r->failed |= mp_inventory_put(mp_engine_inventory(r->engine), &line) != MP_OK;
-    mp_engine_inventory_changed(r->engine);
 }
 
 static void set_value(struct run *r, const struct mp_test_line_row *l, enum mp_override state)
@@ -283,6 +282,21 @@ static void do_step(struct run *r, const struct step *s)
         break;
     case STEP_EMIT: emit(r, l, s->at_ns); break;
     }
+}
+
+/* What is set at one instant is one change: no rule sees half of it, and a span that ends where the
+ * next begins leaves no gap. */
+static bool is_last_of_change(const struct run *r, size_t step)
+{
+    const struct step *s = &r->steps.ptr[step], *next = s + 1;
+    if (s->kind == STEP_EMIT) return false;
+    return step + 1 == r->steps.len || next->at_ns != s->at_ns || next->kind == STEP_EMIT;
+}
+
+static void settle_change(struct run *r)
+{
+    mp_engine_inventory_changed(r->engine);
+    mp_engine_overridden(r->engine);
 }
 
 /* ---- what was expected ---- */
@@ -405,7 +419,10 @@ static enum mp_err set_up(struct run *r, struct mp_program *program, const struc
 static void play(struct run *r, const struct mp_test_row *test)
 {
     int64_t last = plan(r, test);
-    for (uint32_t i = 0; i < r->steps.len && !r->failed; i++) do_step(r, &r->steps.ptr[i]);
+    for (uint32_t i = 0; i < r->steps.len && !r->failed; i++) {
+        do_step(r, &r->steps.ptr[i]);
+        if (is_last_of_change(r, i)) settle_change(r);
+    }
     mp_engine_advance(r->engine, START + last + AFTER_LAST, START + last + AFTER_LAST);
     for (uint32_t i = test->lines_at; i < test->lines_at + test->lines_count; i++) {
         if (r->program->test_line[i].kind == MP_TLINE_EXPECT) judge(r, i);

@@ -175,6 +175,7 @@ void loop_set(struct loop *l, const char *def, const char *key, const char *valu
         if (strcmp(value, "unknown") == 0) how = MP_OVERRIDE_UNKNOWN;
         if (how == MP_OVERRIDE_SET) assert_true(mp_value_read(p->def[d].type, mp_str_of(value), &v));
         assert_int_equal(mp_engine_override(l->engine, d, &k, 1, how, v), MP_OK);
+        mp_engine_overridden(l->engine);
         return;
     }
     fail_msg("no def %s", def);
