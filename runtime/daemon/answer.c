@@ -179,7 +179,12 @@ static int why(struct dm *d, char *const *words, size_t count, const char *who, 
     return 2;
 }
 
-/* ---- acts of an operator ---- */
+/* ---- acts of an operator: answered when they are durable ---- */
+
+static void tell_if_not_durable(struct dm *d, struct dm_bytes *out)
+{
+    if (!dm_keep_flush(d)) dm_bytes_printf(out, "but it is not kept: the store cannot write\n");
+}
 
 static int release(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
 {
@@ -192,6 +197,7 @@ static int release(struct dm *d, char *const *words, size_t count, const char *w
         uint32_t released = mp_engine_release_all(d->engine);
         dm_log(d, "info", "%s releases all: %u incidents", who, released);
         dm_bytes_printf(out, "%u incidents are being released\n", released);
+        tell_if_not_durable(d, out);
         return 0;
     }
     unsigned long long id = strtoull(words[1][0] == '#' ? words[1] + 1 : words[1], &end, 10);
@@ -205,13 +211,15 @@ static int release(struct dm *d, char *const *words, size_t count, const char *w
     }
     dm_log(d, "info", "%s releases %s %s", who, words[1], count > 2 ? words[2] : "");
     dm_bytes_printf(out, "it is being released\n");
+    tell_if_not_durable(d, out);
     return 0;
 }
 
 static int brake(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
 {
     const char *word = count > 1 ? words[1] : "status";
-    if (strcmp(word, "on") == 0 || strcmp(word, "off") == 0) {
+    bool turned = strcmp(word, "on") == 0 || strcmp(word, "off") == 0;
+    if (turned) {
         dm_brake(d, strcmp(word, "on") == 0);
         dm_log(d, "warn", "%s turned the brake %s", who, word);
     } else if (strcmp(word, "status") != 0) {
@@ -220,6 +228,7 @@ static int brake(struct dm *d, char *const *words, size_t count, const char *who
     }
     bool on = mp_engine_braked(d->engine);
     dm_bytes_printf(out, "brake %s%s\n", on ? "on" : "off", on && d->brake_file ? " (by the file BRAKE)" : "");
+    if (turned) tell_if_not_durable(d, out);
     return 0;
 }
 

@@ -299,7 +299,7 @@ static void give_back(struct dm *d)
     dm_channels_close(d);
     dm_bytes_free(&d->pending);
     dm_own_free(d);
-    free(d->inputs);
+    dm_inputs_free(d);
 }
 
 int mpol_daemon_run(const struct mp_daemon_options *options, const struct mp_daemon_host *host)

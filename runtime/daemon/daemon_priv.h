@@ -153,7 +153,8 @@ bool dm_inputs_open(struct dm *d);
 /* Where input `i` stands; false: it has no place to go back to. */
 bool dm_input_position(const struct dm *d, uint32_t i, struct dm_position *out);
 void dm_inputs_poll(struct dm *d); /* files that grow */
-void dm_inputs_close(struct dm *d);
+void dm_inputs_close(struct dm *d); /* where they stood is still known */
+void dm_inputs_free(struct dm *d);
 
 /* reload.c: policies → generation */
 bool dm_generation_load(struct dm *d, struct dm_generation *out, mp_str *problem);

@@ -29,7 +29,8 @@ static uint32_t take_source(void)
 
 static void give_source(struct dm *d, uint32_t source)
 {
-    if (--source_users[source] == 0 && d->started) mp_engine_source_closed(d->engine, source);
+    /* That we end says nothing about those who write. */
+    if (--source_users[source] == 0 && d->started && !d->ending) mp_engine_source_closed(d->engine, source);
 }
 
 /* ---- lines ---- */
@@ -140,7 +141,7 @@ void dm_stream_open(struct stream *s, struct dm *d, const char *name)
 
 void dm_stream_end(struct stream *s)
 {
-    dm_stream_rest(s);
+    if (!s->d->ending) dm_stream_rest(s); /* else it is we who cut the line */
     dm_bytes_free(&s->rest);
     give_source(s->d, s->source);
 }
@@ -252,6 +253,11 @@ void dm_inputs_close(struct dm *d)
         if (in->has_listener) close_handle((uv_handle_t *)&in->listener);
         if (in->fd > 0) close(in->fd);
         in->fd = -1;
-        dm_bytes_free(&in->stream.rest);
     }
+}
+
+void dm_inputs_free(struct dm *d)
+{
+    for (uint32_t i = 0; i < d->input_count; i++) dm_bytes_free(&d->inputs[i].stream.rest);
+    free(d->inputs);
 }

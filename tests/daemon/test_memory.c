@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What a daemon still knows after it was stopped, killed, or given other policies.
+ */
+#include "harness.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define IN_FORCE(client) "deny " client "  effective, in force"
+
+static void start(struct run *r)
+{
+    put_file("p.mpol", flood_policy);
+    run_start(r, "p.mpol", "--state=state", "--telemetry=t", "--channel=chat=file:chat", NULL);
+}
+
+static void stop(struct run *r)
+{
+    assert_int_equal(run_stop(r), 0);
+    run_free(r);
+}
+
+static int count(const char *text, const char *what)
+{
+    int n = 0;
+    for (const char *at = strstr(text, what); at != NULL; at = strstr(at + 1, what)) n++;
+    return n;
+}
+
+static void the_chain_verifies(void)
+{
+    const char *out;
+    int code = ask(&out, "ledger", "verify", "--state=state", NULL);
+    if (code != 0) fail_msg("ledger verify: %s", out);
+}
+
+static void windows_survive_a_restart(void **state)
+{
+    struct run r;
+    put_file("t", "");
+    start(&r);
+    add_failures("t", "10.0.0.1", 2);
+    wait_status("records 2,");
+    stop(&r);
+    start(&r);
+    assert_true(status_says("incidents:\n  none"));
+    add_failures("t", "10.0.0.1", 1);
+    wait_status(IN_FORCE("10.0.0.1"));
+    assert_true(status_says("records 1,"));
+    stop(&r);
+}
+
+static void windows_survive_other_policies(void **state)
+{
+    struct run r;
+    char policy[1024];
+    const char *out;
+    put_file("t", "");
+    start(&r);
+    add_failures("t", "10.0.0.1", 2);
+    wait_status("records 2,");
+    snprintf(policy, sizeof policy, "%srule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n",
+             flood_policy);
+    put_file("p.mpol", policy);
+    assert_int_equal(ask(&out, "reload", "--state=state", NULL), 0);
+    add_failures("t", "10.0.0.1", 1);
+    wait_status(IN_FORCE("10.0.0.1"));
+    stop(&r);
+}
+
+static void begins_empty(const char *because)
+{
+    struct run r;
+    start(&r);
+    assert_true(run_said(&r, because));
+    assert_int_equal(count(r.log, "windows begin empty"), 1);
+    add_failures("t", "10.0.0.1", 2);
+    wait_status("records 2,");
+    assert_true(status_says("incidents:\n  none"));
+    stop(&r);
+}
+
+static void windows_that_are_damaged_are_passed_over(void **state)
+{
+    struct run r;
+    put_file("t", "");
+    start(&r);
+    add_failures("t", "10.0.0.1", 2);
+    wait_status("records 2,");
+    stop(&r);
+    char bytes[4096];
+    FILE *f = fopen("state/windows", "rb");
+    assert_non_null(f);
+    size_t len = fread(bytes, 1, sizeof bytes, f);
+    fclose(f);
+    assert_true(len > 100);
+    bytes[len / 2] ^= 1;
+    put_bytes("state/windows", bytes, len);
+    begins_empty("it is damaged");
+    put_bytes("state/windows", bytes, 20);
+    begins_empty("it is cut off");
+}
+
+static void windows_of_another_state_are_passed_over(void **state)
+{
+    struct run r;
+    put_file("t", "");
+    start(&r);
+    add_failures("t", "10.0.0.1", 2);
+    wait_status("records 2,");
+    stop(&r);
+    assert_int_equal(rename("state", "other"), 0);
+    start(&r);
+    stop(&r);
+    assert_int_equal(rename("other/windows", "state/windows"), 0);
+    begins_empty("it belongs to another state");
+}
+
+static void a_kill_loses_no_incident_and_nothing_is_read_twice(void **state)
+{
+    struct run r;
+    put_file("t", "");
+    start(&r);
+    add_failures("t", "10.0.0.1", 3);
+    wait_status(IN_FORCE("10.0.0.1"));
+    wait_file("chat", "flood 10.0.0.1");
+    int waited = 0;
+    const char *out;
+    while (ask(&out, "ledger", "show", "--state=state", NULL) != 0 || strstr(out, "\"why\":\"done\"") == NULL) {
+        pause_between(&waited, "a message that is known to be delivered");
+    }
+    for (int i = 0; i < 3; i++) {
+        run_kill(&r);
+        run_free(&r);
+        start(&r);
+        assert_true(status_says(IN_FORCE("10.0.0.1")));
+        assert_true(status_says("records 0,"));
+    }
+    add_failures("t", "10.0.0.2", 3);
+    wait_status(IN_FORCE("10.0.0.2"));
+    stop(&r);
+    the_chain_verifies();
+    assert_int_equal(count(get_file("chat"), "flood 10.0.0.1"), 1);
+}
+
+static const char tier_policy[] =
+    "use std.mesh\n"
+    "rule failing\n"
+    "  when count(requests where status == 500) over 30s >= 3 per svc unless svc.tier is batch\n"
+    "  then quarantine svc for 1m\n";
+
+static void fail_service(const char *name)
+{
+    char line[200];
+    snprintf(line, sizeof line, "{\"service\":\"%s\",\"client\":\"10.0.0.1\",\"status\":500}\n", name);
+    for (int i = 0; i < 3; i++) add_to_file("t", line);
+}
+
+static void start_tiers(struct run *r, const char *inventory)
+{
+    put_file("p.mpol", tier_policy);
+    run_start(r, "p.mpol", "--state=state", "--telemetry=t", inventory, NULL);
+}
+
+/* Until the store has written this. */
+static void wait_kept(const char *text)
+{
+    static char bytes[4u << 20];
+    int waited = 0;
+    for (;;) {
+        int fd = open("state/mpol.db-wal", O_RDONLY | O_CLOEXEC);
+        ssize_t len = fd >= 0 ? read(fd, bytes, sizeof bytes) : 0;
+        if (fd >= 0) close(fd);
+        if (len > 0 && memmem(bytes, (size_t)len, text, strlen(text)) != NULL) return;
+        pause_between(&waited, text);
+    }
+}
+
+static void inventory_survives_a_kill_and_the_last_line_wins(void **state)
+{
+    struct run r;
+    put_file("t", "");
+    start_tiers(&r, NULL);
+    add_to_file("t", "{\"entity\":\"service\",\"name\":\"nightly\",\"tier\":\"critical\"}\n"
+                     "{\"entity\":\"service\",\"name\":\"weekly\",\"tier\":\"batch\"}\n"
+                     "{\"entity\":\"service\",\"name\":\"monthly\",\"tier\":\"batch\"}\n"
+                     "{\"entity\":\"service\",\"name\":\"yearly\",\"tier\":\"batch\"}\n"
+                     "{\"entity\":\"service\",\"name\":\"nightly\",\"tier\":\"batch\"}\n");
+    fail_service("front");
+    wait_status("quarantine front  effective");
+    wait_kept("\"nightly\",\"tier\":\"batch\"");
+    run_kill(&r);
+    run_free(&r);
+    start_tiers(&r, NULL);
+    fail_service("weekly");
+    fail_service("nightly");
+    fail_service("back");
+    wait_status("quarantine back  effective");
+    assert_false(status_says("nightly"));
+    assert_false(status_says("weekly"));
+    stop(&r);
+    /* A file of today is newer than what was kept. */
+    put_file("i", "{\"entity\":\"service\",\"name\":\"monthly\",\"tier\":\"standard\"}\n");
+    start_tiers(&r, "--inventory=i");
+    fail_service("yearly");
+    fail_service("monthly");
+    wait_status("quarantine monthly  effective");
+    assert_false(status_says("yearly"));
+    stop(&r);
+}
+
+static void the_brake_survives_a_kill_and_a_file_is_its_own_memory(void **state)
+{
+    struct run r;
+    const char *out;
+    put_file("t", "");
+    start(&r);
+    assert_int_equal(ask(&out, "brake", "on", "--state=state", NULL), 0);
+    add_failures("t", "10.0.0.1", 3);
+    run_wait(&r, "proposed -> withheld because brake");
+    wait_status("durable\nbrake ON");
+    stop(&r);
+    start(&r);
+    assert_true(status_says("brake ON"));
+    put_file("state/BRAKE", "");
+    run_wait(&r, "the file BRAKE has come");
+    assert_int_equal(ask(&out, "brake", "off", "--state=state", NULL), 0);
+    assert_non_null(strstr(out, "brake on (by the file BRAKE)"));
+    run_kill(&r);
+    run_free(&r);
+    start(&r);
+    assert_true(status_says("brake ON"));
+    assert_int_equal(unlink("state/BRAKE"), 0);
+    run_wait(&r, "the file BRAKE has gone: the brake is off");
+    assert_true(status_says("brake off"));
+    stop(&r);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_drop)
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(windows_survive_a_restart),
+        TEST(windows_survive_other_policies),
+        TEST(windows_that_are_damaged_are_passed_over),
+        TEST(windows_of_another_state_are_passed_over),
+        TEST(a_kill_loses_no_incident_and_nothing_is_read_twice),
+        TEST(inventory_survives_a_kill_and_the_last_line_wins),
+        TEST(the_brake_survives_a_kill_and_a_file_is_its_own_memory),
+    };
+    harness_command(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
