@@ -72,6 +72,7 @@ struct en_case {
     bool armed;               /* it may fire */
     bool was_false;           /* the trigger was false since it opened (R19) */
     bool by_until;            /* the release was begun by `until` (R27) */
+    bool begun;               /* its clocks begin at this instant: they are to be asked once now */
     bool told;                /* the step's messages have gone out */
     bool marked, ladder_changed; /* restored under a rule that reads differently now (R50) */
     uint8_t state;            /* enum mp_incident_state */

@@ -364,6 +364,7 @@ static void step_effective(struct mp_engine *e, struct en_case *c)
     bool verify = step->verify != MP_NONE && !c->shadow;
     int64_t settle = step->verify != MP_NONE ? e->p->clause[step->verify].settle_ns : 0;
     c->effective_ns = e->now_ns;
+    c->begun = true;
     c->harm = (struct mp_hold){0};
     if (c->until_from_ns == MP_NEVER_NS) c->until_from_ns = e->now_ns + settle;
     /* Make before break: the new step is in force, so the old one may go. */
@@ -633,6 +634,7 @@ void en_case_due(struct mp_engine *e, struct en_case *c)
     const struct mp_rule_row *r = rule_of(e, c);
     enum mp_truth truth = MP_FALSE;
     uint32_t rule = c->rule, key = c->key;
+    c->begun = false;
     if ((r->flags & MP_RULE_INSTANT) == 0 && r->trigger != MP_NONE) {
         struct mp_read how = {.asker = c};
         truth = en_clause_truth(e, r->trigger, &how, c->key);
@@ -723,6 +725,7 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
 {
     const struct mp_rule_row *r = rule_of(e, c);
     int64_t due = MP_NEVER_NS;
+    if (c->begun) return e->now_ns;
     if (c->state == MP_INCIDENT_COOLDOWN && r->cooldown_ns > 0) return due;
     if ((r->flags & MP_RULE_INSTANT) == 0) {
         struct mp_read now = {.asker = c};

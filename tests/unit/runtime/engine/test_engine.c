@@ -111,8 +111,8 @@ static void what_does_not_help_is_followed_by_more_and_then_let_go(void **state)
                  "90.000 incident errors checkout failed>open failed",
                  "quarantine checkout accepted>effective", "throttle checkout effective>withdrawing replaced",
                  "90.000 incident errors checkout open>verifying",
-                 /* what is pooled over callers is published every 100 ms (R16) */
-                 "110.100 incident errors checkout verifying>confirmed",
+                 /* the check begins at the very instant that the step is effective (R40) */
+                 "110.000 incident errors checkout verifying>confirmed",
                  "confirmed>holding", "500.000 incident errors checkout holding>releasing calm",
                  "given_back=25%", "560.000", "given_back=50%", "620.000", "given_back=75%",
                  "680.000 incident errors checkout releasing>released calm", "released>cooldown",
