@@ -35,4 +35,12 @@ done
 for policy in "$root"/examples/mesh/*.mpol; do
     "$mpol" check "$policy" || fail "$policy: check"
 done
+# And so is what documents show: every block of ```mpol is a policy.
+pages=$(mktemp -d)
+trap 'rm -rf "$pages"' EXIT
+awk -v to="$pages" '/^```mpol/ { n++; file = to "/" n ".mpol"; next } /^```/ { file = "" } file { print >file }' \
+    "$root"/docs/*.md
+for policy in "$pages"/*.mpol; do
+    "$mpol" check "$policy" || { fail "a policy in docs/"; cat "$policy"; }
+done
 exit $failed
