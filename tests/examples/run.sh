@@ -42,5 +42,6 @@ awk -v to="$pages" '/^```mpol/ { n++; file = to "/" n ".mpol"; next } /^```/ { f
     "$root"/docs/*.md
 for policy in "$pages"/*.mpol; do
     "$mpol" check "$policy" || { fail "a policy in docs/"; cat "$policy"; }
+    grep -q '^test ' "$policy" && { "$mpol" test "$policy" || fail "a test in docs/"; }
 done
 exit $failed
