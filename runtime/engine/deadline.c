@@ -207,11 +207,7 @@ void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
             fire_mono(e, id);
             break;
         case SLOT: fire_slot(e); break;
-        case SILENCE:
-            /* The window moves on past the moment, so that it is told once. */
-            mp_window_advance(e->window, n.at + 1);
-            en_silence_changed(e);
-            break;
+        case SILENCE: en_silence_changed(e); break; /* the window has got there: it is told once */
         case NOTHING: break;
         }
         en_flush(e);

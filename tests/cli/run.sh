@@ -52,6 +52,10 @@ expect 0 test "$good";                  said out '^[0-9]+ passed, 0 failed$'
 expect 0 explain E0301;                 said out 'E0301'
 expect 0 explain e0301
 expect 0 replay "$good" "--telemetry=$trace" --executor=interp; said out 'pending → open'
+# A gauge that comes exactly when its last value ends is neither late nor missed.
+printf '{"time":"2026-11-23T10:0%d:00.5Z","signal":"cert_expires_in","service":"pay","value":"144h"}\n' 0 1 2 >"$tmp/gauge.jsonl"
+expect 0 replay "$root/examples/08-mtls-posture/policy.mpol" --telemetry="$tmp/gauge.jsonl"
+said out '3 records, 0 bad lines, 0 late'
 expect 0 replay "$good" "--telemetry=$tmp/bad.jsonl" --executor=interp; said err 'bad.jsonl:1: .*skipped'
 for verb in check lint test replay run why status release brake reload ledger inspect import explain version; do
     "$mpol" --help | grep -q "^  $verb " || continue
