@@ -96,7 +96,9 @@ int cli_inspect(const struct cli_args *args)
     size_t count;
     cli_values(args, "telemetry", &count);
     if (format < 0) return CLI_USAGE;
-    if (count == 0) return cli_complain(args, "say which --telemetry=FILE, or - for standard input");
+    if (count == 0) {
+        return cli_complain(args, "say which --telemetry=FILE, or - for standard input");
+    }
     struct mp_arena arena;
     struct mp_inspect *inspect;
     mp_arena_init(&arena, NULL, 0);
@@ -151,13 +153,16 @@ int cli_import(const struct cli_args *args)
     }
     mp_arena_init(&im.arena, NULL, 0);
     mp_buf_init(&im.out, &im.arena);
-    struct reading r = {.args = args, .ctx = &im, .line = import_line, .strict = cli_flag(args, "strict")};
+    struct reading r =
+        {.args = args, .ctx = &im, .line = import_line, .strict = cli_flag(args, "strict")};
     size_t count;
     const char *const *paths = cli_operands(args, &count);
     int code = count == 0 ? read_file(&r, "-") : CLI_OK;
     for (size_t i = 0; i < count && code == CLI_OK; i++) code = read_file(&r, paths[i]);
     tell_more(&r);
-    if (fflush(stdout) != 0 || ferror(stdout)) code = cli_complain(args, "standard output: %s", strerror(errno));
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        code = cli_complain(args, "standard output: %s", strerror(errno));
+    }
     mp_arena_free(&im.arena);
     return code;
 }

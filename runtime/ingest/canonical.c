@@ -26,7 +26,8 @@ static size_t decode(mp_str s, char *out)
 {
     size_t put = 0;
     for (size_t i = 0; i < s.len && s.ptr[i] != '?' && s.ptr[i] != '#'; i++) {
-        bool pair = s.ptr[i] == '%' && s.len - i > 2 && hex(s.ptr[i + 1]) >= 0 && hex(s.ptr[i + 2]) >= 0;
+        bool pair = s.ptr[i] == '%' && s.len - i > 2 && hex(s.ptr[i + 1]) >= 0 &&
+            hex(s.ptr[i + 2]) >= 0;
         out[put++] = pair ? (char)(hex(s.ptr[i + 1]) * 16 + hex(s.ptr[i + 2])) : s.ptr[i];
         if (pair) i += 2;
     }
@@ -138,7 +139,9 @@ static bool zone(mp_str s, size_t at, int64_t *seconds)
     *seconds = 0;
     if (s.len == at + 1 && (s.ptr[at] | 32) == 'z') return true;
     int hours, minutes;
-    if (s.len != at + 6 || (s.ptr[at] != '+' && s.ptr[at] != '-') || s.ptr[at + 3] != ':') return false;
+    if (s.len != at + 6 || (s.ptr[at] != '+' && s.ptr[at] != '-') || s.ptr[at + 3] != ':') {
+        return false;
+    }
     if (!digits(s, at + 1, 2, &hours) || !digits(s, at + 4, 2, &minutes)) return false;
     if (hours > 23 || minutes > 59) return false;
     *seconds = (hours * 60 + minutes) * 60 * (s.ptr[at] == '-' ? -1 : 1);
@@ -169,7 +172,8 @@ static bool rfc3339(mp_str s, int64_t *out)
         at = end;
     }
     if (at >= s.len || !zone(s, at, &shift)) return false;
-    int64_t seconds = days_of(year, month, day) * 86400 + hour * 3600 + minute * 60 + second - shift;
+    int64_t of_day = hour * 3600 + minute * 60 + second;
+    int64_t seconds = days_of(year, month, day) * 86400 + of_day - shift;
     int64_t whole;
     return !__builtin_mul_overflow(seconds, INT64_C(1000000000), &whole) &&
            !__builtin_add_overflow(whole, ns, out);
@@ -181,7 +185,9 @@ static bool scaled_plain(mp_str text, int64_t factor, int64_t *out)
     int64_t whole = 0, part = 0, scale = factor;
     size_t i = 0;
     if (text.len == 0 || text.len > 20) return false;
-    for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) whole = whole * 10 + (text.ptr[i] - '0');
+    for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) {
+        whole = whole * 10 + (text.ptr[i] - '0');
+    }
     if (i == 0 || i > 10 || whole > INT64_MAX / 4 / factor) return false;
     if (i < text.len) {
         if (text.ptr[i++] != '.' || i == text.len) return false;

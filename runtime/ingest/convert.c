@@ -115,7 +115,8 @@ static bool from_number(enum mp_type type, mp_str raw, struct mp_value *out)
 
 /* ---- texts ---- */
 
-static bool canonical(struct mp_ingest *in, mp_str s, size_t (*make)(mp_str, char *), struct mp_value *out)
+static bool canonical(struct mp_ingest *in, mp_str s, size_t (*make)(mp_str, char *),
+                      struct mp_value *out)
 {
     char *at = mp_scratch(in, s.len + 1);
     if (at == NULL) return false;
@@ -154,7 +155,8 @@ static bool from_num_text(enum mp_type type, mp_str s, struct mp_value *out)
     return mp_value_read(type, s, out);
 }
 
-bool mp_convert_text(struct mp_ingest *in, const struct wanted *want, mp_str s, struct mp_value *out)
+bool mp_convert_text(struct mp_ingest *in, const struct wanted *want, mp_str s,
+                     struct mp_value *out)
 {
     switch (mp_type_rep(want->type)) {
     case MP_REP_T:
@@ -178,7 +180,8 @@ static bool convert_scalar(struct mp_ingest *in, const struct leaf *leaf, const 
     mp_str text;
     switch (leaf->kind) {
     case MP_JSON_NUMBER: return from_number(want->type, leaf->raw, out);
-    case MP_JSON_STRING: return mp_leaf_text(in, leaf, &text) && mp_convert_text(in, want, text, out);
+    case MP_JSON_STRING:
+        return mp_leaf_text(in, leaf, &text) && mp_convert_text(in, want, text, out);
     case MP_JSON_TRUE:
     case MP_JSON_FALSE:
         *out = mp_value_bool(leaf->kind == MP_JSON_TRUE);
@@ -192,7 +195,8 @@ static bool convert_scalar(struct mp_ingest *in, const struct leaf *leaf, const 
 }
 
 /* Members of an array, each as `want`. False: one is none of the type, or there are too many. */
-static bool convert_array(struct mp_ingest *in, mp_str raw, const struct wanted *want, struct mp_value *out)
+static bool convert_array(struct mp_ingest *in, mp_str raw, const struct wanted *want,
+                          struct mp_value *out)
 {
     struct mp_json j;
     mp_json_init(&j, mp_str_sub(raw, 1, raw.len - 2));

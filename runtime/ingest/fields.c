@@ -34,7 +34,10 @@ static bool with_namespace(struct mp_ingest *in, uint32_t namespace, struct mp_v
     return true;
 }
 
-static void set_known(uint64_t *known, uint32_t slot) { known[slot / 64] |= UINT64_C(1) << (slot % 64); }
+static void set_known(uint64_t *known, uint32_t slot)
+{
+    known[slot / 64] |= UINT64_C(1) << (slot % 64);
+}
 
 static bool field_value(struct mp_ingest *in, uint32_t field, struct mp_value *out)
 {
@@ -135,8 +138,9 @@ bool mp_entity_make(struct mp_ingest *in, uint32_t entity, const char **why)
     }
     for (uint32_t i = 0; i < e->attrs_count && line->attr_count < MP_ENTITY_ATTRS_MAX; i++) {
         uint32_t attr = e->attrs_at + i;
-        if (!mp_is_leaf(in, in->attrs[attr].name) || in->attrs[attr].name == in->keys[entity].name) continue;
-        const struct leaf *leaf = &in->leaves[in->attrs[attr].name];
+        uint32_t name = in->attrs[attr].name;
+        if (!mp_is_leaf(in, name) || name == in->keys[entity].name) continue;
+        const struct leaf *leaf = &in->leaves[name];
         struct mp_entity_attr *a = &line->attrs[line->attr_count];
         *a = (struct mp_entity_attr){.attr = attr};
         want = mp_wanted_attr(in->p, attr);
@@ -171,8 +175,8 @@ uint32_t mp_ingest_field(const struct mp_ingest *in, uint32_t signal, mp_str pat
     return MP_NONE;
 }
 
-static bool given_value(struct mp_ingest *in, const struct mp_field_in *f, const struct wanted *want,
-                        struct mp_value *out)
+static bool given_value(struct mp_ingest *in, const struct mp_field_in *f,
+                        const struct wanted *want, struct mp_value *out)
 {
     enum mp_rep rep = mp_type_rep(want->type);
     if (want->set) return false;
@@ -204,7 +208,9 @@ static void given_frame(struct mp_ingest *in, const struct mp_field_in *fields, 
 {
     for (uint32_t i = 0; i < count; i++) {
         const struct mp_field_in *f = &fields[i];
-        if (f->name == FRAME_WEIGHT && f->kind == MP_FIELD_INT && f->integer > 0) out->weight = f->integer;
+        if (f->name == FRAME_WEIGHT && f->kind == MP_FIELD_INT && f->integer > 0) {
+            out->weight = f->integer;
+        }
         if (f->name == FRAME_REFUSED_BY && f->kind == MP_FIELD_TEXT) out->refused_by = f->text;
         if (f->name == FRAME_ID && f->kind == MP_FIELD_TEXT) {
             out->id = mp_siphash(in->hash_key, f->text.ptr, f->text.len) | 1;
@@ -225,8 +231,9 @@ void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, ui
     for (uint32_t i = 0; i < s->fields_count; i++) {
         const struct mp_field_in *f = given(fields, count, &in->fields[s->fields_at + i]);
         if (f == NULL) continue;
-        if (given_value(in, f, &in->wanted[s->fields_at + i], &in->field[i])) set_known(in->known, i);
-        else in->counts.bad_values++;
+        bool known = given_value(in, f, &in->wanted[s->fields_at + i], &in->field[i]);
+        if (known) set_known(in->known, i);
+        in->counts.bad_values += !known;
     }
     finish(in, signal, out);
 }

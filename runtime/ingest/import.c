@@ -28,18 +28,23 @@ bool mp_import_format_of(mp_str name, enum mp_import_format *out)
 static size_t utf8_len(mp_str s, size_t at)
 {
     unsigned char c = (unsigned char)s.ptr[at];
-    size_t len = c < 0x80 ? 1 : c >= 0xc2 && c < 0xe0 ? 2 : c >= 0xe0 && c < 0xf0 ? 3 : c >= 0xf0 && c < 0xf5 ? 4 : 0;
+    size_t len = 0;
+    if (c < 0x80) len = 1;
+    if (c >= 0xc2 && c < 0xe0) len = 2;
+    if (c >= 0xe0 && c < 0xf0) len = 3;
+    if (c >= 0xf0 && c < 0xf5) len = 4;
     if (len == 0 || s.len - at < len) return 0;
     for (size_t i = 1; i < len; i++) {
         if (((unsigned char)s.ptr[at + i] & 0xc0) != 0x80) return 0;
     }
     unsigned char next = len > 1 ? (unsigned char)s.ptr[at + 1] : 0;
-    bool wrong = (c == 0xe0 && next < 0xa0) || (c == 0xed && next > 0x9f) || (c == 0xf0 && next < 0x90) ||
+    bool wrong = (c == 0xe0 && next < 0xa0) || (c == 0xed && next > 0x9f) ||
+        (c == 0xf0 && next < 0x90) ||
                  (c == 0xf4 && next > 0x8f);
     return wrong ? 0 : len;
 }
 
-/* What a log has of bytes that are no text (scans of ports, attacks) is shown as U+FFFD; NUL too. */
+/* Bytes that are no text (scans of ports, attacks) are shown as U+FFFD; NUL too. */
 static void put_text(struct mp_buf *out, mp_str s)
 {
     for (size_t i = 0; i < s.len;) {
@@ -180,8 +185,8 @@ static mp_str piece_of(mp_str *rest, char stop)
     return head;
 }
 
-/* Istio's `outbound|80|subset|reviews.shop.svc.cluster.local` is `shop/reviews`; `inbound|9080||` names
- * nobody; any other name stands for itself. */
+/* Istio's `outbound|80|subset|reviews.shop.svc.cluster.local` is `shop/reviews`; `inbound|9080||`
+ * names nobody; any other name stands for itself. */
 static bool put_cluster(struct mp_buf *out, mp_str cluster)
 {
     mp_str rest = cluster;
@@ -211,7 +216,8 @@ static bool put_cluster(struct mp_buf *out, mp_str cluster)
 static bool put_host_as_service(struct mp_buf *out, struct piece p)
 {
     char host[HOST_MAX];
-    if (p.text.ptr == NULL || p.text.len == 0 || p.text.len > sizeof host || memchr(p.text.ptr, '\\', p.text.len) != NULL) {
+    if (p.text.ptr == NULL || p.text.len == 0 || p.text.len > sizeof host ||
+        memchr(p.text.ptr, '\\', p.text.len) != NULL) {
         return false;
     }
     size_t len = mp_canonical_host(p.text, host);
@@ -234,7 +240,9 @@ static void put_service(struct mp_buf *out, const struct mp_import_options *opti
         mp_buf_putc(out, '"');
         return;
     }
-    if (cluster->text.ptr != NULL && cluster->text.len != 0 && put_cluster(out, cluster->text)) return;
+    if (cluster->text.ptr != NULL && cluster->text.len != 0 && put_cluster(out, cluster->text)) {
+        return;
+    }
     if (put_host_as_service(out, e->field[LOG_VHOST])) return;
     if (put_host_as_service(out, e->field[LOG_HOST])) return;
     mp_buf_puts(out, "\"service\":\"web\"");
@@ -267,7 +275,9 @@ static int month_of(mp_str s)
 /* `10/Oct/2000:13:55:36 -0700` as RFC 3339. */
 static bool log_time(mp_str s, char out[32])
 {
-    if (s.len != 26 || s.ptr[2] != '/' || s.ptr[6] != '/' || s.ptr[11] != ':' || s.ptr[20] != ' ') return false;
+    if (s.len != 26 || s.ptr[2] != '/' || s.ptr[6] != '/' || s.ptr[11] != ':' || s.ptr[20] != ' ') {
+        return false;
+    }
     int month = month_of(mp_str_sub(s, 3, 3));
     if (month == 0) return false;
     memcpy(out, s.ptr + 7, 4);
@@ -300,7 +310,10 @@ static bool put_time(struct mp_buf *out, struct piece p)
 
 /* ---- the request ---- */
 
-static bool method_char(char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_'; }
+static bool method_char(char c)
+{
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '-' || c == '_';
+}
 
 void mp_import_request(struct piece request, struct log_entry *out)
 {
@@ -314,13 +327,15 @@ void mp_import_request(struct piece request, struct log_entry *out)
         if (tail.ptr[i - 1] != ' ') continue;
         mp_str last = mp_str_sub(tail, i, tail.len);
         if (mp_str_starts(last, MP_STR("HTTP/"))) {
-            out->field[LOG_VERSION] = (struct piece){mp_str_sub(last, 5, last.len), request.spelling};
+            out->field[LOG_VERSION] =
+                (struct piece){mp_str_sub(last, 5, last.len), request.spelling};
             end = method + i;
         }
         break;
     }
     out->field[LOG_METHOD] = (struct piece){mp_str_sub(s, 0, method), SPELT_PLAIN};
-    out->field[LOG_PATH] = (struct piece){mp_str_sub(s, method + 1, end - method - 1), request.spelling};
+    out->field[LOG_PATH] =
+        (struct piece){mp_str_sub(s, method + 1, end - method - 1), request.spelling};
 }
 
 /* The path as it came, and its query; ingest makes the path canonical. */
@@ -332,14 +347,17 @@ static void put_path(struct mp_buf *out, struct piece p)
     put_quoted(out, "path", (struct piece){mp_str_sub(p.text, 0, len), p.spelling});
     put_quoted(out, "raw_path", (struct piece){mp_str_sub(p.text, 0, len), p.spelling});
     if (mark != NULL) {
-        put_quoted(out, "query", (struct piece){mp_str_sub(p.text, len + 1, p.text.len), p.spelling});
+        put_quoted(out, "query",
+                   (struct piece){mp_str_sub(p.text, len + 1, p.text.len), p.spelling});
     }
 }
 
 /* `HTTP/1.1` or `1.1`. */
 static void put_version(struct mp_buf *out, struct piece p)
 {
-    if (p.text.ptr != NULL && mp_str_starts(p.text, MP_STR("HTTP/"))) p.text = mp_str_sub(p.text, 5, p.text.len);
+    if (p.text.ptr != NULL && mp_str_starts(p.text, MP_STR("HTTP/"))) {
+        p.text = mp_str_sub(p.text, 5, p.text.len);
+    }
     put_quoted(out, "http_version", p);
 }
 
@@ -358,7 +376,8 @@ static void put_headers(struct mp_buf *out, const struct log_entry *e)
     mp_buf_putc(out, '}');
 }
 
-static void put_entry(struct mp_buf *out, const struct mp_import_options *options, const struct log_entry *e)
+static void put_entry(struct mp_buf *out, const struct mp_import_options *options,
+                      const struct log_entry *e)
 {
     const struct piece *f = e->field;
     struct piece instance = {options->instance, SPELT_PLAIN};
@@ -395,8 +414,8 @@ static bool passed_over(mp_str line)
     return i == line.len || line.ptr[i] == '#';
 }
 
-bool mp_import_line(enum mp_import_format format, const struct mp_import_options *options, mp_str line,
-                    struct mp_buf *out, const char **why)
+bool mp_import_line(enum mp_import_format format, const struct mp_import_options *options,
+                    mp_str line, struct mp_buf *out, const char **why)
 {
     struct log_entry e;
     memset(&e, 0, sizeof e);

@@ -10,7 +10,9 @@ struct reader {
 
 static void spaces(struct reader *r)
 {
-    while (r->at < r->line.len && (r->line.ptr[r->at] == ' ' || r->line.ptr[r->at] == '\t')) r->at++;
+    while (r->at < r->line.len && (r->line.ptr[r->at] == ' ' || r->line.ptr[r->at] == '\t')) {
+        r->at++;
+    }
 }
 
 static mp_str word(struct reader *r)
@@ -38,7 +40,9 @@ static bool quoted(struct reader *r, mp_str *out)
     spaces(r);
     if (r->at >= r->line.len || r->line.ptr[r->at] != '"') return false;
     size_t from = ++r->at;
-    while (r->at < r->line.len && r->line.ptr[r->at] != '"') r->at += r->line.ptr[r->at] == '\\' ? 2 : 1;
+    while (r->at < r->line.len && r->line.ptr[r->at] != '"') {
+        r->at += r->line.ptr[r->at] == '\\' ? 2 : 1;
+    }
     if (r->at >= r->line.len) return false;
     *out = mp_str_sub(r->line, from, r->at - from);
     r->at++;
@@ -52,8 +56,8 @@ static struct piece said(mp_str s)
     return nothing ? (struct piece){{NULL, 0}, SPELT_PLAIN} : (struct piece){s, SPELT_LOG};
 }
 
-/* Words before the bracket: host ident user, with a virtual host in front of them in some logs. A user's
- * name may have spaces. */
+/* Words before the bracket: host ident user, with a virtual host in front of them in some logs. A
+ * user's name may have spaces. */
 static bool before_time(struct reader *r, struct log_entry *out)
 {
     mp_str first = word(r), second = word(r), third = word(r);
@@ -88,7 +92,9 @@ bool mp_import_combined(mp_str line, struct log_entry *out, const char **why)
     out->field[LOG_STATUS] = said(word(&r));
     *why = "no status after the request";
     mp_str status = out->field[LOG_STATUS].text;
-    if (status.ptr == NULL || status.len != 3 || status.ptr[0] < '1' || status.ptr[0] > '9') return false;
+    if (status.ptr == NULL || status.len != 3 || status.ptr[0] < '1' || status.ptr[0] > '9') {
+        return false;
+    }
     out->field[LOG_BYTES_OUT] = said(word(&r));
     if (quoted(&r, &text)) out->field[LOG_REFERER] = said(text);
     if (quoted(&r, &text)) out->field[LOG_AGENT] = said(text);

@@ -117,13 +117,15 @@ static void own_refusal(struct piece details, struct log_entry *out)
     out->field[LOG_REFUSED_BY] = details;
 }
 
-bool mp_import_json(enum mp_import_format format, mp_str line, struct log_entry *out, const char **why)
+bool mp_import_json(enum mp_import_format format, mp_str line, struct log_entry *out,
+                    const char **why)
 {
     bool envoy = format == MP_IMPORT_ENVOY_JSON;
     struct taker t;
     memset(&t, 0, sizeof t);
     t.names = envoy ? envoy_names : nginx_names;
-    t.count = envoy ? sizeof envoy_names / sizeof envoy_names[0] : sizeof nginx_names / sizeof nginx_names[0];
+    t.count = envoy ? sizeof envoy_names / sizeof envoy_names[0]
+                    : sizeof nginx_names / sizeof nginx_names[0];
     struct mp_json j;
     char path[256];
     mp_json_init(&j, line);

@@ -19,9 +19,10 @@ struct piece {
 };
 
 enum log_field {
-    LOG_TIME, LOG_SERVICE, LOG_INSTANCE, LOG_CLIENT, LOG_METHOD, LOG_PATH, LOG_HOST, LOG_SCHEME, LOG_VERSION,
-    LOG_STATUS, LOG_LATENCY, LOG_BYTES_IN, LOG_BYTES_OUT, LOG_USER, LOG_AGENT, LOG_REFERER, LOG_FORWARDED,
-    LOG_ID, LOG_PEER, LOG_TLS, LOG_CLUSTER, LOG_VHOST, LOG_REFUSED_BY, LOG_LAYER,
+    LOG_TIME, LOG_SERVICE, LOG_INSTANCE, LOG_CLIENT, LOG_METHOD, LOG_PATH, LOG_HOST, LOG_SCHEME,
+    LOG_VERSION, LOG_STATUS, LOG_LATENCY, LOG_BYTES_IN, LOG_BYTES_OUT, LOG_USER, LOG_AGENT,
+    LOG_REFERER, LOG_FORWARDED, LOG_ID, LOG_PEER, LOG_TLS, LOG_CLUSTER, LOG_VHOST, LOG_REFUSED_BY,
+    LOG_LAYER,
     LOG_FIELDS
 };
 
@@ -31,7 +32,8 @@ struct log_entry {
 };
 
 bool mp_import_combined(mp_str line, struct log_entry *out, const char **why);
-bool mp_import_json(enum mp_import_format format, mp_str line, struct log_entry *out, const char **why);
+bool mp_import_json(enum mp_import_format format, mp_str line, struct log_entry *out,
+                    const char **why);
 /* `GET /path HTTP/1.1` into its three parts; a broken one leaves them absent. */
 void mp_import_request(struct piece request, struct log_entry *out);
 

@@ -171,15 +171,17 @@ static bool line_time(struct mp_ingest *in, int64_t default_ns, struct mp_ingest
     return out->has_time;
 }
 
-/* Weight, id and the rule that refused: what is wrong there spoils the line, for it would be counted
- * wrongly. */
+/* Weight, id and the rule that refused: what is wrong there spoils the line, for it would be
+ * counted wrongly. */
 static const char *line_frame(struct mp_ingest *in, struct mp_record *r)
 {
     r->weight = 1;
     if (mp_is_leaf(in, FRAME_WEIGHT)) {
         struct wanted want = {.type = MP_TYPE_INT, .entity = MP_NONE};
         struct mp_value v;
-        if (!mp_convert_leaf(in, &in->leaves[FRAME_WEIGHT], &want, &v)) return "`weight` is no whole number";
+        if (!mp_convert_leaf(in, &in->leaves[FRAME_WEIGHT], &want, &v)) {
+            return "`weight` is no whole number";
+        }
         r->weight = mp_value_as_int(v);
         if (r->weight < 1 || r->weight > WEIGHT_MAX) return "`weight` is out of range";
     }
@@ -191,7 +193,8 @@ static const char *line_frame(struct mp_ingest *in, struct mp_record *r)
     return NULL;
 }
 
-static enum mp_ingest_kind signal_line(struct mp_ingest *in, int64_t default_ns, struct mp_ingested *out)
+static enum mp_ingest_kind signal_line(struct mp_ingest *in, int64_t default_ns,
+                                       struct mp_ingested *out)
 {
     mp_str name;
     out->signal = in->requests;
@@ -245,4 +248,7 @@ enum mp_ingest_kind mp_ingest_line(struct mp_ingest *in, mp_str line, uint32_t s
     return signal_line(in, default_ns, out);
 }
 
-void mp_ingest_counts(const struct mp_ingest *in, struct mp_ingest_counts *out) { *out = in->counts; }
+void mp_ingest_counts(const struct mp_ingest *in, struct mp_ingest_counts *out)
+{
+    *out = in->counts;
+}

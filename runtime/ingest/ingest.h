@@ -1,20 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ingest.h - telemetry bytes → mp_record: one JSON object a line, or fields by name.
  *
- * Owns:    the names that a program reads, and the memory of the record at hand. Takes only declared
- *          fields, builds no tree, allocates nothing after create.
- * Callers: command, daemon, public interface. One ingest, one thread; several may exist for a program.
- * Memory:  from the arena given to create, fixed.
- * Borrowing: what a call decodes borrows the line and the ingest, until the next call or until the line
- *          goes away.
+ * Owns:    the names that a program reads, and the memory of the record at hand. Takes only
+ *          declared fields, builds no tree, allocates nothing after create.
+ * Callers: command, daemon, public interface. One ingest, one thread; several may exist for a
+ *          program.
+ * Memory:  from the arena given to create, fixed. What a call decodes borrows the line and the
+ *          ingest, until the next call or until the line goes away.
  *
- * A line (issue §4, language.md §4.1): names nested or dotted; an entity by its key or by an object of its
- * fields (with a `namespace` other than `default`: `namespace/name`); `signal` may be left out where it
- * is `requests`; `time` as RFC 3339 or seconds; `alive`, `weight`, `id`, `refused_by`, `entity` as the
- * language says. Durations: text with units or a number of seconds. Percents: `5%` or a fraction.
- * A request with `refused_by` is a record of `refusals`, whose `policy` is that rule (§4.2).
- * Paths and hosts become canonical (§4.5). Names of headers are taken in lower case; an array of header
- * values is joined by ", ". The last of two equal names wins.
+ * A line (language.md §4.1): names nested or dotted; an entity by its key or by an object of its
+ * fields (with a `namespace` other than `default`: `namespace/name`); `signal` may be left out
+ * where it is `requests`; `time` as RFC 3339 or seconds; `alive`, `weight`, `id`, `refused_by`,
+ * `entity` as the language says. Durations: text with units or a number of seconds. Percents: `5%`
+ * or a fraction. A request with `refused_by` is a record of `refusals`, whose `policy` is that rule
+ * (§4.2). Paths and hosts become canonical (§4.5). Names of headers are taken in lower case; an
+ * array of header values is joined by ", ". The last of two equal names wins.
  */
 #ifndef MP_INGEST_INGEST_H
 #define MP_INGEST_INGEST_H
@@ -35,7 +35,8 @@ enum mp_ingest_kind {
     MP_INGEST_RECORD, /* out->record */
     MP_INGEST_ALIVE,  /* out->signal is alive */
     MP_INGEST_ENTITY, /* out->entity */
-    MP_INGEST_OTHER,  /* nothing for this program: a blank line, an unknown signal or entity; counted */
+    /* nothing for this program: a blank line, an unknown signal or entity; counted */
+    MP_INGEST_OTHER,
     MP_INGEST_BAD     /* not a record; out->why says why (static text) */
 };
 
@@ -54,15 +55,16 @@ enum mp_err mp_ingest_create(struct mp_arena *arena, const struct mp_program *p,
                              struct mp_hash_key hash_key, struct mp_ingest **out);
 size_t mp_ingest_bytes(const struct mp_program *p);
 
-/* Decodes one line without its line end. `default_ns` > 0 is the time of a record that has none (live:
- * now); 0: such a line is bad. */
+/* Decodes one line without its line end. `default_ns` > 0 is the time of a record that has none
+ * (live: now); 0: such a line is bad. */
 enum mp_ingest_kind mp_ingest_line(struct mp_ingest *in, mp_str line, uint32_t source,
                                    int64_t default_ns, struct mp_ingested *out);
 
 /* ---- fields by name, for embedders ---- */
 
-/* A name as telemetry has it: `client.ip`, `status`, `headers.x-api-key`, or a name of the frame such as
- * `weight`. MP_NONE: the program reads no such field of any signal. Good for this ingest. */
+/* A name as telemetry has it: `client.ip`, `status`, `headers.x-api-key`, or a name of the frame
+ * such as `weight`. MP_NONE: the program reads no such field of any signal. Good for this
+ * ingest. */
 uint32_t mp_ingest_name(const struct mp_ingest *in, mp_str name);
 
 enum mp_field_kind { MP_FIELD_TEXT, MP_FIELD_INT, MP_FIELD_NUMBER };
@@ -75,7 +77,8 @@ struct mp_field_in {
     int64_t integer;
     double number;
 };
-/* Makes a record of row `signal` (for a refused request the caller names `refusals`); values that do not fit their type are unknown and counted. */
+/* Makes a record of row `signal` (for a refused request the caller names `refusals`); values that
+ * do not fit their type are unknown and counted. */
 void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
                       const struct mp_field_in *fields, uint32_t count, struct mp_record *out);
 /* Row of a signal by name, MP_NONE: the program has no such signal. */

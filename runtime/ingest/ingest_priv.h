@@ -20,7 +20,8 @@ enum frame {
 /* A scalar or an array of the line, under its name. */
 struct leaf {
     uint64_t line;          /* number of the line that it is of; any other: absent */
-    enum mp_json_token kind; /* STRING, NUMBER, TRUE, FALSE, NULL, or OPEN_ARRAY: raw is the array */
+    /* STRING, NUMBER, TRUE, FALSE, NULL, or OPEN_ARRAY: raw is the array */
+    enum mp_json_token kind;
     mp_str raw;
     bool escaped;
 };
@@ -44,8 +45,8 @@ struct wanted {
     bool set, header;
 };
 
-/* Lines of one source have the same names in the same order: what the n-th name of the line before was
- * is the best guess. Right or wrong, only the bytes decide. */
+/* Lines of one source have the same names in the same order: what the n-th name of the line before
+ * was is the best guess. Right or wrong, only the bytes decide. */
 #define GUESSES 64u
 #define GUESS_BYTES 32u
 struct guess {
@@ -95,7 +96,8 @@ size_t mp_names_bytes(const struct mp_program *p);
 /* False: absent (null), or none of the type, which is counted. */
 bool mp_convert_leaf(struct mp_ingest *in, const struct leaf *leaf, const struct wanted *want,
                      struct mp_value *out);
-bool mp_convert_text(struct mp_ingest *in, const struct wanted *want, mp_str text, struct mp_value *out);
+bool mp_convert_text(struct mp_ingest *in, const struct wanted *want, mp_str text,
+                     struct mp_value *out);
 /* The text of a string leaf, unescaped. */
 bool mp_leaf_text(struct mp_ingest *in, const struct leaf *leaf, mp_str *out);
 char *mp_scratch(struct mp_ingest *in, size_t bytes);

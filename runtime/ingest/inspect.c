@@ -16,8 +16,11 @@
 #define LATE_NS INT64_C(2000000000) /* the default lateness of events (R1) */
 #define BUCKETS 64u
 
-enum look { LOOK_BOOL, LOOK_INT, LOOK_NUMBER, LOOK_ADDRESS, LOOK_DURATION, LOOK_PERCENT, LOOK_IDENTITY,
-            LOOK_TEXT, LOOK_SET, LOOK_NULL, LOOKS };
+enum look {
+    LOOK_BOOL, LOOK_INT, LOOK_NUMBER, LOOK_ADDRESS, LOOK_DURATION, LOOK_PERCENT, LOOK_IDENTITY,
+    LOOK_TEXT, LOOK_SET, LOOK_NULL,
+    LOOKS
+};
 
 static const char *const look_words[LOOKS] = {"bool", "int", "number", "ip", "duration", "percent",
                                               "identity", "string", "set", "null"};
@@ -83,7 +86,8 @@ enum mp_err mp_inspect_create(struct mp_arena *arena, struct mp_inspect **out)
 static void remember(void *ctx, const struct mp_json_leaf *leaf)
 {
     struct mp_inspect *in = ctx;
-    if (leaf->path.len == 0 || in->seen_count == SEEN_MAX || leaf->path.len > SEEN_BYTES - in->seen_bytes) {
+    if (leaf->path.len == 0 || in->seen_count == SEEN_MAX ||
+        leaf->path.len > SEEN_BYTES - in->seen_bytes) {
         in->other_fields++;
         return;
     }
@@ -139,7 +143,8 @@ static struct signal *signal_named(struct mp_inspect *in, mp_str name)
 static struct field *field_named(struct mp_inspect *in, uint32_t signal, mp_str path)
 {
     path = mp_str_sub(path, 0, NAME_BYTES);
-    uint64_t hash = mp_siphash(plain_key, path.ptr, path.len) + signal * UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t hash = mp_siphash(plain_key, path.ptr, path.len);
+    hash += signal * UINT64_C(0x9E3779B97F4A7C15);
     for (uint32_t i = (uint32_t)(hash >> 32) % (FIELDS_MAX * 4);; i = (i + 1) % (FIELDS_MAX * 4)) {
         if (in->slots[i] == 0) {
             if (in->field_count == FIELDS_MAX) return NULL;
@@ -239,7 +244,9 @@ static void take_time(struct signal *s, int64_t ns)
         if (behind > s->behind_ns) s->behind_ns = behind;
     }
     uint32_t bucket = 0;
-    for (int64_t us = behind > 0 ? behind / 1000 : 0; us > 0 && bucket < BUCKETS - 1; us /= 2) bucket++;
+    for (int64_t us = behind > 0 ? behind / 1000 : 0; us > 0 && bucket < BUCKETS - 1; us /= 2) {
+        bucket++;
+    }
     s->behind[bucket]++;
     if (behind >= 0) return;
     if (-behind > s->gap_ns) {
@@ -267,7 +274,8 @@ static const char *take_record(struct mp_inspect *in)
     bool is_alive = alive != NULL && alive->leaf.kind == MP_JSON_TRUE;
     if (!is_alive && time == NULL) return "no `time`";
     if (!is_alive && !mp_read_time(text_of(in, &time->leaf), &ns)) return "`time` is no time";
-    struct signal *s = signal_named(in, name != NULL ? text_of(in, &name->leaf) : MP_STR("requests"));
+    struct signal *s =
+        signal_named(in, name != NULL ? text_of(in, &name->leaf) : MP_STR("requests"));
     if (s == NULL) {
         in->other_signals++;
         return NULL;
@@ -280,7 +288,9 @@ static const char *take_record(struct mp_inspect *in)
     in->records++;
     take_time(s, ns);
     for (uint32_t i = 0; i < in->seen_count; i++) {
-        if (!is_frame(path_of(in, &in->seen[i]))) take_field(in, (uint32_t)(s - in->signals), &in->seen[i]);
+        if (!is_frame(path_of(in, &in->seen[i]))) {
+            take_field(in, (uint32_t)(s - in->signals), &in->seen[i]);
+        }
     }
     return NULL;
 }
@@ -303,7 +313,9 @@ bool mp_inspect_line(struct mp_inspect *in, mp_str line, const char **why)
     in->lines++;
     in->seen_count = in->seen_bytes = 0;
     size_t at = 0;
-    while (at < line.len && (line.ptr[at] == ' ' || line.ptr[at] == '\t' || line.ptr[at] == '\r')) at++;
+    while (at < line.len && (line.ptr[at] == ' ' || line.ptr[at] == '\t' || line.ptr[at] == '\r')) {
+        at++;
+    }
     if (at == line.len) return true;
     struct mp_json j;
     mp_json_init(&j, line);
@@ -333,14 +345,22 @@ void mp_inspect_counts(const struct mp_inspect *in, struct mp_inspect_counts *ou
 /* ---- what is told ---- */
 
 /* Days to a date (Hinnant, "chrono-compatible low-level date algorithms"). */
+static void put_date(struct mp_buf *out, int64_t days)
+{
+    int64_t z = days + 719468, era = z / 146097, of_era = z - era * 146097;
+    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    int64_t of_year = of_era - (365 * year + year / 4 - year / 100), m = (5 * of_year + 2) / 153;
+    int64_t day = of_year - (153 * m + 2) / 5 + 1, month = m < 10 ? m + 3 : m - 9;
+    mp_buf_printf(out, "%04d-%02d-%02d", (int)(year + era * 400 + (month <= 2)), (int)month,
+                  (int)day);
+}
+
 static void put_time(struct mp_buf *out, int64_t ns)
 {
-    int64_t s = ns / 1000000000, us = ns % 1000000000 / 1000, days = s / 86400, of_day = s % 86400;
-    int64_t z = days + 719468, era = z / 146097, doe = z - era * 146097;
-    int64_t yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365, doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    int64_t mp = (5 * doy + 2) / 153, day = doy - (153 * mp + 2) / 5 + 1, month = mp < 10 ? mp + 3 : mp - 9;
-    mp_buf_printf(out, "%04d-%02d-%02dT%02d:%02d:%02d.%06dZ", (int)(yoe + era * 400 + (month <= 2)), (int)month,
-                  (int)day, (int)(of_day / 3600), (int)(of_day / 60 % 60), (int)(of_day % 60), (int)us);
+    int s = (int)(ns / 1000000000 % 86400);
+    put_date(out, ns / 1000000000 / 86400);
+    mp_buf_printf(out, "T%02d:%02d:%02d.%06dZ", s / 3600, s / 60 % 60, s % 60,
+                  (int)(ns % 1000000000 / 1000));
 }
 
 static void put_duration(struct mp_buf *out, int64_t ns)
@@ -369,7 +389,8 @@ static int64_t behind_p99(const struct signal *s)
     for (uint32_t i = 0; i < BUCKETS; i++) n += s->behind[i];
     for (uint32_t i = 0; i < BUCKETS; i++) {
         sum += s->behind[i];
-        if (sum * 100 >= n * 99) return i == 0 ? 0 : (int64_t)(UINT64_C(1) << (i < 50 ? i : 50)) * 1000;
+        if (sum * 100 < n * 99) continue;
+        return i == 0 ? 0 : (int64_t)(UINT64_C(1) << (i < 50 ? i : 50)) * 1000;
     }
     return 0;
 }
@@ -378,7 +399,9 @@ static void put_signal(struct mp_buf *out, const struct signal *s)
 {
     mp_buf_printf(out, "signal %.*s\n", (int)s->name_len, s->name);
     mp_buf_printf(out, "  records   %llu", (unsigned long long)s->records);
-    if (s->alive != 0) mp_buf_printf(out, ", and %llu lines that say it is alive", (unsigned long long)s->alive);
+    if (s->alive != 0) {
+        mp_buf_printf(out, ", and %llu lines that say it is alive", (unsigned long long)s->alive);
+    }
     mp_buf_putc(out, '\n');
     if (s->records == 0) return;
     int64_t span = s->newest_ns - s->first_ns;
@@ -409,7 +432,8 @@ static void put_signal(struct mp_buf *out, const struct signal *s)
     int64_t p99 = behind_p99(s);
     if (p99 > s->behind_ns) p99 = s->behind_ns;
     put_duration(out, p99 != 0 ? p99 : 1000);
-    mp_buf_printf(out, "\n  late      %llu by more than 2s: they enter no window\n", (unsigned long long)s->late);
+    mp_buf_printf(out, "\n  late      %llu by more than 2s: they enter no window\n",
+                  (unsigned long long)s->late);
 }
 
 static void put_number(struct mp_buf *out, enum look look, double v)
@@ -435,8 +459,8 @@ static void put_field(struct mp_buf *out, const struct field *f, uint64_t record
     mp_buf_puts(out, "  ");
     put_shown(out, (mp_str){f->path, f->path_len});
     for (uint32_t i = f->path_len; i < 28; i++) mp_buf_putc(out, ' ');
-    mp_buf_printf(out, " %5.1f%%  %-9s %s%-8.0f ", 100.0 * (double)f->count / (double)records, look_words[look],
-                  f->values.exact > MP_DISTINCT_EXACT ? "~" : " ", values);
+    mp_buf_printf(out, " %5.1f%%  %-9s %s%-8.0f ", 100.0 * (double)f->count / (double)records,
+                  look_words[look], f->values.exact > MP_DISTINCT_EXACT ? "~" : " ", values);
     if (f->ranged && has_range(look)) {
         put_number(out, look, f->low);
         mp_buf_puts(out, " .. ");
@@ -457,22 +481,26 @@ static void put_field(struct mp_buf *out, const struct field *f, uint64_t record
 
 void mp_inspect_text(const struct mp_inspect *in, struct mp_buf *out)
 {
-    mp_buf_printf(out, "%llu lines: %llu records, %llu of inventory, %llu bad\n", (unsigned long long)in->lines,
-                  (unsigned long long)in->records, (unsigned long long)in->inventory, (unsigned long long)in->bad);
+    mp_buf_printf(out, "%llu lines: %llu records, %llu of inventory, %llu bad\n",
+                  (unsigned long long)in->lines, (unsigned long long)in->records,
+                  (unsigned long long)in->inventory, (unsigned long long)in->bad);
     for (uint32_t i = 0; i < in->reason_count; i++) {
-        mp_buf_printf(out, "  bad: %s: %llu\n", in->reasons[i].why, (unsigned long long)in->reasons[i].count);
+        mp_buf_printf(out, "  bad: %s: %llu\n", in->reasons[i].why,
+                      (unsigned long long)in->reasons[i].count);
     }
     for (uint32_t s = 0; s < in->signal_count; s++) {
         mp_buf_putc(out, '\n');
         put_signal(out, &in->signals[s]);
         if (in->signals[s].records == 0) continue;
-        mp_buf_puts(out, "  field                        present  kind       values   range or examples\n");
+        mp_buf_puts(out, "  field                        present  kind       values   "
+                         "range or examples\n");
         for (uint32_t i = 0; i < in->field_count; i++) {
             if (in->fields[i].signal == s) put_field(out, &in->fields[i], in->signals[s].records);
         }
     }
     if (in->other_fields != 0 || in->other_signals != 0) {
-        mp_buf_printf(out, "\nnot told apart: %llu values of more fields, %llu records of more signals\n",
+        mp_buf_printf(out, "\nnot told apart: %llu values of more fields, %llu records of more "
+                           "signals\n",
                       (unsigned long long)in->other_fields, (unsigned long long)in->other_signals);
     }
 }
@@ -496,15 +524,19 @@ static void put_json_field(struct mp_buf *out, const struct field *f, uint64_t r
     enum look look = main_look(f);
     mp_buf_puts(out, "{\"name\":");
     put_json_text(out, (mp_str){f->path, f->path_len});
-    mp_buf_printf(out, ",\"present\":%.6g,\"kind\":\"%s\",\"values\":%.0f", (double)f->count / (double)records,
+    mp_buf_printf(out, ",\"present\":%.6g,\"kind\":\"%s\",\"values\":%.0f",
+                  (double)f->count / (double)records,
                   look_words[look], mp_distinct_estimate(&f->values));
-    if (f->ranged && has_range(look)) mp_buf_printf(out, ",\"min\":%.17g,\"max\":%.17g", f->low, f->high);
+    if (f->ranged && has_range(look)) {
+        mp_buf_printf(out, ",\"min\":%.17g,\"max\":%.17g", f->low, f->high);
+    }
     mp_buf_putc(out, '}');
 }
 
 void mp_inspect_json(const struct mp_inspect *in, struct mp_buf *out)
 {
-    mp_buf_printf(out, "{\"lines\":%llu,\"records\":%llu,\"inventory\":%llu,\"bad\":%llu,\"signals\":[",
+    mp_buf_printf(out,
+                  "{\"lines\":%llu,\"records\":%llu,\"inventory\":%llu,\"bad\":%llu,\"signals\":[",
                   (unsigned long long)in->lines, (unsigned long long)in->records,
                   (unsigned long long)in->inventory, (unsigned long long)in->bad);
     for (uint32_t k = 0; k < in->signal_count; k++) {
@@ -519,8 +551,8 @@ void mp_inspect_json(const struct mp_inspect *in, struct mp_buf *out)
             put_time(out, s->first_ns);
             mp_buf_puts(out, "\",\"to\":\"");
             put_time(out, s->newest_ns);
-            mp_buf_printf(out, "\",\"longest_gap_s\":%.9g,\"most_behind_s\":%.9g", (double)s->gap_ns / 1e9,
-                          (double)s->behind_ns / 1e9);
+            mp_buf_printf(out, "\",\"longest_gap_s\":%.9g,\"most_behind_s\":%.9g",
+                          (double)s->gap_ns / 1e9, (double)s->behind_ns / 1e9);
         }
         mp_buf_puts(out, ",\"fields\":[");
         bool first = true;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * inspect.h - what is in a file of telemetry, without a policy (`mpol inspect`): signals, fields, keys,
- * how many values they have, gaps, order and lateness. What an author looks at before writing a rule.
+ * inspect.h - what is in a file of telemetry, without a policy (`mpol inspect`): signals, fields,
+ * keys, how many values they have, gaps, order and lateness. What an author looks at before writing
+ * a rule.
  *
  * Owns:    its counts. Callers: the command. One thread.
  * Memory:  from the arena given to create, fixed: at most 32 signals and 512 fields are told apart.

@@ -27,8 +27,8 @@ struct mp_json {
 void mp_json_init(struct mp_json *j, mp_str text);
 enum mp_json_token mp_json_next(struct mp_json *j);
 
-/* Walks a whole object or array. Told of every scalar, and of every array as one leaf, in order; path is
- * dotted and NUL-free. `leaf` may be NULL. */
+/* Walks a whole object or array. Told of every scalar, and of every array as one leaf, in order;
+ * path is dotted and NUL-free. `leaf` may be NULL. */
 struct mp_json_leaf {
     mp_str path;              /* empty where it was longer than the caller's buffer */
     enum mp_json_token kind;  /* STRING .. NULL, OPEN_ARRAY */

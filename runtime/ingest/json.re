@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tokens of JSON. Reading past the end gives NUL, which begins no token: so no byte behind the line
- * is looked at, and a NUL in the line is an error like any other.
+ * The tokens of JSON. Reading past the end gives NUL, which begins no token: so no byte behind the
+ * line is looked at, and a NUL in the line is an error like any other.
  */
 #include "ingest/json.h"
 
@@ -25,8 +25,9 @@ static enum mp_json_token string_token(struct mp_json *j, bool escaped)
     return MP_JSON_STRING;
 }
 
-/* Eight bytes at once: is one of them below 0x20, above 0x7e, a quote or a backslash? The top bit of every
- * such byte is set in the answer ("Bit Twiddling Hacks", haszero; the lowest one set is exact). */
+/* Eight bytes at once: is one of them below 0x20, above 0x7e, a quote or a backslash? The top bit
+ * of every such byte is set in the answer ("Bit Twiddling Hacks", haszero; the lowest one set is
+ * exact). */
 static uint64_t special_bytes(uint64_t w)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
@@ -184,7 +185,8 @@ static bool join(struct walker *w, size_t len, size_t *out)
 static void tell(const struct walker *w, size_t path, enum mp_json_token kind, mp_str raw)
 {
     if (w->leaf == NULL) return;
-    struct mp_json_leaf leaf = {.path = {w->path, path == NO_PATH ? 0 : path}, .kind = kind, .raw = raw,
+    struct mp_json_leaf leaf =
+        {.path = {w->path, path == NO_PATH ? 0 : path}, .kind = kind, .raw = raw,
                                 .escaped = w->j->escaped};
     w->leaf(w->ctx, &leaf);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The names that a program reads, in a hash table at most a quarter full, made once: a name of a line is
- * found, or is known to be none of ours, with one look.
+ * The names that a program reads, in a hash table at most a quarter full, made once: a name of a
+ * line is found, or is known to be none of ours, with one look.
  */
 #include "ingest/ingest_priv.h"
 
@@ -26,8 +26,8 @@ static uint64_t tail_word(const char *s, size_t len)
            (uint64_t)(unsigned char)s[len - 1] << 16;
 }
 
-/* Names are the policy's, not the enemy's: the table holds only those, and what is looked up and not
- * among them leaves nothing behind. So a quick hash will do. */
+/* Names are the policy's, not the enemy's: the table holds only those, and what is looked up and
+ * not among them leaves nothing behind. So a quick hash will do. */
 static uint64_t quick_hash(const char *s, size_t len)
 {
     uint64_t h = len * UINT64_C(0x9E3779B97F4A7C15), word = 0;
@@ -45,7 +45,8 @@ static uint64_t quick_hash(const char *s, size_t len)
 uint32_t mp_names_find(const struct mp_ingest *in, const char *path, size_t len)
 {
     uint64_t hash = quick_hash(path, len);
-    for (uint32_t i = (uint32_t)hash & in->slot_mask; in->slots[i] != 0; i = (i + 1) & in->slot_mask) {
+    uint32_t i = (uint32_t)hash & in->slot_mask;
+    for (; in->slots[i] != 0; i = (i + 1) & in->slot_mask) {
         const struct name *n = &in->names[in->slots[i] - 1];
         if (n->hash == hash && n->path.len == len && memcmp(n->path.ptr, path, len) == 0) {
             return in->slots[i] - 1;
@@ -68,7 +69,8 @@ static uint32_t put(struct mp_ingest *in, mp_str path)
     return at;
 }
 
-static uint32_t put_pair(struct mp_ingest *in, struct mp_arena *arena, mp_str a, const char *dot, mp_str b)
+static uint32_t put_pair(struct mp_ingest *in, struct mp_arena *arena, mp_str a, const char *dot,
+                         mp_str b)
 {
     mp_str path = mp_arena_printf(arena, "%.*s%s%.*s", MP_STR_ARG(a), dot, MP_STR_ARG(b));
     return path.ptr != NULL ? put(in, path) : MP_NONE;
@@ -124,18 +126,19 @@ static void put_fields(struct mp_ingest *in, struct mp_arena *arena)
     }
 }
 
-static void put_attrs(struct mp_ingest *in, struct mp_arena *arena)
+static void put_attrs(struct mp_ingest *in)
 {
     const struct mp_program *p = in->p;
     for (uint32_t i = 0; i < p->attr_count; i++) {
-        in->attrs[i] = (struct source_name){put(in, mp_program_text(p, p->attr[i].name)), MP_NONE, MP_NONE};
+        in->attrs[i] =
+            (struct source_name){put(in, mp_program_text(p, p->attr[i].name)), MP_NONE, MP_NONE};
     }
     for (uint32_t i = 0; i < p->entity_count; i++) {
         bool text = mp_type_rep(p->entity[i].key_type) == MP_REP_T;
-        in->keys[i] = (struct source_name){put(in, mp_program_text(p, p->entity[i].key_name)), MP_NONE,
+        in->keys[i] =
+            (struct source_name){put(in, mp_program_text(p, p->entity[i].key_name)), MP_NONE,
                                            text ? put(in, MP_STR("namespace")) : MP_NONE};
     }
-    (void)arena;
 }
 
 static uint32_t name_room(const struct mp_program *p)
@@ -153,9 +156,12 @@ static uint32_t slot_count(const struct mp_program *p)
 size_t mp_names_bytes(const struct mp_program *p)
 {
     size_t texts = 0;
-    for (uint32_t i = 0; i < p->field_count; i++) texts += mp_program_text(p, p->field[i].path).len * 2 + 128;
-    return name_room(p) * (sizeof(struct name) + sizeof(struct leaf)) + slot_count(p) * sizeof(uint32_t) +
-           ((size_t)p->field_count + p->attr_count + p->entity_count) * sizeof(struct source_name) + texts +
+    for (uint32_t i = 0; i < p->field_count; i++) {
+        texts += mp_program_text(p, p->field[i].path).len * 2 + 128;
+    }
+    size_t names = name_room(p) * (sizeof(struct name) + sizeof(struct leaf));
+    size_t rows = (size_t)p->field_count + p->attr_count + p->entity_count;
+    return names + slot_count(p) * sizeof(uint32_t) + rows * sizeof(struct source_name) + texts +
            p->field_count * sizeof(struct wanted);
 }
 
@@ -177,6 +183,6 @@ enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena)
     }
     for (uint32_t i = 0; i < FRAME_COUNT; i++) put(in, mp_str_of(frame_names[i].text));
     put_fields(in, arena);
-    put_attrs(in, arena);
+    put_attrs(in);
     return MP_OK;
 }

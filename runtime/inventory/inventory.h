@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * inventory.h - what is known about entities: attributes from inventory lines, observed relations, sets.
+ * inventory.h - what is known about entities: attributes from inventory lines, observed relations,
+ * sets.
  *
- * Owns:    (entity, key) → attributes; relations seen in records; the order of what wins: an inventory
- *          line, else what a record brought or showed (gone after 10 min of silence), else the default.
+ * Owns:    (entity, key) → attributes; relations seen in records; the order of what wins: an
+ *          inventory line, else what a record brought or showed (gone after 10 min of silence),
+ *          else the default.
  * Callers: engine (lines, records), window (walks), backends' set-up. One thread.
  * Memory:  all from the arena given to create, bounded by limits; what is full refuses and counts.
  * Values that are read borrow from the inventory until the next call that changes it.
@@ -28,8 +30,8 @@ struct mp_inventory_limits {
     size_t text_bytes;  /* texts and sets: 16 MiB */
 };
 
-/* One line of inventory, decoded: attributes by row of `attr`; a set's members are in value. What is
- * not in the line stays as it is; a known bit of false clears what an earlier line said. */
+/* One line of inventory, decoded: attributes by row of `attr`; a set's members are in value. What
+ * is not in the line stays as it is; a known bit of false clears what an earlier line said. */
 struct mp_entity_attr {
     uint32_t attr;
     bool known;
@@ -50,7 +52,7 @@ enum mp_err mp_inventory_create(struct mp_arena *arena, const struct mp_program 
 
 /* The last line wins. MP_ELIMIT: full, and nothing has changed but the count of refusals. */
 enum mp_err mp_inventory_put(struct mp_inventory *inv, const struct mp_entity_line *line);
-/* Learns from a record at `now_ns`: attributes that its fields bring, relations of table `observe`. */
+/* Learns from a record at `now_ns`: attributes that its fields bring, and observed relations. */
 void mp_inventory_observe(struct mp_inventory *inv, const struct mp_record *r, int64_t now_ns);
 /* Ends observations that are older than 10 min. Cheap when there is none. */
 void mp_inventory_advance(struct mp_inventory *inv, int64_t now_ns);
@@ -61,8 +63,9 @@ uint64_t mp_inventory_version(const struct mp_inventory *inv);
 /* Value of an attribute of an entity's key; false: unknown. */
 bool mp_inventory_attr(struct mp_inventory *inv, uint32_t attr, struct mp_value key,
                        struct mp_value *out);
-/* Where row `walk` leads: a FIELD of `r`, a KEY of `keys` (NULL where there is none), or a constant, and
- * then its attributes. A set is a set value, ordered by its members. False: unknown. */
+/* Where row `walk` leads: a FIELD of `r`, a KEY of `keys` (NULL where there is none), or a
+ * constant, and then its attributes. A set is a set value, ordered by its members. False:
+ * unknown. */
 bool mp_walk_resolve(struct mp_inventory *inv, uint32_t walk, const struct mp_record *r,
                      const struct mp_value *keys, struct mp_value *out);
 /* Is the end of the walk a set? */
@@ -73,15 +76,15 @@ uint32_t mp_inventory_count(const struct mp_inventory *inv, uint32_t entity);
 struct mp_value mp_inventory_entry(const struct mp_inventory *inv, uint32_t entity, uint32_t i);
 bool mp_inventory_has(const struct mp_inventory *inv, uint32_t entity, struct mp_value key);
 
-/* Makes every observed set now. Until the inventory is changed again, mp_inventory_attr and walks of at
- * most one set write nothing: any number of threads may ask at once. */
+/* Makes every observed set now. Until the inventory is changed again, mp_inventory_attr and walks
+ * of at most one set write nothing: any number of threads may ask at once. */
 void mp_inventory_settle(struct mp_inventory *inv);
 /* Takes over lines and relations from the inventory of the program before, by names of entities and
  * attributes (R50), or a copy of one of the same program; settled. `old` is not changed. */
 void mp_inventory_adopt(struct mp_inventory *inv, const struct mp_inventory *old);
 
-/* Everything that lines said, as such lines again, one call a line (no line end), for the store. The
- * longest line stays in `scratch`. */
+/* Everything that lines said, as such lines again, one call a line (no line end), for the store.
+ * The longest line stays in `scratch`. */
 enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena *scratch, void *ctx,
                               enum mp_err (*line)(void *ctx, mp_str json));
 

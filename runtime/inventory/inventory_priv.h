@@ -35,8 +35,8 @@ struct member {
     uint32_t next_free;
 };
 
-/* `from` was seen with an attribute: a value of its own, or a relation to `to`. Renewed at most once a
- * second, so that a busy relation does not move for every record. */
+/* `from` was seen with an attribute: a value of its own, or a relation to `to`. Renewed at most
+ * once a second, so that a busy relation does not move for every record. */
 struct sight {
     uint32_t from, attr, to; /* to: MP_NONE for a value */
     uint32_t next;           /* of the same cell */
@@ -44,7 +44,7 @@ struct sight {
     int64_t filed_ns;        /* INT64_MAX: from a line, never ends, not in the order of age */
 };
 
-/* One row of `observe` for one signal, or a field that brings an attribute; what a record is asked. */
+/* What a record is asked: a row of `observe` for a signal, or a field that brings an attribute. */
 struct watch {
     uint32_t signal, kind; /* kind: enum mp_observe, or MP_OBSERVE_COUNT for a field's attribute */
     uint32_t attr;
@@ -106,7 +106,8 @@ void mp_relation_said(struct mp_inventory *inv, uint32_t from, uint32_t attr, st
 /* Takes over what was observed, oldest first. */
 void mp_relation_adopt(struct mp_inventory *inv, const struct mp_inventory *old);
 /* Rows of the same name and shape in another program, or MP_NONE. */
-uint32_t mp_inventory_same_entity(const struct mp_program *p, const struct mp_program *old, uint32_t e);
+uint32_t mp_inventory_same_entity(const struct mp_program *p, const struct mp_program *old,
+                                  uint32_t e);
 uint32_t mp_inventory_same_attr(const struct mp_program *p, uint32_t entity,
                                 const struct mp_program *old, uint32_t attr);
 /* Makes the set of a dirty cell. */

@@ -50,7 +50,8 @@ static bool observed(const struct mp_inventory *inv, uint32_t signal,
 }
 
 /* A field such as `client.asn` that policies also reach through the key. */
-static bool brought(const struct mp_inventory *inv, uint32_t signal, uint32_t slot, struct watch *out)
+static bool brought(const struct mp_inventory *inv, uint32_t signal, uint32_t slot,
+                    struct watch *out)
 {
     const struct mp_program *p = inv->p;
     const struct mp_field_row *f = &p->field[p->signal[signal].fields_at + slot];
@@ -103,7 +104,9 @@ bool mp_relation_prepare(struct mp_inventory *inv, struct mp_arena *arena)
     for (uint32_t s = 0; s < p->signal_count; s++) {
         inv->watch_at[s] = inv->watch_count;
         for (uint32_t i = 0; i < p->observe_count; i++) {
-            if (observed(inv, s, &p->observe[i], &inv->watches[inv->watch_count])) inv->watch_count++;
+            if (observed(inv, s, &p->observe[i], &inv->watches[inv->watch_count])) {
+                inv->watch_count++;
+            }
         }
         for (uint32_t i = 0; i < p->signal[s].fields_count; i++) {
             if (brought(inv, s, i, &inv->watches[inv->watch_count])) inv->watch_count++;
@@ -175,7 +178,8 @@ static uint32_t sight_slot(struct mp_inventory *inv)
     return inv->sight_top < inv->limits.relations ? inv->sight_top++ : MP_NONE;
 }
 
-static uint32_t sight_find(const struct mp_inventory *inv, uint32_t from, uint32_t attr, uint32_t to)
+static uint32_t sight_find(const struct mp_inventory *inv, uint32_t from, uint32_t attr,
+                           uint32_t to)
 {
     uint32_t at = mp_inventory_cell(inv, from, attr)->first;
     while (at != MP_NONE && inv->sights[at].to != to) at = inv->sights[at].next;
@@ -239,7 +243,8 @@ static uint32_t member_or_room(struct mp_inventory *inv, uint32_t entity, struct
 }
 
 /* The relation from → to was seen now. */
-static void relate(struct mp_inventory *inv, uint32_t from, uint32_t attr, uint32_t to, int64_t now_ns)
+static void relate(struct mp_inventory *inv, uint32_t from, uint32_t attr, uint32_t to,
+                   int64_t now_ns)
 {
     uint32_t at = sight_find(inv, from, attr, to);
     if (at != MP_NONE) {
@@ -321,7 +326,8 @@ static void identities_make(struct mp_inventory *inv)
             const struct mp_value *list = (const struct mp_value *)(uintptr_t)said->value.w[0];
             for (uint64_t k = 0; said->is && k < said->value.w[1]; k++) {
                 if (++used > inv->identity_mask / 2) return;
-                uint32_t h = (uint32_t)mp_inventory_hash(inv, MP_REP_T, list[k]) & inv->identity_mask;
+                uint32_t h =
+                    (uint32_t)mp_inventory_hash(inv, MP_REP_T, list[k]) & inv->identity_mask;
                 while (inv->identities[h] != 0) h = (h + 1) & inv->identity_mask;
                 inv->identities[h] = at + 1;
             }
@@ -329,7 +335,8 @@ static void identities_make(struct mp_inventory *inv)
     }
 }
 
-static bool shows(const struct mp_inventory *inv, uint32_t at, uint32_t via, struct mp_value identity)
+static bool shows(const struct mp_inventory *inv, uint32_t at, uint32_t via,
+                  struct mp_value identity)
 {
     const struct owned *said = &mp_inventory_cell(inv, at, via)->said;
     const struct mp_value *list = (const struct mp_value *)(uintptr_t)said->value.w[0];
@@ -409,7 +416,8 @@ void mp_relation_said(struct mp_inventory *inv, uint32_t from, uint32_t attr, st
 
 static void sort_values(enum mp_rep rep, struct mp_value *list, uint32_t count)
 {
-    for (uint32_t gap = count / 2; gap > 0; gap /= 2) { /* Shell, CACM 2(7), 1959: in place, no heap */
+    /* Shell, CACM 2(7), 1959: in place, no heap */
+    for (uint32_t gap = count / 2; gap > 0; gap /= 2) {
         for (uint32_t i = gap; i < count; i++) {
             struct mp_value v = list[i];
             uint32_t k = i;
@@ -428,7 +436,8 @@ void mp_relation_build(struct mp_inventory *inv, uint32_t member, uint32_t attr)
     if (inv->p->attr[attr].is_set == 0) return;
     mp_inventory_disown(inv, &c->seen);
     uint32_t count = 0;
-    for (uint32_t at = c->first; at != MP_NONE && count < MP_WALK_SET_MAX; at = inv->sights[at].next) {
+    uint32_t at = c->first;
+    for (; at != MP_NONE && count < MP_WALK_SET_MAX; at = inv->sights[at].next) {
         inv->gather[count++] = inv->members[inv->sights[at].to].key;
     }
     if (count == 0) return;
@@ -440,7 +449,8 @@ void mp_relation_build(struct mp_inventory *inv, uint32_t member, uint32_t attr)
 
 /* ---- from one program to the next ---- */
 
-static void adopt_one(struct mp_inventory *inv, const struct mp_inventory *old, const struct sight *s)
+static void adopt_one(struct mp_inventory *inv, const struct mp_inventory *old,
+                      const struct sight *s)
 {
     const struct member *from = &old->members[s->from];
     uint32_t entity = mp_inventory_same_entity(inv->p, old->p, from->entity);

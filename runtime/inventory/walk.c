@@ -32,7 +32,8 @@ static bool walk_base(const struct mp_program *p, const struct mp_walk_row *w,
 }
 
 /* An attribute of every member of a set, together; unknown members bring nothing. */
-static bool hop_set(struct mp_inventory *inv, uint32_t attr, struct mp_value set, struct mp_value *out)
+static bool hop_set(struct mp_inventory *inv, uint32_t attr, struct mp_value set,
+                    struct mp_value *out)
 {
     const struct mp_value *from = (const struct mp_value *)(uintptr_t)set.w[0];
     MP_ASSERT(from != inv->gather);
@@ -92,7 +93,8 @@ static void put_json_text(struct mp_buf *out, mp_str s)
     mp_buf_putc(out, '"');
 }
 
-static void put_json_value(struct mp_buf *out, enum mp_type type, enum mp_rep rep, struct mp_value v)
+static void put_json_value(struct mp_buf *out, enum mp_type type, enum mp_rep rep,
+                           struct mp_value v)
 {
     if (rep == MP_REP_T) {
         put_json_text(out, mp_value_as_text(&v));
@@ -159,7 +161,8 @@ enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena *scratch
     return MP_OK;
 }
 
-uint32_t mp_inventory_same_entity(const struct mp_program *p, const struct mp_program *old, uint32_t e)
+uint32_t mp_inventory_same_entity(const struct mp_program *p, const struct mp_program *old,
+                                  uint32_t e)
 {
     mp_str name = mp_program_text(old, old->entity[e].name);
     for (uint32_t i = 0; i < p->entity_count; i++) {

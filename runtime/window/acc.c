@@ -269,7 +269,9 @@ static bool fixed_point(double v, int bits, double limit, int128 *out)
 
 static bool sum_sample(const struct acc *a, struct acc_sample *s)
 {
-    if (a->rep == MP_REP_F) return fixed_point(mp_value_as_num(s->v), FIXED_BITS, FIXED_MAX, &s->fixed);
+    if (a->rep == MP_REP_F) {
+        return fixed_point(mp_value_as_num(s->v), FIXED_BITS, FIXED_MAX, &s->fixed);
+    }
     s->fixed = mp_value_as_int(s->v);
     return true;
 }
@@ -375,14 +377,17 @@ static void take_last(const struct mp_window *w, const struct acc *a, unsigned c
     c->v = s->v;
 }
 
-/* Does the record fit, and what does it bring? RATIO: `where` is what is counted, `value` selects. */
+/* Does the record fit, and what does it bring? RATIO: `where` is what is counted, `value` selects.
+ */
 static bool fits(struct mp_window *w, const struct acc *a, const struct mp_record *r,
                  const struct mp_outputs *o, struct acc_sample *s)
 {
     if ((a->layers & r->layer) == 0) return false;
     s->weight = r->weight > 0 ? r->weight : 1;
     if (a->family == FAM_RATIO) {
-        if (a->value != MP_NONE && !(bit(o->known, a->value) && bit(o->truth, a->value))) return false;
+        if (a->value != MP_NONE && !(bit(o->known, a->value) && bit(o->truth, a->value))) {
+            return false;
+        }
         if (!bit(o->known, a->where)) {
             w->counts.undecided++;
             return false;

@@ -11,7 +11,14 @@ struct place {
     const struct mp_record *record;
 };
 
-static bool cell(struct mp_window *w, const struct place *at, uint32_t column, struct mp_value *out);
+static bool cell(struct mp_window *w, const struct place *at, uint32_t column,
+                 struct mp_value *out);
+
+static void set_cell(struct mp_window *w, const struct place *at, uint32_t column, uint32_t slot,
+                     struct mp_row *row)
+{
+    if (cell(w, at, column, &row->cell[slot])) row->known[slot / 64] |= UINT64_C(1) << (slot % 64);
+}
 
 bool mp_read_walks(struct mp_window *w, const struct mp_record *r, const struct mp_value *keys,
                    uint32_t at, uint32_t count, struct mp_value *out)
@@ -48,7 +55,9 @@ static bool reached_key(struct mp_window *w, const struct place *at, const struc
 static struct published *kept(struct mp_window *w, const struct place *at, uint32_t grouping,
                               uint32_t key, uint32_t cache)
 {
-    if (at->how->settled || at->how->since_ns > 0 || key == MP_NONE || cache == MP_NONE) return NULL;
+    if (at->how->settled || at->how->since_ns > 0 || key == MP_NONE || cache == MP_NONE) {
+        return NULL;
+    }
     struct group *g = &w->groups[grouping];
     return &g->published[(size_t)key * g->published_count + cache];
 }
@@ -152,7 +161,7 @@ static bool member_fits(struct mp_window *w, const struct place *at, uint32_t co
     const struct member_plan *plan = &w->member_plans[column];
     for (uint32_t i = 0; i < plan->count; i++) {
         uint32_t of = w->member_columns[plan->at + i], slot = of - g->columns_at;
-        if (cell(w, &inner, of, &row->cell[slot])) row->known[slot / 64] |= UINT64_C(1) << (slot % 64);
+        set_cell(w, &inner, of, slot, row);
     }
     row->grouping = c->grouping;
     row->key = inner.key;
@@ -183,7 +192,8 @@ static bool set_size(struct mp_window *w, const struct place *at, const struct m
     return true;
 }
 
-static bool slow_cell(struct mp_window *w, const struct place *at, uint32_t column, struct mp_value *out)
+static bool slow_cell(struct mp_window *w, const struct place *at, uint32_t column,
+                      struct mp_value *out)
 {
     const struct mp_column_row *c = &w->p->column[column];
     struct published *p = at->grouping != MP_NONE
@@ -203,7 +213,9 @@ static bool slow_cell(struct mp_window *w, const struct place *at, uint32_t colu
 static bool event_cell(const struct place *at, const struct mp_column_row *c, struct mp_value *out)
 {
     const struct mp_read *how = at->how;
-    if (how->record == NULL || how->outputs == NULL || how->record->signal != c->signal) return false;
+    if (how->record == NULL || how->outputs == NULL || how->record->signal != c->signal) {
+        return false;
+    }
     if (!bit(how->outputs->known, c->index)) return false;
     if (mp_type_rep(c->type) == MP_REP_B) {
         *out = mp_value_bool(bit(how->outputs->truth, c->index));
@@ -268,17 +280,11 @@ static bool cell(struct mp_window *w, const struct place *at, uint32_t column, s
 
 /* ---- rows ---- */
 
-static struct place place_of(const struct mp_window *w, const struct mp_read *how, uint32_t grouping,
-                             uint32_t key)
+static struct place place_of(const struct mp_window *w, const struct mp_read *how,
+                             uint32_t grouping, uint32_t key)
 {
     return (struct place){.how = how, .grouping = grouping, .key = key,
                           .keys = key != MP_NONE ? mp_window_key(w, grouping, key) : NULL};
-}
-
-static void set_cell(struct mp_window *w, const struct place *at, uint32_t column, uint32_t slot,
-                     struct mp_row *row)
-{
-    if (cell(w, at, column, &row->cell[slot])) row->known[slot / 64] |= UINT64_C(1) << (slot % 64);
 }
 
 void mp_window_fill(struct mp_window *w, const struct mp_read *how, uint32_t grouping, uint32_t key,

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Quantiles: counts in buckets whose bounds grow by 4.1%, so that a value is off by 2% at most
- * (Masson, Rim and Lee, "DDSketch", VLDB 2019). Bounds are a table that multiplications make, the same
- * on every machine; no logarithm. A total keeps for every quantile the bucket where it stands: a record
- * moves it by a bucket or two, so reading it costs next to nothing.
+ * (Masson, Rim and Lee, "DDSketch", VLDB 2019). Bounds are a table that multiplications make, the
+ * same on every machine; no logarithm. A total keeps for every quantile the bucket where it stands:
+ * a record moves it by a bucket or two, so reading it costs next to nothing.
  */
 #include "window/window_priv.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Windows that outlive a program or a process (R50, design §8): aggregates are told by their content.
+ * Windows that outlive a program or a process (R50, design §8): aggregates are told by their
+ * content.
  */
 #include "window/window_priv.h"
 
@@ -25,12 +26,14 @@ static bool same_tuple(const struct mp_program *p, uint32_t grouping, const stru
 
 static bool same_shape(const struct acc *a, const struct acc *b)
 {
-    return a->family == b->family && a->rep == b->rep && a->panes == b->panes && a->pane_ns == b->pane_ns &&
+    return a->family == b->family && a->rep == b->rep && a->panes == b->panes &&
+        a->pane_ns == b->pane_ns &&
            a->window_ns == b->window_ns && a->pane_bytes == b->pane_bytes && a->bins == b->bins;
 }
 
 /* Which accumulator of the old grouping each of the new one goes on from. */
-static void match_accs(struct mp_window *w, uint32_t grouping, const struct mp_window *old, uint32_t of)
+static void match_accs(struct mp_window *w, uint32_t grouping, const struct mp_window *old,
+                       uint32_t of)
 {
     const struct mp_grouping_row *g = &w->p->grouping[grouping], *b = &old->p->grouping[of];
     for (uint32_t i = 0; i < w->groups[grouping].acc_count; i++) {
@@ -45,7 +48,7 @@ static void match_accs(struct mp_window *w, uint32_t grouping, const struct mp_w
     }
 }
 
-static void copy_acc(struct mp_window *w, const struct acc *a, unsigned char *block,
+static void copy_acc(const struct acc *a, unsigned char *block,
                      const struct acc *from, unsigned char *old_block)
 {
     if (a->family == FAM_SEEN) return;
@@ -59,11 +62,10 @@ static void copy_acc(struct mp_window *w, const struct acc *a, unsigned char *bl
     if (acc_ring(a, block)->head == NEVER) return;
     memcpy(acc_pane(a, block, 0), acc_pane(from, old_block, 0), (size_t)a->panes * a->pane_bytes);
     mp_acc_rebuild(a, block);
-    (void)w;
 }
 
-static void adopt_key(struct mp_window *w, uint32_t grouping, const struct mp_window *old, uint32_t of,
-                      uint32_t was, void *ctx,
+static void adopt_key(struct mp_window *w, uint32_t grouping, const struct mp_window *old,
+                      uint32_t of, uint32_t was, void *ctx,
                       void (*moved)(void *ctx, uint32_t old_grouping, uint32_t old_key,
                                     uint32_t grouping, uint32_t key))
 {
@@ -75,14 +77,18 @@ static void adopt_key(struct mp_window *w, uint32_t grouping, const struct mp_wi
     g->heads[key].last_ns = b->heads[was].last_ns;
     for (uint32_t i = 0; i < g->acc_count; i++) {
         uint32_t at = g->acc_at + i, from = w->acc_from[at];
-        if (from != MP_NONE) copy_acc(w, &w->accs[at], key_block(g, key), &old->accs[from], key_block(b, was));
+        if (from != MP_NONE) {
+            copy_acc(&w->accs[at], key_block(g, key), &old->accs[from], key_block(b, was));
+        }
     }
-    for (uint32_t i = 0; i < b->heads[was].pins && g->key_count != 0; i++) mp_window_pin(w, grouping, key);
+    for (uint32_t i = 0; i < b->heads[was].pins && g->key_count != 0; i++) {
+        mp_window_pin(w, grouping, key);
+    }
     if (moved != NULL) moved(ctx, of, was, grouping, key);
 }
 
-static void adopt_group(struct mp_window *w, uint32_t grouping, const struct mp_window *old, uint32_t of,
-                        void *ctx,
+static void adopt_group(struct mp_window *w, uint32_t grouping, const struct mp_window *old,
+                        uint32_t of, void *ctx,
                         void (*moved)(void *ctx, uint32_t old_grouping, uint32_t old_key,
                                       uint32_t grouping, uint32_t key))
 {
@@ -96,7 +102,9 @@ static void adopt_group(struct mp_window *w, uint32_t grouping, const struct mp_
         adopt_key(w, grouping, old, of, k, ctx, moved);
     }
     for (uint32_t k = 0; k < b->top; k++) {
-        if (b->heads[k].alive && b->heads[k].pins != 0) adopt_key(w, grouping, old, of, k, ctx, moved);
+        if (b->heads[k].alive && b->heads[k].pins != 0) {
+            adopt_key(w, grouping, old, of, k, ctx, moved);
+        }
     }
 }
 
@@ -174,11 +182,14 @@ static void put_value(struct writer *o, enum mp_rep rep, struct mp_value v)
     else put(o, v.w, sizeof v.w);
 }
 
-static void save_acc_shape(const struct mp_window *w, struct writer *o, uint32_t grouping, uint32_t acc)
+static void save_acc_shape(const struct mp_window *w, struct writer *o, uint32_t grouping,
+                           uint32_t acc)
 {
     const struct mp_grouping_row *g = &w->p->grouping[grouping];
     uint32_t count = 0;
-    for (uint32_t i = g->aggs_at; i < g->aggs_at + g->aggs_count; i++) count += w->agg_acc[i] == acc;
+    for (uint32_t i = g->aggs_at; i < g->aggs_at + g->aggs_count; i++) {
+        count += w->agg_acc[i] == acc;
+    }
     if (count > MARKS_MAX) count = MARKS_MAX;
     put_u32(o, count);
     for (uint32_t i = g->aggs_at; i < g->aggs_at + g->aggs_count && count > 0; i++) {
@@ -235,9 +246,13 @@ static void save_group(const struct mp_window *w, struct writer *o, uint32_t gro
     put_u32(o, g->alive);
     for (uint32_t key = 0; key < g->top; key++) {
         if (!g->heads[key].alive) continue;
-        for (uint32_t i = 0; i < g->key_count; i++) put_value(o, g->rep[i], mp_window_key(w, grouping, key)[i]);
+        for (uint32_t i = 0; i < g->key_count; i++) {
+            put_value(o, g->rep[i], mp_window_key(w, grouping, key)[i]);
+        }
         put_i64(o, g->heads[key].last_ns);
-        for (uint32_t i = 0; i < g->acc_count; i++) save_acc(o, &w->accs[g->acc_at + i], key_block(g, key));
+        for (uint32_t i = 0; i < g->acc_count; i++) {
+            save_acc(o, &w->accs[g->acc_at + i], key_block(g, key));
+        }
     }
 }
 
@@ -397,7 +412,9 @@ static void read_acc(struct mp_window *w, struct reader *r, const struct stored 
         return;
     }
     const char *bytes = get(r, sizeof(struct last_cell));
-    if (bytes != NULL && a != NULL && kept_last(a)) memcpy(acc_total(a, block), bytes, sizeof(struct last_cell));
+    if (bytes != NULL && a != NULL && kept_last(a)) {
+        memcpy(acc_total(a, block), bytes, sizeof(struct last_cell));
+    }
 }
 
 static void read_key(struct mp_window *w, struct reader *r, uint32_t grouping, uint32_t key_count,
@@ -448,7 +465,9 @@ enum mp_err mp_window_restore(struct mp_window *w, const void *bytes, size_t siz
         bool observed = get_u32(&r) != 0;
         uint32_t s = name.len <= NAME_MAX_BYTES ? signal_named(w->p, name) : MP_NONE;
         /* What came since is not in the snapshot: counting begins with it (R5). */
-        if (s != MP_NONE && observed && w->signals[s].observed_ns > now_ns) w->signals[s].observed_ns = now_ns;
+        if (s != MP_NONE && observed && w->signals[s].observed_ns > now_ns) {
+            w->signals[s].observed_ns = now_ns;
+        }
     }
     uint32_t groups = get_u32(&r);
     for (uint32_t i = 0; i < groups && !r.failed; i++) read_group(w, &r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Keys: a fixed open-addressing table per grouping, idle keys in order of activity, birth and death (R12).
+ * Keys: a fixed open-addressing table per grouping, idle keys in order of activity, birth and death
+ * (R12).
  */
 #include "window/window_priv.h"
 
@@ -12,7 +13,8 @@ uint64_t mp_window_hash(const struct mp_window *w, enum mp_rep rep, struct mp_va
     return mp_siphash_words(w->hash_key, v.w, 2);
 }
 
-static uint32_t hash_keys(const struct mp_window *w, const struct group *g, const struct mp_value *values)
+static uint32_t hash_keys(const struct mp_window *w, const struct group *g,
+                          const struct mp_value *values)
 {
     uint64_t words[KEYS_MAX];
     for (uint32_t i = 0; i < g->key_count; i++) words[i] = mp_window_hash(w, g->rep[i], values[i]);
@@ -20,8 +22,8 @@ static uint32_t hash_keys(const struct mp_window *w, const struct group *g, cons
     return (uint32_t)(mp_siphash_words(w->hash_key, words, g->key_count) >> 32);
 }
 
-/* mp_value_eq, with the common case in place: equal words are equal values of every representation but
- * long text. */
+/* mp_value_eq, with the common case in place: equal words are equal values of every representation
+ * but long text. */
 static inline bool same_value(enum mp_rep rep, struct mp_value a, struct mp_value b)
 {
     if (a.w[0] != b.w[0]) return rep == MP_REP_F && mp_value_eq(rep, a, b);
@@ -95,7 +97,9 @@ static void age_insert(struct group *g, uint32_t key)
     struct age_list *l = list_of(g, key);
     struct key_head *h = &g->heads[key];
     uint32_t before = l->newest;
-    while (before != MP_NONE && g->heads[before].active > h->active) before = g->heads[before].older;
+    while (before != MP_NONE && g->heads[before].active > h->active) {
+        before = g->heads[before].older;
+    }
     h->older = before;
     h->newer = before != MP_NONE ? g->heads[before].newer : l->oldest;
     if (h->newer != MP_NONE) g->heads[h->newer].older = key;
@@ -142,7 +146,8 @@ static void index_drop(struct group *g, uint32_t key)
     g->index[i] = 0;
 }
 
-static void free_texts(struct mp_window *w, const struct group *g, struct mp_value *values, uint32_t count)
+static void free_texts(struct mp_window *w, const struct group *g, struct mp_value *values,
+                       uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (g->rep[i] != MP_REP_T || mp_value_text_len(values[i]) <= MP_TEXT_INLINE) continue;
@@ -230,7 +235,9 @@ static void open_key(struct mp_window *w, struct group *g, uint32_t key)
     unsigned char *block = key_block(g, key);
     for (uint32_t i = 0; i < g->acc_count; i++) mp_acc_open(&w->accs[g->acc_at + i], block);
     struct published *published = g->published + (size_t)key * g->published_count;
-    for (uint32_t i = 0; i < g->published_count; i++) published[i] = (struct published){.slot = NEVER};
+    for (uint32_t i = 0; i < g->published_count; i++) {
+        published[i] = (struct published){.slot = NEVER};
+    }
 }
 
 uint32_t mp_window_birth(struct mp_window *w, uint32_t grouping, const struct mp_value *values,
@@ -257,7 +264,8 @@ uint32_t mp_window_birth(struct mp_window *w, uint32_t grouping, const struct mp
     g->heads[key] = (struct key_head){.hash = hash, .generation = g->heads[key].generation + 1,
                                       .alive = true, .last_ns = w->now_ns, .active = ++w->activity};
     memcpy(key_values(g, key), own, g->key_count * sizeof *own);
-    g->heads[key].listed = g->entity != MP_NONE && mp_inventory_has(w->inventory, g->entity, values[0]);
+    g->heads[key].listed = g->entity != MP_NONE &&
+        mp_inventory_has(w->inventory, g->entity, values[0]);
     age_append(g, key);
     uint32_t i = hash & g->index_mask;
     while (g->index[i] != 0) i = (i + 1) & g->index_mask;
@@ -294,15 +302,16 @@ int mp_window_key_cmp(const struct mp_window *w, uint32_t grouping, uint32_t a, 
     return 0;
 }
 
-void mp_window_key_text(const struct mp_window *w, uint32_t grouping, uint32_t key, struct mp_buf *out)
+void mp_window_key_text(const struct mp_window *w, uint32_t grouping, uint32_t key,
+                        struct mp_buf *out)
 {
     const struct mp_grouping_row *row = &w->p->grouping[grouping];
     const struct mp_value *values = mp_window_key(w, grouping, key);
     if (row->keys_count == 0) mp_buf_puts(out, "mesh");
     for (uint32_t i = 0; i < row->keys_count; i++) {
         const struct mp_group_key_row *k = &w->p->group_key[row->keys_at + i];
-        enum mp_type type = k->type == MP_TYPE_ENTITY && k->entity != MP_NONE
-                                ? (enum mp_type)w->p->entity[k->entity].key_type : (enum mp_type)k->type;
+        enum mp_type type = k->type;
+        if (type == MP_TYPE_ENTITY && k->entity != MP_NONE) type = w->p->entity[k->entity].key_type;
         if (i != 0) mp_buf_puts(out, ", ");
         mp_value_print(out, type, values[i]);
     }

@@ -6,7 +6,10 @@
 static int64_t sooner(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* `at` if it lies ahead. */
-static int64_t ahead(const struct mp_window *w, int64_t at) { return at > w->now_ns ? at : INT64_MAX; }
+static int64_t ahead(const struct mp_window *w, int64_t at)
+{
+    return at > w->now_ns ? at : INT64_MAX;
+}
 
 static int64_t next_slot(const struct mp_window *w)
 {
@@ -14,7 +17,8 @@ static int64_t next_slot(const struct mp_window *w)
 }
 
 /* When the window becomes whole (R5, R39). */
-static int64_t becomes_whole(const struct mp_window *w, const struct mp_read *how, const struct acc *a)
+static int64_t becomes_whole(const struct mp_window *w, const struct mp_read *how,
+                             const struct acc *a)
 {
     const struct signal_state *s = &w->signals[a->signal];
     int64_t from = how->since_ns > 0 ? how->since_ns : s->observed_ns;
@@ -64,8 +68,8 @@ static int64_t empties(const struct mp_window *w, const struct acc *a, uint32_t 
 }
 
 /* The key whose aggregate a column reads, MP_NONE where none lives. */
-static uint32_t key_read(const struct mp_window *w, const struct mp_column_row *c, uint32_t grouping,
-                         uint32_t key)
+static uint32_t key_read(const struct mp_window *w, const struct mp_column_row *c,
+                         uint32_t grouping, uint32_t key)
 {
     if (c->kind != MP_COL_REACHED) return key;
     struct mp_value values[KEYS_MAX];
@@ -87,8 +91,8 @@ static bool of_agg(uint32_t kind)
     return kind == MP_COL_AGG || kind == MP_COL_SAMPLES || kind == MP_COL_REACHED;
 }
 
-int64_t mp_window_next_change(const struct mp_window *w, const struct mp_read *how, uint32_t grouping,
-                              uint32_t key)
+int64_t mp_window_next_change(const struct mp_window *w, const struct mp_read *how,
+                              uint32_t grouping, uint32_t key)
 {
     const struct mp_grouping_row *g = &w->p->grouping[grouping];
     int64_t next = INT64_MAX;
@@ -132,6 +136,8 @@ int64_t mp_window_next_silence(const struct mp_window *w)
 {
     int64_t next = INT64_MAX;
     if (w->limits.always_alive) return next;
-    for (uint32_t i = 0; i < w->p->signal_count; i++) next = sooner(next, ahead(w, w->signals[i].alive_until_ns));
+    for (uint32_t i = 0; i < w->p->signal_count; i++) {
+        next = sooner(next, ahead(w, w->signals[i].alive_until_ns));
+    }
     return next;
 }

@@ -7,11 +7,14 @@ static uint32_t override_hash(const struct mp_window *w, const struct group *g, 
                               const struct mp_value *keys)
 {
     uint64_t words[KEYS_MAX + 1] = {def};
-    for (uint32_t i = 0; i < g->key_count; i++) words[i + 1] = mp_window_hash(w, g->rep[i], keys[i]);
+    for (uint32_t i = 0; i < g->key_count; i++) {
+        words[i + 1] = mp_window_hash(w, g->rep[i], keys[i]);
+    }
     return (uint32_t)mp_siphash_words(w->hash_key, words, g->key_count + 1) | 1;
 }
 
-static struct override *override_at(const struct mp_window *w, uint32_t def, const struct mp_value *keys)
+static struct override *override_at(const struct mp_window *w, uint32_t def,
+                                    const struct mp_value *keys)
 {
     const struct group *g = &w->groups[w->p->def[def].grouping];
     uint32_t hash = override_hash(w, g, def, keys);
@@ -122,7 +125,9 @@ bool mp_override_read(struct mp_window *w, const struct mp_record *r, const stru
     const struct mp_def_row *def = &w->p->def[c->index];
     if (def->grouping == MP_NONE) return answer(c, NULL, out);
     struct mp_value values[KEYS_MAX];
-    if (!mp_read_walks(w, r, keys, c->walks_at, c->walks_count, values)) return answer(c, NULL, out);
+    if (!mp_read_walks(w, r, keys, c->walks_at, c->walks_count, values)) {
+        return answer(c, NULL, out);
+    }
     if (c->walks_count == 1 && mp_walk_is_set(w->p, c->walks_at)) return mean(w, c, values[0], out);
     return answer(c, override_at(w, c->index, values), out);
 }

@@ -66,7 +66,7 @@ static uint32_t growth_of(struct mp_window *w, const struct mp_agg_row *agg)
     return w->growth_count++;
 }
 
-/* INVARIANT: windows of now need n + 1 panes, settled ones as many more as lateness is long (R2). */
+/* INVARIANT: windows of now need n + 1 panes, settled ones as many more as lateness is long. */
 static uint32_t ring_panes(const struct mp_program *p, const struct mp_agg_row *agg)
 {
     if (agg->pane_ns <= 0) return 0; /* LAST and SEEN have none */
@@ -149,7 +149,8 @@ static uint64_t mark_of(const struct mp_program *p, const struct mp_agg_row *agg
 {
     static const struct mp_hash_key fixed = {UINT64_C(0x6d706f6c), UINT64_C(0x77696e646f77)};
     const struct mp_grouping_row *g = &p->grouping[agg->grouping];
-    mp_str text = mp_program_text(p, agg->text), signal = mp_program_text(p, p->signal[agg->signal].name);
+    mp_str text = mp_program_text(p, agg->text),
+        signal = mp_program_text(p, p->signal[agg->signal].name);
     uint64_t words[10 + KEYS_MAX] = {
         mp_siphash(fixed, text.ptr, text.len), mp_siphash(fixed, signal.ptr, signal.len),
         (uint64_t)agg->window_ns, (uint64_t)agg->pane_ns, ring_panes(p, agg), agg->layers,
@@ -165,7 +166,9 @@ static uint64_t mark_of(const struct mp_program *p, const struct mp_agg_row *agg
 
 static enum mp_rep key_rep(const struct mp_program *p, const struct mp_group_key_row *k)
 {
-    if (k->type == MP_TYPE_ENTITY && k->entity != MP_NONE) return mp_type_rep(p->entity[k->entity].key_type);
+    if (k->type == MP_TYPE_ENTITY && k->entity != MP_NONE) {
+        return mp_type_rep(p->entity[k->entity].key_type);
+    }
     return mp_type_rep(k->type);
 }
 
@@ -188,7 +191,8 @@ static void plan_keep(struct mp_window *w, uint32_t grouping)
         if (a->panes != 0) keep_for(g, (int64_t)(a->panes + 1) * a->pane_ns);
     }
     for (uint32_t i = 0; i < p->rule_count; i++) { /* R12: these rules see keys of the last 24 h */
-        bool waits = (p->rule[i].flags & MP_RULE_ON_SILENCE) != 0 || p->rule[i].no_data != MP_NODATA_HOLD;
+        bool waits = (p->rule[i].flags & MP_RULE_ON_SILENCE) != 0 ||
+            p->rule[i].no_data != MP_NODATA_HOLD;
         if (p->rule[i].grouping == grouping && waits) keep_for(g, DAY_NS);
     }
 }
@@ -200,7 +204,9 @@ static enum mp_err plan_group(struct mp_window *w, struct mp_arena *arena, uint3
     struct group *g = &w->groups[grouping];
     if (row->keys_count > KEYS_MAX) return MP_EUNSUPPORTED;
     g->key_count = row->keys_count;
-    for (uint32_t i = 0; i < row->keys_count; i++) g->rep[i] = key_rep(p, &p->group_key[row->keys_at + i]);
+    for (uint32_t i = 0; i < row->keys_count; i++) {
+        g->rep[i] = key_rep(p, &p->group_key[row->keys_at + i]);
+    }
     g->entity = row->keys_count == 1 ? p->group_key[row->keys_at].entity : MP_NONE;
     g->free = g->idle.oldest = g->idle.newest = g->entries.oldest = g->entries.newest = MP_NONE;
     g->acc_at = w->acc_count;
@@ -224,7 +230,9 @@ static void plan_published(struct mp_window *w)
         for (uint32_t i = 0; i < p->grouping[s].columns_count; i++) {
             uint32_t c = p->grouping[s].columns_at + i;
             uint32_t kind = p->column[c].kind;
-            if (kind != MP_COL_POOLED && kind != MP_COL_MEMBERS && kind != MP_COL_SET_SIZE) continue;
+            if (kind != MP_COL_POOLED && kind != MP_COL_MEMBERS && kind != MP_COL_SET_SIZE) {
+                continue;
+            }
             w->column_cache[c] = w->groups[s].published_count++;
         }
     }
@@ -253,7 +261,9 @@ static void plan_members(struct mp_window *w)
         w->member_plans[i].at = used;
         for (uint32_t k = 0; k < fn->ops_count; k++) {
             const struct mp_op_row *op = &p->op[fn->ops_at + k];
-            if (op->code == MP_OP_COL) w->member_columns[used++] = p->grouping[c->grouping].columns_at + op->a;
+            if (op->code == MP_OP_COL) {
+                w->member_columns[used++] = p->grouping[c->grouping].columns_at + op->a;
+            }
         }
         w->member_plans[i].count = used - w->member_plans[i].at;
     }
@@ -296,7 +306,9 @@ static void plan_feeds(struct mp_window *w)
 static size_t feed_acc_room(const struct mp_program *p)
 {
     size_t room = 0;
-    for (uint32_t i = 0; i < p->feed_count; i++) room += p->grouping[p->feed[i].grouping].aggs_count;
+    for (uint32_t i = 0; i < p->feed_count; i++) {
+        room += p->grouping[p->feed[i].grouping].aggs_count;
+    }
     return room;
 }
 
@@ -334,9 +346,11 @@ static bool plan_tables(struct mp_window *w, struct mp_arena *arena)
     w->column_cache = MP_NEW(arena, uint32_t, p->column_count);
     w->member_plans = MP_NEW(arena, struct member_plan, p->column_count);
     w->member_columns = MP_NEW(arena, uint32_t, member_column_count(p));
-    return w->groups != NULL && w->accs != NULL && w->acc_from != NULL && w->agg_acc != NULL && w->agg_cursor != NULL &&
+    return w->groups != NULL && w->accs != NULL && w->acc_from != NULL && w->agg_acc != NULL &&
+        w->agg_cursor != NULL &&
            w->agg_mark != NULL && w->growths != NULL && w->feeds != NULL && w->feed_accs != NULL &&
-           w->signals != NULL && w->entries_begun != NULL && w->column_cache != NULL && w->member_plans != NULL &&
+           w->signals != NULL && w->entries_begun != NULL && w->column_cache != NULL &&
+               w->member_plans != NULL &&
            w->member_columns != NULL;
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Reading an aggregate for a key: which panes (R2, R3, R39), and whether the answer is known (R5, R6).
+ * Reading an aggregate for a key: which panes (R2, R3, R39), and whether the answer is known (R5,
+ * R6).
  */
 #include "window/window_priv.h"
 
@@ -31,7 +32,8 @@ static void pane_range(const struct mp_window *w, const struct mp_read *how, con
     }
 }
 
-unsigned char *mp_agg_total(struct mp_window *w, const struct mp_read *how, uint32_t agg, uint32_t key)
+unsigned char *mp_agg_total(struct mp_window *w, const struct mp_read *how, uint32_t agg,
+                            uint32_t key)
 {
     struct acc *a = &w->accs[w->agg_acc[agg]];
     const struct group *g = &w->groups[a->grouping];
@@ -55,7 +57,8 @@ unsigned char *mp_agg_total(struct mp_window *w, const struct mp_read *how, uint
 static bool seen_now(const struct mp_read *how, uint32_t signal, const unsigned char *total)
 {
     const struct seen_cell *c = (const void *)total;
-    return how->record != NULL && how->record->signal == signal && c->number == how->record->number &&
+    return how->record != NULL && how->record->signal == signal &&
+        c->number == how->record->number &&
            c->number != 0;
 }
 
@@ -98,7 +101,8 @@ bool mp_agg_answer(struct mp_window *w, const struct mp_read *how, uint32_t agg,
     return mp_acc_samples(total) >= least && mp_agg_value(w, agg, total, out);
 }
 
-uint64_t mp_window_samples(struct mp_window *w, const struct mp_read *how, uint32_t agg, uint32_t key)
+uint64_t mp_window_samples(struct mp_window *w, const struct mp_read *how, uint32_t agg,
+                           uint32_t key)
 {
     const struct acc *a = &w->accs[w->agg_acc[agg]];
     unsigned char *total = mp_agg_total(w, how, agg, key);

@@ -6,6 +6,7 @@
 static void heard(struct mp_window *w, uint32_t signal, uint32_t source)
 {
     struct signal_state *s = &w->signals[signal];
+    if (w->now_ns <= 0 && !w->limits.always_alive) return; /* a replay that has no time yet */
     uint32_t i = source < w->limits.sources_max ? source : w->limits.sources_max - 1;
     s->heard_ns[i] = w->now_ns;
     int64_t until = add_sat(w->now_ns, s->hold_ns);
@@ -116,7 +117,8 @@ static bool signal_hash(const struct mp_window *w, const struct mp_record *r, ui
         const struct mp_signal_key_row *k = &w->p->signal_key[s->keys_at + i];
         uint32_t slot = k->field - s->fields_at;
         if (!bit(r->known, slot)) return false;
-        words[i + 1] = mp_window_hash(w, mp_type_rep(w->p->entity[k->entity].key_type), r->field[slot]);
+        words[i + 1] =
+            mp_window_hash(w, mp_type_rep(w->p->entity[k->entity].key_type), r->field[slot]);
     }
     *out = mp_siphash_words(w->hash_key, words, count + 1) | 1;
     return true;
@@ -128,7 +130,9 @@ static struct growth_cell *growth_cell(struct growth *g, uint64_t hash, bool *fo
     *found = true;
     for (uint32_t i = 0; i < 4; i++) {
         if (set[i].hash == hash) return &set[i];
-        if (set[i].hash == 0 || (oldest->hash != 0 && set[i].time_ns < oldest->time_ns)) oldest = &set[i];
+        if (set[i].hash == 0 || (oldest->hash != 0 && set[i].time_ns < oldest->time_ns)) {
+            oldest = &set[i];
+        }
     }
     *found = false;
     return oldest;
@@ -148,13 +152,16 @@ static bool growth_delta(const struct growth *g, struct mp_value was, struct mp_
     return true;
 }
 
-void mp_growth_take(struct mp_window *w, const struct mp_record *r, const struct mp_outputs *outputs)
+void mp_growth_take(struct mp_window *w, const struct mp_record *r,
+                    const struct mp_outputs *outputs)
 {
     for (uint32_t i = 0; i < w->growth_count; i++) {
         struct growth *g = &w->growths[i];
         uint64_t hash;
         g->known = false;
-        if (g->signal != r->signal || !bit(outputs->known, g->value) || !signal_hash(w, r, &hash)) continue;
+        if (g->signal != r->signal || !bit(outputs->known, g->value) || !signal_hash(w, r, &hash)) {
+            continue;
+        }
         bool found;
         struct growth_cell *c = growth_cell(g, hash, &found);
         struct mp_value v = outputs->value[g->value];

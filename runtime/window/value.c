@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From what a window holds to the value of an aggregate, in the representation that the program asks.
+ * From what a window holds to the value of an aggregate, in the representation that the program
+ * asks.
  */
 #include "window/window_priv.h"
 
@@ -34,11 +35,12 @@ static bool as_type(enum mp_type type, double v, struct mp_value *out)
 {
     if (mp_type_rep(type) == MP_REP_F) return finite_num(v, out);
     if (!(v > -0x1p63 && v < 0x1p63)) return false;
-    int128 whole = (int128)v;
+    int64_t whole = (int64_t)v; /* where v has a fraction, it is far from the borders */
     double part = v - (double)whole;
     if (part > 0.5 || (part == 0.5 && (whole & 1) != 0)) whole++;
     if (part < -0.5 || (part == -0.5 && (whole & 1) != 0)) whole--;
-    return whole_int(whole, out);
+    *out = mp_value_int(whole);
+    return true;
 }
 
 static double seconds(const struct acc *a) { return (double)a->window_ns / NS_PER_S; }
@@ -105,14 +107,17 @@ static bool edge_value(const struct acc *a, const struct mp_agg_row *agg, const 
                                                  : (double)mp_value_as_int(c->v), out);
 }
 
-bool mp_agg_value(const struct mp_window *w, uint32_t agg, unsigned char *total, struct mp_value *out)
+bool mp_agg_value(const struct mp_window *w, uint32_t agg, unsigned char *total,
+                  struct mp_value *out)
 {
     const struct acc *a = &w->accs[w->agg_acc[agg]];
     const struct mp_agg_row *row = &w->p->agg[agg];
     switch (a->family) {
     case FAM_COUNT: {
         const struct count_cell *c = (const void *)total;
-        if (row->kind == MP_AGG_RATE) return as_type(row->type, (double)c->weight / seconds(a), out);
+        if (row->kind == MP_AGG_RATE) {
+            return as_type(row->type, (double)c->weight / seconds(a), out);
+        }
         if (mp_type_rep(row->type) == MP_REP_F) return as_type(row->type, (double)c->weight, out);
         return whole_int(c->weight, out);
     }
@@ -128,8 +133,10 @@ bool mp_agg_value(const struct mp_window *w, uint32_t agg, unsigned char *total,
         return ((const struct hist_total *)(const void *)total)->weight > 0 &&
                as_type(row->type, mp_hist_quantile(a, total, w->agg_cursor[agg]), out);
     case FAM_DISTINCT: return as_type(row->type, mp_distinct_estimate((const void *)total), out);
-    case FAM_LAST: return edge_value(a, row, &(struct edge_cell){
-                                                 1, ((const struct last_cell *)(const void *)total)->v}, out);
+    case FAM_LAST: {
+        const struct last_cell *c = (const void *)total;
+        return edge_value(a, row, &(struct edge_cell){1, c->v}, out);
+    }
     case FAM_SEEN: return false; /* read.c answers it: it needs the record */
     }
     MP_UNREACHABLE("a family of accumulators");

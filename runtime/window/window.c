@@ -17,7 +17,9 @@ static bool carve_group(struct mp_arena *arena, struct group *g)
     g->index = MP_NEW(arena, uint64_t, slots);
     g->index_mask = slots - 1;
     g->heads = mp_arena_alloc_raw(arena, cap * sizeof *g->heads, 64);
-    g->values = mp_arena_alloc_raw(arena, g->key_count > 1 ? cap * g->key_count * sizeof *g->values : 0, 16);
+    g->values =
+        mp_arena_alloc_raw(arena, g->key_count > 1 ? cap * g->key_count * sizeof *g->values : 0,
+                           16);
     g->published = mp_arena_alloc_raw(arena, cap * g->published_count * sizeof *g->published, 16);
     g->blocks = mp_arena_alloc_raw(arena, cap * g->block_bytes, 64);
     return g->index != NULL && g->heads != NULL && g->values != NULL && g->published != NULL &&
@@ -87,7 +89,8 @@ static void begin_mesh(struct mp_window *w)
     for (uint32_t i = 0; i < w->p->grouping_count; i++) {
         struct group *g = &w->groups[i];
         if (g->key_count != 0) continue;
-        g->heads[0] = (struct key_head){.alive = true, .pins = 1, .generation = 1, .last_ns = NEVER};
+        g->heads[0] =
+            (struct key_head){.alive = true, .pins = 1, .generation = 1, .last_ns = NEVER};
         g->top = g->alive = 1;
         for (uint32_t k = 0; k < g->acc_count; k++) mp_acc_open(&w->accs[g->acc_at + k], g->blocks);
         for (uint32_t k = 0; k < g->published_count; k++) {
@@ -141,7 +144,8 @@ size_t mp_window_bytes(const struct mp_program *p, const struct mp_window_limits
             bytes += (size_t)mp_window_power_above(g->cap * 2) * sizeof(uint64_t);
         }
         bytes += (size_t)mp_window_power_above(w.limits.ids_max * 2) * 2 * sizeof(uint64_t);
-        bytes += (size_t)mp_window_power_above(w.limits.overrides_max * 2) * sizeof(struct override);
+        bytes += (size_t)mp_window_power_above(w.limits.overrides_max * 2) *
+            sizeof(struct override);
         bytes += (size_t)w.growth_count * GROWTH_KEYS_MAX * 4 * sizeof(struct growth_cell);
         bytes += MP_WALK_SET_MAX * sizeof(struct mp_value) + 2 * w.total_max;
         bytes += NEST_MAX * (size_t)(w.columns_max + 8) * (sizeof(struct mp_value) + 1);
@@ -178,11 +182,12 @@ static bool feed_keys(struct mp_window *w, const struct feed_plan *f, const stru
     return true;
 }
 
-/* The samples of a few accumulators first, then all of them are added: what they touch is on its way
- * from memory meanwhile. */
+/* The samples of a few accumulators first, then all of them are added: what they touch is on its
+ * way from memory meanwhile. */
 #define SAMPLES_AT_ONCE 16
 
-static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t count, unsigned char *block,
+static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t count,
+                        unsigned char *block,
                         const struct mp_record *r, const struct mp_outputs *outputs)
 {
     struct acc_sample samples[SAMPLES_AT_ONCE];
@@ -196,7 +201,8 @@ static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t coun
     for (uint32_t i = 0; i < fit_count; i++) mp_acc_add(w, &w->accs[fit[i]], block, r, &samples[i]);
 }
 
-static uint32_t feed_key(struct mp_window *w, const struct feed_plan *f, const struct mp_value *keys, bool *fresh)
+static uint32_t feed_key(struct mp_window *w, const struct feed_plan *f,
+                         const struct mp_value *keys, bool *fresh)
 {
     const struct group *g = &w->groups[f->grouping];
     *fresh = false;
@@ -241,7 +247,9 @@ static void expect_one(struct mp_window *w, struct feed_plan *f, const struct mp
     f->expected = mp_window_find(w, f->grouping, keys);
     if (f->expected == MP_NONE) return;
     unsigned char *block = key_block(g, f->expected);
-    for (uint32_t i = 0; i < f->acc_count; i++) mp_acc_expect(w, &w->accs[w->feed_accs[f->acc_at + i]], block);
+    for (uint32_t i = 0; i < f->acc_count; i++) {
+        mp_acc_expect(w, &w->accs[w->feed_accs[f->acc_at + i]], block);
+    }
 }
 
 void mp_window_expect(struct mp_window *w, const struct mp_record *r)

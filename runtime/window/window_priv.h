@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * window_priv.h - how keys, accumulators and published values lie in memory.
  *
- * An *accumulator* is what one or more aggregates need: `count` and `rate` share one, so do `sum` and
- * `avg`, and all quantiles of one value. Every key of its grouping has in its block, at acc.at: a ring
- * head, the total of the window that ends now, and the ring of panes.
+ * An *accumulator* is what one or more aggregates need: `count` and `rate` share one, so do `sum`
+ * and `avg`, and all quantiles of one value. Every key of its grouping has in its block, at acc.at:
+ * a ring head, the total of the window that ends now, and the ring of panes.
  */
 #ifndef MP_WINDOW_WINDOW_PRIV_H
 #define MP_WINDOW_WINDOW_PRIV_H
@@ -43,8 +43,8 @@ struct cursor { uint32_t bin; int64_t below; };
 /* Buckets of the total follow as int64_t. */
 struct hist_total { uint64_t n; int64_t weight; struct cursor cursor[CURSORS_MAX]; };
 
-/* Numbers of panes count from the epoch. `head` is the newest, NEVER where nothing has come yet; panes
- * head - panes + 1 .. head are valid. `tail` is the first pane in the total. */
+/* Numbers of panes count from the epoch. `head` is the newest, NEVER where nothing has come yet;
+ * panes head - panes + 1 .. head are valid. `tail` is the first pane in the total. */
 struct ring { int64_t head, tail; };
 
 struct acc {
@@ -67,7 +67,8 @@ struct acc {
 struct key_head {
     struct mp_value first; /* the value of a key that is only one */
     uint32_t hash;
-    uint32_t older, newer; /* by activity, while not pinned; `older` is the next free slot of a dead key */
+    /* by activity, while not pinned; `older` is the next free slot of a dead key */
+    uint32_t older, newer;
     uint32_t pins;
     uint32_t generation;
     bool alive, listed;    /* listed: an inventory entry */
@@ -117,7 +118,7 @@ struct signal_state {
     int64_t *heard_ns;      /* per source */
 };
 
-/* The last value of a counter, per tuple of its signal's keys: four to a set, the oldest gives way. */
+/* The last value of a counter, per tuple of its signal's keys; in sets of four, the oldest goes. */
 struct growth_cell { uint64_t hash; int64_t time_ns; struct mp_value v; };
 struct growth {
     uint32_t signal, value;
@@ -198,7 +199,10 @@ static inline int64_t add_sat(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &r) ? (b > 0 ? INT64_MAX : INT64_MIN) : r;
 }
 
-static inline bool bit(const uint64_t *words, uint32_t i) { return (words[i / 64] >> (i % 64) & 1) != 0; }
+static inline bool bit(const uint64_t *words, uint32_t i)
+{
+    return (words[i / 64] >> (i % 64) & 1) != 0;
+}
 
 static inline struct ring *acc_ring(const struct acc *a, unsigned char *block)
 {
@@ -237,7 +241,8 @@ struct mp_window_limits mp_window_whole_limits(const struct mp_program *p,
 uint32_t mp_window_power_above(uint32_t n);
 
 /* ---- source.c ---- */
-void mp_growth_take(struct mp_window *w, const struct mp_record *r, const struct mp_outputs *outputs);
+void mp_growth_take(struct mp_window *w, const struct mp_record *r,
+                    const struct mp_outputs *outputs);
 
 /* ---- keys.c ---- */
 /* As mp_window_find; false where `key` does not have these values. */
@@ -263,8 +268,8 @@ struct acc_sample {
 bool mp_acc_sample(struct mp_window *w, const struct acc *a, const struct mp_record *r,
                    const struct mp_outputs *outputs, struct acc_sample *out);
 /* Fetches the memory that mp_acc_add is going to touch: before anything of the record is known, and
- * when its sample is. Windows of many keys do not fit into any cache; fetched one after another they
- * cost more than all the rest of a record. */
+ * when its sample is. Windows of many keys do not fit into any cache; fetched one after another
+ * they cost more than all the rest of a record. */
 void mp_acc_expect(struct mp_window *w, struct acc *a, unsigned char *block);
 void mp_acc_expect_sample(const struct acc *a, unsigned char *block, const struct acc_sample *s);
 void mp_acc_add(struct mp_window *w, struct acc *a, unsigned char *block, const struct mp_record *r,
@@ -320,11 +325,13 @@ double mp_hist_quantile(const struct acc *a, unsigned char *total, uint32_t curs
 
 /* ---- value.c ---- */
 /* The value of an aggregate from a total; false: unknown. */
-bool mp_agg_value(const struct mp_window *w, uint32_t agg, unsigned char *total, struct mp_value *out);
+bool mp_agg_value(const struct mp_window *w, uint32_t agg, unsigned char *total,
+                  struct mp_value *out);
 
 /* ---- read.c ---- */
 /* The total of an aggregate for a key (MP_NONE: one that does not live), as read. */
-unsigned char *mp_agg_total(struct mp_window *w, const struct mp_read *how, uint32_t agg, uint32_t key);
+unsigned char *mp_agg_total(struct mp_window *w, const struct mp_read *how, uint32_t agg,
+                            uint32_t key);
 /* Whether it is known at all, given the total. */
 bool mp_agg_answer(struct mp_window *w, const struct mp_read *how, uint32_t agg, uint32_t flags,
                    uint32_t key, unsigned char *total, struct mp_value *out);

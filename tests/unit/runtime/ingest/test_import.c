@@ -51,13 +51,16 @@ static const struct pair pairs[] = {
      "{\"time\":\"2026-11-23T10:00:00+00:00\",\"service\":\"shop.example\",\"client\":{\"ip\":\"10.0.0.9\"},"
      "\"method\":\"POST\",\"path\":\"/login\",\"raw_path\":\"/login\",\"http_version\":\"1.1\",\"status\":401,"
      "\"latency\":\"0.012s\",\"bytes_out\":12,\"user_agent\":\"curl \\\"x\\\" \\\"\"}"},
-    {MP_IMPORT_COMBINED, "2001:db8::1 - - [23/Nov/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\"",
+    {MP_IMPORT_COMBINED,
+        "2001:db8::1 - - [23/Nov/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\"",
      "{\"time\":\"2026-11-23T10:00:01+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"2001:db8::1\"},"
      "\"status\":400,\"bytes_out\":157}"},
-    {MP_IMPORT_COMBINED, "10.0.0.1 - john doe [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 304 -",
+    {MP_IMPORT_COMBINED,
+        "10.0.0.1 - john doe [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 304 -",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
      "\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"http_version\":\"1.1\",\"status\":304,\"user\":\"john doe\"}"},
-    {MP_IMPORT_COMBINED, "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET /\\xff\\xe9 HTTP/1.1\" 404 1 \"-\" \"-\"",
+    {MP_IMPORT_COMBINED,
+        "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET /\\xff\\xe9 HTTP/1.1\" 404 1 \"-\" \"-\"",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
      "\"method\":\"GET\",\"path\":\"/\xef\xbf\xbd\xef\xbf\xbd\",\"raw_path\":\"/\xef\xbf\xbd\xef\xbf\xbd\","
      "\"http_version\":\"1.1\",\"status\":404,\"bytes_out\":1}"},
@@ -73,7 +76,8 @@ static const struct pair pairs[] = {
      "\"client\":{\"ip\":\"10.0.0.9\"},\"method\":\"GET\",\"host\":\"Shop.example\",\"path\":\"/x\","
      "\"raw_path\":\"/x\",\"query\":\"y=1\",\"http_version\":\"1.1\",\"status\":200,\"latency\":\"0.004s\","
      "\"bytes_out\":5,\"user_agent\":\"a\\\"b\"}"},
-    {MP_IMPORT_NGINX_JSON, "{\"msec\":1795428000.123,\"status\":503,\"request_uri\":\"/\",\"request_method\":\"GET\"}",
+    {MP_IMPORT_NGINX_JSON,
+        "{\"msec\":1795428000.123,\"status\":503,\"request_uri\":\"/\",\"request_method\":\"GET\"}",
      "{\"time\":\"1795428000.123\",\"service\":\"web\",\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"status\":503}"},
     {MP_IMPORT_NGINX_JSON, "{\"status\":503}", NULL},
     {MP_IMPORT_NGINX_JSON, "{\"bad", NULL},
@@ -127,7 +131,8 @@ static void what_the_log_does_not_say_is_said_once_for_all(void **state)
     assert_true(mp_import_line(MP_IMPORT_NGINX_JSON, &options,
                                MP_STR("{\"msec\":1,\"host\":\"x\",\"upstream_addr\":\"10.0.0.1:1\"}"), &out, &why));
     mp_buf_putc(&out, 0);
-    assert_string_equal(out.ptr, "{\"time\":\"1\",\"service\":\"pay\",\"instance\":\"pay-1\",\"host\":\"x\"}");
+    assert_string_equal(out.ptr,
+                        "{\"time\":\"1\",\"service\":\"pay\",\"instance\":\"pay-1\",\"host\":\"x\"}");
 }
 
 static void whatever_a_log_holds_the_line_is_json(void **state)
@@ -142,7 +147,9 @@ static void whatever_a_log_holds_the_line_is_json(void **state)
         size_t len = strlen(p->log);
         if (len == 0) continue;
         memcpy(log, p->log, len);
-        for (unsigned k = mp_rng_next(&seed) % 3; k > 0; k--) log[mp_rng_next(&seed) % len] = (char)mp_rng_next(&seed);
+        for (unsigned k = mp_rng_next(&seed) % 3; k > 0; k--) {
+            log[mp_rng_next(&seed) % len] = (char)mp_rng_next(&seed);
+        }
         out.len = 0;
         if (!mp_import_line(p->format, &options, (mp_str){log, len}, &out, &why)) continue;
         json_error_t error;
@@ -167,7 +174,8 @@ static void inspect_tells_signals_fields_gaps_and_order(void **state)
         int len = snprintf(line, sizeof line,
                            "{\"time\":%.3f,\"service\":\"s%d\",\"client\":{\"ip\":\"10.0.%d.%d\"},\"status\":%d,"
                            "\"latency\":\"%dms\",\"share\":\"%d%%\",\"odd\":%s}",
-                           at, i % 5, i / 250, i % 250, 200 + i % 3, i % 40 + 1, i % 100, i % 2 ? "null" : "\"x\"");
+                           at, i % 5, i / 250, i % 250, 200 + i % 3, i % 40 + 1, i % 100,
+                               i % 2 ? "null" : "\"x\"");
         assert_true(mp_inspect_line(in, (mp_str){line, (size_t)len}, &why));
     }
     assert_true(mp_inspect_line(in, MP_STR("{\"signal\":\"cpu\",\"alive\":true}"), &why));
@@ -204,7 +212,8 @@ static void inspect_tells_signals_fields_gaps_and_order(void **state)
     json_decref(tree);
     out.len = 0;
     mp_inspect_text(in, &out);
-    assert_true(mp_str_contains(mp_buf_view(&out), MP_STR("1005 lines: 1000 records, 1 of inventory, 2 bad")));
+    assert_true(mp_str_contains(mp_buf_view(&out),
+                                MP_STR("1005 lines: 1000 records, 1 of inventory, 2 bad")));
     assert_true(mp_str_contains(mp_buf_view(&out), MP_STR("1ms .. 40ms")));
 }
 

@@ -25,7 +25,8 @@ static struct mp_ingested out;
 static uint32_t service, client, requests, cpu;
 
 enum {
-    F_SERVICE, F_CLIENT, F_LAYER, F_METHOD, F_PATH, F_HOST, F_STATUS, F_LATENCY, F_BYTES, F_PEER, F_MTLS,
+    F_SERVICE, F_CLIENT, F_LAYER, F_METHOD, F_PATH, F_HOST, F_STATUS, F_LATENCY, F_BYTES, F_PEER,
+        F_MTLS,
     F_API_KEY, F_ROLES, F_ASN, F_SHARE, F_SCORE, F_CALLER, F_GREETING
 };
 
@@ -280,7 +281,8 @@ static void a_value_that_fits_not_is_counted_and_unknown(void **state)
 {
     struct mp_ingest_counts before, after;
     mp_ingest_counts(ingest, &before);
-    assert_int_equal(with("\"status\":\"ok\",\"latency\":\"soon\",\"peer\":null"), MP_INGEST_RECORD);
+    assert_int_equal(with("\"status\":\"ok\",\"latency\":\"soon\",\"peer\":null"),
+                     MP_INGEST_RECORD);
     mp_ingest_counts(ingest, &after);
     assert_int_equal(after.bad_values - before.bad_values, 2);
     line_of("{\"time\":1,\"service\":\"a\"}"); /* without the @always method */
@@ -294,8 +296,10 @@ static void a_path_has_one_spelling(void **state)
 {
     const struct spelling paths[] = {
         {"/pay", "/pay"}, {"/pay?x=1", "/pay"}, {"/pay#top", "/pay"}, {"//pay///now/", "/pay/now/"},
-        {"/a/./b/../c", "/a/c"}, {"/../../etc/passwd", "/etc/passwd"}, {"/a/..", "/"}, {"/a/.", "/a/"},
-        {"/%61dmin", "/admin"}, {"/%2561dmin", "/%61dmin"}, {"/a%2fb", "/a/b"}, {"/%2e%2e/admin", "/admin"},
+        {"/a/./b/../c", "/a/c"}, {"/../../etc/passwd", "/etc/passwd"}, {"/a/..", "/"},
+            {"/a/.", "/a/"},
+        {"/%61dmin", "/admin"}, {"/%2561dmin", "/%61dmin"}, {"/a%2fb", "/a/b"},
+            {"/%2e%2e/admin", "/admin"},
         {"/100%", "/100%"}, {"/%zz", "/%zz"}, {"/%4", "/%4"}, {"", ""}, {"/", "/"}, {"*", "*"},
         {"http://shop/admin?x", "/admin"}, {"http://shop", "/"}, {"?q", "/"}, {"/a/../../b", "/b"},
         {"/%3Fadmin", "/?admin"}, {"/a/b/..//../admin", "/admin"}, {"/admin%2f%2e%2e", "/"},
@@ -320,8 +324,10 @@ static void a_path_has_one_spelling(void **state)
 
 static void a_host_has_one_spelling(void **state)
 {
-    const struct spelling hosts[] = {{"Shop.Example", "shop.example"}, {"shop:8080", "shop"}, {"shop.", "shop"},
-                                     {"SHOP.:80", "shop"}, {"[::1]:80", "[::1]"}, {"::1", "::1"}, {"", ""},
+    const struct spelling hosts[] =
+        {{"Shop.Example", "shop.example"}, {"shop:8080", "shop"}, {"shop.", "shop"},
+                                     {"SHOP.:80", "shop"}, {"[::1]:80", "[::1]"}, {"::1", "::1"},
+                                         {"", ""},
                                      {"shop:", "shop:"}, {":80", ""}};
     for (size_t i = 0; i < sizeof hosts / sizeof hosts[0]; i++) {
         char got[64];
@@ -375,7 +381,8 @@ static void the_frame_of_a_line_is_understood(void **state)
     assert_int_equal(line_of(" \t"), MP_INGEST_OTHER);
     assert_int_equal(line_of("{\"service\":\"a\"}"), MP_INGEST_BAD);
     assert_string_equal(out.why, "no `time`");
-    assert_int_equal(mp_ingest_line(ingest, MP_STR("{\"service\":\"a\"}"), 0, 77, &out), MP_INGEST_RECORD);
+    assert_int_equal(mp_ingest_line(ingest, MP_STR("{\"service\":\"a\"}"), 0, 77, &out),
+                     MP_INGEST_RECORD);
     assert_int_equal(out.record.time_ns, 77);
     assert_false(out.has_time);
     with("\"weight\":10,\"id\":\"abc\",\"layer\":\"edge\"");
@@ -424,13 +431,17 @@ static void a_line_of_inventory_names_an_entity(void **state)
 static void a_record_can_be_made_field_by_field(void **state)
 {
     struct mp_field_in fields[] = {
-        {.name = mp_ingest_name(ingest, MP_STR("client")), .kind = MP_FIELD_TEXT, .text = MP_STR("10.1.2.3")},
+        {.name = mp_ingest_name(ingest, MP_STR("client")), .kind = MP_FIELD_TEXT,
+         .text = MP_STR("10.1.2.3")},
         {.name = mp_ingest_name(ingest, MP_STR("status")), .kind = MP_FIELD_INT, .integer = 500},
-        {.name = mp_ingest_name(ingest, MP_STR("latency")), .kind = MP_FIELD_INT, .integer = 7 * MS},
+        {.name = mp_ingest_name(ingest, MP_STR("latency")), .kind = MP_FIELD_INT,
+         .integer = 7 * MS},
         {.name = mp_ingest_name(ingest, MP_STR("share")), .kind = MP_FIELD_NUMBER, .number = 0.5},
-        {.name = mp_ingest_name(ingest, MP_STR("path")), .kind = MP_FIELD_TEXT, .text = MP_STR("/a/../b")},
+        {.name = mp_ingest_name(ingest, MP_STR("path")), .kind = MP_FIELD_TEXT,
+         .text = MP_STR("/a/../b")},
         {.name = mp_ingest_name(ingest, MP_STR("weight")), .kind = MP_FIELD_INT, .integer = 4},
-        {.name = mp_ingest_name(ingest, MP_STR("mtls")), .kind = MP_FIELD_TEXT, .text = MP_STR("maybe")},
+        {.name = mp_ingest_name(ingest, MP_STR("mtls")), .kind = MP_FIELD_TEXT,
+         .text = MP_STR("maybe")},
     };
     assert_int_equal(mp_ingest_name(ingest, MP_STR("colour")), MP_NONE);
     mp_ingest_fields(ingest, requests, 9 * S, 2, fields, 7, &out.record);
@@ -449,14 +460,22 @@ static void a_record_can_be_made_field_by_field(void **state)
 static void what_is_no_record_is_bad_with_a_reason(void **state)
 {
     const char *lines[] = {
-        "garbage", "{", "}", "[]", "null", "{\"time\"}", "{\"time\":}", "{\"time\":1,}", "{,}", "{\"time\":1}x",
-        "{\"time\":1}{}", "{\"a\":\"\\x\",\"time\":1}", "{\"a\":\"\\u12\",\"time\":1}", "{\"a\":\"\\ud800\",\"time\":1}",
-        "{\"a\":\"\\u0000\",\"time\":1}", "{\"a\":\"\\udc00\\ud800\",\"time\":1}", "{\"a\":01,\"time\":1}",
-        "{\"a\":1.,\"time\":1}", "{\"a\":+1,\"time\":1}", "{\"a\":nul,\"time\":1}", "{\"a\":\"\xff\",\"time\":1}",
-        "{\"a\":\"\xc0\x80\",\"time\":1}", "{\"a\":\"\xed\xa0\x80\",\"time\":1}", "{\"a\":\"x", "{\"a\":\"x\\",
-        "{\"\\ud800\":1,\"time\":1}", "{\"a\":[1,],\"time\":1}", "{\"a\":[1 2],\"time\":1}", "{\"a\" 1}",
-        "{\"a\":\"tab\there\",\"time\":1}", "{\"time\":\"soon\"}", "{\"time\":-5}", "{\"signal\":7,\"time\":1}",
-        "{'a':1}", "{\"time\":1}/*c*/", "\xef\xbb\xbf{\"time\":1}", "{\"a\":-,\"time\":1}", "{\"a\":1e,\"time\":1}",
+        "garbage", "{", "}", "[]", "null", "{\"time\"}", "{\"time\":}", "{\"time\":1,}", "{,}",
+            "{\"time\":1}x",
+        "{\"time\":1}{}", "{\"a\":\"\\x\",\"time\":1}", "{\"a\":\"\\u12\",\"time\":1}",
+            "{\"a\":\"\\ud800\",\"time\":1}",
+        "{\"a\":\"\\u0000\",\"time\":1}", "{\"a\":\"\\udc00\\ud800\",\"time\":1}",
+            "{\"a\":01,\"time\":1}",
+        "{\"a\":1.,\"time\":1}", "{\"a\":+1,\"time\":1}", "{\"a\":nul,\"time\":1}",
+            "{\"a\":\"\xff\",\"time\":1}",
+        "{\"a\":\"\xc0\x80\",\"time\":1}", "{\"a\":\"\xed\xa0\x80\",\"time\":1}", "{\"a\":\"x",
+            "{\"a\":\"x\\",
+        "{\"\\ud800\":1,\"time\":1}", "{\"a\":[1,],\"time\":1}", "{\"a\":[1 2],\"time\":1}",
+            "{\"a\" 1}",
+        "{\"a\":\"tab\there\",\"time\":1}", "{\"time\":\"soon\"}", "{\"time\":-5}",
+            "{\"signal\":7,\"time\":1}",
+        "{'a':1}", "{\"time\":1}/*c*/", "\xef\xbb\xbf{\"time\":1}", "{\"a\":-,\"time\":1}",
+            "{\"a\":1e,\"time\":1}",
     };
     for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
         if (line_of(lines[i]) != MP_INGEST_BAD) {
@@ -466,9 +485,11 @@ static void what_is_no_record_is_bad_with_a_reason(void **state)
         assert_non_null(out.why);
         assert_true(out.column <= strlen(lines[i]) + 1);
     }
-    assert_int_equal(mp_ingest_line(ingest, (mp_str){"{\"time\":1,\0}", 12}, 0, 0, &out), MP_INGEST_BAD);
+    assert_int_equal(mp_ingest_line(ingest, (mp_str){"{\"time\":1,\0}", 12}, 0, 0, &out),
+                     MP_INGEST_BAD);
     assert_string_equal(out.why, "a NUL byte");
-    assert_int_equal(mp_ingest_line(ingest, (mp_str){"{\"a\":\"x\0y\"}", 11}, 0, 0, &out), MP_INGEST_BAD);
+    assert_int_equal(mp_ingest_line(ingest, (mp_str){"{\"a\":\"x\0y\"}", 11}, 0, 0, &out),
+                     MP_INGEST_BAD);
     assert_string_equal(out.why, "a control character in a text");
 }
 
@@ -524,8 +545,10 @@ static void long_and_deep_lines_are_bounded(void **state)
 /* ---- jansson is the judge ---- */
 
 static const char *const pieces[] = {
-    "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u0041", "\\ud83d\\ude00", "\\n", "1", "-0", "1.5", "1e9", "true",
-    "false", "null", " ", "\"time\"", "\"a\"", "\"path\"", "\"service\"", "\"client\"", "\"claims\"", "\xc3\xa9",
+    "{", "}", "[", "]", ",", ":", "\"", "\\", "\\u0041", "\\ud83d\\ude00", "\\n", "1", "-0", "1.5",
+        "1e9", "true",
+    "false", "null", " ", "\"time\"", "\"a\"", "\"path\"", "\"service\"", "\"client\"",
+        "\"claims\"", "\xc3\xa9",
     "\xff", "0", "e", ".", "-", "\"\"", "{\"time\":1,", "\"latency\":\"5ms\"", "}",
 };
 
@@ -533,7 +556,8 @@ static void it_takes_what_jansson_takes(void **state)
 {
     uint64_t seed = 0x20261125;
     printf("seed %llu\n", (unsigned long long)seed);
-    const char *base = "{\"time\":1795428000.5,\"service\":\"check\\u006fut\",\"client\":{\"ip\":\"10.0.0.7\"},"
+    const char *base =
+        "{\"time\":1795428000.5,\"service\":\"check\\u006fut\",\"client\":{\"ip\":\"10.0.0.7\"},"
                        "\"path\":\"/p\\/q\",\"status\":503,\"claims\":{\"roles\":[\"a\",\"b\"]},\"x\":[[],{\"y\":null}]}";
     unsigned taken = 0;
     for (int i = 0; i < 60000; i++) {
@@ -558,15 +582,19 @@ static void it_takes_what_jansson_takes(void **state)
         mp_json_init(&j, (mp_str){line, len});
         bool mine = mp_json_object(&j, path, sizeof path, NULL, NULL);
         /* Numbers that no double holds are jansson's refusal, not ours. */
-        bool range = tree == NULL && (strstr(error.text, "overflow") || strstr(error.text, "too big"));
+        bool range = tree == NULL &&
+            (strstr(error.text, "overflow") || strstr(error.text, "too big"));
         if (mine != object && !range) {
-            printf("jansson %s, we %s: %.*s\n", object ? "takes" : error.text, mine ? "take" : j.why, (int)len, line);
+            printf("jansson %s, we %s: %.*s\n", object ? "takes" : error.text,
+                   mine ? "take" : j.why, (int)len, line);
             fail();
         }
         taken += mine;
         json_t *name = json_object_get(tree, "service");
-        if (mine && json_is_string(name) && json_string_length(name) > 0 && json_object_get(tree, "service.name") == NULL &&
-            mp_ingest_line(ingest, (mp_str){line, len}, 0, 1, &out) == MP_INGEST_RECORD && out.record.signal == requests) {
+        if (mine && json_is_string(name) && json_string_length(name) > 0 &&
+            json_object_get(tree, "service.name") == NULL &&
+            mp_ingest_line(ingest, (mp_str){line, len}, 0, 1, &out) == MP_INGEST_RECORD &&
+                out.record.signal == requests) {
             mp_str got = mp_value_as_text(&out.record.field[F_SERVICE]);
             assert_true(known(F_SERVICE));
             assert_int_equal(got.len, json_string_length(name));

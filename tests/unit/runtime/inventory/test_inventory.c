@@ -67,7 +67,8 @@ static int make(void **state)
     make_program();
     mp_arena_init(&arena, NULL, 0);
     struct mp_inventory_limits limits = {.members = 200, .relations = 300, .text_bytes = 1 << 18};
-    assert_int_equal(mp_inventory_create(&arena, &world.p, &limits, (struct mp_hash_key){3, 4}, &inv), MP_OK);
+    assert_int_equal(mp_inventory_create(&arena, &world.p, &limits, (struct mp_hash_key){3, 4},
+                                         &inv), MP_OK);
     return 0;
 }
 
@@ -119,7 +120,8 @@ static const char *members(uint32_t walk, const char *key)
     out[0] = 0;
     for (uint64_t i = 0; i < v.w[1]; i++) {
         mp_str s = mp_value_as_text(&list[i]);
-        at += (size_t)snprintf(out + at, sizeof out - at, "%s%.*s", i != 0 ? " " : "", MP_STR_ARG(s));
+        at += (size_t)snprintf(out + at, sizeof out - at, "%s%.*s", i != 0 ? " " : "",
+                               MP_STR_ARG(s));
     }
     return out;
 }
@@ -192,13 +194,15 @@ static void a_line_goes_before_what_is_seen(void **state)
     assert_string_equal(members(walk_instances, "cart"), "?");
     assert_string_equal(members(walk_instances, "web"), "i-1");
     struct mp_value list[2] = {text("x-1"), text("x-2")};
-    say(service, "web", instances, set_of(list, 2)); /* and a set that is said, before one put together */
+    /* and a set that is said, before one put together */
+    say(service, "web", instances, set_of(list, 2));
     assert_string_equal(members(walk_instances, "web"), "x-1 x-2");
 }
 
 static void who_shows_an_identity_of_a_service_calls_it(void **state)
 {
-    struct mp_value ids[2] = {text("spiffe://shop/ns/web/sa/web"), text("spiffe://shop/ns/web/sa/other")};
+    struct mp_value ids[2] =
+        {text("spiffe://shop/ns/web/sa/web"), text("spiffe://shop/ns/web/sa/other")};
     say(service, "web", identities, set_of(ids, 2));
     see(0, "checkout", "checkout-1", "spiffe://shop/ns/web/sa/web");
     see(0, "checkout", "checkout-1", "spiffe://shop/ns/evil/sa/x");
@@ -323,7 +327,8 @@ static void a_copy_answers_as_the_original_does(void **state)
     uint64_t version = mp_inventory_version(inv);
     struct mp_inventory *copy, *original = inv;
     struct mp_inventory_limits limits = {.members = 200, .relations = 300, .text_bytes = 1 << 18};
-    assert_int_equal(mp_inventory_create(&arena, &world.p, &limits, (struct mp_hash_key){5, 6}, &copy), MP_OK);
+    assert_int_equal(mp_inventory_create(&arena, &world.p, &limits, (struct mp_hash_key){5, 6},
+                                         &copy), MP_OK);
     mp_inventory_adopt(copy, inv);
     assert_int_equal(mp_inventory_version(inv), version);
     for (int turn = 0; turn < 2; turn++) {

@@ -65,8 +65,8 @@ static void vocabulary(void)
     world_field(w, "value", MP_TYPE_COUNTER, 0);
 }
 
-static struct mp_agg_row *agg(uint32_t grouping, enum mp_agg kind, enum mp_type type, uint32_t signal,
-                              int64_t window_ns, uint32_t panes, const char *text)
+static struct mp_agg_row *agg(uint32_t grouping, enum mp_agg kind, enum mp_type type,
+                              uint32_t signal, int64_t window_ns, uint32_t panes, const char *text)
 {
     struct mp_agg_row *a = world_add_agg(&world);
     world.grouping[grouping].aggs_count++;
@@ -106,7 +106,8 @@ static void feed(uint32_t signal, uint32_t grouping, uint32_t walk_at, uint32_t 
 
 /* Aggregates of by_service, all over 10 s of requests unless said otherwise. */
 enum {
-    A_COUNT, A_BAD_COUNT, A_RATIO, A_RATE, A_AVG, A_SUM, A_MIN, A_MAX, A_P50, A_P99, A_DEV, A_DISTINCT,
+    A_COUNT, A_BAD_COUNT, A_RATIO, A_RATE, A_AVG, A_SUM, A_MIN, A_MAX, A_P50, A_P99, A_DEV,
+        A_DISTINCT,
     A_AVG_SHARE, A_SEEN, A_SERVICE_END,
     A_CPU = A_SERVICE_END, A_CPU_MAX, A_SENT, A_INSTANCE_COUNT, A_CLIENT_COUNT, A_MESH_COUNT
 };
@@ -144,7 +145,8 @@ static void service_aggs(int64_t d, uint32_t panes, uint32_t sketch_panes)
     agg(by_service, MP_AGG_SEEN, MP_TYPE_BOOL, requests, 0, 0, "seen")->where = OUT_BAD;
 }
 
-static uint32_t col[A_SERVICE_END], col_samples, col_pooled, col_members, col_set_size, col_tier, col_key;
+static uint32_t col[A_SERVICE_END], col_samples, col_pooled, col_members, col_set_size, col_tier,
+    col_key;
 static uint32_t col_cpu, col_cpu_max, col_sent, col_reached, col_client, col_stale, col_bound;
 
 static void service_columns(void)
@@ -159,7 +161,8 @@ static void service_columns(void)
     world.column[col_pooled].walks_at = world_walk(&world, MP_WALK_KEY, 0, attr_callers, MP_NONE);
     world.column[col_pooled].walks_count = 1;
     col_members = column(by_service, MP_COL_MEMBERS, MP_TYPE_INT, MP_NONE);
-    world.column[col_members].walks_at = world_walk(&world, MP_WALK_KEY, 0, attr_instances, MP_NONE);
+    world.column[col_members].walks_at =
+        world_walk(&world, MP_WALK_KEY, 0, attr_instances, MP_NONE);
     world.column[col_members].walks_count = 1;
     world.column[col_members].grouping = by_instance;
     world.column[col_members].fn = 0;
@@ -200,7 +203,7 @@ static void instance_columns(void)
     world.column[col_reached].walks_count = 1;
 }
 
-/* A program over everything that window can do, without code: `member` below stands for the one fn. */
+/* A program over everything that window can do; `member` below stands for its one function. */
 static void make_program(int64_t d, uint32_t panes, uint32_t sketch_panes, uint32_t client_cap)
 {
     struct world *w = &world;
@@ -266,8 +269,10 @@ static void open_window(bool always_alive)
     mp_arena_init(&arena, NULL, 0);
     forgotten = 0;
     assert_int_equal(mp_inventory_create(&arena, &world.p, NULL, hash_key, &inventory), MP_OK);
-    assert_int_equal(mp_window_create(&arena, &world.p, &limits, hash_key, inventory, &hooks, &window), MP_OK);
-    assert_true(arena.used_bytes <= mp_window_bytes(&world.p, &limits) + mp_inventory_bytes(&world.p, NULL));
+    assert_int_equal(mp_window_create(&arena, &world.p, &limits, hash_key, inventory, &hooks,
+                                      &window), MP_OK);
+    assert_true(arena.used_bytes <= mp_window_bytes(&world.p, &limits) +
+                mp_inventory_bytes(&world.p, NULL));
 }
 
 static int standard(void **state)
@@ -331,7 +336,8 @@ static enum mp_admit send_at(int64_t now_ns, const struct request *q)
     record = (struct mp_record){.number = ++number, .time_ns = q->at_ns, .signal = requests,
                                 .layer = MP_LAYER_SERVICE, .weight = q->weight != 0 ? q->weight : 1,
                                 .known = known, .field = field};
-    out_known[0] = 1u << OUT_LATENCY | 1u << OUT_SIZE | 1u << OUT_SHARE | (q->bad >= 0 ? 1u << OUT_BAD : 0) |
+    out_known[0] = 1u << OUT_LATENCY | 1u << OUT_SIZE | 1u << OUT_SHARE |
+        (q->bad >= 0 ? 1u << OUT_BAD : 0) |
                    (q->user != NULL ? 1u << OUT_USER : 0);
     out_truth[0] = q->bad > 0 ? 1u << OUT_BAD : 0;
     out_value[OUT_LATENCY] = mp_value_int(q->latency);
@@ -357,7 +363,8 @@ static void gauge(uint32_t signal, int64_t at_ns, const char *name, struct mp_va
     field[0] = text(name);
     field[1] = v;
     record = (struct mp_record){.number = ++number, .time_ns = at_ns, .signal = signal,
-                                .layer = MP_LAYER_SERVICE, .weight = 1, .known = known, .field = field};
+                                .layer = MP_LAYER_SERVICE, .weight = 1, .known = known,
+                                    .field = field};
     out_known[0] = 1;
     out_truth[0] = 0;
     out_value[0] = v;
@@ -641,7 +648,8 @@ static void a_pool_is_the_events_of_all_members_together(void **state)
     assert_true(num_of(&now, "checkout", col_pooled) == 0.1);
     mp_window_advance(window, 100 * MS);
     assert_true(num_of(&now, "checkout", col_pooled) == 2.0 / 11);
-    assert_int_equal(mp_window_next_change(window, &now, by_service, key_of(by_service, "checkout")), 200 * MS);
+    assert_int_equal(mp_window_next_change(window, &now, by_service,
+                                           key_of(by_service, "checkout")), 200 * MS);
     assert_false(is_known(&now, "web", col_pooled)); /* the set is not known */
 }
 
@@ -689,7 +697,8 @@ static void the_least_recently_active_idle_key_gives_way_at_the_cap(void **state
         q.client = c;
         send_at(0, &q);
     }
-    struct mp_value first = address(1), second = address(2), third = address(3), fourth = address(4);
+    struct mp_value first = address(1), second = address(2), third = address(3),
+        fourth = address(4);
     q.client = 1;
     send_at(0, &q); /* 2 is the oldest now */
     mp_window_pin(window, by_client, mp_window_find(window, by_client, &second));
@@ -767,7 +776,8 @@ static void fill_some(void)
     char name[16];
     for (uint32_t i = 0; i < 2000; i++) {
         snprintf(name, sizeof name, "user-%u", i % 130);
-        struct request q = {.at_ns = i * 4 * MS, .service = i % 3 ? "web" : "a-service-with-a-long-name",
+        struct request q =
+            {.at_ns = i * 4 * MS, .service = i % 3 ? "web" : "a-service-with-a-long-name",
                             .bad = i % 7 == 0, .latency = (i % 50 + 1) * MS, .user = name};
         send_at(i * 4 * MS, &q);
     }
@@ -778,8 +788,10 @@ static void compare_windows(struct mp_window *a, struct mp_window *b, const char
     for (uint32_t i = 0; i < A_SEEN; i++) {
         struct mp_value x, y, key = text(name);
         struct mp_read how = {0};
-        bool p = mp_window_read(a, &how, by_service, mp_window_find(a, by_service, &key), col[i], &x);
-        bool q = mp_window_read(b, &how, by_service, mp_window_find(b, by_service, &key), col[i], &y);
+        bool p =
+            mp_window_read(a, &how, by_service, mp_window_find(a, by_service, &key), col[i], &x);
+        bool q =
+            mp_window_read(b, &how, by_service, mp_window_find(b, by_service, &key), col[i], &y);
         assert_int_equal(p, q);
         if (p) assert_memory_equal(&x, &y, sizeof x);
     }
@@ -792,7 +804,8 @@ static void windows_outlive_a_restart(void **state)
     assert_int_equal(mp_window_save(window, NULL, save_piece), MP_OK);
     struct mp_window *again;
     struct mp_window_limits limits = {.keys_max = 5000, .always_alive = true};
-    assert_int_equal(mp_window_create(&arena, &world.p, &limits, hash_key, inventory, NULL, &again), MP_OK);
+    assert_int_equal(mp_window_create(&arena, &world.p, &limits, hash_key, inventory, NULL,
+                                      &again), MP_OK);
     assert_int_equal(mp_window_restore(again, saved, saved_size), MP_OK);
     compare_windows(window, again, "web");
     compare_windows(window, again, "a-service-with-a-long-name");
@@ -813,9 +826,12 @@ static void damaged_bytes_are_refused_and_harm_nothing(void **state)
         struct mp_arena a;
         mp_arena_init(&a, NULL, 0);
         struct mp_window *again;
-        assert_int_equal(mp_window_create(&a, &world.p, &limits, hash_key, inventory, NULL, &again), MP_OK);
+        assert_int_equal(mp_window_create(&a, &world.p, &limits, hash_key, inventory, NULL,
+                                          &again), MP_OK);
         size_t cut = i % 2 ? saved_size : mp_rng_next(&seed) % saved_size;
-        for (int k = 0; k < 20; k++) saved[mp_rng_next(&seed) % saved_size] ^= (char)mp_rng_next(&seed);
+        for (int k = 0; k < 20; k++) {
+            saved[mp_rng_next(&seed) % saved_size] ^= (char)mp_rng_next(&seed);
+        }
         mp_window_restore(again, saved, cut);
         mp_window_advance(again, 10 * S);
         struct mp_row row = {.known = (uint64_t[8]){0}, .cell = (struct mp_value[64]){{{0, 0}}}};
@@ -832,7 +848,8 @@ static void windows_survive_a_reload_with_their_keys_and_pins(void **state)
     mp_window_pin(window, by_service, was);
     struct mp_window *next;
     struct mp_window_limits limits = {.keys_max = 5000, .always_alive = true};
-    assert_int_equal(mp_window_create(&arena, &world.p, &limits, hash_key, inventory, NULL, &next), MP_OK);
+    assert_int_equal(mp_window_create(&arena, &world.p, &limits, hash_key, inventory, NULL, &next),
+                     MP_OK);
     mp_window_adopt(next, window, NULL, NULL);
     compare_windows(window, next, "web");
     struct mp_value name = text("web");
@@ -959,7 +976,8 @@ static void every_aggregate_equals_its_recomputation(void **state)
     const char *names[] = {"web", "cart", "a-service-with-a-long-name"};
     for (int round = 0; round < 6; round++) {
         printf("seed %llu\n", (unsigned long long)seed);
-        int64_t d = (int64_t)(mp_rng_next(&seed) % 12 + 1) * S + (int64_t)(mp_rng_next(&seed) % 3) * 333 * MS;
+        int64_t d = (int64_t)(mp_rng_next(&seed) % 12 + 1) * S +
+            (int64_t)(mp_rng_next(&seed) % 3) * 333 * MS;
         uint32_t panes = round % 2 ? 60 : 8;
         make_program(d, panes, 6, 1000);
         mp_arena_free(&arena);
@@ -969,12 +987,14 @@ static void every_aggregate_equals_its_recomputation(void **state)
             t += (int64_t)(mp_rng_next(&seed) % 30) * MS;
             if (mp_rng_next(&seed) % 500 == 0) t += 7 * S;
             int64_t back = (int64_t)(mp_rng_next(&seed) % 2000) * MS;
-            snprintf(users[i], sizeof users[i], "u%u", (unsigned)(mp_rng_next(&seed) % (round < 3 ? 50 : 2000)));
+            snprintf(users[i], sizeof users[i], "u%u",
+                     (unsigned)(mp_rng_next(&seed) % (round < 3 ? 50 : 2000)));
             history[i] = (struct request){
                 .at_ns = t - (i % 3 == 0 ? back : 0), .service = names[mp_rng_next(&seed) % 3],
                 .bad = (int)(mp_rng_next(&seed) % 3) - 1,
                 .latency = (int64_t)(1000 + mp_rng_next(&seed) % 500000) * 1000,
-                .size = (int64_t)(mp_rng_next(&seed) % 100000), .weight = (int64_t)(mp_rng_next(&seed) % 4) + 1,
+                .size = (int64_t)(mp_rng_next(&seed) % 100000),
+                    .weight = (int64_t)(mp_rng_next(&seed) % 4) + 1,
                 .share = (double)(mp_rng_next(&seed) % 1000) / 1000,
                 .user = i % 5 ? users[i] : NULL};
             assert_int_equal(send_at(t, &history[i]), MP_ADMIT_OK);
@@ -1013,7 +1033,9 @@ static void a_value_moves_only_when_next_change_says_so(void **state)
             assert_true(next > window->now_ns);
             struct mp_value before[A_SEEN], after;
             bool was[A_SEEN];
-            for (uint32_t a = 0; a < A_SEEN; a++) was[a] = read_as(&hows[h], "web", col[a], &before[a]);
+            for (uint32_t a = 0; a < A_SEEN; a++) {
+                was[a] = read_as(&hows[h], "web", col[a], &before[a]);
+            }
             mp_window_advance(window, next - 1);
             for (uint32_t a = 0; a < A_SEEN; a++) {
                 assert_int_equal(read_as(&hows[h], "web", col[a], &after), was[a]);
@@ -1031,11 +1053,12 @@ static void a_set_value_replaces_what_is_computed_until_it_is_taken_back(void **
     def->type = MP_TYPE_PERCENT;
     def->grouping = by_service;
     uint32_t state_col, value_col;
-    /* Columns of by_service must stand together: two of its own are turned into override columns. */
+    /* Columns of by_service must stand together: two of its own become override columns. */
     state_col = col[A_MIN];
     value_col = col[A_MAX];
     world.column[state_col] = (struct mp_column_row){.kind = MP_COL_OVERRIDE, .type = MP_TYPE_INT,
-        .agg = MP_NONE, .fn = MP_NONE, .grouping = MP_NONE, .signal = MP_NONE, .flags = MP_COL_STATE,
+        .agg = MP_NONE, .fn = MP_NONE, .grouping = MP_NONE, .signal = MP_NONE,
+            .flags = MP_COL_STATE,
         .walks_at = world_walk(&world, MP_WALK_KEY, 0, MP_NONE, MP_NONE), .walks_count = 1};
     world.column[value_col] = world.column[state_col];
     world.column[value_col].flags = 0;
@@ -1044,11 +1067,13 @@ static void a_set_value_replaces_what_is_computed_until_it_is_taken_back(void **
     open_window(true);
     struct mp_value web = text("web");
     mp_window_advance(window, S);
-    assert_int_equal(mp_window_set_override(window, 0, &web, MP_WINDOW_OVERRIDE_SET, mp_value_num(0.07)), MP_OK);
+    assert_int_equal(mp_window_set_override(window, 0, &web, MP_WINDOW_OVERRIDE_SET,
+                                            mp_value_num(0.07)), MP_OK);
     assert_int_equal(int_of(&now, "web", state_col), 1);
     assert_true(num_of(&now, "web", value_col) == 0.07);
     mp_window_advance(window, 100000 * S); /* the key stays */
-    assert_int_equal(mp_window_set_override(window, 0, &web, MP_WINDOW_OVERRIDE_UNKNOWN, web), MP_OK);
+    assert_int_equal(mp_window_set_override(window, 0, &web, MP_WINDOW_OVERRIDE_UNKNOWN, web),
+                     MP_OK);
     assert_int_equal(int_of(&now, "web", state_col), 3);
     assert_false(is_known(&now, "web", value_col));
 }

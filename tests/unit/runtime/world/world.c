@@ -150,7 +150,8 @@ uint32_t world_group_key(struct world *w, const char *name, enum mp_type type, u
     return w->p.group_key_count - 1;
 }
 
-uint32_t world_walk(struct world *w, enum mp_walk_base base, uint32_t index, uint32_t hop1, uint32_t hop2)
+uint32_t world_walk(struct world *w, enum mp_walk_base base, uint32_t index, uint32_t hop1,
+                    uint32_t hop2)
 {
     struct mp_walk_row *walk = world_add_walk(w);
     walk->base = base;
