@@ -80,6 +80,25 @@ static uint64_t get_u64(struct in *i)
 
 static int64_t get_i64(struct in *i) { return (int64_t)get_u64(i); }
 
+/* A moment or a length of time: what is beyond two centuries would overflow where it is added to
+ * another, and was never written by us. */
+#define TIME_MAX (INT64_C(1) << 62)
+
+static int64_t get_time(struct in *i)
+{
+    int64_t t = get_i64(i);
+    if (t == MP_NEVER_NS || (t > -TIME_MAX && t < TIME_MAX)) return t;
+    i->bad = true;
+    return 0;
+}
+
+static int64_t get_span(struct in *i)
+{
+    int64_t t = get_time(i);
+    if (t < 0 || t == MP_NEVER_NS) i->bad = true;
+    return i->bad ? 0 : t;
+}
+
 static uint8_t get_u8(struct in *i)
 {
     uint8_t n;
@@ -122,9 +141,9 @@ static void put_hold(struct out *o, const struct mp_hold *h)
 static struct mp_hold get_hold(struct in *i)
 {
     struct mp_hold h;
-    h.held_ns = get_i64(i);
-    h.at_ns = get_i64(i);
-    h.unknown_ns = get_i64(i);
+    h.held_ns = get_span(i);
+    h.at_ns = get_span(i);
+    h.unknown_ns = get_span(i);
     h.last = get_u8(i);
     if (h.last > MP_UNKNOWN) i->bad = true;
     return h;
@@ -149,7 +168,7 @@ static void put_run(struct out *o, const struct mp_run *r)
 static struct mp_run get_run(struct in *i)
 {
     struct mp_run r;
-    r.since_ns = get_i64(i);
+    r.since_ns = get_span(i);
     r.on = get_u8(i) != 0;
     return r;
 }
@@ -164,8 +183,8 @@ static void put_mono(struct mp_engine *e, struct out *o, int64_t at)
 static int64_t get_mono(struct mp_engine *e, struct in *i)
 {
     bool runs = get_u8(i) != 0;
-    int64_t rest = get_i64(i), wall_rest = get_i64(i) - e->now_ns;
-    if (!runs) return 0;
+    int64_t rest = get_time(i), wall_rest = get_time(i) - e->now_ns;
+    if (!runs || i->bad) return 0;
     if (wall_rest < rest) rest = wall_rest;
     if (rest < 0) rest = 0;
     return e->mono_ns + rest > 0 ? e->mono_ns + rest : 1;
@@ -382,18 +401,18 @@ static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
     c.told = get_u8(i) != 0;
     c.cause = get_u8(i);
     uint64_t step = get_u64(i);
-    int64_t stopped_ns = get_i64(i);
-    c.since_ns = get_i64(i);
-    c.opened_ns = get_i64(i);
+    int64_t stopped_ns = get_span(i);
+    c.since_ns = get_span(i);
+    c.opened_ns = get_span(i);
     c.trigger = get_hold(i);
     c.unless = get_hold(i);
     c.harm = get_hold(i);
     c.until = get_run(i);
-    c.until_from_ns = get_i64(i);
-    c.check.from_ns = get_i64(i);
-    c.check.to_ns = get_i64(i);
-    c.check.hold_ns = get_i64(i);
-    c.effective_ns = get_i64(i);
+    c.until_from_ns = get_time(i);
+    c.check.from_ns = get_span(i);
+    c.check.to_ns = get_span(i);
+    c.check.hold_ns = get_span(i);
+    c.effective_ns = get_span(i);
     c.ends_mono_ns = get_mono(e, i);
     c.cool_mono_ns = get_mono(e, i);
     c.ramp_step = (uint32_t)get_u64(i);
@@ -538,7 +557,7 @@ static enum mp_err restore_lease(struct mp_engine *e, uint64_t id, struct in *i)
     l->l.strength = (uint32_t)get_u64(i);
     l->l.priority = get_i64(i);
     l->l.hooks = (uint32_t)get_u64(i);
-    l->l.ttl_ns = get_i64(i);
+    l->l.ttl_ns = get_span(i);
     l->l.given_back = (double)get_u64(i) / 1e9;
     bool accepted = get_u8(i) != 0;
     l->ends_mono_ns = get_mono(e, i);
@@ -605,7 +624,7 @@ static enum mp_err restore_message(struct mp_engine *e, uint64_t id, struct in *
     out.incident = get_u64(i);
     out.rung = (uint32_t)get_u64(i);
     out.owner = (uint32_t)get_u64(i);
-    out.time_ns = get_i64(i);
+    out.time_ns = get_span(i);
     out.stuck = get_u8(i) != 0;
     mp_str package = get_text(i, 1024), name = get_text(i, 1024), verb = get_text(i, 1024);
     mp_str via = get_text(i, 1024), key = get_text(i, EN_KEY_TEXT_MAX);
@@ -645,7 +664,7 @@ static enum mp_err restore_clock(struct mp_engine *e, uint64_t id, struct in *i)
     if (i->bad) return MP_ECORRUPT;
     if (digest != e->p->digest || hold >= e->p->hold_count) return MP_OK;
     uint32_t key = get_key(e, i, e->p->hold[hold].grouping);
-    int64_t stopped_ns = get_i64(i);
+    int64_t stopped_ns = get_span(i);
     struct mp_hold h = get_hold(i);
     if (i->bad) return MP_ECORRUPT;
     if (key == MP_NONE) return MP_OK;
@@ -689,7 +708,7 @@ static enum mp_err restore_meta(struct mp_engine *e, uint64_t id, struct in *i)
 {
     if (id >= META_ADMISSIONS) {
         uint64_t n = get_u64(i);
-        struct mp_admitted a = {.time_ns = get_i64(i)};
+        struct mp_admitted a = {.time_ns = get_span(i)};
         a.quota = get_u64(i);
         a.target = get_u64(i);
         a.per = get_u64(i);
