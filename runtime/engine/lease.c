@@ -153,7 +153,12 @@ static void start_ttl(struct mp_engine *e, struct en_lease *l)
     if (l->accepted_mono_ns != 0) return;
     l->accepted_mono_ns = e->mono_ns > 0 ? e->mono_ns : 1;
     l->ends_mono_ns = l->ttl_runs ? l->ends_mono_ns : e->mono_ns + l->l.ttl_ns;
-    en_case_lease_accepted(e, &e->cases[l->owner]);
+    struct en_case *c = &e->cases[l->owner];
+    if (l->state != MP_LEASE_SUPERSEDED) {
+        en_case_lease_accepted(e, c);
+    } else if (!c->told) {
+        en_messages_send(e, c, MP_STR("superseded"));
+    }
 }
 
 static void take_back(struct mp_engine *e, struct en_lease *l, uint8_t before)

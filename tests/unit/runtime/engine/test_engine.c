@@ -318,6 +318,54 @@ static void a_hold_inside_a_condition_has_its_own_clock(void **state)
     loop_close(&l);
 }
 
+static void an_unless_may_have_a_clock_of_its_own(void **state)
+{
+    (void)state;
+    struct loop l;
+    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc unless p99_latency < 10ms for 1m\n"
+                  "then throttle svc to 50% for 1m\n");
+    loop_set(&l, "p99_latency", "a", "5ms");
+    loop_set(&l, "p99_latency", "b", "5ms");
+    loop_at(&l, 40);
+    loop_set(&l, "error_rate", "b", "8%"); /* 40 s are no minute */
+    loop_at(&l, 70);
+    loop_set(&l, "error_rate", "a", "8%"); /* 70 s are */
+    loop_at(&l, 71);
+    saw(&l, "40.000 incident errors b pending>open");
+    saw(&l, "70.000 incident errors a pending>idle unless");
+    loop_close(&l);
+}
+
+static void what_was_at_the_trigger_is_remembered(void **state)
+{
+    (void)state;
+    struct loop l;
+    test_loop(&l, "use std.mesh\nrule slow when p99_latency > 1s per svc then throttle svc to 50% for 5m\n"
+                  "  verify p99_latency < at_trigger(p99_latency) * 0.5 for 5s within 30s\n"
+                  "  until p99_latency < 500ms for 5s\n");
+    loop_set(&l, "p99_latency", "a", "4s");
+    loop_set(&l, "p99_latency", "b", "2s");
+    loop_at(&l, 5);
+    loop_set(&l, "p99_latency", "a", "1500ms");
+    loop_set(&l, "p99_latency", "b", "1500ms");
+    loop_at(&l, 60);
+    saw(&l, "10.000 incident slow a verifying>confirmed");
+    saw(&l, "30.000 incident slow b verifying>failed");
+    loop_close(&l);
+}
+
+static void a_message_names_earlier_incidents(void **state)
+{
+    (void)state;
+    struct loop l;
+    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc\n"
+                  "then notify \"{svc}: {count(incidents) over 1h} before\" via slack cooldown 10s\n");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 25);
+    saw_in_order(&l, "a: 0 before", "a: 1 before", "a: 2 before", NULL);
+    loop_close(&l);
+}
+
 /* ---- guards, brake, operator ---- */
 
 static void a_withheld_rule_ends_at_once_and_asks_again(void **state)
@@ -909,6 +957,9 @@ int main(void)
         cmocka_unit_test(unless_stops_at_the_moment_of_firing),
         cmocka_unit_test(no_data_may_fire_or_clear),
         cmocka_unit_test(a_hold_inside_a_condition_has_its_own_clock),
+        cmocka_unit_test(an_unless_may_have_a_clock_of_its_own),
+        cmocka_unit_test(what_was_at_the_trigger_is_remembered),
+        cmocka_unit_test(a_message_names_earlier_incidents),
         cmocka_unit_test(a_withheld_rule_ends_at_once_and_asks_again),
         cmocka_unit_test(a_limit_withholds_the_third),
         cmocka_unit_test(of_four_instances_a_fifth_may_not_go),
