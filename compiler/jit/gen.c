@@ -14,6 +14,12 @@ LLVMValueRef jit_int(struct jit_gen *g, uint64_t n) { return LLVMConstInt(g->i64
 
 enum mp_rep jit_rep(const struct jit_gen *g, uint32_t op) { return (enum mp_rep)g->ops[op].rep; }
 
+LLVMValueRef jit_known(struct jit_gen *g, uint32_t op)
+{
+    const struct jit_reg *r = &g->regs[op];
+    return jit_rep(g, op) != MP_REP_B ? r->known : LLVMBuildOr(g->builder, r->truth, r->is_false, "");
+}
+
 static void init_types(struct jit_gen *g)
 {
     LLVMContextRef c = g->context;
@@ -75,27 +81,26 @@ static LLVMValueRef add_bit(struct jit_gen *g, LLVMValueRef word, LLVMValueRef b
     return LLVMBuildOr(g->builder, word, wide, "");
 }
 
-static void write_outs(struct jit_gen *g, const struct mp_fn_row *fn)
+/* A word of `known` or `truth` while it is put together. */
+struct word {
+    uint64_t mask; /* bits that this block computes */
+    LLVMValueRef known, truth;
+};
+
+static void add_out(struct jit_gen *g, const struct mp_fn_row *fn, uint32_t out, struct word *w)
 {
-    LLVMValueRef known = load_at(g, g->ptr, g->out, 0), truth = load_at(g, g->ptr, g->out, 8);
-    LLVMValueRef values = NULL, known_word = jit_int(g, 0), truth_word = jit_int(g, 0);
-    for (uint32_t i = 0; i < fn->outs_count; i++) {
-        const struct jit_reg *r = &g->regs[g->p->out[fn->outs_at + i].value];
-        enum mp_rep rep = jit_rep(g, g->p->out[fn->outs_at + i].value);
-        known_word = add_bit(g, known_word, r->known, i % 64);
-        if (rep == MP_REP_B) {
-            truth_word = add_bit(g, truth_word, r->truth, i % 64);
-        } else {
-            if (values == NULL) values = load_at(g, g->ptr, g->out, 16);
-            store_at(g, as_word(g, rep, r, 0), values, (uint64_t)i * 16);
-            store_at(g, as_word(g, rep, r, 1), values, (uint64_t)i * 16 + 8);
-        }
-        if (i % 64 == 63 || i + 1 == fn->outs_count) {
-            store_at(g, known_word, known, (uint64_t)(i / 64) * 8);
-            store_at(g, truth_word, truth, (uint64_t)(i / 64) * 8);
-            known_word = truth_word = jit_int(g, 0);
-        }
+    uint32_t value = g->p->out[fn->outs_at + out].value;
+    const struct jit_reg *r = &g->regs[value];
+    enum mp_rep rep = jit_rep(g, value);
+    w->mask |= UINT64_C(1) << (out % 64);
+    w->known = add_bit(g, w->known, jit_known(g, value), out % 64);
+    if (rep == MP_REP_B) {
+        w->truth = add_bit(g, w->truth, r->truth, out % 64);
+        return;
     }
+    LLVMValueRef values = load_at(g, g->ptr, g->out, offsetof(struct mp_outputs, value));
+    store_at(g, as_word(g, rep, r, 0), values, (uint64_t)out * 16);
+    store_at(g, as_word(g, rep, r, 1), values, (uint64_t)out * 16 + 8);
 }
 
 /* ---- one function ---- */
@@ -110,21 +115,132 @@ static void load_inputs(struct jit_gen *g)
     for (int i = 0; i < 4; i++) g->slots[i] = LLVMBuildAlloca(g->builder, value, "");
 }
 
+/* Generates what `value` needs and is not there yet. Operands have smaller numbers. */
+static void make(struct jit_gen *g, uint32_t value)
+{
+    g->wanted[value] = g->scope;
+    for (uint32_t i = value + 1; i-- > 0;) {
+        if (g->wanted[i] != g->scope || g->made[i] == JIT_SPINE || g->made[i] == g->scope) continue;
+        const uint32_t operands[] = {g->ops[i].a, g->ops[i].b, g->ops[i].c};
+        for (int k = 0; k < 3; k++) {
+            if (mp_op_kind_is_value(mp_op_layout(g->ops[i].code)->kind[k])) g->wanted[operands[k]] = g->scope;
+        }
+    }
+    for (uint32_t i = 0; i <= value; i++) {
+        if (g->wanted[i] != g->scope || g->made[i] == JIT_SPINE || g->made[i] == g->scope) continue;
+        if (!jit_op_inline(g, &g->ops[i], &g->regs[i])) jit_op_call(g, &g->ops[i], NULL, &g->regs[i]);
+        g->made[i] = g->scope;
+    }
+}
+
+static void generate_all(struct jit_gen *g, const struct mp_fn_row *f)
+{
+    LLVMValueRef known = load_at(g, g->ptr, g->out, 0), truth = load_at(g, g->ptr, g->out, 8);
+    for (uint32_t i = 0; i < f->ops_count; i++) {
+        if (!jit_op_inline(g, &g->ops[i], &g->regs[i])) jit_op_call(g, &g->ops[i], NULL, &g->regs[i]);
+    }
+    for (uint32_t from = 0; from < f->outs_count; from += 64) {
+        struct word w = {0, jit_int(g, 0), jit_int(g, 0)};
+        for (uint32_t i = from; i < f->outs_count && i < from + 64; i++) add_out(g, f, i, &w);
+        store_at(g, w.known, known, from / 8);
+        store_at(g, w.truth, truth, from / 8);
+    }
+}
+
+/* ---- in groups ---- */
+
+/* The words of the outputs, in memory that becomes registers. */
+struct words {
+    LLVMValueRef known[JIT_PLAN_OUTS_MAX / 64], truth[JIT_PLAN_OUTS_MAX / 64];
+};
+
+/* The outputs of one group (JIT_NO_GROUP: of none) in word `at`. */
+static struct word group_word(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan,
+                              uint32_t group, uint32_t at)
+{
+    struct word w = {0, jit_int(g, 0), jit_int(g, 0)};
+    for (uint32_t i = at * 64; i < f->outs_count && i < at * 64 + 64; i++) {
+        if (plan->group_of[i] != group) continue;
+        make(g, g->p->out[f->outs_at + i].value);
+        add_out(g, f, i, &w);
+    }
+    return w;
+}
+
+/* The outputs that are always computed; all others are known to be false until a group says more. */
+static void begin_words(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan,
+                        const struct words *words)
+{
+    for (uint32_t at = 0; at * 64 < f->outs_count; at++) {
+        struct word w = group_word(g, f, plan, JIT_NO_GROUP, at);
+        uint32_t outs = f->outs_count - at * 64;
+        uint64_t all = outs >= 64 ? UINT64_MAX : (UINT64_C(1) << outs) - 1;
+        LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, w.known, jit_int(g, all & ~w.mask), ""), words->known[at]);
+        LLVMBuildStore(g->builder, w.truth, words->truth[at]);
+    }
+}
+
+static void add_word(struct jit_gen *g, const struct word *w, LLVMValueRef known, LLVMValueRef truth)
+{
+    LLVMValueRef k = LLVMBuildLoad2(g->builder, g->i64, known, ""), t = LLVMBuildLoad2(g->builder, g->i64, truth, "");
+    k = LLVMBuildAnd(g->builder, k, jit_int(g, ~w->mask), "");
+    LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, k, w->known, ""), known);
+    LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, t, w->truth, ""), truth);
+}
+
+static void generate_group(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan,
+                           uint32_t group, const struct words *words)
+{
+    g->scope = JIT_SPINE;
+    make(g, plan->guard[group]);
+    LLVMBasicBlockRef body = LLVMAppendBasicBlockInContext(g->context, g->fn, "");
+    LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(g->context, g->fn, "");
+    LLVMBuildCondBr(g->builder, g->regs[plan->guard[group]].is_false, after, body);
+    LLVMPositionBuilderAtEnd(g->builder, body);
+    g->scope = JIT_SPINE + 1 + group;
+    for (uint32_t at = 0; at * 64 < f->outs_count; at++) {
+        struct word w = group_word(g, f, plan, group, at);
+        if (w.mask != 0) add_word(g, &w, words->known[at], words->truth[at]);
+    }
+    LLVMBuildBr(g->builder, after);
+    LLVMPositionBuilderAtEnd(g->builder, after);
+}
+
+static void generate_planned(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan)
+{
+    struct words words;
+    memset(g->made, 0, f->ops_count * sizeof *g->made);
+    memset(g->wanted, 0, f->ops_count * sizeof *g->wanted);
+    for (uint32_t at = 0; at * 64 < f->outs_count; at++) {
+        words.known[at] = LLVMBuildAlloca(g->builder, g->i64, "");
+        words.truth[at] = LLVMBuildAlloca(g->builder, g->i64, "");
+    }
+    g->scope = JIT_SPINE;
+    begin_words(g, f, plan, &words);
+    for (uint32_t i = 0; i < plan->count; i++) generate_group(g, f, plan, i, &words);
+    LLVMValueRef known = load_at(g, g->ptr, g->out, 0), truth = load_at(g, g->ptr, g->out, 8);
+    for (uint32_t at = 0; at * 64 < f->outs_count; at++) {
+        store_at(g, LLVMBuildLoad2(g->builder, g->i64, words.known[at], ""), known, (uint64_t)at * 8);
+        store_at(g, LLVMBuildLoad2(g->builder, g->i64, words.truth[at], ""), truth, (uint64_t)at * 8);
+    }
+}
+
 static void generate_fn(struct jit_gen *g, uint32_t row, LLVMValueRef fn)
 {
     const struct mp_fn_row *f = &g->p->fn[row];
+    struct jit_plan plan = {0};
     g->fn = fn;
     g->in = LLVMGetParam(fn, 0);
     g->out = LLVMGetParam(fn, 1);
     g->ops = g->p->op + f->ops_at;
-    g->lowers = 0;
     LLVMPositionBuilderAtEnd(g->builder, LLVMAppendBasicBlockInContext(g->context, fn, ""));
     load_inputs(g);
-    for (uint32_t i = 0; i < f->ops_count; i++) {
-        const struct mp_op_row *op = &g->ops[i];
-        if (!jit_op_inline(g, op, &g->regs[i])) jit_op_call(g, op, NULL, &g->regs[i]);
+    if (f->outs_count <= JIT_PLAN_OUTS_MAX) jit_plan(g->p, f, &plan);
+    if (plan.count > 0) {
+        generate_planned(g, f, &plan);
+    } else {
+        generate_all(g, f);
     }
-    write_outs(g, f);
     LLVMBuildRetVoid(g->builder);
 }
 
@@ -163,7 +279,9 @@ LLVMModuleRef jit_generate(const struct mp_program *p, LLVMContextRef context)
     struct jit_gen g = {.p = p, .context = context};
     LLVMValueRef *fns = calloc(p->fn_count + 1, sizeof *fns);
     g.regs = calloc(most_ops(p), sizeof *g.regs);
-    if (fns != NULL && g.regs != NULL) {
+    g.made = calloc(most_ops(p), sizeof *g.made);
+    g.wanted = calloc(most_ops(p), sizeof *g.wanted);
+    if (fns != NULL && g.regs != NULL && g.made != NULL && g.wanted != NULL) {
         g.module = LLVMModuleCreateWithNameInContext("mpol", context);
         g.builder = LLVMCreateBuilderInContext(context);
         init_types(&g);
@@ -172,6 +290,8 @@ LLVMModuleRef jit_generate(const struct mp_program *p, LLVMContextRef context)
         add_table(&g, fns);
         LLVMDisposeBuilder(g.builder);
     }
+    free(g.wanted);
+    free(g.made);
     free(g.regs);
     free(fns);
     return g.module;

@@ -23,12 +23,20 @@ static void spill_operand(struct jit_gen *g, int which, uint32_t op)
     spill(g, slot, second != NULL ? second : jit_int(g, 0), 8);
 }
 
+/* Each `lower` of a function has its own place in the scratch. */
+static uint32_t lowers_before(const struct jit_gen *g, const struct mp_op_row *op)
+{
+    uint32_t count = 0;
+    for (const struct mp_op_row *at = g->ops; at < op; at++) count += at->code == MP_OP_LOWER;
+    return count;
+}
+
 /* The row or small number that goes with the op, as the interpreter passes it. */
 static uint32_t number_of(struct jit_gen *g, const struct mp_op_row *op)
 {
     char kind = mp_op_layout(op->code)->kind[1];
     if (kind != '-' && !mp_op_kind_is_value(kind)) return op->b;
-    if (op->code == MP_OP_LOWER) return g->lowers++;
+    if (op->code == MP_OP_LOWER) return lowers_before(g, op);
     return op->code == MP_OP_IN_SET ? (uint32_t)jit_rep(g, op->a) : 0;
 }
 
@@ -39,7 +47,7 @@ static LLVMValueRef operands_known(struct jit_gen *g, const struct mp_op_row *op
     LLVMValueRef known = jit_true(g);
     for (int i = 0; i < 3; i++) {
         if (!mp_op_kind_is_value(layout->kind[i])) continue;
-        known = LLVMBuildAnd(g->builder, known, g->regs[operands[i]].known, "");
+        known = LLVMBuildAnd(g->builder, known, jit_known(g, operands[i]), "");
     }
     return known;
 }
@@ -91,14 +99,15 @@ void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef whe
 
     LLVMPositionBuilderAtEnd(g->builder, after);
     LLVMValueRef zero = jit_int(g, 0);
-    out->known = join(g, g->i1, jit_false(g), before, known, call);
+    known = join(g, g->i1, jit_false(g), before, known, call);
     first = join(g, g->i64, zero, before, first, call);
     second = join(g, g->i64, zero, before, second, call); /* all phis before anything else */
-    switch ((enum mp_rep)op->rep) {
-    case MP_REP_B:
-        out->truth = LLVMBuildAnd(g->builder, out->known,
-                                  LLVMBuildICmp(g->builder, LLVMIntNE, first, zero, ""), "");
+    if (op->rep == MP_REP_B) {
+        jit_set_truth(g, known, LLVMBuildICmp(g->builder, LLVMIntNE, first, zero, ""), out);
         return;
+    }
+    out->known = known;
+    switch ((enum mp_rep)op->rep) {
     case MP_REP_F: out->num = LLVMBuildBitCast(g->builder, first, g->f64, ""); return;
     case MP_REP_I: out->w[0] = first; return;
     default:

@@ -11,6 +11,12 @@
 
 static struct jit_reg *reg(struct jit_gen *g, uint32_t op) { return &g->regs[op]; }
 
+void jit_set_truth(struct jit_gen *g, LLVMValueRef known, LLVMValueRef truth, struct jit_reg *out)
+{
+    out->truth = AND(known, truth);
+    out->is_false = AND(known, NOT(truth));
+}
+
 /* ---- leaves ---- */
 
 static LLVMValueRef load_bit(struct jit_gen *g, LLVMValueRef words, uint32_t index)
@@ -24,11 +30,13 @@ static void leaf(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef val
                  struct jit_reg *out)
 {
     LLVMValueRef word = jit_load_value(g, values, op->a, 0);
-    out->known = known == NULL ? jit_true(g) : load_bit(g, known, op->a);
-    switch ((enum mp_rep)op->rep) {
-    case MP_REP_B:
-        out->truth = AND(out->known, LLVMBuildICmp(g->builder, LLVMIntNE, word, jit_int(g, 0), ""));
+    LLVMValueRef is_known = known == NULL ? jit_true(g) : load_bit(g, known, op->a);
+    if (op->rep == MP_REP_B) {
+        jit_set_truth(g, is_known, LLVMBuildICmp(g->builder, LLVMIntNE, word, jit_int(g, 0), ""), out);
         return;
+    }
+    out->known = is_known;
+    switch ((enum mp_rep)op->rep) {
     case MP_REP_F: out->num = LLVMBuildBitCast(g->builder, word, g->f64, ""); return;
     case MP_REP_I: out->w[0] = word; return;
     default:
@@ -40,7 +48,7 @@ static void leaf(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef val
 
 static void unknown(struct jit_gen *g, struct jit_reg *out)
 {
-    out->known = out->truth = jit_false(g);
+    out->known = out->truth = out->is_false = jit_false(g);
     out->num = LLVMConstReal(g->f64, 0);
     out->w[0] = out->w[1] = jit_int(g, 0);
 }
@@ -64,32 +72,28 @@ static bool logic(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg 
     const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
     switch (op->code) {
     case MP_OP_NOT:
-        out->known = a->known;
-        out->truth = AND(a->known, NOT(a->truth));
+        out->truth = a->is_false;
+        out->is_false = a->truth;
         return true;
-    case MP_OP_AND: {
-        LLVMValueRef a_false = AND(a->known, NOT(a->truth)), b_false = AND(b->known, NOT(b->truth));
+    case MP_OP_AND:
         out->truth = AND(a->truth, b->truth);
-        out->known = OR(out->truth, OR(a_false, b_false));
+        out->is_false = OR(a->is_false, b->is_false);
         return true;
-    }
-    case MP_OP_OR: {
-        LLVMValueRef a_false = AND(a->known, NOT(a->truth)), b_false = AND(b->known, NOT(b->truth));
+    case MP_OP_OR:
         out->truth = OR(a->truth, b->truth);
-        out->known = OR(out->truth, AND(a_false, b_false));
+        out->is_false = AND(a->is_false, b->is_false);
         return true;
-    }
     case MP_OP_KNOWN:
-        out->known = jit_true(g);
-        out->truth = a->known;
+        out->truth = jit_known(g, op->a);
+        out->is_false = NOT(out->truth);
         return true;
     case MP_OP_IS_TRUE:
-        out->known = jit_true(g);
         out->truth = a->truth;
+        out->is_false = NOT(a->truth);
         return true;
     case MP_OP_EQ_B:
-        out->known = AND(a->known, b->known);
-        out->truth = AND(out->known, LLVMBuildICmp(g->builder, LLVMIntEQ, a->truth, b->truth, ""));
+        out->truth = OR(AND(a->truth, b->truth), AND(a->is_false, b->is_false));
+        out->is_false = OR(AND(a->truth, b->is_false), AND(a->is_false, b->truth));
         return true;
     default: return false;
     }
@@ -105,8 +109,9 @@ static LLVMValueRef pick(struct jit_gen *g, LLVMValueRef c, LLVMValueRef a, LLVM
 static void choose_reg(struct jit_gen *g, LLVMValueRef c, const struct jit_reg *a, const struct jit_reg *b,
                        struct jit_reg *out)
 {
-    out->known = SELECT(c, a->known, b->known);
+    out->known = pick(g, c, a->known, b->known);
     out->truth = pick(g, c, a->truth, b->truth);
+    out->is_false = pick(g, c, a->is_false, b->is_false);
     out->num = pick(g, c, a->num, b->num);
     out->w[0] = pick(g, c, a->w[0], b->w[0]);
     out->w[1] = pick(g, c, a->w[1], b->w[1]);
@@ -116,7 +121,7 @@ static bool choices(struct jit_gen *g, const struct mp_op_row *op, struct jit_re
 {
     const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b), *c;
     switch (op->code) {
-    case MP_OP_DEFAULT: choose_reg(g, a->known, a, b, out); return true;
+    case MP_OP_DEFAULT: choose_reg(g, jit_known(g, op->a), a, b, out); return true;
     case MP_OP_PICK: choose_reg(g, a->truth, b, reg(g, op->c), out); return true;
     case MP_OP_OVERRIDE: {
         c = reg(g, op->c);
@@ -124,8 +129,9 @@ static bool choices(struct jit_gen *g, const struct mp_op_row *op, struct jit_re
         LLVMValueRef is_1 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[0], jit_int(g, 1), "");
         LLVMValueRef either = AND(a->known, OR(is_0, is_1));
         choose_reg(g, is_0, c, b, out);
-        out->known = AND(either, out->known);
+        if (out->known != NULL) out->known = AND(either, out->known);
         if (out->truth != NULL) out->truth = AND(either, out->truth);
+        if (out->is_false != NULL) out->is_false = AND(either, out->is_false);
         return true;
     }
     default: return false;
@@ -133,31 +139,6 @@ static bool choices(struct jit_gen *g, const struct mp_op_row *op, struct jit_re
 }
 
 /* ---- comparisons ---- */
-
-static void compared(struct jit_gen *g, const struct jit_reg *a, const struct jit_reg *b, LLVMValueRef truth,
-                     struct jit_reg *out)
-{
-    out->known = AND(a->known, b->known);
-    out->truth = AND(out->known, truth);
-}
-
-/* Texts whose first words differ are different, and short ones are their words; only equal lengths and
- * beginnings of long texts need a look at their bytes. */
-static void equal_text(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
-{
-    const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
-    LLVMValueRef both = AND(a->known, b->known);
-    LLVMValueRef same_0 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[0], b->w[0], "");
-    LLVMValueRef same_1 = LLVMBuildICmp(g->builder, LLVMIntEQ, a->w[1], b->w[1], "");
-    LLVMValueRef length = LLVMBuildTrunc(g->builder, a->w[0], g->i32, "");
-    LLVMValueRef is_long = LLVMBuildICmp(g->builder, LLVMIntUGT, length,
-                                         LLVMConstInt(g->i32, MP_TEXT_INLINE, 0), "");
-    LLVMValueRef words = AND(same_0, same_1);
-    struct jit_reg slow;
-    jit_op_call(g, op, AND(both, AND(same_0, AND(is_long, NOT(same_1)))), &slow);
-    out->known = both;
-    out->truth = AND(both, OR(words, slow.truth));
-}
 
 static bool comparisons(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
 {
@@ -175,10 +156,9 @@ static bool comparisons(struct jit_gen *g, const struct mp_op_row *op, struct ji
         t = AND(LLVMBuildICmp(k, LLVMIntEQ, a->w[0], b->w[0], ""),
                 LLVMBuildICmp(k, LLVMIntEQ, a->w[1], b->w[1], ""));
         break;
-    case MP_OP_EQ_T: equal_text(g, op, out); return true;
     default: return false;
     }
-    compared(g, a, b, t, out);
+    jit_set_truth(g, AND(a->known, b->known), t, out);
     return true;
 }
 
@@ -250,5 +230,5 @@ bool jit_op_inline(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg
 {
     *out = (struct jit_reg){0};
     return leaves(g, op, out) || logic(g, op, out) || choices(g, op, out) || comparisons(g, op, out) ||
-           int_arithmetic(g, op, out) || num_arithmetic(g, op, out);
+           int_arithmetic(g, op, out) || num_arithmetic(g, op, out) || jit_op_text(g, op, out);
 }

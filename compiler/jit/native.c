@@ -17,7 +17,7 @@
 /* LIMIT: programs of more ops than this are compiled without optimisation: passes cost milliseconds a
  * function, and native code that comes late serves nobody. */
 #define OPTIMISE_OPS_MAX 60000u
-#define PASSES "early-cse,instcombine<no-verify-fixpoint>,simplifycfg"
+#define PASSES "sroa,early-cse,instcombine<no-verify-fixpoint>,simplifycfg"
 
 struct jit_code {
     LLVMOrcLLJITRef jit;
