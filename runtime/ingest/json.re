@@ -193,6 +193,14 @@ static void tell(const struct walker *w, size_t path, enum mp_json_token kind, m
 
 static bool value(struct walker *w, enum mp_json_token t, size_t path);
 
+/* The mark that is nearly always next, without asking the lexer. */
+static inline bool takes(struct mp_json *j, char mark)
+{
+    if (j->at >= j->end || *j->at != mark) return false;
+    j->token = j->at++;
+    return true;
+}
+
 static bool members(struct walker *w, size_t path)
 {
     enum mp_json_token t = mp_json_next(w->j);
@@ -201,11 +209,15 @@ static bool members(struct walker *w, size_t path)
         if (t != MP_JSON_STRING) return fail(w->j, "a name was expected");
         size_t longer;
         if (!join(w, path, &longer)) return false;
-        if (mp_json_next(w->j) != MP_JSON_COLON) return fail(w->j, "`:` was expected");
+        if (!takes(w->j, ':') && mp_json_next(w->j) != MP_JSON_COLON) {
+            return fail(w->j, "`:` was expected");
+        }
         if (!value(w, mp_json_next(w->j), longer)) return false;
-        t = mp_json_next(w->j);
-        if (t == MP_JSON_CLOSE_OBJECT) return true;
-        if (t != MP_JSON_COMMA) return fail(w->j, "`,` or `}` was expected");
+        if (!takes(w->j, ',')) {
+            t = mp_json_next(w->j);
+            if (t == MP_JSON_CLOSE_OBJECT) return true;
+            if (t != MP_JSON_COMMA) return fail(w->j, "`,` or `}` was expected");
+        }
         t = mp_json_next(w->j);
     }
 }
