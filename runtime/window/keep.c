@@ -4,7 +4,7 @@
  */
 #include "window/window_priv.h"
 
-#define MAGIC "MPOLWIN1"
+#define MAGIC "MPOLWIN2"
 #define MARKS_MAX 64u
 #define NAME_MAX_BYTES 4096u
 
@@ -22,6 +22,14 @@ static bool same_tuple(const struct mp_program *p, uint32_t grouping, const stru
         if (!mp_str_eq(mp_program_text(p, x->name), mp_program_text(old, y->name))) return false;
     }
     return true;
+}
+
+/* Names the key that values are hashed with: under another one, sketches of different values are of
+ * no use. */
+static int64_t key_mark(const struct mp_window *w)
+{
+    const uint64_t word = 0;
+    return (int64_t)mp_siphash_words(w->hash_key, &word, 1);
 }
 
 static bool same_shape(const struct acc *a, const struct acc *b)
@@ -43,7 +51,9 @@ static void match_accs(struct mp_window *w, uint32_t grouping, const struct mp_w
         for (uint32_t k = b->aggs_at; k < b->aggs_at + b->aggs_count; k++) {
             if (w->agg_mark[i] != old->agg_mark[k]) continue;
             uint32_t mine = w->agg_acc[i], theirs = old->agg_acc[k];
-            if (same_shape(&w->accs[mine], &old->accs[theirs])) w->acc_from[mine] = theirs;
+            bool useless = w->accs[mine].family == FAM_DISTINCT && key_mark(w) != key_mark(old);
+            if (useless || !same_shape(&w->accs[mine], &old->accs[theirs])) continue;
+            w->acc_from[mine] = theirs;
         }
     }
 }
@@ -140,7 +150,7 @@ void mp_window_adopt(struct mp_window *w, const struct mp_window *old, void *ctx
             if (same_tuple(w->p, i, old->p, k)) adopt_group(w, i, old, k, ctx, moved);
         }
     }
-    if (w->id_mask == old->id_mask) {
+    if (w->id_mask == old->id_mask && key_mark(w) == key_mark(old)) {
         for (int i = 0; i < 2; i++) {
             memcpy(w->ids[i], old->ids[i], ((size_t)w->id_mask + 1) * sizeof *w->ids[i]);
             w->id_count[i] = old->id_count[i];
@@ -261,6 +271,7 @@ enum mp_err mp_window_save(const struct mp_window *w, void *ctx,
 {
     struct writer o = {.ctx = ctx, .write = write};
     put(&o, MAGIC, 8);
+    put_i64(&o, key_mark(w));
     put_i64(&o, w->now_ns);
     put_u32(&o, w->p->signal_count);
     for (uint32_t i = 0; i < w->p->signal_count; i++) {
@@ -277,6 +288,7 @@ enum mp_err mp_window_save(const struct mp_window *w, void *ctx,
 struct reader {
     const char *at, *end;
     bool failed;
+    bool other_key; /* hashed with another key than ours */
 };
 
 static const char *get(struct reader *r, size_t size)
@@ -371,7 +383,8 @@ static struct stored read_shape(const struct mp_window *w, struct reader *r, uin
     if (s.acc != MP_NONE) {
         const struct acc *a = &w->accs[s.acc];
         uint32_t bytes = a->panes != 0 ? a->pane_bytes : (uint32_t)sizeof(struct last_cell);
-        if (a->panes != s.panes || bytes != s.pane_bytes) s.acc = MP_NONE;
+        bool useless = a->family == FAM_DISTINCT && r->other_key;
+        if (useless || a->panes != s.panes || bytes != s.pane_bytes) s.acc = MP_NONE;
     }
     return s;
 }
@@ -456,6 +469,7 @@ enum mp_err mp_window_restore(struct mp_window *w, const void *bytes, size_t siz
     struct reader r = {.at = bytes, .end = (const char *)bytes + size};
     const char *magic = get(&r, 8);
     if (magic == NULL || memcmp(magic, MAGIC, 8) != 0) return MP_ECORRUPT;
+    r.other_key = get_i64(&r) != key_mark(w);
     int64_t now_ns = get_i64(&r);
     if (r.failed || now_ns < 0 || now_ns > INT64_MAX / 4) return MP_ECORRUPT;
     if (now_ns > w->now_ns) w->now_ns = now_ns;

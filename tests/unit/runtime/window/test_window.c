@@ -814,6 +814,24 @@ static void windows_outlive_a_restart(void **state)
     compare_windows(window, again, "web");
 }
 
+static void different_values_are_not_counted_on_under_another_hash_key(void **state)
+{
+    fill_some();
+    saved_size = 0;
+    assert_int_equal(mp_window_save(window, NULL, save_piece), MP_OK);
+    struct mp_window *again;
+    struct mp_window_limits limits = {.keys_max = 5000, .always_alive = true};
+    struct mp_hash_key other = {3, 4};
+    assert_int_equal(mp_window_create(&arena, &world.p, &limits, other, inventory, NULL, &again), MP_OK);
+    assert_int_equal(mp_window_restore(again, saved, saved_size), MP_OK);
+    struct mp_value v, key = text("web");
+    uint32_t at = mp_window_find(again, by_service, &key);
+    assert_true(mp_window_read(again, &now, by_service, at, col[A_COUNT], &v));
+    assert_true(mp_value_as_int(v) > 0);
+    assert_true(mp_window_read(again, &now, by_service, at, col[A_DISTINCT], &v));
+    assert_int_equal(mp_value_as_int(v), 0);
+}
+
 static void damaged_bytes_are_refused_and_harm_nothing(void **state)
 {
     fill_some();
@@ -1116,6 +1134,7 @@ int main(void)
         ALIVE(keys_of_a_million_clients_stay_within_their_table),
         ALIVE(every_row_that_a_record_changes_is_touched),
         ALIVE(windows_outlive_a_restart),
+        ALIVE(different_values_are_not_counted_on_under_another_hash_key),
         ALIVE(damaged_bytes_are_refused_and_harm_nothing),
         ALIVE(windows_survive_a_reload_with_their_keys_and_pins),
         ALIVE(every_aggregate_equals_its_recomputation),
