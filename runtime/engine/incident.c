@@ -230,11 +230,13 @@ static void while_pending(struct mp_engine *e, struct en_case *c, enum mp_truth 
     }
 }
 
-/* R27: the trigger, its `for` cut to one step of the ramp, takes a release back. */
+/* R27: the trigger, its `for` cut to one step of the ramp, takes a release back, as long as something
+ * of it is in force. What is on its way out goes, and the trigger may then open another (R19). */
 static void while_releasing(struct mp_engine *e, struct en_case *c, enum mp_truth truth)
 {
     const struct mp_rule_row *r = rule_of(e, c);
-    if (!c->by_until) return;
+    c->was_false |= truth == MP_FALSE;
+    if (!c->by_until || en_case_wanted(e, c) == 0) return;
     int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
     if (!mp_hold_step(&c->trigger, e->now_ns, truth, hold)) return;
     c->ramp_mono_ns = 0;
