@@ -185,7 +185,7 @@ static bool scaled_plain(mp_str text, int64_t factor, int64_t *out)
     int64_t whole = 0, part = 0, scale = factor;
     size_t i = 0;
     if (text.len == 0 || text.len > 20) return false;
-    for (; i < text.len && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) {
+    for (; i < text.len && i <= 10 && text.ptr[i] >= '0' && text.ptr[i] <= '9'; i++) {
         whole = whole * 10 + (text.ptr[i] - '0');
     }
     if (i == 0 || i > 10 || whole > INT64_MAX / 4 / factor) return false;
