@@ -114,7 +114,7 @@ void en_case_free(struct mp_engine *e, struct en_case *c)
 mp_str en_case_key(struct mp_engine *e, struct en_case *c)
 {
     if (c->key_len == 0) {
-        char bytes[1024];
+        char bytes[32 * 1024]; /* eight keys of a KiB, and what a growing text leaves behind */
         struct mp_arena arena;
         struct mp_buf text;
         mp_arena_init_fixed(&arena, bytes, sizeof bytes);

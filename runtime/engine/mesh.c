@@ -48,6 +48,18 @@ uint32_t mp_engine_unsupported(const struct mp_engine *e)
     return MP_NONE;
 }
 
+/* A mesh outlives engines: what it took from the one before must not look like ours. Sets of that one
+ * may still be under way, so the clock is asked too. And it is told what is to be in force even if that
+ * is nothing: it may hold leftovers. */
+static uint64_t first_revision(const struct mp_engine *e, const struct mpol_backend_ops *ops, void *ctx)
+{
+    struct mpol_progress was = {.size = sizeof was};
+    uint64_t from = e->now_ns > 0 ? (uint64_t)e->now_ns : 0;
+    if (ops->progress(ctx, &was) != MPOL_OK) return from;
+    if (was.accepted > from) from = was.accepted;
+    return was.effective > from ? was.effective : from;
+}
+
 enum mp_err mp_engine_backend(struct mp_engine *e, const struct mpol_backend_ops *ops, void *ctx)
 {
     if (e->backend_count == 1 && e->backends[0].ops == &en_prompt_ops) {
@@ -55,7 +67,8 @@ enum mp_err mp_engine_backend(struct mp_engine *e, const struct mpol_backend_ops
         e->backend_count = 0;
     }
     if (e->backend_count == EN_BACKENDS_MAX) return MP_ELIMIT;
-    e->backends[e->backend_count++] = (struct en_backend){.ops = ops, .ctx = ctx};
+    e->backends[e->backend_count++] = (struct en_backend){
+        .ops = ops, .ctx = ctx, .dirty = true, .revision = first_revision(e, ops, ctx)};
     return MP_OK;
 }
 
