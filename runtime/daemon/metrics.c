@@ -33,7 +33,9 @@ static void rule_metrics(struct dm *d, struct dm_bytes *out)
         struct mp_rule_counts c = mp_engine_rule_counts(d->engine, i);
         uint64_t values[] = {c.matched, c.false_, c.unknown, c.withheld};
         for (size_t k = 0; k < 4; k++) {
-            dm_bytes_printf(out, "mpol_rule_total{rule=\"");
+            dm_bytes_printf(out, "mpol_rule_total{package=\"");
+            label_text(out, mp_program_text(p, p->rule[i].package));
+            dm_bytes_printf(out, "\",rule=\"");
             label_text(out, mp_program_text(p, p->rule[i].name));
             dm_bytes_printf(out, "\",outcome=\"%s\"} %" PRIu64 "\n", outcomes[k], values[k]);
         }

@@ -18,5 +18,7 @@ static int sync_with(long number, int fd)
     return (int)syscall(number, fd);
 }
 
-int fsync(int fd) { return sync_with(SYS_fsync, fd); }
-int fdatasync(int fd) { return sync_with(SYS_fdatasync, fd); }
+#define SEEN __attribute__((visibility("default")))
+
+SEEN int fsync(int fd) { return sync_with(SYS_fsync, fd); }
+SEEN int fdatasync(int fd) { return sync_with(SYS_fdatasync, fd); }
