@@ -39,21 +39,25 @@ static int connect_to(const struct cli_args *args, const char *dir)
     return -1;
 }
 
-/* Copies the answer to standard output; its first line is the exit code. */
+/* The first line of an answer: the exit code, of one digit. */
+#define HEAD_BYTES 2
+
+/* Copies the answer to standard output, or what went wrong to standard error. */
 static int read_answer(const struct cli_args *args, int fd)
 {
     char bytes[4096];
     int code = -1;
+    size_t len = 0;
     struct pollfd wait = {.fd = fd, .events = POLLIN};
     while (poll(&wait, 1, PATIENCE_MS) > 0) {
-        ssize_t got = read(fd, bytes, sizeof bytes);
+        ssize_t got = read(fd, bytes + len, sizeof bytes - len);
         if (got <= 0) break;
-        size_t from = 0;
-        if (code < 0) {
-            code = bytes[0] - '0';
-            from = 2;
-        }
-        fwrite(bytes + from, 1, (size_t)got - from, code == CLI_USAGE ? stderr : stdout);
+        len += (size_t)got;
+        if (code < 0 && len < HEAD_BYTES) continue;
+        size_t from = code < 0 ? HEAD_BYTES : 0;
+        if (code < 0) code = bytes[0] - '0';
+        fwrite(bytes + from, 1, len - from, code == CLI_USAGE ? stderr : stdout);
+        len = 0;
     }
     if (code >= 0 && code <= 3) return code;
     return cli_complain(args, "the daemon did not answer");

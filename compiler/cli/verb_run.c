@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "cli/entries.h"
 #include "daemon/daemon.h"
@@ -26,6 +27,7 @@ struct run {
     const struct cli_args *args;
     struct cli_policies policies; /* of the last compile: its image is borrowed */
     uint64_t mark;                /* of the files as they were then */
+    struct timespec began;        /* when it began to read them */
 };
 
 /* Names, times and sizes of everything that a compile reads. */
@@ -43,6 +45,11 @@ static uint64_t mark_of_path(const char *path, uint64_t mark)
                        (uint64_t)st.st_ino};
     mark = mix(mark, path, strlen(path));
     return mix(mark, seen, sizeof seen);
+}
+
+static bool later(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
 }
 
 /* Operands and folders are asked by themselves: a new file changes its folder. */
@@ -65,6 +72,7 @@ static bool compile(void *ctx, mp_str *image, mp_str *problem)
     static char text[120];
     struct run *r = ctx;
     cli_policies_free(&r->policies);
+    clock_gettime(CLOCK_REALTIME, &r->began);
     int code = cli_compile(r->args, 0, MP_COMPILE_IMAGE, false, &r->policies);
     r->mark = mark_now(r);
     if (code != CLI_OK) {
@@ -82,10 +90,25 @@ static bool compile(void *ctx, mp_str *image, mp_str *problem)
     return true;
 }
 
+/* Was one written while it was read? Then nobody knows what was read of it. LIMIT: not seen within the
+ * few milliseconds that a time of a file may be behind. */
+static bool written_since(const struct run *r)
+{
+    struct timespec now;
+    struct stat st;
+    clock_gettime(CLOCK_REALTIME, &now);
+    for (size_t i = 0; i < r->policies.files.len; i++) {
+        if (stat(r->policies.files.ptr[i].name.ptr, &st) != 0) continue;
+        bool to_come = later(&st.st_mtim, &now); /* says nothing */
+        if (later(&st.st_mtim, &r->began) && !to_come) return true;
+    }
+    return false;
+}
+
 static bool changed(void *ctx)
 {
     struct run *r = ctx;
-    return mark_now(r) != r->mark;
+    return mark_now(r) != r->mark || written_since(r);
 }
 
 static void use_native(void *ctx, struct mp_program *p)
