@@ -133,7 +133,8 @@ enum mp_err en_make(struct mp_engine *e)
     struct mp_window_hooks hooks = {e, key_forgotten, en_hold_truth, en_incident_value, en_member_truth};
     struct mp_window_limits limits = {.keys_max = e->limits.keys,
                                       .memory_bytes = e->limits.memory_bytes,
-                                      .always_alive = e->options.clock == MP_ENGINE_TEST};
+                                      .always_alive = e->options.clock == MP_ENGINE_TEST,
+                                      .live = e->options.clock == MP_ENGINE_LIVE};
     struct mp_inventory_limits inventory = {0};
     e->groupings = NULL;
     MP_TRY(mp_inventory_create(&e->made, e->p, &inventory, e->options.hash_key, &e->inventory));
@@ -258,6 +259,8 @@ void en_take(struct mp_engine *e, struct mp_record *r, bool judged)
         judge_touched(e, count);
         e->record = NULL;
         e->record_outputs = NULL;
+    } else if (admit == MP_ADMIT_LAST) {
+        judge_touched(e, mp_window_apply_last(e->window, r, &e->outputs, e->touched));
     }
     arm_slot(e);
     en_settle(e);

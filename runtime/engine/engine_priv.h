@@ -3,7 +3,8 @@
  *
  *   engine.c    life, time, records            judge.c     rows → truths of rules → cases
  *   deadline.c  two heaps of moments           incident.c  the life of a case
- *   clause.c    conditions outside the units   lease.c     the life of a lease, arbitration
+ *   moment.c    when a case is looked at       lease.c     the life of a lease, arbitration
+ *   clause.c    conditions outside the units
  *   mesh.c      backends: desired sets         message.c   the outbox
  *   entry.c     ledger entries and causes      inline.c    rules on the record itself
  *   case.c      the table of (rule, key)       why.c       questions
@@ -429,8 +430,9 @@ void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case
                 enum mp_truth truth, bool now_only);
 /* Judges the clauses of an open case. `moved`: a record changed its row. */
 void en_case_checks(struct mp_engine *e, struct en_case *c, bool by_record);
-void en_case_due(struct mp_engine *e, struct en_case *c);      /* an event moment of it */
-void en_case_mono_due(struct mp_engine *e, struct en_case *c); /* a moment on the monotonic clock */
+/* moment.c: an event moment of it; one on the monotonic clock; when the next ones are. */
+void en_case_due(struct mp_engine *e, struct en_case *c);
+void en_case_mono_due(struct mp_engine *e, struct en_case *c);
 void en_case_schedule(struct mp_engine *e, struct en_case *c);
 void en_case_event(struct mp_engine *e, struct en_case *c, enum mp_incident_event ev, mp_str why);
 /* Told by lease.c. */
@@ -443,6 +445,21 @@ bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
 enum mp_err en_make(struct mp_engine *e);
 mp_str en_cause_word(enum en_cause cause);
 bool en_case_is_open(const struct en_case *c);
+static inline const struct mp_rule_row *en_rule_of(const struct mp_engine *e, const struct en_case *c)
+{
+    return &e->p->rule[c->rule];
+}
+static inline const struct mp_step_row *en_step_of(const struct mp_engine *e, const struct en_case *c)
+{
+    return &e->p->step[c->step];
+}
+/* How its check reads; the `harm` of what is in force, MP_NONE: none. */
+struct mp_read en_read_check(const struct en_case *c);
+uint32_t en_case_harm(const struct mp_engine *e, const struct en_case *c);
+void en_case_ramp(struct mp_engine *e, struct en_case *c);   /* gives the next part back */
+void en_case_cooled(struct mp_engine *e, struct en_case *c); /* its pause is over */
+/* Goes on to the end once nothing of it is in force. */
+void en_case_finish(struct mp_engine *e, struct en_case *c);
 
 /* ---- lease.c ---- */
 /* Makes, admits and applies the leases of the case's step. */
@@ -533,7 +550,6 @@ void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l);
 /* Makes the lists of free slots from what is used. */
 void en_relist(struct mp_engine *e);
 bool en_case_allowed(struct mp_engine *e, struct en_case *c);
-void en_case_finish(struct mp_engine *e, struct en_case *c);
 static inline void en_case_touch(struct en_case *c) { c->dirty = true; }
 static inline void en_lease_touch(struct en_lease *l) { l->dirty = true; }
 

@@ -8,18 +8,6 @@
 static void take_rung(struct mp_engine *e, struct en_case *c);
 static void start_release(struct mp_engine *e, struct en_case *c);
 static void start_cooldown(struct mp_engine *e, struct en_case *c);
-static void finish(struct mp_engine *e, struct en_case *c);
-
-static const struct mp_rule_row *rule_of(const struct mp_engine *e, const struct en_case *c)
-{
-    return &e->p->rule[c->rule];
-}
-
-static const struct mp_step_row *step_of(const struct mp_engine *e, const struct en_case *c)
-{
-    MP_ASSERT(c->step != MP_NONE);
-    return &e->p->step[c->step];
-}
 
 mp_str en_cause_word(enum en_cause cause)
 {
@@ -56,7 +44,7 @@ static void do_effect(struct mp_engine *e, struct en_case *c, enum mp_incident_e
     case MP_INCIDENT_DO_WAIT_FALSE: wait_false(e, c); break;
     case MP_INCIDENT_DO_TAKE_RUNG: take_rung(e, c); break;
     case MP_INCIDENT_DO_START_CHECK: {
-        const struct mp_clause_row *v = &e->p->clause[step_of(e, c)->verify];
+        const struct mp_clause_row *v = &e->p->clause[en_step_of(e, c)->verify];
         mp_check_start(&c->check, c->effective_ns, v->settle_ns, v->within_ns, v->hold_ns);
         break;
     }
@@ -121,7 +109,7 @@ static void keep_text(struct en_case *c, struct mp_value *v)
 /* R38: stored now, never computed again. */
 static void keep_triggers(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     struct mp_read how = read_now(e, c);
     c->at_trigger_count = r->at_triggers_count < EN_TRIGGERS_MAX ? r->at_triggers_count : EN_TRIGGERS_MAX;
     c->at_trigger_known = 0;
@@ -142,7 +130,7 @@ static void keep_triggers(struct mp_engine *e, struct en_case *c)
 /* R18. Unknown stops a rule, but not one that denies first: an attacker could hide behind it. */
 static bool unless_stops(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     if (r->unless == MP_NONE) return false;
     struct mp_read how = read_now(e, c);
     const struct mp_clause_row *row = &e->p->clause[r->unless];
@@ -169,7 +157,7 @@ static void remember_opening(struct mp_engine *e, struct en_case *c)
 
 static void open_case(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     struct mp_read how = read_now(e, c);
     if (unless_stops(e, c)) {
         en_case_event(e, c, MP_INCIDENT_ON_STOPPED, MP_STR("unless"));
@@ -201,7 +189,7 @@ static enum mp_truth no_data(const struct mp_rule_row *r, enum mp_truth truth, e
 
 static void step_unless(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     if (r->unless == MP_NONE || e->p->clause[r->unless].hold_ns == 0) return;
     struct mp_read how = read_now(e, c);
     enum mp_truth truth = en_clause_truth(e, r->unless, &how, c->key);
@@ -217,7 +205,7 @@ static void free_if_idle(struct mp_engine *e, struct en_case *c)
 
 static void while_pending(struct mp_engine *e, struct en_case *c, enum mp_truth truth)
 {
-    bool held = mp_hold_step(&c->trigger, e->now_ns, truth, rule_of(e, c)->hold_ns);
+    bool held = mp_hold_step(&c->trigger, e->now_ns, truth, en_rule_of(e, c)->hold_ns);
     if (c->state == MP_INCIDENT_IDLE) {
         if (truth != MP_TRUE) return;
         en_case_event(e, c, MP_INCIDENT_ON_TRUE, MP_STR(""));
@@ -234,7 +222,7 @@ static void while_pending(struct mp_engine *e, struct en_case *c, enum mp_truth 
  * of it is in force. What is on its way out goes, and the trigger may then open another (R19). */
 static void while_releasing(struct mp_engine *e, struct en_case *c, enum mp_truth truth)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     c->was_false |= truth == MP_FALSE;
     if (!c->by_until || en_case_wanted(e, c) == 0) return;
     int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
@@ -282,7 +270,7 @@ void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case
 
 static bool has_later(struct mp_engine *e, const struct en_case *c, uint32_t flags, uint32_t *step)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     for (uint32_t s = c->step + 1; s < r->steps_at + r->steps_count; s++) {
         if ((e->p->step[s].flags & flags) == 0) continue;
         *step = s;
@@ -294,7 +282,7 @@ static bool has_later(struct mp_engine *e, const struct en_case *c, uint32_t fla
 static void go_to_step(struct mp_engine *e, struct en_case *c, uint32_t step)
 {
     c->step = step;
-    c->rung = step - rule_of(e, c)->steps_at + 1;
+    c->rung = step - en_rule_of(e, c)->steps_at + 1;
     en_case_touch(c);
 }
 
@@ -304,7 +292,7 @@ static void roll_back_with(struct mp_engine *e, struct en_case *c, uint32_t step
     en_messages_write(e, c);
     en_messages_send(e, c, MP_STR(""));
     en_case_event(e, c, MP_INCIDENT_ON_UNDONE, why);
-    finish(e, c);
+    en_case_finish(e, c);
 }
 
 /* R36: a withheld step is not replaced by a stronger one. */
@@ -326,21 +314,21 @@ static void step_withheld(struct mp_engine *e, struct en_case *c)
     }
     bool kept = en_case_wanted(e, c) > 0;
     en_case_event(e, c, kept ? MP_INCIDENT_ON_KEPT : MP_INCIDENT_ON_WITHHELD, why);
-    if (!kept) finish(e, c);
+    if (!kept) en_case_finish(e, c);
 }
 
 static void step_effective(struct mp_engine *e, struct en_case *c);
 
 static void step_without_leases(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     en_messages_send(e, c, MP_STR(""));
     if (en_case_wanted(e, c) > 0) {
         en_case_event(e, c, MP_INCIDENT_ON_KEPT, MP_STR("messages"));
-    } else if (r->until == MP_NONE && (step_of(e, c)->verify == MP_NONE || c->shadow)) {
+    } else if (r->until == MP_NONE && (en_step_of(e, c)->verify == MP_NONE || c->shadow)) {
         c->cause = EN_CAUSE_DONE;
         en_case_event(e, c, MP_INCIDENT_ON_DONE, MP_STR("done"));
-        finish(e, c);
+        en_case_finish(e, c);
     } else {
         if (c->ends_mono_ns == 0) c->ends_mono_ns = e->mono_ns + EN_UNTIL_MAX_NS;
         step_effective(e, c);
@@ -362,7 +350,7 @@ static void take_rung(struct mp_engine *e, struct en_case *c)
 
 static void step_effective(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_step_row *step = step_of(e, c);
+    const struct mp_step_row *step = en_step_of(e, c);
     bool verify = step->verify != MP_NONE && !c->shadow;
     int64_t settle = step->verify != MP_NONE ? e->p->clause[step->verify].settle_ns : 0;
     c->effective_ns = e->now_ns;
@@ -402,18 +390,18 @@ void en_case_lease_superseded(struct mp_engine *e, struct en_case *c, const stru
 
 void en_case_lease_gone(struct mp_engine *e, struct en_case *c)
 {
-    if (c->leases == EN_NONE) finish(e, c);
+    if (c->leases == EN_NONE) en_case_finish(e, c);
 }
 
 /* ---- verdicts ---- */
 
 static void next_rung(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     uint32_t next = c->step + 1;
     if (next >= r->steps_at + r->steps_count) {
         en_case_event(e, c, MP_INCIDENT_ON_UNDONE, MP_STR("failed"));
-        finish(e, c);
+        en_case_finish(e, c);
         return;
     }
     if ((e->p->step[next].flags & MP_STEP_ROLLBACK) != 0) {
@@ -439,15 +427,15 @@ static void after_inconclusive(struct mp_engine *e, struct en_case *c)
     }
 }
 
-static struct mp_read read_check(const struct en_case *c)
+struct mp_read en_read_check(const struct en_case *c)
 {
     return (struct mp_read){.settled = true, .since_ns = c->check.from_ns, .asker = c};
 }
 
 static void verdict(struct mp_engine *e, struct en_case *c, enum mp_verdict_kind kind)
 {
-    struct mp_read how = read_check(c);
-    en_cause_clause(e, step_of(e, c)->verify, &how, c->key);
+    struct mp_read how = en_read_check(c);
+    en_cause_clause(e, en_step_of(e, c)->verify, &how, c->key);
     switch (kind) {
     case MP_VERDICT_CONFIRMED:
         en_case_event(e, c, MP_INCIDENT_ON_CONFIRMED, MP_STR(""));
@@ -467,21 +455,21 @@ static void verdict(struct mp_engine *e, struct en_case *c, enum mp_verdict_kind
 
 /* The `harm` of the step that is in force: a step that was withheld, or only sent messages, has not
  * replaced it. MP_NONE: none. */
-static uint32_t harm_of(const struct mp_engine *e, const struct en_case *c)
+uint32_t en_case_harm(const struct mp_engine *e, const struct en_case *c)
 {
     if (c->shadow) return MP_NONE;
     for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
         const struct en_lease *l = &e->leases[i];
-        uint32_t step = rule_of(e, c)->steps_at + l->l.rung - 1;
+        uint32_t step = en_rule_of(e, c)->steps_at + l->l.rung - 1;
         if (en_lease_wanted(l) && step <= c->step) return e->p->step[step].harm;
     }
-    return step_of(e, c)->harm;
+    return en_step_of(e, c)->harm;
 }
 
 /* R41: before a verdict of the same instant. True: the case is over. */
 static bool check_harm(struct mp_engine *e, struct en_case *c)
 {
-    uint32_t clause = harm_of(e, c);
+    uint32_t clause = en_case_harm(e, c);
     if (clause == MP_NONE) return false;
     struct mp_read how = {.since_ns = c->effective_ns, .record = e->record,
                           .outputs = e->record_outputs, .asker = c};
@@ -491,17 +479,17 @@ static bool check_harm(struct mp_engine *e, struct en_case *c)
     en_cause_clause(e, clause, &how, c->key);
     en_case_event(e, c, MP_INCIDENT_ON_HARMED, MP_STR(""));
     en_case_event(e, c, MP_INCIDENT_ON_UNDONE, MP_STR("harmful"));
-    finish(e, c);
+    en_case_finish(e, c);
     return true;
 }
 
 static void check_verify(struct mp_engine *e, struct en_case *c)
 {
-    uint32_t clause = step_of(e, c)->verify;
+    uint32_t clause = en_step_of(e, c)->verify;
     int64_t w = e->now_ns - en_clause_lateness(e, clause, c->key);
     if (w < c->check.from_ns) return;
     if (w > c->check.to_ns) w = c->check.to_ns;
-    struct mp_read how = read_check(c);
+    struct mp_read how = en_read_check(c);
     enum mp_truth truth = en_clause_truth(e, clause, &how, c->key);
     en_truth_changed(e, c, MP_CLAUSE_VERIFY, truth);
     enum mp_verdict_kind kind = mp_check_step(&c->check, w, truth);
@@ -510,7 +498,7 @@ static void check_verify(struct mp_engine *e, struct en_case *c)
 
 static void check_until(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     int64_t w = e->now_ns - en_clause_lateness(e, r->until, c->key);
     if (w < c->until_from_ns) return;
     struct mp_read how = {.settled = true, .asker = c};
@@ -529,10 +517,10 @@ void en_case_checks(struct mp_engine *e, struct en_case *c, bool by_record)
     bool acting = c->state == MP_INCIDENT_VERIFYING || c->state == MP_INCIDENT_HOLDING;
     if (acting && check_harm(e, c)) return;
     if (c->state == MP_INCIDENT_VERIFYING &&
-        !(by_record && e->clause_still[step_of(e, c)->verify])) {
+        !(by_record && e->clause_still[en_step_of(e, c)->verify])) {
         check_verify(e, c);
     }
-    uint32_t until = c->used ? rule_of(e, c)->until : MP_NONE;
+    uint32_t until = c->used ? en_rule_of(e, c)->until : MP_NONE;
     if (until == MP_NONE || c->until_from_ns == MP_NEVER_NS) return;
     acting = c->state == MP_INCIDENT_OPEN || c->state == MP_INCIDENT_VERIFYING ||
              c->state == MP_INCIDENT_HOLDING;
@@ -541,9 +529,9 @@ void en_case_checks(struct mp_engine *e, struct en_case *c, bool by_record)
 
 /* ---- release ---- */
 
-static void ramp_step(struct mp_engine *e, struct en_case *c)
+void en_case_ramp(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     double share = r->ramp * ++c->ramp_step;
     en_case_touch(c);
     c->ramp_mono_ns = 0;
@@ -560,14 +548,14 @@ static void ramp_step(struct mp_engine *e, struct en_case *c)
 
 static void start_release(struct mp_engine *e, struct en_case *c)
 {
-    const struct mp_rule_row *r = rule_of(e, c);
+    const struct mp_rule_row *r = en_rule_of(e, c);
     c->trigger = (struct mp_hold){0};
     c->ends_mono_ns = 0;
     c->ramp_step = 0;
     en_messages_send(e, c, MP_STR("not in force"));
     if (r->ramp > 0 && !c->shadow && c->cause != EN_CAUSE_REMOVED && en_case_wanted(e, c) > 0 &&
         en_step_state(e, c).effective > 0) {
-        ramp_step(e, c);
+        en_case_ramp(e, c);
     } else {
         en_case_end_leases(e, c, en_cause_word(c->cause));
     }
@@ -579,20 +567,20 @@ void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause
     c->cause = (uint8_t)cause;
     c->by_until = cause == EN_CAUSE_CALM;
     en_case_event(e, c, MP_INCIDENT_ON_RELEASE, en_cause_word(cause));
-    finish(e, c);
+    en_case_finish(e, c);
 }
 
 /* ---- the end ---- */
 
 static void start_cooldown(struct mp_engine *e, struct en_case *c)
 {
-    int64_t cool = rule_of(e, c)->cooldown_ns;
+    int64_t cool = en_rule_of(e, c)->cooldown_ns;
     if (c->cause == EN_CAUSE_WITHHELD && cool < EN_WITHHELD_COOL_NS) cool = EN_WITHHELD_COOL_NS;
     c->cool_mono_ns = e->mono_ns + cool;
     if (cool > 0) c->was_false = true; /* R19: with a pause the trigger need not have fallen */
 }
 
-static void cooled(struct mp_engine *e, struct en_case *c)
+void en_case_cooled(struct mp_engine *e, struct en_case *c)
 {
     en_case_event(e, c, MP_INCIDENT_ON_COOLED, MP_STR(""));
     c->trigger = (struct mp_hold){0};
@@ -610,7 +598,7 @@ static void cooled(struct mp_engine *e, struct en_case *c)
 }
 
 /* Goes on to the end once nothing of it is in force. */
-static void finish(struct mp_engine *e, struct en_case *c)
+void en_case_finish(struct mp_engine *e, struct en_case *c)
 {
     if (!c->used || c->leases != EN_NONE) return;
     if (c->state == MP_INCIDENT_RELEASING && c->ramp_mono_ns == 0) {
@@ -620,170 +608,9 @@ static void finish(struct mp_engine *e, struct en_case *c)
         en_messages_drop(e, c);
         en_case_event(e, c, MP_INCIDENT_ON_COOLS, MP_STR(""));
         if (c->cool_mono_ns <= e->mono_ns) {
-            cooled(e, c);
+            en_case_cooled(e, c);
         } else {
             en_case_schedule(e, c);
         }
     }
-}
-
-void en_case_finish(struct mp_engine *e, struct en_case *c) { finish(e, c); }
-
-/* ---- moments ---- */
-
-void en_case_due(struct mp_engine *e, struct en_case *c)
-{
-    const struct mp_rule_row *r = rule_of(e, c);
-    enum mp_truth truth = MP_FALSE;
-    uint32_t rule = c->rule, key = c->key;
-    c->begun = false;
-    if ((r->flags & MP_RULE_INSTANT) == 0 && r->trigger != MP_NONE) {
-        struct mp_read how = {.asker = c};
-        truth = en_clause_truth(e, r->trigger, &how, c->key);
-    }
-    en_trigger(e, rule, key, c, truth, false);
-    if (!c->used || c->rule != rule || c->key != key) return;
-    en_case_checks(e, c, false);
-    if (c->used && c->rule == rule && c->key == key) en_case_schedule(e, c);
-}
-
-/* The leases whose time is over. The last one ends the incident (R25). */
-static void expire(struct mp_engine *e, struct en_case *c)
-{
-    if (c->state != MP_INCIDENT_OPEN && c->state != MP_INCIDENT_VERIFYING &&
-        c->state != MP_INCIDENT_HOLDING) {
-        return;
-    }
-    if (c->ends_mono_ns != 0 && c->ends_mono_ns <= e->mono_ns) {
-        en_case_release(e, c, EN_CAUSE_EXPIRED);
-        return;
-    }
-    uint32_t i = c->leases;
-    while (i != EN_NONE) {
-        struct en_lease *l = &e->leases[i];
-        i = l->next;
-        if (!en_lease_wanted(l) || l->ends_mono_ns == 0 || l->ends_mono_ns > e->mono_ns) continue;
-        if (en_case_wanted(e, c) == 1) {
-            en_case_release(e, c, EN_CAUSE_EXPIRED);
-            return;
-        }
-        en_lease_end(e, l, MP_STR("expired"));
-    }
-}
-
-/* R35: accepted, but the data plane has not been seen to obey within the backend's bound. */
-static int64_t stuck_at(const struct mp_engine *e, const struct en_lease *l)
-{
-    if (l->state != MP_LEASE_ACCEPTED || l->backend == EN_NONE) return MP_NEVER_NS;
-    int64_t bound = e->backends[l->backend].ops->effective_bound_ns;
-    return l->accepted_mono_ns + (bound > 0 ? bound : EN_STUCK_NS);
-}
-
-static void find_stuck(struct mp_engine *e, struct en_case *c)
-{
-    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
-        struct en_lease *l = &e->leases[i];
-        if (stuck_at(e, l) <= e->mono_ns) {
-            en_lease_event(e, l, MP_LEASE_ON_TROUBLE, MP_STR("not effective in time"));
-        }
-    }
-}
-
-void en_case_mono_due(struct mp_engine *e, struct en_case *c)
-{
-    uint32_t rule = c->rule, key = c->key;
-    if (c->state == MP_INCIDENT_COOLDOWN && c->cool_mono_ns <= e->mono_ns) {
-        cooled(e, c);
-    } else if (c->state == MP_INCIDENT_RELEASING && c->ramp_mono_ns != 0 &&
-               c->ramp_mono_ns <= e->mono_ns) {
-        ramp_step(e, c);
-        finish(e, c);
-    } else {
-        expire(e, c);
-    }
-    if (!c->used || c->rule != rule || c->key != key) return;
-    find_stuck(e, c);
-    en_case_schedule(e, c);
-}
-
-static void sooner(int64_t *due, int64_t at)
-{
-    if (at < *due) *due = at;
-}
-
-/* A moment that the window names for a change; never now again, or time would stand still. */
-static int64_t change(struct mp_engine *e, const struct en_case *c, const struct mp_read *how)
-{
-    int64_t at = mp_window_next_change(e->window, how, c->grouping, c->key);
-    return at > e->now_ns ? at : e->now_ns + 10000000;
-}
-
-static void later_only(const struct mp_engine *e, int64_t *due, int64_t at)
-{
-    if (at != MP_NEVER_NS && at > e->now_ns) sooner(due, at);
-}
-
-static int64_t event_due(struct mp_engine *e, struct en_case *c)
-{
-    const struct mp_rule_row *r = rule_of(e, c);
-    int64_t due = MP_NEVER_NS;
-    if (c->begun) return e->now_ns;
-    if (c->state == MP_INCIDENT_COOLDOWN && r->cooldown_ns > 0) return due;
-    if ((r->flags & MP_RULE_INSTANT) == 0) {
-        struct mp_read now = {.asker = c};
-        sooner(&due, change(e, c, &now));
-    }
-    if (c->state == MP_INCIDENT_PENDING) later_only(e, &due, mp_hold_due(&c->trigger, r->hold_ns));
-    if (c->state == MP_INCIDENT_RELEASING && c->by_until) {
-        int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
-        later_only(e, &due, mp_hold_due(&c->trigger, hold));
-    }
-    if (c->state != MP_INCIDENT_VERIFYING && c->state != MP_INCIDENT_HOLDING &&
-        c->state != MP_INCIDENT_OPEN) {
-        return due;
-    }
-    const struct mp_step_row *step = step_of(e, c);
-    if (c->state == MP_INCIDENT_VERIFYING) {
-        struct mp_read how = read_check(c);
-        sooner(&due, change(e, c, &how));
-        later_only(e, &due, mp_check_due(&c->check) + en_clause_lateness(e, step->verify, c->key));
-    }
-    uint32_t harm = c->state == MP_INCIDENT_OPEN ? MP_NONE : harm_of(e, c);
-    if (harm != MP_NONE) {
-        struct mp_read how = {.since_ns = c->effective_ns, .asker = c};
-        sooner(&due, change(e, c, &how));
-        later_only(e, &due, mp_hold_due(&c->harm, e->p->clause[harm].hold_ns));
-    }
-    if (r->until != MP_NONE && c->until_from_ns != MP_NEVER_NS) {
-        struct mp_read how = {.settled = true, .asker = c};
-        int64_t lateness = en_clause_lateness(e, r->until, c->key);
-        sooner(&due, change(e, c, &how));
-        later_only(e, &due, c->until_from_ns + lateness);
-        int64_t held = mp_run_due(&c->until, e->p->clause[r->until].hold_ns);
-        if (held != MP_NEVER_NS) later_only(e, &due, held + lateness);
-    }
-    return due;
-}
-
-static int64_t mono_due(const struct mp_engine *e, const struct en_case *c)
-{
-    int64_t due = MP_NEVER_NS;
-    if (c->state == MP_INCIDENT_COOLDOWN) return c->cool_mono_ns;
-    if (c->state == MP_INCIDENT_RELEASING) return c->ramp_mono_ns != 0 ? c->ramp_mono_ns : due;
-    if (!en_case_is_open(c)) return due;
-    if (c->ends_mono_ns != 0) sooner(&due, c->ends_mono_ns);
-    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
-        const struct en_lease *l = &e->leases[i];
-        if (en_lease_wanted(l) && l->ends_mono_ns != 0) sooner(&due, l->ends_mono_ns);
-        sooner(&due, stuck_at(e, l));
-    }
-    return due;
-}
-
-void en_case_schedule(struct mp_engine *e, struct en_case *c)
-{
-    if (!c->used) return;
-    uint32_t id = en_case_index(e, c);
-    en_heap_set(e, &e->events, id, event_due(e, c));
-    en_heap_set(e, &e->monos, id, mono_due(e, c));
 }
