@@ -23,7 +23,8 @@ bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str targ
 {
     for (size_t i = 0; i < ops->capability_count; i++) {
         const struct mpol_capability *c = &ops->capabilities[i];
-        if (mp_str_eq(mp_str_of(c->verb), verb) && mp_str_eq(mp_str_of(c->target), target)) return true;
+        if (!mp_str_eq(mp_str_of(c->verb), verb)) continue;
+        if (mp_str_eq(mp_str_of(c->target), target)) return true;
     }
     return false;
 }
@@ -33,7 +34,8 @@ uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t ent
     mp_str verb = mp_program_text(e->p, e->p->action[action].name);
     mp_str target = target_word(e->p, entity, type);
     for (uint32_t i = 0; i < e->backend_count; i++) {
-        if (e->backends[i].ops == &en_prompt_ops || en_backend_can(e->backends[i].ops, verb, target)) return i;
+        const struct mpol_backend_ops *ops = e->backends[i].ops;
+        if (ops == &en_prompt_ops || en_backend_can(ops, verb, target)) return i;
     }
     return EN_NONE;
 }
@@ -104,7 +106,8 @@ static int64_t ramp_ns(const struct mp_engine *e, const struct mp_lease *l)
 {
     const struct mp_rule_row *r = &e->p->rule[l->rule];
     int64_t steps = 0;
-    for (double share = r->ramp; r->ramp > 0 && share < 1 - 1e-9 && steps < 10000; share += r->ramp) steps++;
+    if (r->ramp <= 0) return 0;
+    for (double share = r->ramp; share < 1 - 1e-9 && steps < 10000; share += r->ramp) steps++;
     return steps * r->ramp_every_ns;
 }
 
@@ -133,7 +136,8 @@ static enum mpol_err apply(struct mp_engine *e, uint32_t backend)
         put_lease(e, &e->leases[i], &e->set[count], &e->set_args[count * MP_LEASE_ARGS_MAX]);
         count++;
     }
-    struct mpol_desired set = {.size = sizeof set, .revision = b->revision + 1, .owner = e->owner_tag,
+    struct mpol_desired set = {.size = sizeof set, .revision = b->revision + 1,
+                               .owner = e->owner_tag,
                                .now_wall_ns = e->now_ns, .leases = e->set, .lease_count = count};
     return b->ops->apply(b->ctx, &set);
 }
@@ -167,7 +171,8 @@ static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err)
     bool left_out = false;
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
-        if (l->backend != backend || l->state != MP_LEASE_APPLYING || l->revision <= b->accepted) continue;
+        if (l->backend != backend || l->state != MP_LEASE_APPLYING) continue;
+        if (l->revision <= b->accepted) continue;
         if (the_set && in_set(l, backend)) l->excluded = left_out = true;
         en_lease_event(e, l, MP_LEASE_ON_TROUBLE, mp_str_of(mp_err_text((enum mp_err)err)));
     }
@@ -254,7 +259,8 @@ static bool move(struct mp_engine *e, struct en_lease *l)
         return true;
     }
     if (l->state == MP_LEASE_ACCEPTED && effective) {
-        en_lease_event(e, l, MP_LEASE_ON_OBSERVED, unproven(e, l) ? MP_STR("unproven") : MP_STR(""));
+        mp_str why = unproven(e, l) ? MP_STR("unproven") : MP_STR("");
+        en_lease_event(e, l, MP_LEASE_ON_OBSERVED, why);
         return true;
     }
     if (l->state == MP_LEASE_STUCK && l->accepted_mono_ns != 0 && effective) {
