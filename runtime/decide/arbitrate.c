@@ -39,7 +39,8 @@ static bool carries_share(const struct mp_program *p, const struct mp_lease *l, 
 static double amount(const struct mp_program *p, const struct mp_lease *l,
                      const struct mp_lease_arg *arg)
 {
-    return carries_share(p, l, arg->name) ? mp_decide_given_back(l, arg) : mp_value_as_num(arg->value);
+    if (carries_share(p, l, arg->name)) return mp_decide_given_back(l, arg);
+    return mp_value_as_num(arg->value);
 }
 
 /* Smaller is stricter for what limits; where traffic is moved away, more is stricter. */
@@ -63,7 +64,8 @@ static enum pair compare_arg(const struct mp_program *p, const struct mp_lease *
         return order == 0 ? EQUAL : order < 0 ? FIRST : SECOND;
     }
     if (x->type != y->type) return APART;
-    if (x->type == MP_TYPE_DURATION) return EQUAL; /* the later end comes by itself: each has its own */
+    /* The later end comes by itself: each lease has its own. */
+    if (x->type == MP_TYPE_DURATION) return EQUAL;
     return mp_value_eq(mp_type_rep(x->type), x->value, y->value) ? EQUAL : APART;
 }
 

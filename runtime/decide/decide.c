@@ -102,7 +102,8 @@ struct ask {
 
 static bool same_verb(const struct ask *q, const struct mp_lease *l)
 {
-    return q->verb.len == 0 || mp_str_eq(mp_program_text(q->p, q->p->action[l->action].name), q->verb);
+    if (q->verb.len == 0) return true;
+    return mp_str_eq(mp_program_text(q->p, q->p->action[l->action].name), q->verb);
 }
 
 static bool same_kind(const struct ask *q, const struct mp_lease *l)
@@ -126,7 +127,8 @@ static uint32_t members_attr(const struct mp_program *p, uint32_t entity, uint32
     for (uint32_t i = 0; i < p->observe_count; i++) {
         const struct mp_observe_row *o = &p->observe[i];
         const struct mp_attr_row *a = &p->attr[o->attr];
-        if (o->kind == MP_OBSERVE_MEMBERS && a->entity == entity && a->target == member) return o->attr;
+        if (o->kind != MP_OBSERVE_MEMBERS) continue;
+        if (a->entity == entity && a->target == member) return o->attr;
     }
     return MP_NONE;
 }
@@ -230,7 +232,9 @@ static bool allowed(const struct ask *q, struct mp_value target, uint64_t *out)
     }
     uint64_t members = 0;
     if (q->quota->members == MP_NONE) {
-        if (q->quota->entity != MP_NONE) members = q->world->members(q->world->ctx, q->quota->entity);
+        if (q->quota->entity != MP_NONE) {
+            members = q->world->members(q->world->ctx, q->quota->entity);
+        }
     } else {
         struct mp_value set;
         if (!q->world->walk(q->world->ctx, q->quota->members, target, &set)) return false;
@@ -367,9 +371,8 @@ void mp_decide_note(struct mp_decide *d, const struct mp_program *p,
 {
     for (uint32_t i = 0; i < count; i++) {
         for (uint32_t g = 0; g < p->guard_count; g++) {
-            if (p->guard[g].kind != MP_GUARD_MORE_THAN || !guard_concerns(p, &p->guard[g], step[i])) {
-                continue;
-            }
+            if (p->guard[g].kind != MP_GUARD_MORE_THAN) continue;
+            if (!guard_concerns(p, &p->guard[g], step[i])) continue;
             struct ask q = ask_guard(d, p, world, g, step[i]->shadow);
             remember(d, &q, step[i], now_ns);
         }

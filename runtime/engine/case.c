@@ -26,7 +26,9 @@ struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key)
 {
     if ((unit_of(e, rule)->active[key] & bit_of(e, rule)) == 0) return NULL;
     uint32_t i = e->case_heads[hash_pair(rule, key, e->case_mask)];
-    while (i != EN_NONE && (e->cases[i].rule != rule || e->cases[i].key != key)) i = e->cases[i].next;
+    while (i != EN_NONE && (e->cases[i].rule != rule || e->cases[i].key != key)) {
+        i = e->cases[i].next;
+    }
     MP_ASSERT(i != EN_NONE);
     return &e->cases[i];
 }

@@ -25,7 +25,7 @@ enum mp_truth en_clause_truth(struct mp_engine *e, uint32_t clause, const struct
 {
     const struct mp_clause_row *row = &e->p->clause[clause];
     uint32_t grouping = e->p->fn[row->fn].grouping;
-    if (grouping == MP_NONE) grouping = row->rule == MP_NONE ? MP_NONE : e->p->rule[row->rule].grouping;
+    if (grouping == MP_NONE && row->rule != MP_NONE) grouping = e->p->rule[row->rule].grouping;
     if (grouping == MP_NONE) return mp_eval_truth(e->p, row->fn, en_row_inputs(e, &e->clause_row));
     mp_window_fill_inputs(e->window, how, grouping, key, row->inputs_at, row->inputs_count,
                           &e->clause_row);
@@ -114,8 +114,8 @@ enum mp_truth en_member_truth(void *ctx, uint32_t fn, const struct mp_row *row)
 
 /* ---- causes ---- */
 
-static void cause_window(struct mp_engine *e, const struct mp_read *how, uint32_t column, uint32_t key,
-                         bool *told)
+static void cause_window(struct mp_engine *e, const struct mp_read *how, uint32_t column,
+                         uint32_t key, bool *told)
 {
     if (column == MP_NONE || *told) return;
     const struct mp_column_row *col = &e->p->column[column];

@@ -90,7 +90,10 @@ void en_heap_set(struct mp_engine *e, struct en_heap *h, uint32_t id, int64_t at
     sift_up(e, h, h->count - 1);
 }
 
-int64_t en_heap_first(const struct en_heap *h) { return h->count > 0 ? h->at[h->ids[0]] : MP_NEVER_NS; }
+int64_t en_heap_first(const struct en_heap *h)
+{
+    return h->count > 0 ? h->at[h->ids[0]] : MP_NEVER_NS;
+}
 
 static int64_t pop(struct mp_engine *e, struct en_heap *h, uint32_t *id)
 {

@@ -85,22 +85,23 @@ static enum mp_err create_row(struct mp_arena *a, uint32_t columns, struct mp_ro
     return row->known == NULL || row->cell == NULL ? MP_ENOMEM : MP_OK;
 }
 
+static uint32_t larger(uint32_t a, uint32_t b) { return a > b ? a : b; }
+
 static enum mp_err create_work(struct mp_engine *e)
 {
     const struct mp_program *p = e->p;
     uint32_t columns = 0, outs = 0, feeds = 0, record_columns = 0;
     for (uint32_t i = 0; i < p->grouping_count; i++) {
-        if (p->grouping[i].columns_count > columns) columns = p->grouping[i].columns_count;
+        columns = larger(columns, p->grouping[i].columns_count);
     }
     for (uint32_t i = 0; i < p->signal_count; i++) {
-        if (p->signal[i].columns_count > record_columns) record_columns = p->signal[i].columns_count;
-        if (p->signal[i].feeds_count > feeds) feeds = p->signal[i].feeds_count;
-        if (p->signal[i].unit == MP_NONE) continue;
-        uint32_t n = p->fn[p->unit[p->signal[i].unit].fn].outs_count;
-        if (n > outs) outs = n;
+        const struct mp_signal_row *s = &p->signal[i];
+        record_columns = larger(record_columns, s->columns_count);
+        feeds = larger(feeds, s->feeds_count);
+        if (s->unit != MP_NONE) outs = larger(outs, p->fn[p->unit[s->unit].fn].outs_count);
     }
     MP_TRY(create_row(&e->made, columns, &e->row));
-    MP_TRY(create_row(&e->made, columns > record_columns ? columns : record_columns, &e->clause_row));
+    MP_TRY(create_row(&e->made, larger(columns, record_columns), &e->clause_row));
     MP_TRY(create_row(&e->made, record_columns, &e->record_row));
     e->outputs.known = MP_NEW(&e->made, uint64_t, outs / 64 + 1);
     e->outputs.truth = MP_NEW(&e->made, uint64_t, outs / 64 + 1);
@@ -130,7 +131,8 @@ static enum mp_err create_timers(struct mp_engine *e)
 /* Everything whose shape depends on the program, in its own arena: a swap replaces it whole. */
 enum mp_err en_make(struct mp_engine *e)
 {
-    struct mp_window_hooks hooks = {e, key_forgotten, en_hold_truth, en_incident_value, en_member_truth};
+    struct mp_window_hooks hooks = {e, key_forgotten, en_hold_truth, en_incident_value,
+                                    en_member_truth};
     struct mp_window_limits limits = {.keys_max = e->limits.keys,
                                       .memory_bytes = e->limits.memory_bytes,
                                       .always_alive = e->options.clock == MP_ENGINE_TEST,
@@ -357,7 +359,8 @@ enum mp_err mp_engine_override(struct mp_engine *e, uint32_t def, const struct m
                                uint32_t key_count, enum mp_override state, struct mp_value value)
 {
     const struct mp_def_row *row = &e->p->def[def];
-    if (row->grouping == MP_NONE || e->p->grouping[row->grouping].keys_count != key_count) return MP_EINVAL;
+    if (row->grouping == MP_NONE) return MP_EINVAL;
+    if (e->p->grouping[row->grouping].keys_count != key_count) return MP_EINVAL;
     return mp_window_set_override(e->window, def, keys, (enum mp_window_override)state, value);
 }
 
@@ -371,7 +374,9 @@ void mp_engine_overridden(struct mp_engine *e)
 void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *guards)
 {
     for (uint32_t i = 0; i < e->p->rule_count; i++) e->rule_alive[i] = rules == NULL || rules[i];
-    for (uint32_t i = 0; i < e->p->guard_count; i++) e->guard_alive[i] = guards == NULL || guards[i];
+    for (uint32_t i = 0; i < e->p->guard_count; i++) {
+        e->guard_alive[i] = guards == NULL || guards[i];
+    }
     for (uint32_t u = 0; u < e->p->unit_count; u++) {
         const struct mp_unit_row *row = &e->p->unit[u];
         uint64_t alive = 0;
@@ -397,7 +402,8 @@ void mp_engine_store_failed(struct mp_engine *e, bool failed)
     bool back = e->store_failed && !failed;
     e->store_failed = failed;
     for (uint32_t i = 0; back && i < e->limits.incidents; i++) {
-        if (e->cases[i].used && e->cases[i].state == MP_INCIDENT_PENDING) en_case_due(e, &e->cases[i]);
+        struct en_case *c = &e->cases[i];
+        if (c->used && c->state == MP_INCIDENT_PENDING) en_case_due(e, c);
     }
     if (back) en_flush(e);
 }
@@ -438,7 +444,8 @@ enum mp_err mp_engine_release_rule(struct mp_engine *e, mp_str rule, mp_str key)
     uint32_t released = 0;
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
         struct en_case *c = &e->cases[i];
-        if (!c->used || !en_rule_named(e, c->rule, rule) || !mp_str_eq(en_case_key(e, c), key)) continue;
+        if (!c->used || !en_rule_named(e, c->rule, rule)) continue;
+        if (!mp_str_eq(en_case_key(e, c), key)) continue;
         released += release(e, c);
     }
     en_settle(e);

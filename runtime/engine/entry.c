@@ -53,7 +53,8 @@ uint64_t en_entry_put(struct mp_engine *e)
     return mp_ledger_seq(e->ledger);
 }
 
-uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, mp_str to, mp_str why)
+uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, mp_str to,
+                           mp_str why)
 {
     e->entry.machine = MP_MACHINE_INCIDENT;
     e->entry.rule = en_rule_name(e, c->rule);
@@ -118,7 +119,8 @@ uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp
     return en_entry_put(e);
 }
 
-uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to, mp_str why)
+uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to,
+                          mp_str why)
 {
     const struct mp_act_row *act = &e->p->act[m->act];
     e->entry.machine = MP_MACHINE_LEASE;
@@ -142,8 +144,8 @@ void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kin
     if (c->seen[kind] == truth + 1) return;
     c->seen[kind] = (uint8_t)(truth + 1);
     en_case_touch(c);
-    e->truths[e->truth_at] = (struct en_truth){e->now_ns, en_rule_key(e, c->rule, en_case_key(e, c)),
-                                               (uint8_t)kind, (uint8_t)truth};
+    uint64_t key = en_rule_key(e, c->rule, en_case_key(e, c));
+    e->truths[e->truth_at] = (struct en_truth){e->now_ns, key, (uint8_t)kind, (uint8_t)truth};
     e->truth_at = (e->truth_at + 1) % e->limits.truths;
     e->truth_total++;
     if (e->truth_count < e->limits.truths) e->truth_count++;

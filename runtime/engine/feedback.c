@@ -13,7 +13,7 @@ static const mp_str field_names[FIELDS] = {MP_STR_INIT("policy"), MP_STR_INIT("v
                                            MP_STR_INIT("outcome")};
 
 #define SOURCE 0xFFFFu /* one of its own: the last there is (window.h) */
-#define PUMP_MAX 4096  /* records in one go: rules that feed each other end here, and go on at the next */
+#define PUMP_MAX 4096  /* records in one go: rules that feed each other pause here */
 
 enum mp_err en_feedback_prepare(struct mp_engine *e)
 {
@@ -22,7 +22,8 @@ enum mp_err en_feedback_prepare(struct mp_engine *e)
     for (uint32_t s = 0; s < p->signal_count; s++) {
         const struct mp_signal_row *row = &p->signal[s];
         bool read = row->feeds_count > 0 || row->rule_units_count > 0;
-        if (read && mp_str_eq(mp_program_text(p, row->name), MP_STR("ledger"))) e->feedback.signal = s;
+        bool named = mp_str_eq(mp_program_text(p, row->name), MP_STR("ledger"));
+        if (read && named) e->feedback.signal = s;
     }
     if (e->feedback.signal == MP_NONE) return MP_OK;
     mp_window_always(e->window, e->feedback.signal);
@@ -30,8 +31,8 @@ enum mp_err en_feedback_prepare(struct mp_engine *e)
     e->feedback.known = MP_NEW(&e->made, uint64_t, s->fields_count / 64 + 1);
     e->feedback.field = MP_NEW(&e->made, struct mp_value, s->fields_count + 1);
     e->feedback.queue = MP_NEW(&e->made, struct en_told_entry, EN_FEEDBACK_MAX);
-    return e->feedback.known == NULL || e->feedback.field == NULL || e->feedback.queue == NULL ? MP_ENOMEM
-                                                                                                : MP_OK;
+    if (e->feedback.known == NULL || e->feedback.field == NULL) return MP_ENOMEM;
+    return e->feedback.queue == NULL ? MP_ENOMEM : MP_OK;
 }
 
 static bool is_outcome(const struct mp_entry *entry)
@@ -78,8 +79,8 @@ void en_feedback_entry(struct mp_engine *e, const struct en_case *c, const struc
         return;
     }
     struct en_told_entry *t = &f->queue[(f->at + f->count++) % EN_FEEDBACK_MAX];
-    *t = (struct en_told_entry){.policy = e->entry.rule, .verb = e->entry.verb, .outcome = e->entry.to,
-                                .time_ns = e->now_ns};
+    *t = (struct en_told_entry){.policy = e->entry.rule, .verb = e->entry.verb,
+                                .outcome = e->entry.to, .time_ns = e->now_ns};
     if (l != NULL) add_key(t, l->target.entity, l->target.type, l->target.value);
     if (c == NULL) return;
     if (t->verb.len == 0 && c->step != MP_NONE && e->p->step[c->step].acts_count > 0) {
@@ -110,7 +111,8 @@ static void fill(struct mp_engine *e, const struct en_told_entry *t)
     for (uint32_t i = s->fields_at; i < s->fields_at + s->fields_count; i++) {
         mp_str path = mp_program_text(e->p, e->p->field[i].path);
         for (int n = 0; n < FIELDS; n++) {
-            if (values[n].len > 0 && mp_str_eq(path, field_names[n])) set(e, i, mp_value_text(values[n]));
+            if (values[n].len == 0 || !mp_str_eq(path, field_names[n])) continue;
+            set(e, i, mp_value_text(values[n]));
         }
     }
     for (uint32_t i = s->keys_at; i < s->keys_at + s->keys_count; i++) {
@@ -140,8 +142,9 @@ void en_feedback_pump(struct mp_engine *e)
         f->at = (f->at + 1) % EN_FEEDBACK_MAX;
         f->count--;
         fill(e, &f->now);
-        struct mp_record r = {.time_ns = f->now.time_ns, .signal = f->signal, .layer = MP_LAYER_SERVICE,
-                              .source = SOURCE, .weight = 1, .known = f->known, .field = f->field};
+        struct mp_record r = {.time_ns = f->now.time_ns, .signal = f->signal,
+                              .layer = MP_LAYER_SERVICE, .source = SOURCE, .weight = 1,
+                              .known = f->known, .field = f->field};
         en_take(e, &r, true);
     }
     f->feeding = false;

@@ -111,7 +111,8 @@ static void keep_triggers(struct mp_engine *e, struct en_case *c)
 {
     const struct mp_rule_row *r = en_rule_of(e, c);
     struct mp_read how = read_now(e, c);
-    c->at_trigger_count = r->at_triggers_count < EN_TRIGGERS_MAX ? r->at_triggers_count : EN_TRIGGERS_MAX;
+    c->at_trigger_count = r->at_triggers_count;
+    if (c->at_trigger_count > EN_TRIGGERS_MAX) c->at_trigger_count = EN_TRIGGERS_MAX;
     c->at_trigger_known = 0;
     c->text_len = 0;
     for (uint32_t i = 0; i < c->at_trigger_count; i++) {
@@ -150,7 +151,8 @@ static bool unless_stops(struct mp_engine *e, struct en_case *c)
 
 static void remember_opening(struct mp_engine *e, struct en_case *c)
 {
-    e->openings[e->opening_at] = (struct en_opening){e->now_ns, en_rule_key(e, c->rule, en_case_key(e, c))};
+    uint64_t key = en_rule_key(e, c->rule, en_case_key(e, c));
+    e->openings[e->opening_at] = (struct en_opening){e->now_ns, key};
     e->opening_at = (e->opening_at + 1) % e->limits.admissions;
     if (e->opening_count < e->limits.admissions) e->opening_count++;
 }
@@ -176,7 +178,9 @@ static void open_case(struct mp_engine *e, struct en_case *c)
     c->rung = 1;
     c->step = r->steps_at;
     if (r->trigger != MP_NONE) en_cause_clause(e, r->trigger, &how, c->key);
-    if (r->hold_ns > 0) en_cause_value(e, MP_STR("held"), MP_TYPE_DURATION, mp_value_int(r->hold_ns));
+    if (r->hold_ns > 0) {
+        en_cause_value(e, MP_STR("held"), MP_TYPE_DURATION, mp_value_int(r->hold_ns));
+    }
     en_case_event(e, c, MP_INCIDENT_ON_FIRES, MP_STR(""));
 }
 

@@ -61,7 +61,8 @@ static void cause_record(struct mp_engine *e, const struct mp_record *r)
 /* ---- R49 ---- */
 
 /* The first of a (rule, key) in a minute is told, with the count of the minute before. */
-static bool tell_now(struct mp_engine *e, uint32_t rule, mp_str key, uint64_t count, uint64_t *before)
+static bool tell_now(struct mp_engine *e, uint32_t rule, mp_str key, uint64_t count,
+                     uint64_t *before)
 {
     uint64_t hash = en_rule_key(e, rule, key);
     struct en_told *t = &e->told[hash % EN_TOLD_MAX];
@@ -70,7 +71,8 @@ static bool tell_now(struct mp_engine *e, uint32_t rule, mp_str key, uint64_t co
         t->count += count;
         return e->options.clock == MP_ENGINE_TEST; /* a test looks at every record */
     }
-    if (e->options.clock != MP_ENGINE_TEST && !en_pace(e, &e->inline_pace, EN_INLINE_PACE)) return false;
+    bool test = e->options.clock == MP_ENGINE_TEST;
+    if (!test && !en_pace(e, &e->inline_pace, EN_INLINE_PACE)) return false;
     *before = t->key == hash ? t->count : 0;
     *t = (struct en_told){hash, minute, count};
     return true;
@@ -90,7 +92,8 @@ static void tell(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str key, b
     if (act != MP_NONE) {
         e->entry.verb = mp_program_text(e->p, e->p->action[e->p->act[act].action].name);
     }
-    e->entry.target = r != NULL ? mp_program_text(e->p, e->p->signal[r->signal].alias) : MP_STR("request");
+    e->entry.target = MP_STR("request");
+    if (r != NULL) e->entry.target = mp_program_text(e->p, e->p->signal[r->signal].alias);
     e->entry.shadow = e->p->rule[rule].mode == MP_MODE_SHADOW;
     e->entry.from = MP_STR("proposed");
     e->entry.to = carried_out ? MP_STR("effective") : MP_STR("withheld");
@@ -127,9 +130,8 @@ static uint32_t record_act(const struct mp_program *p, uint32_t rule)
     if (r->steps_count == 0) return MP_NONE;
     const struct mp_step_row *step = &p->step[r->steps_at];
     for (uint32_t a = step->acts_at; a < step->acts_at + step->acts_count; a++) {
-        if (p->act[a].target_kind == MP_TARGET_RECORD && p->action[p->act[a].action].class != MP_CLASS_MESSAGE) {
-            return a;
-        }
+        bool message = p->action[p->act[a].action].class == MP_CLASS_MESSAGE;
+        if (p->act[a].target_kind == MP_TARGET_RECORD && !message) return a;
     }
     return MP_NONE;
 }
@@ -152,7 +154,8 @@ static bool refused(const struct mp_verdict_answer *a, uint32_t rule)
 }
 
 /* Was it this rule's action that the request met, or one like it? */
-static bool carried_out(struct mp_engine *e, const struct mp_verdict_answer *a, const struct fired *f)
+static bool carried_out(const struct mp_engine *e, const struct mp_verdict_answer *a,
+                        const struct fired *f)
 {
     const struct mp_action_row *action = &e->p->action[e->p->act[f->act].action];
     mp_str verb = mp_program_text(e->p, action->name);
@@ -163,7 +166,8 @@ static bool carried_out(struct mp_engine *e, const struct mp_verdict_answer *a, 
         return a->reason == MP_VERDICT_REASON_NONE && (other || mp_str_eq(verb, MP_STR("allow")));
     }
     if (refused(a, f->rule)) return true;
-    return a->reason == MP_VERDICT_REASON_INLINE && action->class == MP_CLASS_ACCESS && mp_str_eq(verb, a->verb);
+    if (a->reason != MP_VERDICT_REASON_INLINE || action->class != MP_CLASS_ACCESS) return false;
+    return mp_str_eq(verb, a->verb);
 }
 
 static void do_fired(struct mp_engine *e, const struct mp_record *r, const struct fired *f,
@@ -174,7 +178,8 @@ static void do_fired(struct mp_engine *e, const struct mp_record *r, const struc
         send_messages(e, r, f[i].rule);
         if (f[i].act == MP_NONE) continue;
         if (a == NULL) a = verdict(e, r);
-        bool guarded = a->reason == MP_VERDICT_REASON_GUARD || a->reason == MP_VERDICT_REASON_EXEMPT;
+        bool guarded = a->reason == MP_VERDICT_REASON_GUARD ||
+                       a->reason == MP_VERDICT_REASON_EXEMPT;
         bool done = carried_out(e, a, &f[i]);
         bool shadow = e->p->rule[f[i].rule].mode == MP_MODE_SHADOW;
         if (!done && guarded) e->counts[f[i].rule].withheld++;
@@ -217,7 +222,8 @@ void mp_engine_inline(struct mp_engine *e, const struct mp_inline_note *note)
         struct mp_rule_counts *c = &e->counts[note->rule];
         c->matched += note->count;
         c->judged += note->count;
-        tell(e, note->rule, record_act(e->p, note->rule), note->key, note->refused, note->count, NULL);
+        uint32_t act = record_act(e->p, note->rule);
+        tell(e, note->rule, act, note->key, note->refused, note->count, NULL);
     }
     if (note->act != MP_NONE) en_message_now(e, note->rule, note->act, note->text, note->key);
     en_flush(e);

@@ -40,7 +40,8 @@ static enum mp_err prepare_unit(struct mp_engine *e, uint32_t unit)
     out->alive = rules_mask(u);
     for (uint32_t i = 0; i < u->rules_count; i++) {
         for (uint32_t layer = 0; layer < 3; layer++) {
-            if ((e->p->rule[u->rules_at + i].layers >> layer & 1) != 0) out->at_layer[layer] |= 1ull << i;
+            uint32_t layers = e->p->rule[u->rules_at + i].layers;
+            if ((layers >> layer & 1) != 0) out->at_layer[layer] |= 1ull << i;
         }
     }
     if (u->kind != MP_UNIT_GROUP) return MP_OK;
@@ -94,7 +95,8 @@ enum mp_err en_judge_prepare(struct mp_engine *e)
     e->hit_max = p->rule_count + 1;
     e->hits = MP_NEW(&e->made, struct en_hit, e->hit_max);
     if (e->units == NULL || e->groupings == NULL || e->clause_still == NULL || e->counts == NULL ||
-        e->rule_cases == NULL || e->rule_leases == NULL || e->rule_alive == NULL || e->guard_alive == NULL || e->hits == NULL) {
+        e->rule_cases == NULL || e->rule_leases == NULL || e->rule_alive == NULL ||
+        e->guard_alive == NULL || e->hits == NULL) {
         return MP_ENOMEM;
     }
     memset(e->rule_alive, 1, p->rule_count);
@@ -191,7 +193,8 @@ static void schedule_clock(struct mp_engine *e, struct en_clock *c)
                                            e->p->hold[c->hold].grouping, c->key);
     if (due <= e->now_ns) due = MP_NEVER_NS;
     if (change <= e->now_ns) change = e->now_ns + 10000000;
-    en_heap_set(e, &e->events, e->hold_ids + (uint32_t)(c - e->clocks), due < change ? due : change);
+    uint32_t id = e->hold_ids + (uint32_t)(c - e->clocks);
+    en_heap_set(e, &e->events, id, due < change ? due : change);
 }
 
 static enum mp_truth step_hold(struct mp_engine *e, uint32_t hold, uint32_t key)
@@ -321,8 +324,9 @@ void en_do_hits(struct mp_engine *e)
     sort_hits(e->hits, e->hit_count);
     for (uint32_t i = 0; i < e->hit_count; i++) {
         struct en_hit hit = e->hits[i];
-        en_trigger(e, hit.rule, hit.key, en_case_find(e, hit.rule, hit.key), hit.truth, hit.now_only);
         struct en_case *c = en_case_find(e, hit.rule, hit.key);
+        en_trigger(e, hit.rule, hit.key, c, hit.truth, hit.now_only);
+        c = en_case_find(e, hit.rule, hit.key);
         if (c == NULL) continue;
         en_case_checks(e, c, e->record != NULL);
         if (c->used) en_case_schedule(e, c);

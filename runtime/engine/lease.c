@@ -133,7 +133,9 @@ struct en_step_state en_step_state(const struct mp_engine *e, const struct en_ca
 uint32_t en_case_wanted(const struct mp_engine *e, const struct en_case *c)
 {
     uint32_t n = 0;
-    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) n += en_lease_wanted(&e->leases[i]);
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        n += en_lease_wanted(&e->leases[i]);
+    }
     return n;
 }
 
@@ -211,7 +213,8 @@ void en_lease_event(struct mp_engine *e, struct en_lease *l, enum mp_lease_event
     e->outstanding -= is_outstanding(before);
     l->state = edge->next;
     en_lease_touch(l);
-    uint64_t seq = en_entry_lease(e, l, mp_lease_state_word(before), mp_lease_state_word(edge->next), why);
+    uint64_t seq = en_entry_lease(e, l, mp_lease_state_word(before),
+                                  mp_lease_state_word(edge->next), why);
     if (edge->next == MP_LEASE_APPLYING) l->applied_seq = seq;
     uint32_t owner = l->owner;
     do_effect(e, l, edge->effect, before);
@@ -278,7 +281,8 @@ static uint32_t rivals(struct mp_engine *e, const struct mp_lease *about, struct
         struct en_lease *l = &e->leases[i];
         if (!en_lease_wanted(l) || l->l.shadow) continue;
         if (!mp_decide_same_target(e->p, &l->l, about)) continue;
-        if (l->l.rung < e->cases[l->owner].rung && e->cases[l->owner].state == MP_INCIDENT_OPEN) continue;
+        const struct en_case *c = &e->cases[l->owner];
+        if (l->l.rung < c->rung && c->state == MP_INCIDENT_OPEN) continue;
         if (n == EN_TARGET_LEASES_MAX) break; /* LIMIT: older ones decide */
         out[n++] = l;
     }
@@ -449,7 +453,8 @@ static bool ask_alive(void *ctx, uint32_t guard)
 
 static struct mp_decide_world world_of(struct mp_engine *e)
 {
-    return (struct mp_decide_world){e, ask_walk, ask_attr, ask_members, ask_guard, en_live, ask_alive};
+    return (struct mp_decide_world){e,         ask_walk, ask_attr, ask_members,
+                                    ask_guard, en_live,  ask_alive};
 }
 
 static void cause_admission(struct mp_engine *e, const struct mp_admission *a)
@@ -484,7 +489,8 @@ static void withhold_all(struct mp_engine *e, struct en_lease **made, uint32_t c
     }
 }
 
-static void put_in_force(struct mp_engine *e, struct en_case *c, struct en_lease **made, uint32_t count)
+static void put_in_force(struct mp_engine *e, struct en_case *c, struct en_lease **made,
+                         uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         made[i]->state = MP_LEASE_PROPOSED;

@@ -74,4 +74,7 @@ const struct mpol_backend_ops en_prompt_ops = {
     .progress = prompt_progress,
 };
 
-void mp_engine_backend_mode(struct mp_engine *e, enum mp_backend_mode mode) { e->prompt.mode = mode; }
+void mp_engine_backend_mode(struct mp_engine *e, enum mp_backend_mode mode)
+{
+    e->prompt.mode = mode;
+}

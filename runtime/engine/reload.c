@@ -74,7 +74,10 @@ static void tell_gone(struct mp_engine *e, const struct en_gone *g, mp_str key, 
     en_entry_put(e);
 }
 
-static bool was_open(uint8_t state) { return state >= MP_INCIDENT_OPEN && state <= MP_INCIDENT_RELEASING; }
+static bool was_open(uint8_t state)
+{
+    return state >= MP_INCIDENT_OPEN && state <= MP_INCIDENT_RELEASING;
+}
 
 static const struct en_gone *gone_incident(const struct mp_engine *e, uint64_t incident)
 {
@@ -88,9 +91,12 @@ static void end_gone_leases(struct mp_engine *e, const struct en_gone *incident)
 {
     for (uint32_t i = 0; i < e->gone_count; i++) {
         const struct en_gone *g = &e->gone[i];
-        if (g->lease == 0 || g->incident != incident->incident || e->leases[g->slot - 1].used) continue;
+        if (g->lease == 0 || g->incident != incident->incident) continue;
+        if (e->leases[g->slot - 1].used) continue;
         mp_str state = mp_lease_state_word(g->state);
-        if (g->state != MP_LEASE_WITHDRAWING) tell_gone(e, g, incident->key, state.ptr, "withdrawing");
+        if (g->state != MP_LEASE_WITHDRAWING) {
+            tell_gone(e, g, incident->key, state.ptr, "withdrawing");
+        }
         tell_gone(e, g, incident->key, "withdrawing", "withdrawn");
     }
 }
@@ -119,7 +125,8 @@ static void end_gone(struct mp_engine *e)
     /* Leases whose case is there, but whose action the program has no more. */
     for (uint32_t i = 0; i < e->gone_count; i++) {
         const struct en_gone *g = &e->gone[i];
-        if (g->lease == 0 || e->leases[g->slot - 1].used || gone_incident(e, g->incident) != NULL) continue;
+        if (g->lease == 0 || e->leases[g->slot - 1].used) continue;
+        if (gone_incident(e, g->incident) != NULL) continue;
         tell_gone(e, g, g->key, mp_lease_state_word(g->state).ptr, "withdrawing");
         tell_gone(e, g, g->key, "withdrawing", "withdrawn");
     }

@@ -262,7 +262,8 @@ static uint32_t get_key(struct mp_engine *e, struct in *i, uint32_t grouping)
 {
     struct mp_value values[KEYS_MAX];
     uint32_t count = get_u8(i);
-    bool fits = grouping != MP_NONE && count <= KEYS_MAX && count == e->p->grouping[grouping].keys_count;
+    bool fits = grouping != MP_NONE && count <= KEYS_MAX;
+    fits = fits && count == e->p->grouping[grouping].keys_count;
     for (uint32_t k = 0; k < count && !i->bad; k++) {
         enum mp_rep rep;
         struct mp_value v = get_value(i, &rep);
@@ -356,7 +357,8 @@ static void restore_triggers(struct mp_engine *e, struct in *i, struct en_case *
 }
 
 /* R50: what a change of the rule's parts does to a case of it. */
-static void apply_marks(struct mp_engine *e, struct en_case *c, const struct whose *w, uint64_t step)
+static void apply_marks(struct mp_engine *e, struct en_case *c, const struct whose *w,
+                        uint64_t step)
 {
     const struct mp_rule_row *r = &e->p->rule[c->rule];
     if (w->trigger != r->mark_trigger && w->shape != r->mark_trigger_shape) {
@@ -482,7 +484,8 @@ static bool acts_on(const struct mp_program *p, const struct mp_action_row *a, u
 {
     for (uint32_t i = a->targets_at; i < a->targets_at + a->targets_count; i++) {
         const struct mp_action_target_row *t = &p->action_target[i];
-        if (entity != MP_NONE ? t->entity == entity : t->entity == MP_NONE && t->type == type) return true;
+        if (entity != MP_NONE && t->entity == entity) return true;
+        if (entity == MP_NONE && t->entity == MP_NONE && t->type == type) return true;
     }
     return false;
 }
@@ -490,9 +493,8 @@ static bool acts_on(const struct mp_program *p, const struct mp_action_row *a, u
 static uint32_t find_action(const struct mp_program *p, mp_str verb, uint32_t entity, uint32_t type)
 {
     for (uint32_t i = 0; i < p->action_count; i++) {
-        if (mp_str_eq(mp_program_text(p, p->action[i].name), verb) && acts_on(p, &p->action[i], entity, type)) {
-            return i;
-        }
+        if (!mp_str_eq(mp_program_text(p, p->action[i].name), verb)) continue;
+        if (acts_on(p, &p->action[i], entity, type)) return i;
     }
     return MP_NONE;
 }
@@ -553,7 +555,8 @@ static enum mp_err restore_lease(struct mp_engine *e, uint64_t id, struct in *i)
     l->l.rung = (uint32_t)get_u64(i);
     l->state = get_u8(i);
     l->l.shadow = get_u8(i) != 0;
-    mp_str rule = get_text(i, 1024), verb = get_text(i, 1024), target = get_text(i, EN_KEY_TEXT_MAX);
+    mp_str rule = get_text(i, 1024), verb = get_text(i, 1024);
+    mp_str target = get_text(i, EN_KEY_TEXT_MAX);
     l->l.strength = (uint32_t)get_u64(i);
     l->l.priority = get_i64(i);
     l->l.hooks = (uint32_t)get_u64(i);
@@ -566,7 +569,8 @@ static enum mp_err restore_lease(struct mp_engine *e, uint64_t id, struct in *i)
     l->l.target.entity = find_entity(e->p, entity);
     if (!get_typed(i, &l->l, &l->l.target.type, &l->l.target.value)) i->bad = true;
     get_args(e, i, &l->l);
-    if (i->bad || l->state >= MP_LEASE_STATE_COUNT || l->owner >= e->limits.incidents) return MP_ECORRUPT;
+    if (i->bad || l->state >= MP_LEASE_STATE_COUNT) return MP_ECORRUPT;
+    if (l->owner >= e->limits.incidents) return MP_ECORRUPT;
     l->accepted_mono_ns = accepted ? 1 : 0;
     l->ttl_runs = accepted;
     l->target_len = (uint32_t)target.len;
@@ -756,7 +760,8 @@ static void tell_meta(struct mp_engine *e, void *ctx,
         if (!mp_decide_admitted(e->decide, e->admissions_told, &a)) continue;
         o = empty_row(e);
         put_admitted(&o, e->admissions_told, &a);
-        tell(e, MP_ROW_META, META_ADMISSIONS + e->admissions_told % e->limits.admissions, &o, ctx, row);
+        uint64_t id = META_ADMISSIONS + e->admissions_told % e->limits.admissions;
+        tell(e, MP_ROW_META, id, &o, ctx, row);
     }
 }
 

@@ -204,7 +204,8 @@ static void part_line(const struct why *w, const struct mp_read *how, uint32_t c
     }
     tell(w, line);
     if (agg != MP_NONE && line.truth == MP_UNKNOWN && line.samples < e->p->agg[agg].min_samples) {
-        note_value(w, "it takes at least so many samples: ", MP_TYPE_INT, e->p->agg[agg].min_samples);
+        note_value(w, "it takes at least so many samples: ", MP_TYPE_INT,
+                   e->p->agg[agg].min_samples);
     }
 }
 
@@ -251,8 +252,8 @@ static void trigger_lines(const struct why *w)
     }
     if (r->unless != MP_NONE) {
         const struct mp_clause_row *u = &e->p->clause[r->unless];
-        clause_lines(w, r->unless, &how, w->c == NULL ? 0 : mp_hold_progress(&w->c->unless, e->now_ns),
-                     u->hold_ns);
+        int64_t so_far = w->c == NULL ? 0 : mp_hold_progress(&w->c->unless, e->now_ns);
+        clause_lines(w, r->unless, &how, so_far, u->hold_ns);
     }
 }
 
@@ -270,7 +271,8 @@ static void check_lines(const struct why *w)
         note_time(w, "the verdict falls at the latest at",
                   c->check.to_ns + en_clause_lateness(e, step->verify, c->key));
     }
-    if (step->harm != MP_NONE && (c->state == MP_INCIDENT_VERIFYING || c->state == MP_INCIDENT_HOLDING)) {
+    bool acting = c->state == MP_INCIDENT_VERIFYING || c->state == MP_INCIDENT_HOLDING;
+    if (step->harm != MP_NONE && acting) {
         struct mp_read how = {.since_ns = c->effective_ns, .asker = c};
         clause_lines(w, step->harm, &how, mp_hold_progress(&c->harm, e->now_ns),
                      e->p->clause[step->harm].hold_ns);

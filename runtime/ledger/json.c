@@ -118,7 +118,8 @@ size_t mp_ledger_line(const struct mp_entry *e, char *out)
     put_number(&o, e->seq);
     puts_(&o, ",\"time\":");
     put_text(&o, (mp_str){time, sizeof time});
-    puts_(&o, e->machine == MP_MACHINE_LEASE ? ",\"machine\":\"lease\"" : ",\"machine\":\"incident\"");
+    puts_(&o, ",\"machine\":");
+    put_text(&o, e->machine == MP_MACHINE_LEASE ? MP_STR("lease") : MP_STR("incident"));
     puts_(&o, ",\"rule\":");
     put_text(&o, e->rule);
     puts_(&o, ",\"key\":");
@@ -140,7 +141,9 @@ size_t mp_ledger_line(const struct mp_entry *e, char *out)
 
     bool first = true;
     puts_(&o, ",\"args\":{");
-    for (uint32_t i = 0; i < e->arg_count; i++) put_note(&o, e->args[i].name, e->args[i].value, &first);
+    for (uint32_t i = 0; i < e->arg_count; i++) {
+        put_note(&o, e->args[i].name, e->args[i].value, &first);
+    }
     o.end = out + MP_LEDGER_LINE_MAX - 16; /* of the closing brackets */
     puts_(&o, "},\"from\":");
     put_text(&o, e->from);
