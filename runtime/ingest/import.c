@@ -301,7 +301,7 @@ static bool put_time(struct mp_buf *out, struct piece p)
     mp_str s = p.text;
     if (s.ptr == NULL) return false;
     if (log_time(s, text)) s = (mp_str){text, 25};
-    if (!mp_read_time(s, &ns)) return false;
+    if (!mp_read_time(s, &ns) || ns < 0 || ns > MP_LINE_TIME_MAX_NS) return false;
     mp_buf_puts(out, "{\"time\":\"");
     mp_buf_put(out, s);
     mp_buf_puts(out, "\",");

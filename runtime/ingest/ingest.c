@@ -6,7 +6,6 @@
 #include "ingest/ingest_priv.h"
 
 #define SCRATCH_BYTES (2u * MP_LINE_MAX + 65536u)
-#define TIME_MAX_NS (INT64_MAX / 2) /* the year 2116 */
 #define WEIGHT_MAX (INT64_C(1) << 20)
 
 static uint32_t fields_max(const struct mp_program *p)
@@ -167,7 +166,8 @@ static bool line_time(struct mp_ingest *in, int64_t default_ns, struct mp_ingest
     mp_str text = leaf->raw;
     if (leaf->kind == MP_JSON_STRING && !mp_leaf_text(in, leaf, &text)) return false;
     if (leaf->kind != MP_JSON_STRING && leaf->kind != MP_JSON_NUMBER) return false;
-    out->has_time = mp_read_time(text, &r->time_ns) && r->time_ns >= 0 && r->time_ns <= TIME_MAX_NS;
+    out->has_time = mp_read_time(text, &r->time_ns) && r->time_ns >= 0 &&
+                    r->time_ns <= MP_LINE_TIME_MAX_NS;
     return out->has_time;
 }
 

@@ -28,6 +28,7 @@
 
 #define MP_LINE_MAX (1024u * 1024u) /* bytes of a line */
 #define MP_LINE_DEPTH_MAX 64
+#define MP_LINE_TIME_MAX_NS (INT64_MAX / 2) /* the year 2116 */
 
 struct mp_ingest;
 

@@ -273,7 +273,9 @@ static const char *take_record(struct mp_inspect *in)
     int64_t ns = 0;
     bool is_alive = alive != NULL && alive->leaf.kind == MP_JSON_TRUE;
     if (!is_alive && time == NULL) return "no `time`";
-    if (!is_alive && !mp_read_time(text_of(in, &time->leaf), &ns)) return "`time` is no time";
+    bool timely = is_alive || (mp_read_time(text_of(in, &time->leaf), &ns) && ns >= 0 &&
+                               ns <= MP_LINE_TIME_MAX_NS);
+    if (!timely) return "`time` is no time";
     struct signal *s =
         signal_named(in, name != NULL ? text_of(in, &name->leaf) : MP_STR("requests"));
     if (s == NULL) {
