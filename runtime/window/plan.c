@@ -318,9 +318,14 @@ static bool plan_signals(struct mp_window *w, struct mp_arena *arena)
         const struct mp_signal_row *row = &w->p->signal[i];
         int64_t every = row->every_ns > 0 ? row->every_ns : EVERY_DEFAULT_NS;
         struct signal_state *s = &w->signals[i];
+        bool gauge = row->kind != MP_SIGNAL_EVENT;
+        /* Within every + lateness (R6): what comes exactly on time leaves no gap. */
+        int64_t hold_ns = add_sat(add_sat(every, row->lateness_ns), 1);
         *s = (struct signal_state){.alive_until_ns = NEVER, .observed_ns = INT64_MAX,
-                                   .hold_ns = add_sat(every, row->lateness_ns),
+                                   .hold_ns = hold_ns,
                                    .lateness_ns = row->lateness_ns,
+                                   .in_time_ns = gauge && w->limits.live ? hold_ns : row->lateness_ns,
+                                   .gauge = gauge,
                                    .heard_ns = MP_NEW(arena, int64_t, w->limits.sources_max)};
         if (s->heard_ns == NULL) return false;
         for (uint32_t k = 0; k < w->limits.sources_max; k++) s->heard_ns[k] = NEVER;

@@ -94,9 +94,10 @@ enum mp_admit mp_window_admit(struct mp_window *w, const struct mp_record *r)
     MP_ASSERT(r->signal < w->p->signal_count);
     heard(w, r->signal, r->source);
     if (r->time_ns > add_sat(w->now_ns, MP_WINDOW_AHEAD_NS)) w->counts.ahead++;
-    if (r->time_ns < w->now_ns - w->signals[r->signal].lateness_ns) {
+    const struct signal_state *s = &w->signals[r->signal];
+    if (r->time_ns < w->now_ns - s->in_time_ns) {
         w->counts.late++;
-        return MP_ADMIT_LATE;
+        return s->gauge && r->time_ns > w->now_ns - s->hold_ns ? MP_ADMIT_LAST : MP_ADMIT_LATE;
     }
     if (r->id != 0 && twice(w, r)) {
         w->counts.duplicates++;

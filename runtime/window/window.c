@@ -186,7 +186,7 @@ static bool feed_keys(struct mp_window *w, const struct feed_plan *f, const stru
  * way from memory meanwhile. */
 #define SAMPLES_AT_ONCE 16
 
-static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t count,
+static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t count, bool last_only,
                         unsigned char *block,
                         const struct mp_record *r, const struct mp_outputs *outputs)
 {
@@ -194,6 +194,7 @@ static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t coun
     uint32_t fit[SAMPLES_AT_ONCE], fit_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct acc_sample *s = &samples[fit_count];
+        if (last_only && w->accs[accs[i]].family != FAM_LAST) continue;
         if (!mp_acc_sample(w, &w->accs[accs[i]], r, outputs, s)) continue;
         mp_acc_expect_sample(&w->accs[accs[i]], block, s);
         fit[fit_count++] = accs[i];
@@ -211,7 +212,7 @@ static uint32_t feed_key(struct mp_window *w, const struct feed_plan *f,
 }
 
 static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struct mp_record *r,
-                     const struct mp_outputs *outputs, struct mp_touch *out)
+                     const struct mp_outputs *outputs, bool last_only, struct mp_touch *out)
 {
     struct group *g = &w->groups[f->grouping];
     struct mp_value keys[KEYS_MAX];
@@ -228,7 +229,7 @@ static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struc
     if (g->key_count != 0) mp_window_active(w, g, key);
     for (uint32_t i = 0; i < f->acc_count; i += SAMPLES_AT_ONCE) {
         uint32_t rest = f->acc_count - i, count = rest < SAMPLES_AT_ONCE ? rest : SAMPLES_AT_ONCE;
-        add_samples(w, w->feed_accs + f->acc_at + i, count, key_block(g, key), r, outputs);
+        add_samples(w, w->feed_accs + f->acc_at + i, count, last_only, key_block(g, key), r, outputs);
     }
     *out = (struct mp_touch){f->grouping, key, fresh};
     return true;
@@ -258,16 +259,29 @@ void mp_window_expect(struct mp_window *w, const struct mp_record *r)
     for (uint32_t i = 0; i < s->feeds_count; i++) expect_one(w, &w->feeds[s->feeds_at + i], r);
 }
 
+static uint32_t feed_all(struct mp_window *w, const struct mp_record *r,
+                         const struct mp_outputs *outputs, bool last_only, struct mp_touch *touched)
+{
+    const struct mp_signal_row *s = &w->p->signal[r->signal];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->feeds_count; i++) {
+        const struct feed_plan *f = &w->feeds[s->feeds_at + i];
+        if (feed_one(w, f, r, outputs, last_only, &touched[count])) count++;
+    }
+    return count;
+}
+
 uint32_t mp_window_apply(struct mp_window *w, const struct mp_record *r,
                          const struct mp_outputs *outputs, struct mp_touch *touched)
 {
-    const struct mp_signal_row *s = &w->p->signal[r->signal];
     if (w->growth_count != 0) mp_growth_take(w, r, outputs);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < s->feeds_count; i++) {
-        if (feed_one(w, &w->feeds[s->feeds_at + i], r, outputs, &touched[count])) count++;
-    }
-    return count;
+    return feed_all(w, r, outputs, false, touched);
+}
+
+uint32_t mp_window_apply_last(struct mp_window *w, const struct mp_record *r,
+                              const struct mp_outputs *outputs, struct mp_touch *touched)
+{
+    return feed_all(w, r, outputs, true, touched);
 }
 
 void mp_window_counts(const struct mp_window *w, struct mp_window_counts *out) { *out = w->counts; }

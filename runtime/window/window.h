@@ -59,6 +59,7 @@ struct mp_window_limits {
     uint32_t ids_max;       /* ids of records remembered against duplicates (R9): 65,536 */
     uint32_t overrides_max; /* (def, key) pairs that a test sets: 1,024 in programs with tests */
     bool always_alive;      /* tests: every source is alive and empty for ever (R5, R46) */
+    bool live;              /* a record comes after the time that it carries, see below */
 };
 
 /* ---- reading ---- */
@@ -104,12 +105,16 @@ void mp_window_advance(struct mp_window *w, int64_t now_ns);
 
 /* ---- records ---- */
 
+/* Asked once per record, after advance: counts it, and its source as alive.
+ * A gauge has no lateness of its own (R1), but what it measured is what holds until the next one (R8):
+ * live, where every record is some milliseconds old, its record is in time for one `every`; elsewhere a
+ * late one enters no window, but is the last value where none is newer. */
 enum mp_admit {
     MP_ADMIT_OK,
     MP_ADMIT_LATE,     /* behind the watermark: enters no window */
+    MP_ADMIT_LAST,     /* late, of a gauge, and not yet over: it may still be the last value */
     MP_ADMIT_DUPLICATE /* its id was seen within lateness */
 };
-/* Asked once per record, after advance: counts it, and its source as alive. */
 enum mp_admit mp_window_admit(struct mp_window *w, const struct mp_record *r);
 
 /* The record is going to be applied: begins to fetch the rows of its keys from memory. For speed
@@ -127,6 +132,9 @@ struct mp_touch {
  * of them. */
 uint32_t mp_window_apply(struct mp_window *w, const struct mp_record *r,
                          const struct mp_outputs *outputs, struct mp_touch *touched);
+/* The same for MP_ADMIT_LAST. */
+uint32_t mp_window_apply_last(struct mp_window *w, const struct mp_record *r,
+                              const struct mp_outputs *outputs, struct mp_touch *touched);
 /* ---- rows ---- */
 
 /* Fills all cells of the row of a key. row->known has ceil(columns / 64) words, row->cell a value a

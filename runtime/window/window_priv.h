@@ -113,8 +113,10 @@ struct feed_plan {
 struct signal_state {
     int64_t alive_until_ns; /* NEVER: nothing has come */
     int64_t observed_ns;    /* since when it is observed; INT64_MAX: not yet */
-    int64_t hold_ns;        /* every + lateness */
+    int64_t hold_ns;        /* the first moment after every + lateness */
     int64_t lateness_ns;
+    int64_t in_time_ns;     /* an older record is late */
+    bool gauge;
     int64_t *heard_ns;      /* per source */
 };
 

@@ -28,7 +28,7 @@ bool slow_silent(const struct slow_world *w, const struct mp_t_signal *signal)
     if (w->always_alive) return false;
     for (uint32_t i = 0; i < w->record_count; i++) {
         const struct slow_record *r = &w->records[i];
-        if (r->signal == signal && r->heard && w->now_ns < r->heard_ns + signal->every_ns + signal->lateness_ns) return false;
+        if (r->signal == signal && r->heard && w->now_ns <= r->heard_ns + signal->every_ns + signal->lateness_ns) return false;
     }
     return true;
 }
@@ -390,7 +390,7 @@ static struct slow_value last(struct slow_world *w, const struct mp_t_agg *agg, 
         if (counted_at(s->all[i].r) >= counted_at(newest->r)) newest = &s->all[i];
     }
     int64_t until = counted_at(newest->r) + agg->signal->every_ns + agg->signal->lateness_ns;
-    return w->now_ns < until ? (struct slow_value){true, newest->v} : unknown;
+    return w->now_ns <= until ? (struct slow_value){true, newest->v} : unknown;
 }
 
 static bool whole(const struct slow_world *w, const struct slow_ask *ask, const struct mp_t_agg *agg)

@@ -262,10 +262,12 @@ static enum mp_truth member(void *ctx, uint32_t fn, const struct mp_row *row)
     return mp_value_as_num(row->cell[slot]) > 0.9 ? MP_TRUE : MP_FALSE;
 }
 
+static bool live;
+
 static void open_window(bool always_alive)
 {
     static const struct mp_window_hooks hooks = {.forget = on_forget, .member = member};
-    struct mp_window_limits limits = {.keys_max = 5000, .always_alive = always_alive};
+    struct mp_window_limits limits = {.keys_max = 5000, .always_alive = always_alive, .live = live};
     mp_arena_init(&arena, NULL, 0);
     forgotten = 0;
     assert_int_equal(mp_inventory_create(&arena, &world.p, NULL, hash_key, &inventory), MP_OK);
@@ -286,6 +288,15 @@ static int standard_alive(void **state)
 {
     make_program(10 * S, 10, 6, 1000);
     open_window(true);
+    return 0;
+}
+
+static int standard_live(void **state)
+{
+    make_program(10 * S, 10, 6, 1000);
+    live = true;
+    open_window(false);
+    live = false;
     return 0;
 }
 
@@ -510,12 +521,12 @@ static void a_test_window_is_whole_from_the_start(void **state)
 static void a_silent_source_makes_everything_unknown(void **state)
 {
     send(100 * S, "web", 0);
-    assert_int_equal(mp_window_next_silence(window), 112 * S);
-    mp_window_advance(window, 112 * S - 1);
+    assert_int_equal(mp_window_next_silence(window), 112 * S + 1);
+    mp_window_advance(window, 112 * S);
     assert_false(mp_window_silent(window, requests));
     assert_int_equal(int_of(&now, "web", col[A_COUNT]), 0);
     assert_int_equal(int_of(&now, "web", col_stale), 0);
-    mp_window_advance(window, 112 * S);
+    mp_window_advance(window, 112 * S + 1);
     assert_true(mp_window_silent(window, requests));
     assert_false(is_known(&now, "web", col[A_COUNT]));
     assert_int_equal(int_of(&now, "web", col_stale), 1);
@@ -604,13 +615,52 @@ static void a_gauge_is_known_until_its_period_and_lateness_after_it(void **state
     assert_true(instance_read("i-1", col_cpu, &v));
     assert_true(mp_value_as_num(v) == 0.5);
     uint32_t key = key_of(by_instance, "i-1");
-    assert_int_equal(mp_window_next_shrink(window, by_instance, key), 105 * S);
+    assert_int_equal(mp_window_next_shrink(window, by_instance, key), 105 * S + 1);
     gauge(cpu, 104 * S, "i-2", mp_value_num(0.1)); /* the source lives on */
-    mp_window_advance(window, 105 * S - 1);
-    assert_true(instance_read("i-1", col_cpu, &v));
     mp_window_advance(window, 105 * S);
+    assert_true(instance_read("i-1", col_cpu, &v));
+    mp_window_advance(window, 105 * S + 1);
     assert_false(instance_read("i-1", col_cpu, &v));
     assert_true(instance_read("i-1", col_cpu_max, &v)); /* the window still holds it */
+}
+
+static enum mp_admit late_gauge(int64_t at_ns, const char *name, double v)
+{
+    known[0] = 3;
+    field[0] = text(name);
+    field[1] = mp_value_num(v);
+    record = (struct mp_record){.number = ++number, .time_ns = at_ns, .signal = cpu, .weight = 1,
+                                .layer = MP_LAYER_SERVICE, .known = known, .field = field};
+    out_known[0] = 1;
+    out_truth[0] = 0;
+    out_value[0] = field[1];
+    enum mp_admit admit = mp_window_admit(window, &record);
+    if (admit == MP_ADMIT_LAST) mp_window_apply_last(window, &record, &outputs, touched);
+    return admit;
+}
+
+static void a_late_gauge_is_the_last_value_if_none_is_newer_and_enters_no_window(void **state)
+{
+    struct mp_value v;
+    gauge(cpu, 100 * S, "i-1", mp_value_num(0.5));
+    assert_int_equal(late_gauge(98 * S, "i-1", 0.9), MP_ADMIT_LAST);
+    assert_int_equal(late_gauge(98 * S, "i-2", 0.8), MP_ADMIT_LAST);
+    assert_int_equal(late_gauge(95 * S - 1, "i-3", 0.7), MP_ADMIT_LATE);
+    assert_true(instance_read("i-1", col_cpu, &v));
+    assert_true(mp_value_as_num(v) == 0.5);
+    assert_true(instance_read("i-2", col_cpu, &v));
+    assert_true(mp_value_as_num(v) == 0.8);
+    assert_false(instance_read("i-2", col_cpu_max, &v));
+}
+
+static void live_a_gauge_is_in_time_for_its_period(void **state)
+{
+    struct mp_value v;
+    gauge(cpu, 100 * S, "i-1", mp_value_num(0.5));
+    assert_int_equal(late_gauge(95 * S, "i-2", 0.8), MP_ADMIT_OK);
+    assert_int_equal(mp_window_apply(window, &record, &outputs, touched) > 0, 1);
+    assert_true(instance_read("i-2", col_cpu_max, &v));
+    assert_int_equal(late_gauge(95 * S - 1, "i-2", 0.8), MP_ADMIT_LATE);
 }
 
 static void a_counter_grows_and_starts_anew(void **state)
@@ -1125,6 +1175,8 @@ int main(void)
         ALIVE(weights_count_and_samples_do_not),
         ALIVE(seen_is_true_at_the_instant_only),
         ALIVE(a_gauge_is_known_until_its_period_and_lateness_after_it),
+        ALIVE(a_late_gauge_is_the_last_value_if_none_is_newer_and_enters_no_window),
+        cmocka_unit_test_setup_teardown(live_a_gauge_is_in_time_for_its_period, standard_live, teardown),
         ALIVE(a_counter_grows_and_starts_anew),
         ALIVE(a_pool_is_the_events_of_all_members_together),
         ALIVE(members_are_observed_and_counted),
