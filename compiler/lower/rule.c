@@ -100,7 +100,8 @@ static void make_part(struct lw_ctx *c, const struct mp_t_expr *leaf, mp_str nam
     out->shown = lw_fn(c, name, side, sign);
     out->column = c->agg_column;
     out->type = lw_type(side->type);
-    out->shown_text = lw_text(c->lw, side->text);
+    /* The side of `is` has no text of its own. */
+    out->shown_text = lw_text(c->lw, side->text.len > 0 ? side->text : leaf->text);
 }
 
 static void add_parts(struct lw_ctx *c, const struct lw_clause *clause, uint32_t fn,
