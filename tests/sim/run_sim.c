@@ -16,6 +16,14 @@
 #include "jit/jit.h"
 #endif
 
+/* Under a trap nothing asks for memory but creating, restarting and reloading. */
+#ifdef MP_SIM_TRAP
+#include "trap.h"
+#define FORBID(on) (trap.forbidden = (on))
+#else
+#define FORBID(on) ((void)(on))
+#endif
+
 #define STEP_NS (100 * SIM_MS)
 #define TROUBLED_STEPS 1800 /* three minutes in which anything may happen */
 #define CALM_NS (900 * SIM_S)
@@ -224,8 +232,16 @@ static void trouble(struct sim *s)
         break;
     case 14: mp_engine_release_all(s->engine); break;
     case 15: mp_engine_release(s->engine, 1 + sim_below(&s->rng, 20)); break;
-    case 16: restart(s); break;
-    case 17: reload(s); break;
+    case 16:
+        FORBID(false);
+        restart(s);
+        FORBID(true);
+        break;
+    case 17:
+        FORBID(false);
+        reload(s);
+        FORBID(true);
+        break;
     default: break;
     }
     bool was_silent = s->check.silent_since_ns != INT64_MAX;
@@ -280,7 +296,9 @@ static void run(struct sim *s, uint64_t seed, enum sim_native mode)
     create_mesh(s);
     create_engine(s);
     sim_mesh_begin(s);
+    FORBID(true);
     live(s);
+    FORBID(false);
     mp_engine_destroy(s->engine);
     mp_arena_free(&s->rows.arena);
     mp_arena_free(&s->arena);
