@@ -56,6 +56,11 @@ static void do_effect(struct mp_engine *e, struct en_case *c, enum mp_incident_e
     case MP_INCIDENT_DO_REAPPLY: en_lease_revive(e, c); break;
     case MP_INCIDENT_DO_START_COOLDOWN: start_cooldown(e, c); break;
     case MP_INCIDENT_DO_START_HOLDING:
+        /* R20: nothing in force and nothing to wait for. */
+        if (en_case_wanted(e, c) == 0 && en_rule_of(e, c)->until == MP_NONE) {
+            en_case_release(e, c, EN_CAUSE_DONE);
+        }
+        break;
     case MP_INCIDENT_DO_START_HOLD:
     case MP_INCIDENT_DO_FORGET:
     case MP_INCIDENT_DO_NONE: break;

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Another program, where it differs most from the one before: fewer groupings, other types at the same
+ * place, cases that are gone.
+ */
+#include "loop.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+static void swap(struct loop *l, const char *policy)
+{
+    const char *why = "";
+    struct mp_program *p = loop_compile(l, policy, true);
+    if (mp_engine_swap(l->engine, p, &why) != MP_OK) fail_msg("%s", why);
+    if (l->old != NULL) mp_program_free(l->old);
+    l->old = l->program;
+    l->program = p;
+}
+
+/* Moments of one instant are ordered by their keys, which the new program's tables do not have. */
+static void leases_that_end_at_one_instant_outlive_their_grouping(void **state)
+{
+    (void)state;
+    struct loop l;
+    char key[] = "a";
+    loop_open(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n",
+              true, MP_ENGINE_TEST);
+    for (char c = 'a'; c <= 'h'; c++) {
+        key[0] = c;
+        loop_set(&l, "error_rate", key, "8%");
+    }
+    loop_at(&l, 5);
+    assert_int_equal(loop_count(&l, "accepted>effective"), 8);
+    swap(&l, "use std.mesh\nrule big inline when body_size > 1MB then refuse request\n");
+    assert_int_equal(loop_count(&l, "releasing>released removed"), 8);
+    loop_at(&l, 120);
+    loop_close(&l);
+}
+
+/* What was remembered is a number; the new rule takes a text from that place. */
+static void what_was_remembered_is_unknown_to_a_rule_that_remembers_something_else(void **state)
+{
+    (void)state;
+    struct loop l;
+    const char *policy = "use std.mesh\nrule errors when error_rate > 5%% per svc then throttle svc to 50%% for 1m\n"
+                         "    verify error_rate < 1%% for 5s within 20s\n"
+                         "  else page \"it was {at_trigger(%s)}\"\n";
+    char text[512];
+    snprintf(text, sizeof text, policy, "error_rate");
+    loop_open(&l, text, true, MP_ENGINE_TEST);
+    loop_set(&l, "error_rate", "web", "8%");
+    loop_at(&l, 5);
+    snprintf(text, sizeof text, policy, "svc.team");
+    swap(&l, text);
+    loop_set(&l, "error_rate", "web", "8%");
+    loop_at(&l, 60);
+    if (!loop_saw(&l, "it was unknown")) fail_msg("%s", l.log);
+    loop_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(leases_that_end_at_one_instant_outlive_their_grouping),
+        cmocka_unit_test(what_was_remembered_is_unknown_to_a_rule_that_remembers_something_else),
+    };
+    return cmocka_run_group_tests_name("engine_reload", tests, NULL, NULL);
+}
