@@ -99,10 +99,26 @@ void cli_print_message(FILE *out, const struct cli_entry_style *style, const str
     fputs("}}\n", out);
 }
 
+/* A rule is shown by its bare name, with its package where another rule has that name too. */
+static mp_str shown_name(const struct mp_program *p, uint32_t rule, struct mp_arena *arena)
+{
+    mp_str name = mp_program_text(p, p->rule[rule].name);
+    mp_str package = mp_program_text(p, p->rule[rule].package);
+    bool alone = true;
+    for (uint32_t i = 0; alone && i < p->rule_count; i++) {
+        alone = i == rule || !mp_str_eq(mp_program_text(p, p->rule[i].name), name);
+    }
+    if (alone || package.len == 0) return name;
+    mp_str full = mp_arena_printf(arena, "%.*s.%.*s", MP_STR_ARG(package), MP_STR_ARG(name));
+    return full.ptr != NULL ? full : name;
+}
+
 static void print_summary_json(FILE *out, const struct mp_engine *engine,
                                const struct cli_summary *summary)
 {
     const struct mp_program *p = mp_engine_program(engine);
+    struct mp_arena arena;
+    mp_arena_init(&arena, NULL, 0);
     fprintf(out,
             "{\"summary\":{\"records\":%" PRIu64 ",\"bad_lines\":%" PRIu64 ",\"late\":%" PRIu64
             ",\"rules\":{",
@@ -110,11 +126,12 @@ static void print_summary_json(FILE *out, const struct mp_engine *engine,
     for (uint32_t i = 0; i < p->rule_count; i++) {
         struct mp_rule_counts counts = mp_engine_rule_counts(engine, i);
         if (i > 0) fputc(',', out);
-        print_string(out, mp_program_text(p, p->rule[i].name));
+        print_string(out, shown_name(p, i, &arena));
         fprintf(out, ":{\"matched\":%" PRIu64 ",\"false\":%" PRIu64 ",\"unknown\":%" PRIu64 "}",
                 counts.matched, counts.false_, counts.unknown);
     }
     fputs("}}}\n", out);
+    mp_arena_free(&arena);
 }
 
 void cli_print_summary(FILE *out, const struct cli_entry_style *style, const struct mp_engine *engine,
@@ -125,12 +142,15 @@ void cli_print_summary(FILE *out, const struct cli_entry_style *style, const str
         return;
     }
     const struct mp_program *p = mp_engine_program(engine);
+    struct mp_arena arena;
+    mp_arena_init(&arena, NULL, 0);
     fprintf(out, "\n%" PRIu64 " records, %" PRIu64 " bad lines, %" PRIu64 " late\n", summary->records,
             summary->bad_lines, summary->late);
     for (uint32_t i = 0; i < p->rule_count; i++) {
         struct mp_rule_counts counts = mp_engine_rule_counts(engine, i);
-        mp_str name = mp_program_text(p, p->rule[i].name);
+        mp_str name = shown_name(p, i, &arena);
         fprintf(out, "  %-32.*s matched %" PRIu64 "  false %" PRIu64 "  unknown %" PRIu64 "\n",
                 MP_STR_ARG(name), counts.matched, counts.false_, counts.unknown);
     }
+    mp_arena_free(&arena);
 }
