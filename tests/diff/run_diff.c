@@ -56,7 +56,7 @@ struct run {
     struct totals *totals;
     uint64_t rng;
     /* the difference that was found */
-    bool differs, of_native, no_native;
+    bool differs, of_native, no_native, live;
     uint32_t rule, event;
     char what[2048];
 };
@@ -209,10 +209,12 @@ static void set_up(struct run *r, const struct options *o, uint32_t batch, bool 
     struct mp_inventory_limits inventory_limits = {.text_bytes = 1 << 20};
     err = mp_inventory_create(&r->arena, r->p, &inventory_limits, key, &r->inventory);
     MP_ASSERT(err == MP_OK);
-    struct mp_window_limits limits = {.keys_max = 64, .sources_max = 1, .ids_max = 256, .always_alive = batch % 3 == 0};
+    struct mp_window_limits limits = {.keys_max = 64, .sources_max = 1, .ids_max = 256, .always_alive = batch % 3 == 0,
+                                      .live = batch % 5 == 4};
     struct mp_window_hooks hooks = {.ctx = r, .member = member_truth};
     err = mp_window_create(&r->arena, r->p, &limits, key, r->inventory, &hooks, &r->window);
     MP_ASSERT(err == MP_OK);
+    r->live = limits.live;
     r->world = (struct slow_world){.typed = r->typed, .always_alive = limits.always_alive};
     r->world.records = MP_NEW(&r->arena, struct slow_record, o->events + 1);
     r->world.attrs = MP_NEW(&r->arena, struct slow_attr, ATTRS_MAX);
@@ -520,16 +522,20 @@ static void tick(struct run *r, uint32_t event)
  * id may have been forgotten or not. */
 static void check_admission(struct run *r, uint32_t event, const struct gen_event *e, enum mp_admit admit)
 {
-    bool late = e->record.time_ns < e->at_ns - e->record.signal->lateness_ns;
+    const struct mp_t_signal *signal = e->record.signal;
+    bool gauge = signal->kind != MP_SIGNAL_EVENT;
+    int64_t holds_ns = signal->every_ns + signal->lateness_ns; /* and the nanosecond that ends it */
+    bool late = e->record.time_ns < e->at_ns - (gauge && r->live ? holds_ns + 1 : signal->lateness_ns);
     bool must = false, may = false;
     for (uint32_t i = 0; i < event && e->id != 0; i++) {
         const struct gen_event *q = &r->events[i];
         if ((r->events_out != NULL && r->events_out[i]) || q->tick || q->id != e->id) continue;
-        if (q->record.signal != e->record.signal || q->record.time_ns < q->at_ns - q->record.signal->lateness_ns) continue;
+        if (q->record.signal != e->record.signal || !q->record.admitted) continue;
         must |= e->at_ns - q->at_ns < e->record.signal->lateness_ns;
         may = true;
     }
-    bool ok = late ? admit == MP_ADMIT_LATE : admit == MP_ADMIT_DUPLICATE ? may : admit == MP_ADMIT_OK && !must;
+    bool newest = gauge && e->record.time_ns >= e->at_ns - holds_ns;
+    bool ok = late ? admit == (newest ? MP_ADMIT_LAST : MP_ADMIT_LATE) : admit == MP_ADMIT_DUPLICATE ? may : admit == MP_ADMIT_OK && !must;
     if (!ok) found(r, 0, event, "admission: %d, late %d, seen before %d %d", admit, late, must, may);
 }
 
@@ -565,8 +571,11 @@ static void take(struct run *r, uint32_t event)
     check_admission(r, event, e, admit);
     rec->heard = true;
     rec->admitted = admit == MP_ADMIT_OK;
-    if (!rec->admitted) return;
-    uint32_t count = mp_window_apply(r->window, &record, &outputs, touched);
+    rec->last = admit == MP_ADMIT_LAST;
+    r->events[event].record.admitted = admit != MP_ADMIT_LATE && admit != MP_ADMIT_LAST;
+    uint32_t count = 0;
+    if (rec->admitted) count = mp_window_apply(r->window, &record, &outputs, touched);
+    if (rec->last) count = mp_window_apply_last(r->window, &record, &outputs, touched);
     for (uint32_t i = 0; i < count && !r->differs; i++) {
         judge_row(r, event, touched[i].grouping, touched[i].key, &record, &outputs, rec);
     }

@@ -39,6 +39,7 @@ struct slow_record {
     int64_t weight;
     bool heard;    /* its source counts as alive from here on */
     bool admitted; /* neither late nor a duplicate */
+    bool last;     /* late, and of a gauge: only its last value */
     struct slow_value *keys;   /* one a key of the signal */
     struct slow_field *fields; /* one a field of the signal */
 };

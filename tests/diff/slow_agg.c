@@ -171,7 +171,8 @@ static struct samples gather(struct slow_world *w, const struct slow_at *at, con
     for (uint32_t i = 0; i < w->record_count; i++) {
         const struct slow_record *r = &w->records[i];
         struct sample one = {.r = r, .weight = r->weight};
-        if (r->signal != agg->signal || !r->admitted || (r->layer & agg->layers) == 0) continue;
+        bool counts = r->admitted || (r->last && agg->kind == MP_AGG_LAST);
+        if (r->signal != agg->signal || !counts || (r->layer & agg->layers) == 0) continue;
         if (!in_window(w, at->ask, agg, r) || !has_keys(w, agg, whose, r)) continue;
         enum mp_truth where = record_truth(w, r, agg->where);
         if (agg->kind == MP_AGG_RATIO) {
