@@ -162,6 +162,20 @@ static bool one_life(const struct plan *plan, mp_str image, bool at_random, uint
     return WIFSIGNALED(status);
 }
 
+/* The very first lease is in force and nothing of it is kept: the next life restores none, and must take
+ * it away all the same. */
+static void kill_with_no_lease_kept(mp_str image, uint64_t *random)
+{
+    struct plan plan = {.point = AT_APPLY_ENDS, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX};
+    plan.hit = 2; /* the first set of a life is empty */
+    if (!one_life(&plan, image, false, random)) fail("nothing was ever put in force", "");
+    if (shared->mesh_count != 2) fail("not one lease is in force", "");
+    if (model_lease(model, shared->mesh[1].id) != NULL) fail("the lease was kept", "");
+    struct plan idle = {.seed = draw(random, UINT64_MAX), .steps = 0};
+    if (one_life(&idle, image, false, random)) fail("an idle life was killed", "");
+    if (shared->mesh_count != 1) fail("what nobody owns is left in force", "");
+}
+
 static void kill_at_each_point(mp_str image, uint64_t *random)
 {
     for (int point = AT_NONE + 1; point < POINT_COUNT; point++) {
@@ -236,6 +250,7 @@ int main(int argc, char **argv)
     mp_str image = compile();
     uint64_t random = seed;
 
+    kill_with_no_lease_kept(image, &random);
     kill_at_each_point(image, &random);
     for (unsigned long planned = killed; killed < planned + kills;) {
         struct plan plan = {.seed = draw(&random, UINT64_MAX), .steps = STEPS_MAX};
