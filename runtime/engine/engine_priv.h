@@ -169,6 +169,7 @@ struct en_clock {
     uint32_t next;
     bool used, dirty;
     struct mp_hold h;
+    struct mp_run run; /* the same for `verify` and `until`, where unknown resets it (R17) */
 };
 
 /* ---- what is made for a program ---- */
@@ -408,7 +409,9 @@ void en_count_flush(struct mp_engine *e, uint32_t unit);
 /* Counts one judgement of a unit; `layer` is the number of the record's layer, 0 for a row. */
 void en_count(struct mp_engine *e, uint32_t unit, uint32_t layer, uint64_t truth, uint64_t unknown);
 void en_key_timer(struct mp_engine *e, uint32_t grouping, uint32_t key);
-enum mp_truth en_hold_truth(void *ctx, uint32_t hold, uint32_t key);
+enum mp_truth en_hold_truth(void *ctx, const struct mp_read *how, uint32_t hold, uint32_t key);
+/* When a hold that the clause reads may turn true for it; MP_NEVER_NS: not by itself. */
+int64_t en_holds_due(struct mp_engine *e, uint32_t clause, const struct mp_read *how, uint32_t key);
 
 /* ---- clause.c ---- */
 enum mp_truth en_clause_truth(struct mp_engine *e, uint32_t clause, const struct mp_read *how,
@@ -498,6 +501,9 @@ void en_messages_write(struct mp_engine *e, struct en_case *c);
 /* They go out; `suffix` says what became of the step, empty: it was accepted. */
 void en_messages_send(struct mp_engine *e, struct en_case *c, mp_str suffix);
 void en_messages_drop(struct mp_engine *e, struct en_case *c);
+/* Those that wait for a step of a case that did not come back: the next one in its place would send
+ * them as its own. */
+void en_messages_drop_orphans(struct mp_engine *e);
 /* A message of a rule without an incident. */
 void en_message_now(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str text, mp_str key);
 /* The text that a message action has for these inputs; its length. */

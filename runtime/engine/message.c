@@ -138,6 +138,16 @@ void en_messages_drop(struct mp_engine *e, struct en_case *c)
     }
 }
 
+void en_messages_drop_orphans(struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->limits.messages; i++) {
+        struct en_message *m = &e->messages[i];
+        if (m->state != EN_MAIL_STEP) continue;
+        const struct en_case *c = m->owner < e->limits.incidents ? &e->cases[m->owner] : NULL;
+        if (c == NULL || !c->used || c->id != m->incident) free_message(e, m);
+    }
+}
+
 /* R20: one a rule and text in a second; the rest is counted in the next. */
 static bool too_soon(struct mp_engine *e, uint32_t rule, mp_str text, uint64_t *missed)
 {

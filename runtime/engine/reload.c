@@ -230,6 +230,7 @@ enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t ha
     en_relist(e);
     bind_leases(e);
     en_relist(e);
+    en_messages_drop_orphans(e);
     for (uint32_t i = 0; i < e->backend_count; i++) e->backends[i].dirty = true;
     e->restoring = false;
     e->told_mark = UINT64_MAX; /* rows that did not come back are to be told as gone */
@@ -274,11 +275,25 @@ static void keep_row(void *ctx, const struct mp_state_row *row)
     k->last = &r->next;
 }
 
+/* Cases that fall due at one instant are ordered by their keys, which only the old window has: so their
+ * moments are not taken out one by one. Those of backends and messages stay. */
+static void clear_moments(struct mp_engine *e)
+{
+    struct en_heap *h = &e->monos;
+    uint32_t count = h->count;
+    h->count = 0;
+    for (uint32_t slot = 0; slot < count; slot++) {
+        uint32_t id = h->ids[slot]; /* INVARIANT: no more have been put back than have been read */
+        h->pos[id] = EN_NONE;
+        if (id >= e->limits.incidents) en_heap_set(e, h, id, h->at[id]);
+    }
+}
+
 static void clear_tables(struct mp_engine *e)
 {
+    clear_moments(e);
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
         e->cases[i] = (struct en_case){.dirty = e->cases[i].used};
-        en_heap_set(e, &e->monos, i, MP_NEVER_NS);
     }
     for (uint32_t i = 0; i <= e->case_mask; i++) e->case_heads[i] = EN_NONE;
     for (uint32_t i = 0; i <= e->clock_mask; i++) e->clock_heads[i] = EN_NONE;

@@ -334,14 +334,24 @@ static void remember_gone(struct mp_engine *e, const struct en_gone *gone, mp_st
     g->target = mp_arena_str(&e->gone_arena, target);
 }
 
+/* How the rule reads expression `k` of its at_triggers; N: it has none. */
+static enum mp_rep trigger_rep(const struct mp_program *p, const struct mp_rule_row *r, uint32_t k)
+{
+    if (k >= r->at_triggers_count) return MP_REP_N;
+    const struct mp_fn_row *fn = &p->fn[p->clause[r->at_triggers_at + k].fn];
+    return mp_type_rep((enum mp_type)p->out[fn->outs_at].type);
+}
+
 static void restore_triggers(struct mp_engine *e, struct in *i, struct en_case *c)
 {
+    const struct mp_rule_row *r = &e->p->rule[c->rule];
     uint32_t count = get_u8(i);
     if (count > EN_TRIGGERS_MAX) i->bad = true;
     for (uint32_t k = 0; k < count && !i->bad; k++) {
         enum mp_rep rep;
         if (get_u8(i) == 0) continue;
         struct mp_value v = get_value(i, &rep);
+        if (rep != trigger_rep(e->p, r, k)) continue; /* a changed rule remembers something else */
         mp_str text = rep == MP_REP_T ? mp_value_as_text(&v) : (mp_str){"", 0};
         if (text.len > MP_TEXT_INLINE) {
             if (text.len > EN_TRIGGER_TEXT_MAX - c->text_len) continue;
@@ -352,7 +362,6 @@ static void restore_triggers(struct mp_engine *e, struct in *i, struct en_case *
         c->at_trigger[k] = v;
         c->at_trigger_known |= 1u << k;
     }
-    const struct mp_rule_row *r = &e->p->rule[c->rule];
     c->at_trigger_count = count < r->at_triggers_count ? count : r->at_triggers_count;
 }
 

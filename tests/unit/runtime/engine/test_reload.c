@@ -34,7 +34,7 @@ static void leases_that_end_at_one_instant_outlive_their_grouping(void **state)
     }
     loop_at(&l, 5);
     assert_int_equal(loop_count(&l, "accepted>effective"), 8);
-    swap(&l, "use std.mesh\nrule big inline when body_size > 1MB then refuse request\n");
+    swap(&l, "use std.mesh\nrule big when request.bytes_in > 1MB then refuse request\n");
     assert_int_equal(loop_count(&l, "releasing>released removed"), 8);
     loop_at(&l, 120);
     loop_close(&l);
@@ -53,11 +53,32 @@ static void what_was_remembered_is_unknown_to_a_rule_that_remembers_something_el
     loop_open(&l, text, true, MP_ENGINE_TEST);
     loop_set(&l, "error_rate", "web", "8%");
     loop_at(&l, 5);
-    snprintf(text, sizeof text, policy, "svc.team");
+    snprintf(text, sizeof text, policy, "svc.candidate");
     swap(&l, text);
     loop_set(&l, "error_rate", "web", "8%");
     loop_at(&l, 60);
     if (!loop_saw(&l, "it was unknown")) fail_msg("%s", l.log);
+    loop_close(&l);
+}
+
+/* Its step was not accepted yet when the rule began to look at something else. */
+static void a_message_of_a_step_goes_with_its_case(void **state)
+{
+    (void)state;
+    struct loop l;
+    loop_open(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and notify \"slow\"\n",
+              true, MP_ENGINE_TEST);
+    mp_engine_backend_mode(l.engine, MP_BACKEND_SLOW);
+    loop_set(&l, "error_rate", "web", "8%");
+    swap(&l, "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
+             "rule errors when chatter > 1/s per client then throttle client to 50% for 1m and notify \"fast\"\n");
+    struct mp_engine_status s;
+    mp_engine_status(l.engine, &s);
+    assert_int_equal(s.messages_waiting, 0);
+    loop_set(&l, "chatter", "10.0.0.7", "8/s");
+    loop_at(&l, 10);
+    assert_int_equal(loop_count(&l, "message notify"), 1);
+    assert_true(loop_saw(&l, "fast"));
     loop_close(&l);
 }
 
@@ -66,6 +87,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leases_that_end_at_one_instant_outlive_their_grouping),
         cmocka_unit_test(what_was_remembered_is_unknown_to_a_rule_that_remembers_something_else),
+        cmocka_unit_test(a_message_of_a_step_goes_with_its_case),
     };
     return cmocka_run_group_tests_name("engine_reload", tests, NULL, NULL);
 }
