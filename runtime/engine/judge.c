@@ -172,18 +172,45 @@ void en_count(struct mp_engine *e, uint32_t unit, uint32_t layer, uint64_t truth
 /* ---- nested holds ---- */
 
 /* The truth of a `(x for d)` inside a condition: true when x has held, unknown while x is. */
-static enum mp_truth held_truth(const struct mp_hold *h, int64_t now_ns, int64_t hold_ns)
+static enum mp_truth held_truth(const struct en_clock *c, const struct mp_read *how, int64_t now_ns,
+                                int64_t hold_ns)
 {
-    if (h->last == MP_UNKNOWN) return MP_UNKNOWN;
-    if (h->last != MP_TRUE) return MP_FALSE;
-    return mp_hold_progress(h, now_ns) >= hold_ns ? MP_TRUE : MP_FALSE;
+    if (c->h.last == MP_UNKNOWN) return MP_UNKNOWN;
+    if (c->h.last != MP_TRUE) return MP_FALSE;
+    int64_t held_ns = !how->settled ? mp_hold_progress(&c->h, now_ns)
+                      : c->run.on   ? now_ns - c->run.since_ns
+                                    : 0;
+    /* Nothing from before the action may vote (R39). */
+    if (how->since_ns > 0 && now_ns - how->since_ns < held_ns) held_ns = now_ns - how->since_ns;
+    return held_ns >= hold_ns ? MP_TRUE : MP_FALSE;
 }
 
-enum mp_truth en_hold_truth(void *ctx, uint32_t hold, uint32_t key)
+enum mp_truth en_hold_truth(void *ctx, const struct mp_read *how, uint32_t hold, uint32_t key)
 {
     struct mp_engine *e = ctx;
     struct en_clock *c = en_clock_find(e, hold, key);
-    return c == NULL ? MP_FALSE : held_truth(&c->h, e->now_ns, e->p->hold[hold].hold_ns);
+    return c == NULL ? MP_FALSE : held_truth(c, how, e->now_ns, e->p->hold[hold].hold_ns);
+}
+
+/* A clause with a start of its own (R39) comes later than the clock itself. */
+int64_t en_holds_due(struct mp_engine *e, uint32_t clause, const struct mp_read *how, uint32_t key)
+{
+    const struct mp_clause_row *row = &e->p->clause[clause];
+    uint32_t grouping = e->p->fn[row->fn].grouping;
+    int64_t due = MP_NEVER_NS;
+    for (uint32_t i = row->inputs_at; i < row->inputs_at + row->inputs_count; i++) {
+        const struct mp_column_row *col = &e->p->column[e->p->input[i].column];
+        if (col->kind != MP_COL_HOLD || grouping == MP_NONE) continue;
+        uint32_t hold = e->p->grouping[grouping].holds_at + col->index;
+        const struct en_clock *c = en_clock_find(e, hold, key);
+        if (c == NULL || c->h.last != MP_TRUE || !c->run.on) continue;
+        int64_t from = how->settled ? c->run.since_ns
+                                    : e->now_ns - mp_hold_progress(&c->h, e->now_ns);
+        if (how->since_ns > from) from = how->since_ns;
+        int64_t at = from + e->p->hold[hold].hold_ns;
+        if (at > e->now_ns && at < due) due = at;
+    }
+    return due;
 }
 
 static void schedule_clock(struct mp_engine *e, struct en_clock *c)
@@ -197,13 +224,25 @@ static void schedule_clock(struct mp_engine *e, struct en_clock *c)
     en_heap_set(e, &e->events, id, due < change ? due : change);
 }
 
+/* Has some rule a case for the key? Then it matters whether x is false or unknown. */
+static bool has_cases(const struct mp_engine *e, uint32_t grouping, uint32_t key)
+{
+    const struct mp_grouping_row *g = &e->p->grouping[grouping];
+    for (uint32_t u = g->units_at; u < g->units_at + g->units_count; u++) {
+        if (e->p->unit[u].kind == MP_UNIT_GROUP && e->units[u].active[key] != 0) return true;
+    }
+    return false;
+}
+
 static enum mp_truth step_hold(struct mp_engine *e, uint32_t hold, uint32_t key)
 {
+    static const struct mp_read now = {0};
     const struct mp_hold_row *row = &e->p->hold[hold];
     enum mp_truth truth = mp_eval_truth(e->p, row->fn, en_row_inputs(e, &e->row));
     struct en_clock *c = en_clock_find(e, hold, key);
+    bool worth = truth == MP_TRUE || (truth == MP_UNKNOWN && has_cases(e, row->grouping, key));
     if (c == NULL) {
-        if (truth != MP_TRUE) return truth;
+        if (!worth) return truth;
         c = en_clock_make(e, hold, key);
         if (c == NULL) return MP_UNKNOWN; /* no room to remember since when */
     }
@@ -212,8 +251,9 @@ static enum mp_truth step_hold(struct mp_engine *e, uint32_t hold, uint32_t key)
         e->clock_total++;
     }
     mp_hold_step(&c->h, e->now_ns, truth, row->hold_ns);
-    enum mp_truth out = held_truth(&c->h, e->now_ns, row->hold_ns);
-    if (!mp_hold_runs(&c->h)) {
+    mp_run_step(&c->run, e->now_ns, truth, row->hold_ns);
+    enum mp_truth out = held_truth(c, &now, e->now_ns, row->hold_ns);
+    if (!mp_hold_runs(&c->h) && !worth) {
         en_clock_free(e, c);
     } else {
         schedule_clock(e, c);

@@ -121,18 +121,21 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
     if (c->state == MP_INCIDENT_VERIFYING) {
         struct mp_read how = en_read_check(c);
         sooner(&due, change(e, c, &how));
+        sooner(&due, en_holds_due(e, step->verify, &how, c->key));
         later_only(e, &due, mp_check_due(&c->check) + en_clause_lateness(e, step->verify, c->key));
     }
     uint32_t harm = c->state == MP_INCIDENT_OPEN ? MP_NONE : en_case_harm(e, c);
     if (harm != MP_NONE) {
         struct mp_read how = {.since_ns = c->effective_ns, .asker = c};
         sooner(&due, change(e, c, &how));
+        sooner(&due, en_holds_due(e, harm, &how, c->key));
         later_only(e, &due, mp_hold_due(&c->harm, e->p->clause[harm].hold_ns));
     }
     if (r->until != MP_NONE && c->until_from_ns != MP_NEVER_NS) {
         struct mp_read how = {.settled = true, .asker = c};
         int64_t lateness = en_clause_lateness(e, r->until, c->key);
         sooner(&due, change(e, c, &how));
+        sooner(&due, en_holds_due(e, r->until, &how, c->key));
         later_only(e, &due, c->until_from_ns + lateness);
         int64_t held = mp_run_due(&c->until, e->p->clause[r->until].hold_ns);
         if (held != MP_NEVER_NS) later_only(e, &due, held + lateness);

@@ -230,7 +230,7 @@ static bool hold_cell(struct mp_window *w, const struct place *at, const struct 
 {
     if (w->hooks.hold == NULL || at->key == MP_NONE || at->grouping == MP_NONE) return false;
     uint32_t hold = w->p->grouping[at->grouping].holds_at + c->index;
-    enum mp_truth t = w->hooks.hold(w->hooks.ctx, hold, at->key);
+    enum mp_truth t = w->hooks.hold(w->hooks.ctx, at->how, hold, at->key);
     *out = mp_value_bool(t == MP_TRUE);
     return t != MP_UNKNOWN;
 }

@@ -79,8 +79,8 @@ struct mp_window_hooks {
     void *ctx;
     /* The key leaves its table; its slot may be used by another key from now on. */
     void (*forget)(void *ctx, uint32_t grouping, uint32_t key);
-    /* Truth of row `hold` of the program's table for this key. */
-    enum mp_truth (*hold)(void *ctx, uint32_t hold, uint32_t key);
+    /* Truth of row `hold` of the program's table for this key, read this way. */
+    enum mp_truth (*hold)(void *ctx, const struct mp_read *how, uint32_t hold, uint32_t key);
     /* AT_TRIGGER and INCIDENTS: the value of row `column`; false: unknown. */
     bool (*incident)(void *ctx, uint32_t column, uint32_t key, const void *asker,
                      struct mp_value *out);
