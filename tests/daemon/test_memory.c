@@ -147,6 +147,94 @@ static void a_kill_loses_no_incident_and_nothing_is_read_twice(void **state)
     assert_int_equal(count(get_file("chat"), "flood 10.0.0.1"), 1);
 }
 
+/* Small, and the same for the same seed. */
+static uint32_t draw(uint32_t *random, uint32_t below)
+{
+    *random = *random * 1664525u + 1013904223u;
+    return (*random >> 8) % below;
+}
+
+#define KILLS 25
+
+/* Of each client, every message has one and the same key. */
+static void one_key_a_message(const char *chat, const char *client)
+{
+    char wanted[64], key[64] = "";
+    int seen = 0;
+    snprintf(wanted, sizeof wanted, "\"text\":\"flood %s\"", client);
+    for (const char *line = chat, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        const char *text = strstr(line, wanted);
+        if (text == NULL || text > end) continue;
+        const char *at = strstr(line, "\"idempotency_key\":\"") + strlen("\"idempotency_key\":\"");
+        char this[64];
+        snprintf(this, sizeof this, "%.*s", (int)strcspn(at, "\""), at);
+        if (seen++ > 0) assert_string_equal(this, key);
+        memcpy(key, this, sizeof key);
+    }
+    if (seen == 0) fail_msg("no message about %s", client);
+}
+
+static void however_often_it_is_killed_no_flood_is_lost_and_no_message_has_two_keys(void **state)
+{
+    struct run r;
+    char client[32], lines[1024], wanted[64];
+    uint32_t random = 1;
+    print_message("seed %u\n", random);
+    put_file("t", "");
+    for (int i = 1; i <= KILLS; i++) {
+        start(&r);
+        snprintf(client, sizeof client, "10.0.1.%d", i);
+        const char *line = failure_line(client);
+        snprintf(lines, sizeof lines, "%s%s%s", line, line, line);
+        add_to_file("t", lines); /* at once: windows are not kept at every record */
+        static const char *const moments[] = {"", "pending -> open", "applying -> accepted", "proposed -> admitted",
+                                              "open -> holding", "because done"};
+        const char *moment = moments[draw(&random, 6)];
+        if (moment[0] != '\0') run_wait(&r, moment);
+        run_kill(&r);
+        run_free(&r);
+    }
+    start(&r);
+    for (int i = 1; i <= KILLS; i++) {
+        const char *out = "";
+        snprintf(wanted, sizeof wanted, "\"text\":\"flood 10.0.1.%d\"", i);
+        wait_file("chat", wanted);
+        snprintf(wanted, sizeof wanted, "\"key\":\"10.0.1.%d\"", i);
+        assert_int_equal(ask(&out, "ledger", "show", "--state=state", NULL), 0);
+        assert_non_null(strstr(out, wanted));
+    }
+    stop(&r);
+    the_chain_verifies();
+    for (int i = 1; i <= KILLS; i++) {
+        snprintf(client, sizeof client, "10.0.1.%d", i);
+        one_key_a_message(get_file("chat"), client);
+    }
+}
+
+static void the_ledger_is_pruned_beside_a_running_daemon(void **state)
+{
+    struct run r;
+    const char *out;
+    put_file("t", "");
+    start(&r);
+    add_failures("t", "10.0.0.1", 3);
+    wait_status(IN_FORCE("10.0.0.1"));
+    assert_int_equal(ask(&out, "ledger", "prune", "--before=2098-01-01T00:00:00Z", "--state=state", NULL), 0);
+    the_chain_verifies();
+    assert_int_equal(ask(&out, "ledger", "show", "--state=state", NULL), 0);
+    assert_null(strstr(out, "\"seq\":1,"));
+    add_failures("t", "10.0.0.2", 3);
+    wait_status(IN_FORCE("10.0.0.2"));
+    stop(&r);
+    the_chain_verifies();
+    start(&r);
+    assert_true(status_says(IN_FORCE("10.0.0.1")));
+    add_failures("t", "10.0.0.3", 3);
+    wait_status(IN_FORCE("10.0.0.3"));
+    stop(&r);
+    the_chain_verifies();
+}
+
 static const char tier_policy[] =
     "use std.mesh\n"
     "rule failing\n"
@@ -250,6 +338,8 @@ int main(int argc, char **argv)
         TEST(windows_that_are_damaged_are_passed_over),
         TEST(windows_of_another_state_are_passed_over),
         TEST(a_kill_loses_no_incident_and_nothing_is_read_twice),
+        TEST(however_often_it_is_killed_no_flood_is_lost_and_no_message_has_two_keys),
+        TEST(the_ledger_is_pruned_beside_a_running_daemon),
         TEST(inventory_survives_a_kill_and_the_last_line_wins),
         TEST(the_brake_survives_a_kill_and_a_file_is_its_own_memory),
     };
