@@ -95,12 +95,12 @@ int64_t en_heap_first(const struct en_heap *h)
     return h->count > 0 ? h->at[h->ids[0]] : MP_NEVER_NS;
 }
 
-static int64_t pop(struct mp_engine *e, struct en_heap *h, uint32_t *id)
+static bool pop_due(struct mp_engine *e, struct en_heap *h, int64_t at, uint32_t *id)
 {
+    if (en_heap_first(h) > at) return false;
     *id = h->ids[0];
-    int64_t at = h->at[*id];
     take_out(e, h, *id);
-    return at;
+    return true;
 }
 
 /* ---- firing ---- */
@@ -201,13 +201,11 @@ void en_run_deadlines(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
         set_time(e, n.at, n.at - offset);
         uint32_t id;
         switch (n.kind) {
-        case EVENT:
-            pop(e, &e->events, &id);
-            fire_event(e, id);
+        case EVENT: /* unless its key was forgotten just now, as time came to it */
+            if (pop_due(e, &e->events, n.at, &id)) fire_event(e, id);
             break;
         case MONO:
-            pop(e, &e->monos, &id);
-            fire_mono(e, id);
+            if (pop_due(e, &e->monos, n.at - offset, &id)) fire_mono(e, id);
             break;
         case SLOT: fire_slot(e); break;
         case SILENCE: en_silence_changed(e); break; /* the window has got there: it is told once */

@@ -940,6 +940,23 @@ static void why_says_what_is_missing(void **state)
     loop_close(&l);
 }
 
+/* A case that reads what others publish is due at every slot, also at the one at which its key, long without
+ * records, is forgotten. */
+static void a_key_may_be_forgotten_at_the_moment_its_case_is_due(void **state)
+{
+    (void)state;
+    struct loop l;
+    loop_open(&l,
+              "use std.mesh\nrule bad when ratio(requests where status in 5xx) over 5s > 20% per svc\n"
+              "then throttle svc to 50% for 30s verify error_rate of svc.callers < 5% for 1s within 9s\n"
+              "else rollback\n",
+              false, MP_ENGINE_REPLAY);
+    loop_traffic(&l, "pay", "10.0.0.7", 0, 20, 10, 90);
+    loop_at(&l, 4000);
+    saw_times(&l, "pending>open", 1);
+    loop_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -982,6 +999,7 @@ int main(void)
         cmocka_unit_test(a_rule_counts_what_others_did),
         cmocka_unit_test(same_input_same_bytes),
         cmocka_unit_test(nothing_is_allocated_while_records_pass),
+        cmocka_unit_test(a_key_may_be_forgotten_at_the_moment_its_case_is_due),
         cmocka_unit_test(why_says_what_is_missing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
