@@ -64,6 +64,7 @@ static const struct literal_set strings = SET("\"a\"", "\"b\"", "\"Admin\"", "\"
                                               "\"a rather long text 1\"", "\"a rather long text 2\"", "\"a rather l\"");
 static const struct literal_set needles = SET("\"a\"", "\"text\"", "\"\"", "\"min\"", "\" 1\"", "\"a rather long text 11\"");
 static const struct literal_set globs = SET("\"a*\"", "\"*\"", "\"*text ?\"", "\"?\"", "\"a*t*1\"", "\"*n\"", "\"ad?in\"");
+static const struct literal_set regexes = SET("'^a'", "'[0-9]+$'", "'a.*t'", "'^$'", "'(a|b)+ r'", "'(?i)ADMIN'");
 static const struct literal_set windows = SET("1s", "5s", "10s", "30s", "1m", "3s", "700ms");
 
 enum { SIG_PROBES, SIG_REQUESTS, SIG_TEMP, SIG_LOAD, SIG_HITS };
@@ -331,6 +332,13 @@ static void leaf(const struct scope *s, enum mp_type t)
 {
     if (!s->record) {
         ++*s->reads;
+        if (s->slots && s->keys == KEYS_SVC && one_in(s, 8)) {
+            put(s, "(");
+            bool there = aggregate(s, t);
+            if (!there) literal(s, literals_of(t));
+            put(s, there ? " of %s)" : ")", one_in(s, 2) ? "svc.callers" : "\"web\"");
+            return;
+        }
         if (one_in(s, 3) && definition(s, t)) return;
         if (!one_in(s, 4) && aggregate(s, t)) return;
         --*s->reads;
@@ -565,7 +573,8 @@ static void texts(const struct scope *s)
     struct scope inner = *s;
     inner.depth = s->depth > 1 ? 1 : s->depth;
     measured(&inner, MP_TYPE_STRING);
-    switch (below(s, 12)) {
+    switch (below(s, 13)) {
+    case 12: put(s, " matches "); literal(s, &regexes); break;
     case 0: put(s, " == "); literal(s, &strings); break;
     case 1: put(s, " != "); literal(s, &strings); break;
     case 2: put(s, " like "); literal(s, &globs); break;

@@ -18,6 +18,7 @@
 #include "driver/driver.h"
 #include "eval/eval.h"
 #include "gen.h"
+#include "os/std.h"
 #include "window/window.h"
 #ifdef MP_DIFF_JIT
 #include "jit/jit.h"
@@ -99,7 +100,21 @@ static int64_t no_clock(void *ctx)
     return 0;
 }
 
-static const struct mp_os test_os = {.wall_ns = no_clock, .mono_ns = no_clock};
+/* Regular expressions, and no clock. */
+static struct mp_os test_os;
+
+/* The slow evaluator asks the same library, one pattern at a time. */
+static enum mp_match match_regex(void *ctx, mp_str pattern, mp_str subject)
+{
+    void *handle = NULL;
+    const char *why = NULL;
+    (void)ctx;
+    enum mp_err err = test_os.regex_compile(test_os.ctx, pattern, &handle, &why);
+    MP_ASSERT(err == MP_OK);
+    enum mp_match m = test_os.regex_match(test_os.ctx, handle, subject);
+    test_os.regex_free(test_os.ctx, handle);
+    return m;
+}
 
 static uint32_t rule_at(const uint32_t *offsets, uint32_t rules, uint32_t at)
 {
@@ -215,7 +230,8 @@ static void set_up(struct run *r, const struct options *o, uint32_t batch, bool 
     err = mp_window_create(&r->arena, r->p, &limits, key, r->inventory, &hooks, &r->window);
     MP_ASSERT(err == MP_OK);
     r->live = limits.live;
-    r->world = (struct slow_world){.typed = r->typed, .always_alive = limits.always_alive};
+    r->world = (struct slow_world){.typed = r->typed, .always_alive = limits.always_alive,
+                                    .regex = match_regex};
     r->world.records = MP_NEW(&r->arena, struct slow_record, o->events + 1);
     r->world.attrs = MP_NEW(&r->arena, struct slow_attr, ATTRS_MAX);
     r->events = MP_NEW(&r->arena, struct gen_event, o->events + 1);
@@ -862,6 +878,8 @@ int main(int argc, char **argv)
     if (o.only >= 0) o.jobs = 1;
     struct totals t = {0};
     bool ok = true;
+    mp_std_os(&test_os);
+    test_os.wall_ns = test_os.mono_ns = no_clock;
     printf("diff: seed %llu\n", (unsigned long long)o.seed);
     if (o.only >= 0) work(&o, 0, &t);
     else ok = run_jobs(&o, &t);
