@@ -598,7 +598,13 @@ void en_case_cooled(struct mp_engine *e, struct en_case *c)
     c->step = MP_NONE;
     c->cause = EN_CAUSE_NONE;
     c->armed = c->was_false;
-    if (c->armed) {
+    /* A key that only its pause has kept goes, or what is absent would be told for ever (R12). In a
+     * test everything is there for ever. */
+    bool over = e->options.clock != MP_ENGINE_TEST &&
+                mp_window_key_over(e->window, c->grouping, c->key);
+    if (over) {
+        en_case_free(e, c);
+    } else if (c->armed) {
         en_case_due(e, c); /* a trigger that never fell begins its hold now */
     } else {
         wait_false(e, c);

@@ -197,6 +197,13 @@ void mp_window_forget_idle(struct mp_window *w)
     }
 }
 
+bool mp_window_key_over(const struct mp_window *w, uint32_t grouping, uint32_t key)
+{
+    const struct group *g = &w->groups[grouping];
+    const struct key_head *h = &g->heads[key];
+    return g->key_count != 0 && !h->listed && w->now_ns - h->last_ns >= g->keep_ns;
+}
+
 /* ---- birth ---- */
 
 static bool own_keys(struct mp_window *w, const struct group *g, const struct mp_value *values,

@@ -174,6 +174,8 @@ void mp_window_key_text(const struct mp_window *w, uint32_t grouping, uint32_t k
 /* A pinned key (pending, open, cooling) is never forgotten; pins are counted. */
 void mp_window_pin(struct mp_window *w, uint32_t grouping, uint32_t key);
 void mp_window_unpin(struct mp_window *w, uint32_t grouping, uint32_t key);
+/* No record has come for so long that it is kept by its pins alone (R12). */
+bool mp_window_key_over(const struct mp_window *w, uint32_t grouping, uint32_t key);
 uint32_t mp_window_key_count(const struct mp_window *w, uint32_t grouping);
 /* Slots a key of the grouping can have: 0 .. this - 1. */
 uint32_t mp_window_key_cap(const struct mp_window *w, uint32_t grouping);
