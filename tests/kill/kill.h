@@ -97,11 +97,17 @@ struct model_lease {
     int64_t accepted_ns, ttl_ns;
 };
 
+/* What a message is, and its id. */
+struct model_message {
+    uint64_t hash, id;
+};
+
 struct model {
     uint64_t seq;
     uint8_t hash[32];
     struct model_incident incidents[MODEL_MAX];
     struct model_lease leases[MODEL_MAX]; /* by id, messages too */
+    struct model_message messages[MODEL_MAX];
     uint64_t incident_count, lease_top;
     char problem[512];
 };

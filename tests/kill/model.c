@@ -80,15 +80,14 @@ bool model_lease_live(const struct model_lease *l)
 }
 
 /* One message: one incident, rung, verb and channel. */
-static bool has_another_id(const struct model *m, const struct model_lease *l)
+static bool has_another_id(struct model *m, const struct model_lease *l)
 {
-    for (uint64_t i = 0; i < MODEL_MAX; i++) {
-        const struct model_lease *o = &m->leases[i];
-        if (o->message && o->id != 0 && o->id != l->id && o->incident == l->incident && o->rung == l->rung &&
-            strcmp(o->verb, l->verb) == 0 && strcmp(o->target, l->target) == 0) {
-            return true;
-        }
-    }
+    char text[120];
+    int len = snprintf(text, sizeof text, "%llu %u %s %s", (unsigned long long)l->incident, l->rung, l->verb, l->target);
+    uint64_t hash = mp_siphash((struct mp_hash_key){1, 1}, text, (size_t)len);
+    struct model_message *known = &m->messages[hash % MODEL_MAX];
+    if (known->hash == hash) return known->id != l->id;
+    *known = (struct model_message){hash, l->id};
     return false;
 }
 
