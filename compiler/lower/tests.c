@@ -66,8 +66,10 @@ static void line(struct lw *lw, const struct mp_t_test_line *t)
 
 /* ---- tests ---- */
 
-static bool is_alive(const struct mp_t_test *t, mp_str package)
+/* Of the test's package, or of one that it uses. A file that names none is a package of its own. */
+static bool is_alive(const struct mp_t_test *t, mp_str package, struct mp_span span)
 {
+    if (package.len == 0 && span.file != t->span.file) return false;
     for (uint32_t i = 0; i < t->package_count; i++) {
         if (mp_str_eq(t->packages[i], package)) return true;
     }
@@ -77,12 +79,14 @@ static bool is_alive(const struct mp_t_test *t, mp_str package)
 static void alive(struct lw *lw, const struct mp_t_test *t)
 {
     for (uint32_t i = 0; i < lw->t->rules.len; i++) {
-        if (is_alive(t, lw->t->rules.ptr[i]->package)) {
+        const struct mp_t_rule *rule = lw->t->rules.ptr[i];
+        if (is_alive(t, rule->package, rule->span)) {
             *LW_ADD(lw, test_rule) = (struct mp_test_rule_row){i, MP_NONE};
         }
     }
     for (uint32_t i = 0; i < lw->t->guards.len; i++) {
-        if (is_alive(t, lw->t->guards.ptr[i]->package)) {
+        const struct mp_t_guard *guard = lw->t->guards.ptr[i];
+        if (is_alive(t, guard->package, guard->span)) {
             *LW_ADD(lw, test_rule) = (struct mp_test_rule_row){MP_NONE, i};
         }
     }

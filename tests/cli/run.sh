@@ -70,6 +70,11 @@ expect 0 check -I "$tmp/packages" "$tmp/uses.mpol"
 expect 0 check "--include=$tmp/packages" "$tmp/uses.mpol"
 expect 1 check "$tmp/uses.mpol";        said err 'E0111'
 
+# A file without a package is one of its own: its tests do not wake the rules of another.
+printf 'use std.mesh\nrule one when error_rate > 5%% per svc then quarantine svc for 1m\n' >"$tmp/one.mpol"
+printf 'use std.mesh\ntest "alone" { 0s..1m: error_rate of "x" = 10%% expect no quarantine "x" ever }\n' >"$tmp/two.mpol"
+expect 0 test "$tmp/one.mpol" "$tmp/two.mpol"
+
 # 1: findings, a failed test
 expect 1 check "$tmp/bad.mpol";         said err 'E0101'
 expect 1 check --format=json "$tmp/bad.mpol"; said out '"code":"E0101"'
