@@ -313,6 +313,7 @@ void en_lease_arbitrate(struct mp_engine *e, const struct mp_lease *about)
     const struct mp_lease *leases[EN_TARGET_LEASES_MAX];
     enum mp_standing standing[EN_TARGET_LEASES_MAX];
     uint32_t n = rivals(e, about, rival);
+    if (n == 0) return;
     for (uint32_t i = 0; i < n; i++) leases[i] = &rival[i]->l;
     mp_decide_arbitrate(e->p, leases, n, standing);
     for (uint32_t i = 0; i < n; i++) stand(e, rival[i], standing[i]);
