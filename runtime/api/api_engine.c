@@ -62,7 +62,13 @@ static void limits_default(const struct mpol_limits *from, struct mpol_limits *o
     OR(inventory_items, 4096);
     OR(buckets_max, 65536);
 #undef OR
+    /* Counters of a ring run over: only a power of two then goes on where it was. */
+    uint32_t ring = 1;
+    while (ring < out->ring_records && ring < UINT32_C(1) << 31) ring *= 2;
+    out->ring_records = ring;
 }
+
+static bool is_time(int64_t wall_ns) { return wall_ns >= 0 && wall_ns <= MP_LINE_TIME_MAX_NS; }
 
 static enum mp_err draw_key(struct mpol_engine *e, uint64_t seed)
 {
@@ -140,10 +146,11 @@ enum mpol_err mpol_engine_create(const struct mpol_engine_options *options,
 {
     struct api_world w;
     api_world_init(&w, options->world);
-    struct mpol_engine *e = w.alloc.alloc(&w, sizeof *e);
+    bool timely = is_time(options->start_wall_ns);
+    struct mpol_engine *e = timely ? w.alloc.alloc(&w, sizeof *e) : NULL;
     if (e == NULL) {
         mpol_program_free(program);
-        return MPOL_ENOMEM;
+        return timely ? MPOL_ENOMEM : MPOL_EINVAL;
     }
     memset(e, 0, sizeof *e);
     api_world_init(&e->world, options->world);
@@ -201,8 +208,8 @@ enum mpol_err mpol_engine_param(struct mpol_engine *e, struct mpol_text name, st
     struct mpol_program *fresh = NULL;
     enum mpol_err err = mpol_program_load(old->image.ptr, old->image.len, &e->world.theirs, &fresh, NULL);
     if (err != MPOL_OK) return err;
-    for (uint32_t i = 0; i < old->p->param_count; i++) fresh->p->params[i] = old->p->params[i];
-    err = mpol_program_param(fresh, name, value);
+    err = (enum mpol_err)mp_program_copy_params(fresh->p, old->p);
+    if (err == MPOL_OK) err = mpol_program_param(fresh, name, value);
     if (err != MPOL_OK) {
         mpol_program_free(fresh);
         return err;
@@ -267,6 +274,7 @@ enum mpol_err mpol_engine_feed_line(struct mpol_engine *e, const char *line, siz
 
 enum mpol_err mpol_engine_step(struct mpol_engine *e, int64_t wall_ns)
 {
+    if (!is_time(wall_ns)) return MPOL_EINVAL;
     if (wall_ns > e->now_wall_ns) e->now_wall_ns = wall_ns;
     int64_t mono = e->world.os.mono_ns != NULL ? e->world.os.mono_ns(e->world.os.ctx) : e->now_wall_ns;
     api_readers_drain(e);

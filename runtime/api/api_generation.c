@@ -114,6 +114,7 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     struct generation *g = e->world.alloc.alloc(&e->world, sizeof *g);
     if (g == NULL) return MP_ENOMEM;
     memset(g, 0, sizeof *g);
+    g->number = ++e->generations_made;
     g->program = program;
     mp_arena_init(&g->arena, &e->world.alloc, 0);
     g->readers = MP_NEW(&g->arena, struct decoder *, e->limits.readers_max);

@@ -116,6 +116,7 @@ struct replica {
 };
 
 struct generation {
+    uint64_t number; /* of its own: another one may get its memory */
     struct mpol_program *program;
     struct mp_arena arena;
     struct mp_verdict_plan *plan;
@@ -158,7 +159,7 @@ bool api_decode(struct decoder *d, const struct mpol_record *r, struct mp_record
 
 /* Something an inline rule decided, on its way to the engine (R49, R20). */
 struct note {
-    const struct generation *generation;
+    uint64_t generation; /* its number */
     uint32_t rule, act; /* act MP_NONE: no message */
     uint32_t key_len, text_len;
     bool refused;
@@ -170,7 +171,7 @@ struct note {
 
 /* How often (rule, key) fired in this minute, and when it last sent a message. */
 struct tally {
-    const struct generation *generation;
+    uint64_t generation;
     uint32_t rule;
     uint64_t key_hash;
     int64_t minute, message_second;
@@ -225,7 +226,7 @@ struct mpol_engine {
         void *ctx;
     } channels[16];
     uint32_t channel_count;
-    uint64_t generation_number, bad_lines;
+    uint64_t generation_number, generations_made, bad_lines;
 };
 
 /* One record into the core. */

@@ -100,14 +100,16 @@ static void note_fired(struct mpol_reader *r, const struct generation *g,
                        const struct mp_verdict_fired *f, struct mp_verdict_scratch *scratch,
                        int64_t wall_ns)
 {
-    struct note n = {.generation = g, .rule = f->rule, .act = MP_NONE, .refused = f->refused,
+    struct note n = {.generation = g->number, .rule = f->rule, .act = MP_NONE, .refused = f->refused,
                      .wall_ns = wall_ns};
     n.key_len = (uint32_t)mp_verdict_key(g->plan, f->rule, scratch, n.key, sizeof n.key);
     uint64_t hash = mp_siphash(r->engine->key, n.key, n.key_len);
     struct tally *t = &r->tallies[(hash + f->rule) % TALLIES];
     int64_t second = wall_ns / NS_PER_S, minute = second / 60;
-    bool same = t->generation == g && t->rule == f->rule && t->key_hash == hash;
-    if (!same) *t = (struct tally){.generation = g, .rule = f->rule, .key_hash = hash, .minute = -1};
+    bool same = t->generation == g->number && t->rule == f->rule && t->key_hash == hash;
+    if (!same) {
+        *t = (struct tally){.generation = g->number, .rule = f->rule, .key_hash = hash, .minute = -1};
+    }
     t->count++;
     if (t->minute != minute) {
         struct note *slot = note_slot(r);
@@ -208,7 +210,7 @@ static void take_notes(struct mpol_engine *e, struct mpol_reader *r)
     for (; tail != head; tail++) {
         const struct note *n = &r->notes[tail % NOTES];
         /* Rows are those of a program; what an older one decided at its very end is not told. */
-        if (n->generation == e->current) {
+        if (n->generation == e->current->number) {
             struct mp_inline_note note = {
                 .rule = n->rule, .time_ns = n->wall_ns, .count = n->count, .refused = n->refused,
                 .key = {n->key, n->key_len}, .act = n->act, .text = {n->text, n->text_len}};

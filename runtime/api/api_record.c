@@ -63,7 +63,8 @@ enum mpol_err mpol_record_begin(struct mpol_record *r, const char *signal, int64
 {
     size_t len = strlen(signal);
     bool one = layer == MPOL_INGRESS || layer == MPOL_SERVICE || layer == MPOL_EDGE;
-    if (len >= SIGNAL_NAME_BYTES || !one) return MPOL_EINVAL;
+    bool timely = wall_ns >= 0 && wall_ns <= MP_LINE_TIME_MAX_NS;
+    if (len >= SIGNAL_NAME_BYTES || !one || !timely) return MPOL_EINVAL;
     memcpy(r->signal, signal, len);
     r->signal_len = (uint32_t)len;
     r->wall_ns = wall_ns;

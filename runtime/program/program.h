@@ -211,6 +211,8 @@ void mp_program_free(struct mp_program *p);
  * another thread evaluates this program. `value` is written as in a policy (mp_value_read); a text is
  * copied. MP_EEXIST: a bare name that two packages have. */
 enum mp_err mp_program_set_param(struct mp_program *p, mp_str name, mp_str value);
+/* The values in force of another load of the same image, which may go away then. MP_ENOMEM. */
+enum mp_err mp_program_copy_params(struct mp_program *p, const struct mp_program *from);
 /* The representation of a field, a column, an output: its type's, or S for a set. */
 enum mp_rep mp_field_rep(const struct mp_field_row *f);
 enum mp_rep mp_column_rep(const struct mp_column_row *c);

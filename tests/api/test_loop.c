@@ -216,6 +216,39 @@ static void a_param_takes_effect_at_once(void **state)
     end();
 }
 
+static void a_text_that_a_param_was_given_outlives_the_program_that_was_given_it(void **state)
+{
+    (void)state;
+    begin(HEAD "param area: string = \"/nothing-of-that-name\"\nparam tries: int = 3 in 1..100\n"
+               "rule closed when request.path starts with area then refuse request\n"
+               "rule guesses when count(requests where status == 401) over 10s >= tries per client.ip max 1k\n"
+               "  then deny client.ip for 20s\n");
+    assert_true(ask("10.0.0.7", "/a/place/for/few/x"));
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("area"), mpol_text("/a/place/for/few")), MPOL_OK);
+    for (int i = 1; i < 4; i++) {
+        char tries[] = {(char)('0' + i), 0};
+        step(S);
+        assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text(tries)), MPOL_OK);
+        step(S);
+        assert_false(ask("10.0.0.7", "/a/place/for/few/x"));
+        assert_true(ask("10.0.0.7", "/a/place/for/all"));
+    }
+    end();
+}
+
+static void a_time_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    const int64_t none[] = {-1, INT64_MIN, INT64_MAX, INT64_MAX / 2 + 1};
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        assert_int_equal(mpol_record_begin(f.record, "requests", none[i], MPOL_SERVICE), MPOL_EINVAL);
+        assert_int_equal(mpol_engine_step(f.engine, none[i]), MPOL_EINVAL);
+    }
+    assert_true(request("10.0.0.7", 401));
+    end();
+}
+
 static int count_line(void *ctx, uint64_t seq, struct mpol_text json)
 {
     unsigned *count = ctx;
@@ -443,6 +476,8 @@ int main(void)
         cmocka_unit_test(nothing_new_is_enforced_under_the_brake),
         cmocka_unit_test(a_reload_takes_effect_at_once_and_keeps_what_is_in_force),
         cmocka_unit_test(a_param_takes_effect_at_once),
+        cmocka_unit_test(a_text_that_a_param_was_given_outlives_the_program_that_was_given_it),
+        cmocka_unit_test(a_time_that_is_none_is_refused),
         cmocka_unit_test(the_ledger_has_every_transition),
         cmocka_unit_test(it_says_why),
         cmocka_unit_test(lines_are_records_too),

@@ -36,7 +36,7 @@ struct mpol_limits {
     uint32_t incidents_max;   /* open at one time: 4,096 */
     uint32_t leases_max;      /* 2,048 */
     uint32_t readers_max;     /* 64 */
-    uint32_t ring_records;    /* reported and not yet taken, per reader: 64 */
+    uint32_t ring_records;    /* reported and not yet taken, per reader; rounded up to a power of two: 64 */
     uint32_t record_bytes;    /* the texts of one record: 1,024 */
     size_t ledger_bytes;      /* kept in memory for mpol_engine_ledger(): 4 MiB */
     uint32_t inventory_items; /* entities with attributes: 4,096 */
@@ -94,7 +94,8 @@ MPOL_API int mpol_field_wanted(const struct mpol_engine *engine, uint32_t field)
 /* A record to fill in, again and again; it belongs to one thread. */
 MPOL_API enum mpol_err mpol_record_create(struct mpol_engine *engine, struct mpol_record **out);
 MPOL_API void mpol_record_destroy(struct mpol_record *record);
-/* Empties it for an event of `signal` ("requests") at `wall_ns`, seen at one layer (MPOL_INGRESS ...). */
+/* Empties it for an event of `signal` ("requests") at `wall_ns`, seen at one layer (MPOL_INGRESS ...).
+ * MPOL_EINVAL: no such layer, or a time before 1970 or after 2115; the record is as it was. */
 MPOL_API enum mpol_err mpol_record_begin(struct mpol_record *record, const char *signal,
                                          int64_t wall_ns, uint32_t layer);
 /* A field not set is absent. Setting it again replaces it. Text is copied; MPOL_ELIMIT beyond
@@ -118,7 +119,7 @@ MPOL_API enum mpol_err mpol_engine_feed(struct mpol_engine *engine,
 MPOL_API enum mpol_err mpol_engine_feed_line(struct mpol_engine *engine, const char *line,
                                              size_t len);
 /* Takes what readers have reported, fires every deadline up to `wall_ns`, and looks how far backends
- * have come. */
+ * have come. MPOL_EINVAL: a time before 1970 or after 2115; nothing has happened. */
 MPOL_API enum mpol_err mpol_engine_step(struct mpol_engine *engine, int64_t wall_ns);
 /* When the next deadline falls due, wall time; INT64_MAX: none. Stepping every 10 ms is right too. */
 MPOL_API int64_t mpol_engine_next(const struct mpol_engine *engine);
