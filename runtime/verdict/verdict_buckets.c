@@ -8,17 +8,20 @@
 /* LIMIT: places that a key may have; so a search is short even in a full table. */
 #define PLACES 16
 #define CLAIMS 4
-#define KEYS_MAX 8
 
 /* How many idle places one request looks over when a rule has used up its keys. */
 #define SWEEP 64
 #define RULES_MAX 4096
 
+/* `key` is the number of the rule in its first 12 bits, then a fingerprint of (rule, key); 0: free. In
+ * one word, so that whoever takes a place or gives it up counts for the rule that it really had. */
 struct place {
-    _Atomic uint64_t key;  /* fingerprint of (rule, key); 0: free */
-    _Atomic uint32_t rule; /* whose number of keys it counts in */
+    _Atomic uint64_t key;
     struct mp_bucket bucket;
 };
+
+#define FINGERPRINT_BITS 52
+_Static_assert(RULES_MAX <= UINT64_C(1) << (64 - FINGERPRINT_BITS), "a rule's number fits into its keys");
 
 /* A rule that throttles, over reloads. */
 struct owner {
@@ -64,12 +67,12 @@ enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark,
     return MP_OK;
 }
 
-static uint64_t fingerprint(const struct mp_verdict_buckets *b, uint64_t mark,
-                            const enum mp_rep *reps, const struct mp_value *keys, uint32_t count)
+static uint64_t key_of(const struct mp_verdict_buckets *b, uint32_t rule, const enum mp_rep *reps,
+                       const struct mp_value *keys, uint32_t count)
 {
-    uint64_t words[1 + 2 * KEYS_MAX];
-    MP_ASSERT(count <= KEYS_MAX);
-    words[0] = mark;
+    uint64_t words[1 + 2 * BUCKET_KEYS_MAX];
+    MP_ASSERT(count <= BUCKET_KEYS_MAX);
+    words[0] = b->owners[rule].mark;
     for (uint32_t i = 0; i < count; i++) {
         struct mp_value v = keys[i];
         if (reps[i] == MP_REP_T && mp_value_text_len(v) > MP_TEXT_INLINE) {
@@ -79,9 +82,11 @@ static uint64_t fingerprint(const struct mp_verdict_buckets *b, uint64_t mark,
         words[1 + 2 * i] = v.w[0];
         words[2 + 2 * i] = v.w[1];
     }
-    uint64_t hash = mp_siphash_words(b->key, words, 1 + 2 * count);
-    return hash != 0 ? hash : 1;
+    uint64_t hash = mp_siphash_words(b->key, words, 1 + 2 * count) >> (64 - FINGERPRINT_BITS);
+    return (uint64_t)rule << FINGERPRINT_BITS | (hash != 0 ? hash : 1);
 }
+
+static uint32_t rule_of(uint64_t key) { return (uint32_t)(key >> FINGERPRINT_BITS); }
 
 static struct place *place_of(struct mp_verdict_buckets *b, uint64_t key, uint32_t i)
 {
@@ -105,7 +110,7 @@ static bool is_full_again(const struct place *p, int64_t now_ns)
 /* Gives a place up, unless somebody else was faster. */
 static bool vacate(struct mp_verdict_buckets *b, struct place *p, uint64_t key)
 {
-    uint32_t rule = atomic_load_explicit(&p->rule, memory_order_relaxed);
+    uint32_t rule = rule_of(key);
     if (!atomic_compare_exchange_strong(&p->key, &key, 0)) return false;
     atomic_fetch_sub_explicit(&b->owners[rule].used, 1, memory_order_relaxed);
     return true;
@@ -122,10 +127,9 @@ static void sweep(struct mp_verdict_buckets *b, int64_t now_ns)
 }
 
 /* Takes a free place, or one that is full again, if the rule may have one more key. */
-static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, uint32_t rule, uint32_t cap,
-                           int64_t now_ns)
+static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, uint32_t cap, int64_t now_ns)
 {
-    struct owner *owner = &b->owners[rule];
+    struct owner *owner = &b->owners[rule_of(key)];
     if (atomic_load_explicit(&owner->used, memory_order_relaxed) >= cap) sweep(b, now_ns);
     if (atomic_fetch_add_explicit(&owner->used, 1, memory_order_relaxed) >= cap) {
         atomic_fetch_sub_explicit(&owner->used, 1, memory_order_relaxed);
@@ -136,9 +140,10 @@ static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, uint32_t 
         uint64_t had = atomic_load_explicit(&p->key, memory_order_acquire);
         if (had != 0 && (!is_full_again(p, now_ns) || !vacate(b, p, had))) continue;
         had = 0;
+        int64_t arrival = atomic_load_explicit(&p->bucket.arrival_ns, memory_order_relaxed);
         if (!atomic_compare_exchange_strong(&p->key, &had, key)) continue;
-        atomic_store_explicit(&p->rule, rule, memory_order_relaxed);
-        atomic_store_explicit(&p->bucket.arrival_ns, 0, memory_order_relaxed);
+        /* Unless somebody has found the place meanwhile and taken from it. */
+        atomic_compare_exchange_strong(&p->bucket.arrival_ns, &arrival, 0);
         return p;
     }
     atomic_fetch_sub_explicit(&owner->used, 1, memory_order_relaxed);
@@ -149,11 +154,11 @@ struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint32_t rule,
                                     const enum mp_rep *reps, const struct mp_value *keys,
                                     uint32_t count, int64_t now_ns)
 {
-    uint64_t key = fingerprint(b, b->owners[rule].mark, reps, keys, count);
+    uint64_t key = key_of(b, rule, reps, keys, count);
     for (int i = 0; i < CLAIMS; i++) {
         struct place *p = find(b, key);
         if (p != NULL) return &p->bucket;
-        p = claim(b, key, rule, cap, now_ns);
+        p = claim(b, key, cap, now_ns);
         if (p == NULL) return NULL;
         /* Two threads may have claimed two places at once; the first place is the one that counts. */
         struct place *first = find(b, key);

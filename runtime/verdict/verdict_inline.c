@@ -4,8 +4,6 @@
 #include "base/assert.h"
 #include "verdict/verdict_priv.h"
 
-#define BUCKET_KEYS_MAX 8
-
 /* ---- the request ---- */
 
 static void set_bit(uint64_t *words, uint32_t i) { words[i / 64] |= UINT64_C(1) << (i % 64); }

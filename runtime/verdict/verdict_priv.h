@@ -11,6 +11,8 @@
 #define LAYER_SETS 8
 /* LIMIT: throttles that one request may meet. */
 #define THROTTLES_MAX 16
+/* LIMIT: values in the key of an inline rule. */
+#define BUCKET_KEYS_MAX 8
 
 /* A number that an action takes: computed once where it is the same for every request. */
 struct number {
