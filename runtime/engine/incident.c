@@ -555,10 +555,21 @@ void en_case_ramp(struct mp_engine *e, struct en_case *c)
     en_entry_incident(e, c, MP_STR("releasing"), MP_STR("releasing"), MP_STR("ramp"));
 }
 
-static void start_release(struct mp_engine *e, struct en_case *c)
+/* R27: the clock that may take a release back begins with the release. */
+static void watch_release(struct mp_engine *e, struct en_case *c)
 {
     const struct mp_rule_row *r = en_rule_of(e, c);
     c->trigger = (struct mp_hold){0};
+    if (!c->by_until || r->trigger == MP_NONE || (r->flags & MP_RULE_INSTANT) != 0) return;
+    struct mp_read how = read_now(e, c);
+    enum mp_truth truth = en_clause_truth(e, r->trigger, &how, c->key);
+    mp_hold_step(&c->trigger, e->now_ns, no_data(r, truth, MP_CLAUSE_TRIGGER), r->hold_ns);
+}
+
+static void start_release(struct mp_engine *e, struct en_case *c)
+{
+    const struct mp_rule_row *r = en_rule_of(e, c);
+    watch_release(e, c);
     c->ends_mono_ns = 0;
     c->ramp_step = 0;
     en_messages_send(e, c, MP_STR("not in force"));

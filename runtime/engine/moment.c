@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#define RESOLUTION_NS 10000000LL /* of deadlines (language.md §5) */
+
 void en_case_due(struct mp_engine *e, struct en_case *c)
 {
     const struct mp_rule_row *r = en_rule_of(e, c);
@@ -90,7 +92,7 @@ static void sooner(int64_t *due, int64_t at)
 static int64_t change(struct mp_engine *e, const struct en_case *c, const struct mp_read *how)
 {
     int64_t at = mp_window_next_change(e->window, how, c->grouping, c->key);
-    return at > e->now_ns ? at : e->now_ns + 10000000;
+    return at > e->now_ns ? at : e->now_ns + RESOLUTION_NS;
 }
 
 static void later_only(const struct mp_engine *e, int64_t *due, int64_t at)
@@ -109,9 +111,11 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
         sooner(&due, change(e, c, &now));
     }
     if (c->state == MP_INCIDENT_PENDING) later_only(e, &due, mp_hold_due(&c->trigger, r->hold_ns));
-    if (c->state == MP_INCIDENT_RELEASING && c->by_until) {
+    if (c->state == MP_INCIDENT_RELEASING && c->by_until && en_case_wanted(e, c) > 0) {
         int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
-        later_only(e, &due, mp_hold_due(&c->trigger, hold));
+        int64_t at = mp_hold_due(&c->trigger, hold);
+        /* Not at once, or a release and its end could take turns for ever at one instant. */
+        if (at != MP_NEVER_NS) sooner(&due, at > e->now_ns ? at : e->now_ns + RESOLUTION_NS);
     }
     if (c->state != MP_INCIDENT_VERIFYING && c->state != MP_INCIDENT_HOLDING &&
         c->state != MP_INCIDENT_OPEN) {
