@@ -97,7 +97,6 @@ static void on_poll(uv_timer_t *timer)
 {
     struct dm *d = timer->data;
     look_for_brake(d);
-    dm_turn(d); /* what is read is judged against the time that it is */
     dm_inputs_poll(d);
     dm_turn(d);
 }
@@ -111,13 +110,18 @@ static void arm(struct dm *d, int64_t now_ns)
     uv_timer_start(&d->step_timer, on_step, (uint64_t)wait_ms, 0);
 }
 
+void dm_clock(struct dm *d)
+{
+    if (d->engine == NULL || !d->started || d->ending) return;
+    mp_engine_advance(d->engine, d->os.wall_ns(d->os.ctx), d->os.mono_ns(d->os.ctx));
+}
+
 void dm_turn(struct dm *d)
 {
     if (d->engine == NULL || !d->started || d->ending) return;
-    int64_t now_ns = d->os.wall_ns(d->os.ctx);
-    mp_engine_advance(d->engine, now_ns, d->os.mono_ns(d->os.ctx));
+    dm_clock(d);
     dm_keep(d);
-    arm(d, now_ns);
+    arm(d, mp_engine_now(d->engine));
 }
 
 /* ---- what is looked at now and then ---- */
@@ -125,7 +129,7 @@ void dm_turn(struct dm *d)
 static void on_watch(uv_timer_t *timer)
 {
     struct dm *d = timer->data;
-    dm_own_inventory(d);
+    dm_own_inventory(d, false);
     dm_windows_due(d);
     if (d->host->changed != NULL && d->host->changed(d->host->ctx)) {
         dm_log(d, "info", "policies have changed");
@@ -211,7 +215,7 @@ static bool first_commit(struct dm *d)
 {
     d->started = true;
     dm_inventory_told(d);
-    dm_own_inventory(d);
+    dm_own_inventory(d, true);
     if (dm_keep_flush(d)) return true;
     fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_store_trouble(d->store));
     return false;
@@ -281,7 +285,7 @@ static void write_what_waits(struct dm *d)
     if (d->store == NULL || d->engine == NULL || !d->started) return;
     bool ran = d->exit_code == 0;
     d->positions_due = ran;
-    if (ran) dm_own_inventory(d);
+    if (ran) dm_own_inventory(d, true);
     if (!dm_keep_flush(d)) {
         const char *trouble = mp_store_trouble(d->store);
         dm_log(d, "error", "not everything could be written: %s", trouble != NULL ? trouble : "no room");

@@ -87,6 +87,7 @@ struct dm {
     uint32_t kept_line_count;
     bool inventory_news;    /* lines that the windows have not been told of */
     bool inventory_unkept;  /* lines that the store has not been told of */
+    int64_t inventory_mono_ns; /* and will not be told of before */
     int64_t windows_at_ns;  /* when the windows are written next */
     uv_work_t windows_work;
     bool windows_busy;
@@ -114,7 +115,10 @@ void dm_log(struct dm *d, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* A text of JSON with its quotes; what is no UTF-8 becomes U+FFFD. */
 void dm_json_text(struct dm_bytes *b, mp_str s);
-/* Lets time pass up to now, keeps what changed, arms the timer. After everything that happens. */
+/* Lets time pass up to now: before anything is read, so that it is judged against the time that it is,
+ * also where the loop was held up. */
+void dm_clock(struct dm *d);
+/* That, keeps what changed, arms the timer. After everything that happens. */
 void dm_turn(struct dm *d);
 /* An operator holds the brake, or lets go of it; the file BRAKE holds it too. */
 void dm_brake(struct dm *d, bool asked);
@@ -135,7 +139,8 @@ bool dm_keep_flush(struct dm *d);
 enum mp_err dm_own_row(struct dm *d, uint32_t kind, uint64_t id, mp_str bytes);
 bool dm_own_ready(struct dm *d); /* all rows are read: draws what is not there yet */
 void dm_own_brake(struct dm *d);
-void dm_own_inventory(struct dm *d);      /* lines that are new */
+/* Lines that are new, now or when it costs little. */
+void dm_own_inventory(struct dm *d, bool now);
 void dm_own_inventory_give(struct dm *d); /* kept lines → inventory */
 void dm_own_free(struct dm *d);
 

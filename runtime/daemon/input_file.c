@@ -48,12 +48,22 @@ static void begin_anew(struct dm_input *in, int fd)
     remember_file(in);
 }
 
+/* A FIFO that comes where a file was waited for. */
+static void become_fifo(struct dm_input *in)
+{
+    if (in->fd >= 0) close(in->fd);
+    in->kind = INPUT_FIFO;
+    if (dm_fifo_open(in)) dm_log(in->d, "info", "%s: has come", in->name);
+}
+
 /* A new file behind the old name, or one that was cut. What somebody still wrote to the old one between
  * our last read and now is read first. */
 static void look_for_rotation(struct dm_input *in)
 {
     struct stat st;
     if (stat(in->name, &st) != 0) return;
+    if (S_ISFIFO(st.st_mode)) become_fifo(in);
+    if (!S_ISREG(st.st_mode)) return;
     bool same = (uint64_t)st.st_ino == in->inode && (uint64_t)st.st_dev == in->device;
     if (in->fd >= 0 && same && (uint64_t)st.st_size >= in->read_to) return;
     int fd = open(in->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -67,6 +77,7 @@ static void look_for_rotation(struct dm_input *in)
 
 void dm_file_read(struct dm_input *in)
 {
+    dm_clock(in->d);
     for (int i = 0; i < READS_A_TURN && in->fd >= 0; i++) {
         if (!read_once(in)) break;
     }
@@ -122,6 +133,7 @@ bool dm_file_open(struct dm_input *in)
 static void on_readable(uv_poll_t *poll, int status, int events)
 {
     struct dm_input *in = poll->data;
+    dm_clock(in->d);
     ssize_t got = read(in->fd, dm_read_room, sizeof dm_read_room);
     if (got > 0) dm_stream_take(&in->stream, (mp_str){dm_read_room, (size_t)got});
     if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR)) {
@@ -138,7 +150,7 @@ bool dm_fifo_open(struct dm_input *in)
     /* Opened for writing as well, so that a writer that goes away is not the end. */
     in->fd = in->kind == INPUT_FIFO ? open(in->name, O_RDWR | O_CLOEXEC | O_NONBLOCK) : 0;
     if (in->fd < 0) {
-        fprintf(stderr, "mpol run: %s: %s\n", in->name, strerror(errno));
+        dm_log(in->d, "error", "%s: %s", in->name, strerror(errno));
         return false;
     }
     if (uv_poll_init(&in->d->loop, &in->poll, in->fd) != 0) {

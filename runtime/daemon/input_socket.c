@@ -3,8 +3,10 @@
  */
 #include "daemon/input_priv.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -42,6 +44,7 @@ static void on_read(uv_stream_t *pipe, ssize_t got, const uv_buf_t *buf)
 {
     struct dm_connection *c = pipe->data;
     struct dm *d = c->stream.d;
+    dm_clock(d);
     if (got > 0) dm_stream_take(&c->stream, (mp_str){buf->base, (size_t)got});
     if (got < 0) close_connection(c);
     if (got != 0) dm_turn(d);
@@ -61,7 +64,9 @@ static void on_connection(uv_stream_t *listener, int status)
     if (c->next != NULL) c->next->at = &c->next;
     in->d->connections = c;
     bool taken = uv_accept(listener, (uv_stream_t *)&c->pipe) == 0;
-    if (connections > CONNECTIONS_MAX) dm_log(in->d, "warn", "%s: too many writers, one is refused", in->name);
+    if (connections > CONNECTIONS_MAX) {
+        dm_log(in->d, "warn", "%s: too many writers, one is refused", in->name);
+    }
     if (!taken || connections > CONNECTIONS_MAX ||
         uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) != 0) {
         close_connection(c);
@@ -74,6 +79,18 @@ bool dm_socket_path_fits(const char *path)
     return strlen(path) < sizeof address.sun_path;
 }
 
+/* Does somebody listen there? What nobody serves is left over from an earlier life. */
+static bool is_served(const char *path)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return true;
+    memcpy(to.sun_path, path, strlen(path));
+    bool served = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno != ECONNREFUSED;
+    close(fd);
+    return served;
+}
+
 bool dm_socket_open(struct dm_input *in)
 {
     const char *path = in->name + strlen("unix:");
@@ -82,7 +99,7 @@ bool dm_socket_open(struct dm_input *in)
         fprintf(stderr, "mpol run: %s: the path is too long for a socket\n", in->name);
         return false;
     }
-    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode)) unlink(path); /* of an earlier life */
+    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode) && !is_served(path)) unlink(path);
     uv_pipe_init(&in->d->loop, &in->listener, 0);
     in->listener.data = in;
     in->has_listener = true;

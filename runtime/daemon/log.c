@@ -11,25 +11,16 @@
 
 #define LINE_MAX_BYTES 2048
 
-/* Bytes at `s` that are a control character, in ASCII or in UTF-8: C0, DEL, C1, line and paragraph
- * separators, and those that turn the direction of writing. 0: none. */
-static size_t control_bytes(const unsigned char *s)
-{
-    if (s[0] < 0x20 || s[0] == 0x7f) return 1;
-    if (s[0] == 0xc2 && s[1] >= 0x80 && s[1] <= 0x9f) return 2;
-    if (s[0] == 0xe2 && s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae) return 3;
-    if (s[0] == 0xe2 && s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9) return 3;
-    return 0;
-}
-
 /* `text` ends with a NUL. */
 static void defuse(char *text)
 {
-    unsigned char *from = (unsigned char *)text, *to = from;
-    while (*from != '\0') {
-        size_t len = control_bytes(from);
-        *to++ = len > 0 ? '?' : *from;
-        from += len > 0 ? len : 1;
+    mp_str s = mp_str_of(text);
+    char *to = text;
+    for (size_t at = 0; at < s.len;) {
+        size_t len = mp_str_control(s, at);
+        char c = len > 0 ? '?' : s.ptr[at];
+        *to++ = c;
+        at += len > 0 ? len : 1;
     }
     *to = '\0';
 }

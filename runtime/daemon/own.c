@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "inventory/inventory.h"
 
+#define COST_SHARE 50 /* of the loop's time, one part in so many goes into looking at inventory */
 #define LINES_MAX (1u << 20) /* LIMIT: lines of inventory that are kept */
 
 /* ---- who ---- */
@@ -107,10 +108,8 @@ static enum mp_err tell_line(void *ctx, mp_str json)
     return MP_OK;
 }
 
-void dm_own_inventory(struct dm *d)
+static void tell_lines(struct dm *d)
 {
-    if (!d->inventory_unkept) return;
-    d->inventory_unkept = false;
     struct telling t = {d, 0};
     struct mp_arena scratch;
     mp_arena_init(&scratch, NULL, 0);
@@ -122,6 +121,17 @@ void dm_own_inventory(struct dm *d)
     }
     for (uint32_t i = t.at; i < d->kept_line_count; i++) dm_keep_row(d, DM_ROW_INVENTORY, i + 1, MP_STR(""));
     d->kept_line_count = t.at;
+}
+
+/* All lines are looked at for one that is new, so where there are many it is done seldom. */
+void dm_own_inventory(struct dm *d, bool now)
+{
+    int64_t began_ns = d->os.mono_ns(d->os.ctx);
+    if (!d->inventory_unkept || (!now && began_ns < d->inventory_mono_ns)) return;
+    d->inventory_unkept = false;
+    tell_lines(d);
+    int64_t cost_ns = d->os.mono_ns(d->os.ctx) - began_ns;
+    d->inventory_mono_ns = began_ns + COST_SHARE * cost_ns;
 }
 
 /* ---- all of it ---- */

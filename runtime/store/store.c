@@ -61,7 +61,7 @@ static enum mp_err take_folder(const char *dir, int *lock_fd, const char **why)
     return MP_OK;
 }
 
-static int user_version(sqlite3 *db)
+int mp_store_user_version(sqlite3 *db)
 {
     sqlite3_stmt *ask = NULL;
     int version = -1;
@@ -107,7 +107,7 @@ static enum mp_err open_failed(struct mp_store *s, const char **why)
 
 static enum mp_err set_up(struct mp_store *s, const char **why)
 {
-    int version = user_version(s->db);
+    int version = mp_store_user_version(s->db);
     if (version > MP_STORE_VERSION) {
         return fail(MP_EUNSUPPORTED, why, s->path, "a newer mpol wrote this state; it is left as it is");
     }

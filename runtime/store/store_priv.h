@@ -48,6 +48,7 @@ void *mp_store_thread(void *store);
 /* store.c: opens the database at s->path, brings it up to date, prepares what writes. */
 enum mp_err mp_store_database_open(struct mp_store *s, const char **why);
 void mp_store_database_close(struct mp_store *s);
+int mp_store_user_version(sqlite3 *db); /* -1: it cannot be read */
 /* One statement without parameters. */
 int mp_store_exec(sqlite3 *db, const char *sql);
 

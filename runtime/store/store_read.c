@@ -31,6 +31,12 @@ static enum mp_err open_existing(const char *dir, int flags, sqlite3 **out, cons
         return err;
     }
     sqlite3_busy_timeout(db, 5000);
+    if (mp_store_user_version(db) > MP_STORE_VERSION) {
+        snprintf(why_text, sizeof why_text, "%s: a newer mpol wrote this state; it is left as it is", path);
+        if (why != NULL) *why = why_text;
+        sqlite3_close(db);
+        return MP_EUNSUPPORTED;
+    }
     *out = db;
     return MP_OK;
 }

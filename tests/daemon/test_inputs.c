@@ -170,6 +170,17 @@ static void a_fifo_outlives_its_writers(void **state)
     stop(&r);
 }
 
+static void a_fifo_may_come_later(void **state)
+{
+    struct run r;
+    start(&r, "f");
+    assert_int_equal(mkfifo("f", 0600), 0);
+    run_wait(&r, "f: has come");
+    for (int i = 0; i < 3; i++) add_to_file("f", failure_line("10.0.0.1"));
+    wait_status(IN_FORCE("10.0.0.1"));
+    stop(&r);
+}
+
 static int connect_to(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
@@ -196,6 +207,26 @@ static void many_write_to_a_socket_and_none_holds_up_the_end(void **state)
     assert_true(status_says(IN_FORCE("10.0.0.1")));
     stop(&r); /* a hundred are still connected */
     for (int i = 0; i < 100; i++) close(fd[i]);
+}
+
+static void a_socket_that_somebody_serves_is_left_alone_and_a_dead_one_is_replaced(void **state)
+{
+    struct run r;
+    const char *const args[] = {"p.mpol", "--state=state", "--telemetry=unix:sock", NULL};
+    struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "sock"};
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&at, sizeof at), 0);
+    assert_int_equal(listen(fd, 4), 0);
+    put_file("p.mpol", flood_policy);
+    run_spawn(&r, -1, args);
+    assert_int_equal(run_end(&r), 2);
+    assert_non_null(strstr(r.log, "unix:sock: address already in use"));
+    run_free(&r);
+    close(connect_to("sock"));
+    close(fd); /* what is left is a socket that nobody serves */
+    start(&r, "unix:sock");
+    close(connect_to("sock"));
+    stop(&r);
 }
 
 static void standard_input_may_end_without_a_line_end(void **state)
@@ -265,6 +296,8 @@ int main(int argc, char **argv)
         TEST(a_file_that_is_not_there_yet_is_waited_for),
         TEST(a_line_that_has_not_ended_is_waited_for),
         TEST(a_fifo_outlives_its_writers),
+        TEST(a_fifo_may_come_later),
+        TEST(a_socket_that_somebody_serves_is_left_alone_and_a_dead_one_is_replaced),
         TEST(many_write_to_a_socket_and_none_holds_up_the_end),
         TEST(standard_input_may_end_without_a_line_end),
         TEST(standard_input_may_be_a_file),

@@ -182,6 +182,10 @@ static void a_newer_database_is_refused_and_left_alone(void **state)
     sqlite3_close(db);
     assert_int_equal(mp_store_open(dir, NULL, &s, &found, &why), MP_EUNSUPPORTED);
     assert_non_null(strstr(why, "newer"));
+    struct mp_store_reader *r = NULL;
+    uint64_t removed;
+    assert_int_equal(mp_store_reader_open(dir, &r, &why), MP_EUNSUPPORTED);
+    assert_int_equal(mp_store_prune(dir, INT64_MAX, &removed, &why), MP_EUNSUPPORTED);
 }
 
 static void no_database_is_damaged(void **state)
