@@ -97,9 +97,11 @@ static void end_line(struct stream *s, mp_str tail)
         too_long(s);
     } else if (s->rest.len == 0) {
         take_line(s, tail);
-    } else if (dm_bytes_add(&s->rest, tail.ptr, tail.len)) {
-        take_line(s, (mp_str){s->rest.ptr, s->rest.len});
-        s->rest.len = 0;
+    } else {
+        bool whole = dm_bytes_add(&s->rest, tail.ptr, tail.len);
+        if (whole) take_line(s, (mp_str){s->rest.ptr, s->rest.len});
+        if (!whole) bad_line(s, "no memory for it");
+        s->rest.len = 0; /* the next line begins by itself in any case */
     }
 }
 

@@ -19,12 +19,15 @@ struct item {
 
 static void add_item(struct dm *d, struct item item, mp_str bytes)
 {
+    size_t before = d->pending.len;
     item.len = bytes.len;
-    if (!dm_bytes_add(&d->pending, &item, sizeof item) || !dm_bytes_add(&d->pending, bytes.ptr, bytes.len)) {
-        dm_log(d, "error", "out of memory for the ledger");
-        dm_end(d, 3);
+    if (dm_bytes_add(&d->pending, &item, sizeof item) && dm_bytes_add(&d->pending, bytes.ptr, bytes.len)) {
+        d->pending_items++;
+        return;
     }
-    d->pending_items++;
+    d->pending.len = before; /* what is written is whole */
+    dm_log(d, "error", "out of memory for the ledger");
+    dm_end(d, 3);
 }
 
 void dm_keep_entry(struct dm *d, const struct mp_entry *entry, mp_str json)

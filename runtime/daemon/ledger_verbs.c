@@ -63,7 +63,9 @@ static bool is_of_rule(mp_str json, mp_str rule)
 {
     char wanted[600];
     int len = snprintf(wanted, sizeof wanted, "\"rule\":\"%.*s\",", MP_STR_ARG(rule));
-    return rule.len == 0 || mp_str_contains(json, (mp_str){wanted, (size_t)len});
+    if (rule.len == 0) return true;
+    bool whole = len > 0 && (size_t)len < sizeof wanted; /* a longer name is no rule's */
+    return whole && mp_str_contains(json, (mp_str){wanted, (size_t)len});
 }
 
 static bool print_entry(void *ctx, uint64_t seq, int64_t time_ns, mp_str json, const uint8_t *hash)
