@@ -371,7 +371,8 @@ static void step_effective(struct mp_engine *e, struct en_case *c)
     while (i != EN_NONE) {
         struct en_lease *l = &e->leases[i];
         i = l->next;
-        if (l->l.rung < c->rung) en_lease_end(e, l, MP_STR("replaced"));
+        bool replaced = (step->flags & MP_STEP_MESSAGES_ONLY) == 0 && l->l.rung < c->rung;
+        if (replaced) en_lease_end(e, l, MP_STR("replaced"));
     }
     en_case_event(e, c, verify ? MP_INCIDENT_ON_CHECKED : MP_INCIDENT_ON_UNCHECKED, MP_STR(""));
 }
@@ -566,6 +567,15 @@ static void watch_release(struct mp_engine *e, struct en_case *c)
     mp_hold_step(&c->trigger, e->now_ns, no_data(r, truth, MP_CLAUSE_TRIGGER), r->hold_ns);
 }
 
+/* Of whatever rung: one of messages alone has replaced nothing. */
+static bool in_effect(const struct mp_engine *e, const struct en_case *c)
+{
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        if (e->leases[i].state == MP_LEASE_EFFECTIVE) return true;
+    }
+    return false;
+}
+
 static void start_release(struct mp_engine *e, struct en_case *c)
 {
     const struct mp_rule_row *r = en_rule_of(e, c);
@@ -573,8 +583,7 @@ static void start_release(struct mp_engine *e, struct en_case *c)
     c->ends_mono_ns = 0;
     c->ramp_step = 0;
     en_messages_send(e, c, MP_STR("not in force"));
-    if (r->ramp > 0 && !c->shadow && c->cause != EN_CAUSE_REMOVED && en_case_wanted(e, c) > 0 &&
-        en_step_state(e, c).effective > 0) {
+    if (r->ramp > 0 && !c->shadow && c->cause != EN_CAUSE_REMOVED && in_effect(e, c)) {
         en_case_ramp(e, c);
     } else {
         en_case_end_leases(e, c, en_cause_word(c->cause));

@@ -120,9 +120,11 @@ const struct mp_lease *en_live(void *ctx, bool shadow, uint32_t *cursor)
 struct en_step_state en_step_state(const struct mp_engine *e, const struct en_case *c)
 {
     struct en_step_state s = {0, 0, 0};
+    /* A step of messages alone has replaced nothing: what is in force is that of the steps before. */
+    bool any = c->step != MP_NONE && (e->p->step[c->step].flags & MP_STEP_MESSAGES_ONLY) != 0;
     for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
         const struct en_lease *l = &e->leases[i];
-        if (l->l.rung != c->rung || !en_lease_wanted(l)) continue;
+        if ((!any && l->l.rung != c->rung) || !en_lease_wanted(l)) continue;
         s.leases++;
         s.accepted += l->accepted_mono_ns != 0;
         s.effective += l->state == MP_LEASE_EFFECTIVE;
