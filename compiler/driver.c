@@ -136,7 +136,7 @@ static const struct mp_os no_os = {0};
 static struct mp_alloc alloc_of(const struct mp_os *os)
 {
     if (os->alloc == NULL) return (struct mp_alloc){0};
-    return (struct mp_alloc){.alloc = os->alloc, .free = os->free, .ctx = os->ctx};
+    return (struct mp_alloc){os->alloc, os->free, os->ctx, os->alloc_zeroed};
 }
 
 static void *take(struct mp_alloc a, size_t size)

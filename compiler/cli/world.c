@@ -7,6 +7,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "os/memory.h"
+
 #define STD_LIBRARY "libmpol-std.so"
 
 static struct mp_os std_os; /* what the library filled in, once it is open */
@@ -88,15 +90,14 @@ static int64_t clock_ns(clockid_t clock)
 
 static int64_t wall_ns(void *ctx) { return clock_ns(CLOCK_REALTIME); }
 static int64_t mono_ns(void *ctx) { return clock_ns(CLOCK_MONOTONIC); }
-static void *alloc_bytes(void *ctx, size_t size) { return malloc(size); }
-static void free_bytes(void *ctx, void *ptr, size_t size) { free(ptr); }
 
 static struct mp_os world = {
     .wall_ns = wall_ns,
     .mono_ns = mono_ns,
     .random = random_bytes,
-    .alloc = alloc_bytes,
-    .free = free_bytes,
+    .alloc = mp_memory_alloc,
+    .free = mp_memory_free,
+    .alloc_zeroed = mp_memory_zeroed,
     .digest = digest,
     .regex_compile = regex_compile,
     .regex_match = regex_match,

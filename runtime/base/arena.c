@@ -15,9 +15,10 @@ struct mp_arena_block {
     size_t size;
 };
 
-static void *block_take(const struct mp_alloc *from, size_t size)
+static void *block_take(const struct mp_alloc *from, size_t size, bool zeroed)
 {
-    return from->alloc != NULL ? from->alloc(from->ctx, size) : malloc(size);
+    if (from->alloc == NULL) return zeroed ? calloc(1, size) : malloc(size);
+    return zeroed ? from->alloc_zeroed(from->ctx, size) : from->alloc(from->ctx, size);
 }
 
 static void block_give(const struct mp_alloc *from, struct mp_arena_block *b)
@@ -52,14 +53,14 @@ void mp_arena_free(struct mp_arena *a)
     *a = (struct mp_arena){.from = from, .limit_bytes = a->limit_bytes};
 }
 
-static bool block_add(struct mp_arena *a, size_t wanted)
+static bool block_add(struct mp_arena *a, size_t wanted, bool zeroed)
 {
     if (a->from == NULL) return false;
     size_t head = sizeof(struct mp_arena_block);
     size_t size = wanted > BLOCK_BYTES - head ? wanted + head : BLOCK_BYTES;
     if (size < wanted) return false;
     if (a->limit_bytes != 0 && a->used_bytes + wanted > a->limit_bytes) return false;
-    struct mp_arena_block *b = block_take(a->from, size);
+    struct mp_arena_block *b = block_take(a->from, size, zeroed);
     if (b == NULL) return false;
     *b = (struct mp_arena_block){.next = a->blocks, .size = size};
     a->blocks = b;
@@ -73,21 +74,34 @@ static char *align_up(char *p, size_t align)
     return (char *)(((uintptr_t)p + align - 1) & ~(uintptr_t)(align - 1));
 }
 
+static void *alloc(struct mp_arena *a, size_t size, size_t align, bool *zeroed);
+
 void *mp_arena_alloc(struct mp_arena *a, size_t size, size_t align)
 {
-    void *p = mp_arena_alloc_raw(a, size, align);
-    if (p != NULL) memset(p, 0, size);
+    bool zeroed = false;
+    void *p = alloc(a, size, align, &zeroed);
+    if (p != NULL && !zeroed) memset(p, 0, size);
     return p;
 }
 
 void *mp_arena_alloc_raw(struct mp_arena *a, size_t size, size_t align)
+{
+    return alloc(a, size, align, NULL);
+}
+
+/* *zeroed, if it is asked for: is it a block of its own, fresh and all zeros? Such pages are not touched
+ * before they are used. */
+static void *alloc(struct mp_arena *a, size_t size, size_t align, bool *zeroed)
 {
     MP_ASSERT(align != 0 && (align & (align - 1)) == 0 && align <= ALIGN_MAX);
     if (size == 0) size = 1;
     if (size > SIZE_MAX / 2) return NULL;
     char *p = a->at != NULL ? align_up(a->at, align) : NULL;
     if (p == NULL || p > a->end || (size_t)(a->end - p) < size) {
-        if (!block_add(a, size + align)) return NULL;
+        bool own = zeroed != NULL && size >= BLOCK_BYTES && a->from != NULL &&
+                   (a->from->alloc == NULL || a->from->alloc_zeroed != NULL);
+        if (!block_add(a, size + align, own)) return NULL;
+        if (zeroed != NULL) *zeroed = own;
         p = align_up(a->at, align);
     }
     a->used_bytes += (size_t)(p + size - a->at);

@@ -15,6 +15,7 @@ struct mp_alloc {
     void *(*alloc)(void *ctx, size_t size);
     void (*free)(void *ctx, void *ptr, size_t size);
     void *ctx;
+    void *(*alloc_zeroed)(void *ctx, size_t size); /* NULL: blocks of `alloc` are cleared by hand */
 };
 
 struct mp_arena_block;

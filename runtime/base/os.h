@@ -29,6 +29,7 @@ struct mp_os {
     /* Memory for arenas; NULL members: malloc and free. */
     void *(*alloc)(void *ctx, size_t size);
     void (*free)(void *ctx, void *ptr, size_t size);
+    void *(*alloc_zeroed)(void *ctx, size_t size); /* NULL: what `alloc` gives is cleared */
 
     /* SHA-256 of text; NULL: no digest at hand, and what needs one is refused. */
     enum mp_err (*digest)(void *ctx, const void *bytes, size_t len, uint8_t out[32]);

@@ -25,7 +25,7 @@ static void defaults(struct mp_engine_limits *l)
 static uint32_t power_of_two(uint32_t n)
 {
     uint32_t size = 16;
-    while (size < n) size *= 2;
+    while (size < n && size < UINT32_C(1) << 31) size *= 2;
     return size;
 }
 
@@ -156,7 +156,7 @@ enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
                              const struct mp_engine_options *options,
                              const struct mp_engine_sinks *sinks, struct mp_engine **out)
 {
-    struct mp_alloc from = {os->alloc, os->free, os->ctx};
+    struct mp_alloc from = {os->alloc, os->free, os->ctx, os->alloc_zeroed};
     struct mp_arena first;
     mp_arena_init(&first, os->alloc != NULL ? &from : NULL, options->limits.memory_bytes);
     struct mp_engine *e = MP_NEW(&first, struct mp_engine, 1);

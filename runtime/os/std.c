@@ -2,11 +2,11 @@
 #include "os/std.h"
 
 #include "crypto/crypto.h"
+#include "os/memory.h"
 #include "os/regex_priv.h"
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 #include <sys/random.h>
 #include <time.h>
 
@@ -34,22 +34,6 @@ static enum mp_err random_bytes(void *ctx, void *bytes, size_t len)
     return MP_OK;
 }
 
-/* LIMIT: windows of many keys are read all over the place, and with pages of 4 KiB most reads would wait
- * for the page table too. Smaller blocks are not worth the rounding. */
-#define HUGE_FROM_BYTES (8u << 20)
-#define HUGE_PAGE ((uintptr_t)2 << 20)
-
-static void *alloc_bytes(void *ctx, size_t size)
-{
-    char *p = malloc(size);
-    if (p == NULL || size < HUGE_FROM_BYTES) return p;
-    uintptr_t from = ((uintptr_t)p + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), to = ((uintptr_t)p + size) & ~(HUGE_PAGE - 1);
-    if (from < to) madvise(p + (from - (uintptr_t)p), to - from, MADV_HUGEPAGE); /* advice: may fail */
-    return p;
-}
-
-static void free_bytes(void *ctx, void *ptr, size_t size) { free(ptr); }
-
 static enum mp_err digest(void *ctx, const void *bytes, size_t len, uint8_t out[32])
 {
     return mp_crypto_sha256(bytes, len, out);
@@ -66,8 +50,9 @@ void mp_std_os(struct mp_os *out)
         .wall_ns = wall_ns,
         .mono_ns = mono_ns,
         .random = random_bytes,
-        .alloc = alloc_bytes,
-        .free = free_bytes,
+        .alloc = mp_memory_alloc,
+        .free = mp_memory_free,
+        .alloc_zeroed = mp_memory_zeroed,
         .digest = digest,
         .verify_signature = verify_signature,
         .regex_compile = mp_std_regex_compile,

@@ -143,7 +143,7 @@ enum mp_err mp_program_load(const void *bytes, size_t size, const struct mp_os *
     if (p == NULL) return MP_ENOMEM;
     memset(p, 0, sizeof *p);
     p->os = os;
-    if (own) p->memory = (struct mp_alloc){os->alloc, os->free, os->ctx};
+    if (own) p->memory = (struct mp_alloc){os->alloc, os->free, os->ctx, os->alloc_zeroed};
     mp_arena_init(&p->arena, own ? &p->memory : NULL, 0);
     enum mp_err err = load(p, bytes, size, &fault);
     if (err != MP_OK) {
