@@ -103,6 +103,7 @@ static void take_leaf(void *ctx, const struct mp_json_leaf *leaf)
 {
     struct mp_ingest *in = ctx;
     uint32_t name = name_of(in, leaf->path);
+    mp_shape_leaf(in, leaf, name);
     if (name == MP_NONE) {
         in->counts.unknown_fields++;
         return;
@@ -239,10 +240,14 @@ enum mp_ingest_kind mp_ingest_line(struct mp_ingest *in, mp_str line, uint32_t s
     in->leaf_number = 0;
     if (line.len > MP_LINE_MAX) return bad(in, out, "longer than 1 MiB");
     if (blank(line)) return other(in, out);
-    mp_json_init(&in->json, line);
-    if (!mp_json_object(&in->json, in->path, PATH_MAX_BYTES, in, take_leaf)) {
-        out->column = (uint32_t)(in->json.token - line.ptr) + 1;
-        return bad(in, out, in->json.why);
+    if (!mp_shape_take(in, line)) {
+        mp_shape_begin(in, line);
+        mp_json_init(&in->json, line);
+        if (!mp_json_object(&in->json, in->path, PATH_MAX_BYTES, in, take_leaf)) {
+            out->column = (uint32_t)(in->json.token - line.ptr) + 1;
+            return bad(in, out, in->json.why);
+        }
+        mp_shape_end(in, line);
     }
     if (mp_is_leaf(in, FRAME_ENTITY)) return entity_line(in, out);
     return signal_line(in, default_ns, out);

@@ -54,6 +54,22 @@ struct guess {
     char path[GUESS_BYTES]; /* zero-padded */
 };
 
+/* What a line looked like: the bytes in front of each value, and behind the last. */
+#define SHAPES 4u
+#define SHAPE_LEAVES 64u
+#define SHAPE_BYTES 2048u
+struct shape_part {
+    uint32_t at, len; /* in bytes */
+    uint32_t name;    /* of the value behind them, or MP_NONE */
+    bool text;        /* the last of them opens a text */
+};
+struct shape {
+    uint32_t count, used, tail_at, tail_len;
+    bool whole;
+    struct shape_part part[SHAPE_LEAVES];
+    char bytes[SHAPE_BYTES];
+};
+
 struct mp_ingest {
     const struct mp_program *p;
     struct mp_hash_key hash_key;
@@ -81,11 +97,22 @@ struct mp_ingest {
 
     struct guess guesses[GUESSES];
     uint32_t leaf_number;   /* in this line */
+    struct shape shapes[SHAPES];
+    uint32_t shape_newest;
+    const char *shape_from; /* end of the value before, while one is kept; NULL: this line is not */
     char path[PATH_MAX_BYTES + GUESS_BYTES];
     struct mp_json json;
     uint64_t line;
     struct mp_ingest_counts counts;
 };
+
+/* ---- shape.c ---- */
+/* Takes the leaves of a line that looks like one before; false: it must be read, and nothing is taken. */
+bool mp_shape_take(struct mp_ingest *in, mp_str line);
+/* Keeps what a line looks like that is read: its begin, its leaves in order, its good end. */
+void mp_shape_begin(struct mp_ingest *in, mp_str line);
+void mp_shape_leaf(struct mp_ingest *in, const struct mp_json_leaf *leaf, uint32_t name);
+void mp_shape_end(struct mp_ingest *in, mp_str line);
 
 /* ---- names.c ---- */
 enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena);

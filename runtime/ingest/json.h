@@ -19,13 +19,17 @@ enum mp_json_token {
 struct mp_json {
     const char *at, *end, *begin;
     const char *token; /* first byte of the newest token */
-    mp_str raw;        /* of STRING without quotes, of NUMBER as it stands */
+    mp_str raw;        /* of STRING without quotes, of NUMBER, TRUE, FALSE and NULL as it stands */
     bool escaped;      /* the string has a backslash */
     const char *why;   /* after BAD: static text */
 };
 
 void mp_json_init(struct mp_json *j, mp_str text);
 enum mp_json_token mp_json_next(struct mp_json *j);
+
+/* The closing quote of a text that begins at `at`; NULL: it is not printable ASCII without escapes, or has
+ * no end. */
+const char *mp_json_plain_end(const char *at, const char *end);
 
 /* Walks a whole object or array. Told of every scalar, and of every array as one leaf, in order;
  * path is dotted and NUL-free. `leaf` may be NULL. */

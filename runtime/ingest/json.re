@@ -36,11 +36,10 @@ static uint64_t special_bytes(uint64_t w)
     return ((hits & ~w) | w) & tops;
 }
 
-/* Most texts are plain ASCII: they are found eight bytes at a time. False: the lexer must look. */
-static bool plain_string(struct mp_json *j)
+/* Most texts are plain ASCII: they are found eight bytes at a time. */
+const char *mp_json_plain_end(const char *at, const char *end)
 {
-    const char *at = j->at + 1;
-    while (j->end - at >= 8) {
+    while (end - at >= 8) {
         uint64_t w;
         memcpy(&w, at, sizeof w);
         uint64_t hits = special_bytes(w);
@@ -51,13 +50,26 @@ static bool plain_string(struct mp_json *j)
         at += __builtin_ctzll(hits) / 8;
         break;
     }
-    while (at < j->end && *at >= 0x20 && *at < 0x7f && *at != '"' && *at != '\\') at++;
-    if (at >= j->end || *at != '"') return false;
-    j->raw = (mp_str){j->at + 1, (size_t)(at - j->at) - 1};
+    while (at < end && *at >= 0x20 && *at < 0x7f && *at != '"' && *at != '\\') at++;
+    return at < end && *at == '"' ? at : NULL;
+}
+
+/* False: the lexer must look. */
+static bool plain_string(struct mp_json *j)
+{
+    const char *end = mp_json_plain_end(j->at + 1, j->end);
+    if (end == NULL) return false;
+    j->raw = (mp_str){j->at + 1, (size_t)(end - j->at) - 1};
     j->escaped = false;
     j->token = j->at;
-    j->at = at + 1;
+    j->at = end + 1;
     return true;
+}
+
+static enum mp_json_token word(struct mp_json *j, enum mp_json_token kind)
+{
+    j->raw = (mp_str){j->token, (size_t)(j->at - j->token)};
+    return kind;
 }
 
 enum mp_json_token mp_json_next(struct mp_json *j)
@@ -97,9 +109,9 @@ enum mp_json_token mp_json_next(struct mp_json *j)
             "]"                          { return MP_JSON_CLOSE_ARRAY; }
             ":"                          { return MP_JSON_COLON; }
             ","                          { return MP_JSON_COMMA; }
-            "true"                       { return MP_JSON_TRUE; }
-            "false"                      { return MP_JSON_FALSE; }
-            "null"                       { return MP_JSON_NULL; }
+            "true"                       { return word(j, MP_JSON_TRUE); }
+            "false"                      { return word(j, MP_JSON_FALSE); }
+            "null"                       { return word(j, MP_JSON_NULL); }
             ["] plain* ["]               { return string_token(j, false); }
             ["] (plain | escape)* ["]    { return string_token(j, true); }
             ["] (plain | escape)*        {
@@ -108,10 +120,7 @@ enum mp_json_token mp_json_next(struct mp_json *j)
                               : *j->at == '\\'              ? "an unknown escape"
                                                             : "text that is not UTF-8");
             }
-            number                       {
-                j->raw = (mp_str){j->token, (size_t)(j->at - j->token)};
-                return MP_JSON_NUMBER;
-            }
+            number                       { return word(j, MP_JSON_NUMBER); }
             *                            {
                 j->at = j->token; /* the default rule has taken a byte, or the NUL behind the end */
                 if (j->token >= j->end) return MP_JSON_END;

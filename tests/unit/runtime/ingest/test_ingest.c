@@ -12,6 +12,7 @@
 #include <jansson.h>
 
 #include "ingest/ingest.h"
+#include "ingest/ingest_priv.h"
 #include "ingest/json.h"
 #include "world.h"
 
@@ -605,6 +606,76 @@ static void it_takes_what_jansson_takes(void **state)
     assert_true(taken > 10000);
 }
 
+/* ---- lines that look like one before ---- */
+
+static size_t mutate(uint64_t *seed, const char *base, char *line)
+{
+    size_t len = strlen(base);
+    memcpy(line, base, len);
+    for (unsigned edits = mp_rng_next(seed) % 3; edits > 0; edits--) {
+        size_t at = mp_rng_next(seed) % len;
+        const char *piece = pieces[mp_rng_next(seed) % (sizeof pieces / sizeof pieces[0])];
+        size_t n = strlen(piece), cut = mp_rng_next(seed) % 4;
+        if (at + cut > len) cut = len - at;
+        memmove(line + at + n, line + at + cut, len - at - cut);
+        memcpy(line + at, piece, n);
+        len += n - cut;
+    }
+    return len;
+}
+
+static void same_record(const struct mp_record *a, const struct mp_record *b)
+{
+    const struct mp_signal_row *signal = &world.p.signal[a->signal];
+    assert_int_equal(a->signal, b->signal);
+    assert_int_equal(a->time_ns, b->time_ns);
+    assert_int_equal(a->weight, b->weight);
+    assert_int_equal(a->id, b->id);
+    assert_int_equal(a->layer, b->layer);
+    assert_true(mp_str_eq(a->refused_by, b->refused_by));
+    for (uint32_t i = 0; i < signal->fields_count; i++) {
+        const struct mp_field_row *f = &world.p.field[signal->fields_at + i];
+        bool is_known = (a->known[i / 64] >> (i % 64) & 1) != 0;
+        assert_int_equal(is_known, (b->known[i / 64] >> (i % 64) & 1) != 0);
+        if (!is_known || (f->flags & MP_FIELD_SET) != 0) continue;
+        assert_true(mp_value_eq(mp_type_rep((enum mp_type)f->type), a->field[i], b->field[i]));
+    }
+}
+
+/* The first remembers what lines look like, the second is made to forget before every line. */
+static void a_line_means_the_same_whatever_came_before(void **state)
+{
+    static const char *const bases[] = {
+        "{\"time\":1795428000.5,\"service\":\"checkout\",\"client\":{\"ip\":\"10.0.0.7\",\"asn\":12},"
+        "\"path\":\"/p/q\",\"status\":503,\"mtls\":true,\"weight\":2,\"other\":{\"x\":null}}",
+        "{\"signal\":\"cpu\",\"time\":\"2026-11-23T10:00:00Z\",\"service\":\"pay\",\"value\":0.25}",
+        "{\"time\":1795428001,\"service\":\"web\",\"path\":\"/\\u0061\",\"claims\":{\"roles\":[\"a\"]},\"id\":\"7\"}",
+        "{\"entity\":\"service\",\"name\":\"pay\",\"tier\":\"batch\"}",
+        "{\"time\":1795428002,\"service\":\"web\",\"status\":200,\"refused_by\":\"r\",\"latency\":-1.5e3} ",
+    };
+    struct mp_ingest *forgets;
+    assert_int_equal(mp_ingest_create(&arena, &world.p, (struct mp_hash_key){1, 2}, &forgets), MP_OK);
+    uint64_t seed = 0x20261126;
+    printf("seed %llu\n", (unsigned long long)seed);
+    for (int i = 0; i < 60000; i++) {
+        char line[512];
+        size_t len = mutate(&seed, bases[mp_rng_next(&seed) % (sizeof bases / sizeof bases[0])], line);
+        struct mp_ingested other;
+        for (uint32_t k = 0; k < SHAPES; k++) forgets->shapes[k].whole = false;
+        enum mp_ingest_kind kind = mp_ingest_line(ingest, (mp_str){line, len}, 0, 1, &out);
+        enum mp_ingest_kind want = mp_ingest_line(forgets, (mp_str){line, len}, 0, 1, &other);
+        if (kind != want) fail_msg("kind %d, not %d: %.*s", (int)kind, (int)want, (int)len, line);
+        assert_int_equal(out.column, other.column);
+        if (kind == MP_INGEST_BAD) assert_string_equal(out.why, other.why);
+        if (kind == MP_INGEST_RECORD) same_record(&out.record, &other.record);
+    }
+    struct mp_ingest_counts a, b;
+    mp_ingest_counts(ingest, &a);
+    mp_ingest_counts(forgets, &b);
+    assert_memory_equal(&a, &b, sizeof a);
+    assert_true(a.records > 10000);
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make, drop)
@@ -625,6 +696,7 @@ int main(void)
         CASE(what_is_no_record_is_bad_with_a_reason),
         CASE(long_and_deep_lines_are_bounded),
         CASE(it_takes_what_jansson_takes),
+        CASE(a_line_means_the_same_whatever_came_before),
     };
     return cmocka_run_group_tests_name("ingest", tests, NULL, NULL);
 }
