@@ -377,6 +377,7 @@ struct mp_value mp_inventory_entry(const struct mp_inventory *inv, uint32_t enti
 
 bool mp_inventory_has(const struct mp_inventory *inv, uint32_t entity, struct mp_value key)
 {
+    if (inv->entry_count[entity] == 0) return false;
     uint32_t at = mp_inventory_find(inv, entity, key);
     return at != MP_NONE && inv->members[at].line_at != MP_NONE;
 }

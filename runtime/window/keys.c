@@ -45,22 +45,30 @@ bool mp_window_key_is(const struct group *g, uint32_t key, const struct mp_value
     return g->heads[key].alive && same_keys(g, key, values);
 }
 
-static uint32_t find(const struct group *g, uint32_t hash, const struct mp_value *values)
+uint32_t mp_window_find_hashed(const struct group *g, uint32_t hash, const struct mp_value *values)
 {
     uint32_t i = hash & g->index_mask;
     for (; g->index[i] != 0; i = (i + 1) & g->index_mask) {
         if ((uint32_t)(g->index[i] >> 32) != hash) continue;
         uint32_t key = (uint32_t)g->index[i] - 1;
+        __builtin_prefetch(&g->heads[key], 1); /* it is nearly always this one */
         if (same_keys(g, key, values)) return key;
     }
     return MP_NONE;
+}
+
+uint32_t mp_window_expect_hash(const struct mp_window *w, const struct group *g, const struct mp_value *values)
+{
+    uint32_t hash = g->key_count != 0 ? hash_keys(w, g, values) : 0;
+    __builtin_prefetch(&g->index[hash & g->index_mask]);
+    return hash;
 }
 
 uint32_t mp_window_find(const struct mp_window *w, uint32_t grouping, const struct mp_value *values)
 {
     const struct group *g = &w->groups[grouping];
     if (g->key_count == 0) return 0;
-    return find(g, hash_keys(w, g, values), values);
+    return mp_window_find_hashed(g, hash_keys(w, g, values), values);
 }
 
 /* ---- order of activity ---- */
@@ -250,11 +258,18 @@ static void open_key(struct mp_window *w, struct group *g, uint32_t key)
 uint32_t mp_window_birth(struct mp_window *w, uint32_t grouping, const struct mp_value *values,
                          bool *fresh)
 {
+    const struct group *g = &w->groups[grouping];
+    uint32_t hash = g->key_count != 0 ? hash_keys(w, g, values) : 0;
+    return mp_window_birth_hashed(w, grouping, values, hash, fresh);
+}
+
+uint32_t mp_window_birth_hashed(struct mp_window *w, uint32_t grouping, const struct mp_value *values,
+                                uint32_t hash, bool *fresh)
+{
     struct group *g = &w->groups[grouping];
     *fresh = false;
     if (g->key_count == 0) return 0;
-    uint32_t hash = hash_keys(w, g, values);
-    uint32_t key = find(g, hash, values);
+    uint32_t key = mp_window_find_hashed(g, hash, values);
     if (key != MP_NONE) return key;
     struct mp_value own[KEYS_MAX];
     key = slot_take(w, grouping);

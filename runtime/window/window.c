@@ -202,13 +202,15 @@ static void add_samples(struct mp_window *w, const uint32_t *accs, uint32_t coun
     for (uint32_t i = 0; i < fit_count; i++) mp_acc_add(w, &w->accs[fit[i]], block, r, &samples[i]);
 }
 
-static uint32_t feed_key(struct mp_window *w, const struct feed_plan *f,
+static uint32_t feed_key(struct mp_window *w, const struct feed_plan *f, const struct mp_record *r,
                          const struct mp_value *keys, bool *fresh)
 {
     const struct group *g = &w->groups[f->grouping];
     *fresh = false;
+    bool expected = w->expected == r && w->expected_number == r->number && f->hashed;
+    if (!expected) return mp_window_birth(w, f->grouping, keys, fresh);
     if (f->expected != MP_NONE && mp_window_key_is(g, f->expected, keys)) return f->expected;
-    return mp_window_birth(w, f->grouping, keys, fresh);
+    return mp_window_birth_hashed(w, f->grouping, keys, f->hash, fresh);
 }
 
 static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struct mp_record *r,
@@ -221,7 +223,7 @@ static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struc
         return false;
     }
     bool fresh;
-    uint32_t key = feed_key(w, f, keys, &fresh);
+    uint32_t key = feed_key(w, f, r, keys, &fresh);
     if (key == MP_NONE) return false;
     struct key_head *h = &g->heads[key];
     int64_t at_ns = r->time_ns < w->now_ns ? r->time_ns : w->now_ns;
@@ -235,17 +237,32 @@ static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struc
     return true;
 }
 
-static void expect_one(struct mp_window *w, struct feed_plan *f, const struct mp_record *r)
+static bool direct_keys(const struct feed_plan *f, const struct mp_record *r, struct mp_value *keys)
+{
+    for (uint32_t i = 0; i < f->walk_count; i++) {
+        uint32_t slot = f->direct[i];
+        if (slot == MP_NONE || !bit(r->known, slot)) return false;
+        keys[i] = r->field[slot];
+    }
+    return true;
+}
+
+/* Where the key stands in the index ... */
+static void expect_index(struct mp_window *w, struct feed_plan *f, const struct mp_record *r)
+{
+    struct mp_value keys[KEYS_MAX];
+    f->hashed = direct_keys(f, r, keys);
+    if (f->hashed) f->hash = mp_window_expect_hash(w, &w->groups[f->grouping], keys);
+}
+
+/* ... then the key, and the windows it has. */
+static void expect_key(struct mp_window *w, struct feed_plan *f, const struct mp_record *r)
 {
     const struct group *g = &w->groups[f->grouping];
     struct mp_value keys[KEYS_MAX];
     f->expected = MP_NONE;
-    for (uint32_t i = 0; i < f->walk_count; i++) {
-        uint32_t slot = f->direct[i];
-        if (slot == MP_NONE || !bit(r->known, slot)) return;
-        keys[i] = r->field[slot];
-    }
-    f->expected = mp_window_find(w, f->grouping, keys);
+    if (!f->hashed || !direct_keys(f, r, keys)) return;
+    f->expected = g->key_count == 0 ? 0 : mp_window_find_hashed(g, f->hash, keys);
     if (f->expected == MP_NONE) return;
     unsigned char *block = key_block(g, f->expected);
     for (uint32_t i = 0; i < f->acc_count; i++) {
@@ -256,7 +273,10 @@ static void expect_one(struct mp_window *w, struct feed_plan *f, const struct mp
 void mp_window_expect(struct mp_window *w, const struct mp_record *r)
 {
     const struct mp_signal_row *s = &w->p->signal[r->signal];
-    for (uint32_t i = 0; i < s->feeds_count; i++) expect_one(w, &w->feeds[s->feeds_at + i], r);
+    w->expected = r;
+    w->expected_number = r->number;
+    for (uint32_t i = 0; i < s->feeds_count; i++) expect_index(w, &w->feeds[s->feeds_at + i], r);
+    for (uint32_t i = 0; i < s->feeds_count; i++) expect_key(w, &w->feeds[s->feeds_at + i], r);
 }
 
 static uint32_t feed_all(struct mp_window *w, const struct mp_record *r,

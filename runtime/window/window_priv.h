@@ -106,7 +106,9 @@ struct group {
 struct feed_plan {
     uint32_t grouping, walks_at, walk_count;
     uint32_t acc_at, acc_count; /* in feed_accs */
-    uint32_t expected;          /* the key that mp_window_expect found, or MP_NONE */
+    /* What mp_window_expect found: the hash of the keys, and the key or MP_NONE. */
+    uint32_t expected, hash;
+    bool hashed;
     uint32_t direct[KEYS_MAX];  /* slot of the record where a walk has no hops, else MP_NONE */
 };
 
@@ -158,6 +160,8 @@ struct mp_window {
     uint32_t *agg_cursor; /* per agg: of its histogram */
     uint64_t *agg_mark;   /* per agg: names its content */
     struct feed_plan *feeds; /* per feed row */
+    const struct mp_record *expected; /* of mp_window_expect */
+    uint64_t expected_number;
     uint32_t *feed_accs;
     struct signal_state *signals;
     uint32_t *entries_begun; /* per entity: inventory entries whose keys have begun */
@@ -247,7 +251,13 @@ void mp_growth_take(struct mp_window *w, const struct mp_record *r,
                     const struct mp_outputs *outputs);
 
 /* ---- keys.c ---- */
-/* As mp_window_find; false where `key` does not have these values. */
+/* For mp_window_expect: the hash of a key, whose place in the index is being fetched from now on; and
+ * the steps of mp_window_find and mp_window_birth that have it already. */
+uint32_t mp_window_expect_hash(const struct mp_window *w, const struct group *g, const struct mp_value *values);
+uint32_t mp_window_find_hashed(const struct group *g, uint32_t hash, const struct mp_value *values);
+uint32_t mp_window_birth_hashed(struct mp_window *w, uint32_t grouping, const struct mp_value *values,
+                                uint32_t hash, bool *fresh);
+/* Does the key live and have these values? */
 bool mp_window_key_is(const struct group *g, uint32_t key, const struct mp_value *values);
 uint64_t mp_window_hash(const struct mp_window *w, enum mp_rep rep, struct mp_value v);
 void mp_window_active(struct mp_window *w, struct group *g, uint32_t key);
