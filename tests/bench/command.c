@@ -84,8 +84,8 @@ static void write_telemetry(const char *path_name, uint32_t lines, char path[PAT
                    "\"instance\":\"svc-%u-%u\",\"client\":{\"ip\":\"10.%u.%u.%u\"},\"method\":\"%s\",\"path\":\"%s\","
                    "\"host\":\"shop\",\"status\":%u,\"latency\":\"%u.%ums\",\"bytes_in\":%u,\"bytes_out\":%u,"
                    "\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}\n",
-                i / 10000 / 60 % 60, i / 10000 % 60, i % 10000 * 100, service, service, draw(&seed, 4), draw(&seed, 3),
-                draw(&seed, 256), draw(&seed, 256), draw(&seed, 10) < 3 ? "POST" : "GET", paths[draw(&seed, 6)],
+                i / 10000 / 60 % 60, i / 10000 % 60, i % 10000 * 100, service, service, draw(&seed, 4), draw(&seed, 4),
+                draw(&seed, 4), draw(&seed, 256), draw(&seed, 10) < 3 ? "POST" : "GET", paths[draw(&seed, 6)],
                 draw(&seed, service < 2 ? 8 : 200) == 0 ? 503 : 200, draw(&seed, 200), draw(&seed, 10),
                 draw(&seed, 8000), draw(&seed, 60000));
     }
@@ -110,7 +110,7 @@ static void write_policy(char path[PATH_BYTES])
 static void measure_replay(void)
 {
     char telemetry[PATH_BYTES], policy[PATH_BYTES];
-    uint32_t lines = bench_quick() ? 2000 : 300000;
+    uint32_t lines = bench_quick() ? 2000 : 600000;
     double ours[ROUNDS], jq[ROUNDS], ratio[ROUNDS];
     write_telemetry("replay.ndjson", lines, telemetry);
     write_policy(policy);
