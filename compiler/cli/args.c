@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <getopt.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 
@@ -117,6 +119,8 @@ int cli_complain(const struct cli_args *args, const char *format, ...)
     return CLI_USAGE;
 }
 
+const char *cli_verb_name(const struct cli_args *args) { return args->verb->name; }
+
 int cli_no_memory(const struct cli_args *args)
 {
     cli_complain(args, "out of memory");
@@ -206,9 +210,10 @@ static int read_options(struct cli_args *args, int argc, char **argv)
     optind = 1;
     for (;;) {
         int at = optind;
-        int found = getopt_long(argc, argv, ":I:", table, NULL);
+        int found = getopt_long(argc, argv, ":I:h", table, NULL);
         if (found < 0) break;
-        /* The one short option is that of every compiler. */
+        /* The short options that hands type without thinking. */
+        if (found == 'h') found = 256 + option_of(args, "help");
         if (found == 'I' && option_of(args, "include") >= 0) found = 256 + option_of(args, "include");
         if (found < 256) {
             const char *word = optind > at ? argv[optind - 1] : argv[at];
@@ -245,6 +250,20 @@ static int run_verb(const struct cli_verb *verb, int argc, char **argv)
     return code;
 }
 
+/* False: a file did not take all of the output. A pipe whose reader has gone is no trouble. */
+static bool written(void)
+{
+    struct stat at;
+    errno = 0;
+    bool ok = fflush(stdout) == 0 && !ferror(stdout);
+    if (ok || (fstat(STDOUT_FILENO, &at) == 0 && (S_ISFIFO(at.st_mode) || S_ISSOCK(at.st_mode)))) {
+        return true;
+    }
+    fprintf(stderr, "mpol: standard output: %s\n",
+            errno != 0 ? strerror(errno) : "not all was written");
+    return false;
+}
+
 int cli_main(int argc, char **argv)
 {
     /* A reader that goes away early must not change the exit code. */
@@ -253,7 +272,8 @@ int cli_main(int argc, char **argv)
         fprintf(stderr, "mpol: say what to do; `mpol --help` lists the verbs\n");
         return CLI_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
         print_help();
         return CLI_OK;
     }
@@ -261,6 +281,5 @@ int cli_main(int argc, char **argv)
     const struct cli_verb *verb = verb_named(argv[1]);
     if (verb == NULL) return unknown_verb(argv[1]);
     int code = run_verb(verb, argc - 1, argv + 1);
-    fflush(stdout);
-    return code;
+    return written() || code != CLI_OK ? code : CLI_INTERNAL;
 }

@@ -55,6 +55,8 @@ int cli_choice(const struct cli_args *args, const char *name, const char *const 
 /* May what goes to this stream carry colour? --color, NO_COLOR, CLICOLOR_FORCE, TERM, is it a terminal. */
 bool cli_colour(const struct cli_args *args, FILE *stream);
 
+/* What stands behind `mpol`. */
+const char *cli_verb_name(const struct cli_args *args);
 /* One line on standard error: `mpol VERB: …`. The answer is CLI_USAGE. */
 int cli_complain(const struct cli_args *args, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

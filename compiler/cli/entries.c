@@ -26,11 +26,32 @@ static const char *color_of(const struct cli_entry_style *style, mp_str state)
     return "";
 }
 
+void cli_put_text(FILE *out, mp_str text)
+{
+    size_t plain = 0;
+    for (size_t at = 0; at < text.len;) {
+        size_t len = mp_str_control(text, at);
+        if (len > 0) {
+            fwrite(text.ptr + plain, 1, at - plain, out);
+            fputc('?', out);
+            plain = at + len;
+        }
+        at += len > 0 ? len : 1;
+    }
+    if (plain < text.len) fwrite(text.ptr + plain, 1, text.len - plain, out);
+}
+
+static void put_spaced(FILE *out, const char *before, mp_str text)
+{
+    fputs(before, out);
+    cli_put_text(out, text);
+}
+
 static void print_notes(FILE *out, const struct mp_note *notes, uint32_t count, const char *before)
 {
     for (uint32_t i = 0; i < count; i++) {
-        fprintf(out, "%s%.*s=%.*s", i == 0 ? before : " ", MP_STR_ARG(notes[i].name),
-                MP_STR_ARG(notes[i].value));
+        put_spaced(out, i == 0 ? before : " ", notes[i].name);
+        put_spaced(out, "=", notes[i].value);
     }
 }
 
@@ -43,17 +64,22 @@ void cli_print_entry(FILE *out, const struct cli_entry_style *style, const struc
     }
     char time[27];
     mp_ledger_time(entry->time_ns, time);
-    fprintf(out, "%s%.*s%s  %.*s %.*s", style->color ? DIM : "", (int)sizeof time, time,
-            style->color ? PLAIN : "", MP_STR_ARG(entry->rule), MP_STR_ARG(entry->key));
+    fprintf(out, "%s%.*s%s  %.*s ", style->color ? DIM : "", (int)sizeof time, time,
+            style->color ? PLAIN : "", MP_STR_ARG(entry->rule));
+    cli_put_text(out, entry->key);
     if (entry->incident != 0) fprintf(out, " #%" PRIu64, entry->incident);
     if (entry->shadow) fputs(" (shadow)", out);
     if (entry->machine == MP_MACHINE_LEASE) {
-        fprintf(out, "  %.*s %.*s", MP_STR_ARG(entry->verb), MP_STR_ARG(entry->target));
+        put_spaced(out, "  ", entry->verb);
+        put_spaced(out, " ", entry->target);
         print_notes(out, entry->args, entry->arg_count, " ");
     }
     fprintf(out, "  %.*s → %s%.*s%s", MP_STR_ARG(entry->from), color_of(style, entry->to),
             MP_STR_ARG(entry->to), style->color ? PLAIN : "");
-    if (entry->why.len > 0) fprintf(out, "  (%.*s)", MP_STR_ARG(entry->why));
+    if (entry->why.len > 0) {
+        put_spaced(out, "  (", entry->why);
+        fputc(')', out);
+    }
     print_notes(out, entry->cause, entry->cause_count, "  ");
     fputc('\n', out);
 }
@@ -82,11 +108,14 @@ void cli_print_message(FILE *out, const struct cli_entry_style *style, const str
     char time[27];
     mp_ledger_time(m->time_ns, time);
     if (!style->json) {
-        fprintf(out, "%s%.*s%s  %.*s %.*s  %s%.*s%s%s%.*s: %.*s\n", style->color ? DIM : "",
-                (int)sizeof time, time, style->color ? PLAIN : "", MP_STR_ARG(m->rule_name),
-                MP_STR_ARG(m->key), style->color ? BOLD : "", MP_STR_ARG(m->verb),
-                style->color ? PLAIN : "", m->channel.len > 0 ? " via " : "", MP_STR_ARG(m->channel),
-                MP_STR_ARG(m->text));
+        fprintf(out, "%s%.*s%s  %.*s ", style->color ? DIM : "", (int)sizeof time, time,
+                style->color ? PLAIN : "", MP_STR_ARG(m->rule_name));
+        cli_put_text(out, m->key);
+        fprintf(out, "  %s%.*s%s", style->color ? BOLD : "", MP_STR_ARG(m->verb),
+                style->color ? PLAIN : "");
+        if (m->channel.len > 0) put_spaced(out, " via ", m->channel);
+        put_spaced(out, ": ", m->text);
+        fputc('\n', out);
         return;
     }
     fprintf(out, "{\"message\":{\"id\":%" PRIu64 ",\"time\":\"%.*s\",\"incident\":%" PRIu64, m->id,

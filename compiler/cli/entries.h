@@ -15,6 +15,8 @@ struct cli_summary {
     uint64_t records, bad_lines, late;
 };
 
+/* Text that may come from telemetry: what would end a line or speak to a terminal becomes `?`. */
+void cli_put_text(FILE *out, mp_str text);
 /* One line a transition: its JSON, or words. */
 void cli_print_entry(FILE *out, const struct cli_entry_style *style, const struct mp_entry *entry,
                      mp_str json);

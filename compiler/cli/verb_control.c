@@ -3,6 +3,8 @@
  */
 #include "cli/verbs.h"
 
+#include "cli/entries.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -42,6 +44,18 @@ static int connect_to(const struct cli_args *args, const char *dir)
 /* The first line of an answer: the exit code, of one digit. */
 #define HEAD_BYTES 2
 
+/* Keys in an answer are what clients chose. */
+static void put_answer(FILE *out, mp_str answer)
+{
+    while (answer.len > 0) {
+        const char *end = memchr(answer.ptr, '\n', answer.len);
+        size_t len = end != NULL ? (size_t)(end - answer.ptr) : answer.len;
+        cli_put_text(out, mp_str_sub(answer, 0, len));
+        if (end != NULL) fputc('\n', out);
+        answer = mp_str_sub(answer, end != NULL ? len + 1 : len, SIZE_MAX);
+    }
+}
+
 /* Copies the answer to standard output, or what went wrong to standard error. */
 static int read_answer(const struct cli_args *args, int fd)
 {
@@ -56,7 +70,7 @@ static int read_answer(const struct cli_args *args, int fd)
         if (code < 0 && len < HEAD_BYTES) continue;
         size_t from = code < 0 ? HEAD_BYTES : 0;
         if (code < 0) code = bytes[0] - '0';
-        fwrite(bytes + from, 1, len - from, code == CLI_USAGE ? stderr : stdout);
+        put_answer(code == CLI_USAGE ? stderr : stdout, (mp_str){bytes + from, len - from});
         len = 0;
     }
     if (code >= 0 && code <= 3) return code;

@@ -37,14 +37,15 @@ struct reading {
     void *ctx;
     /* False: a bad line, *why says why; NULL there: nothing to say about it. */
     bool (*line)(void *ctx, mp_str line, const char **why);
+    void (*too_long)(void *ctx, const char *why); /* may be NULL */
 };
 
 static int tell_bad(struct reading *r, const char *file, uint64_t number, const char *why)
 {
     r->bad++;
     if (r->bad <= COMPLAINTS_MAX) {
-        fprintf(stderr, "mpol: %s:%llu: %s%s\n", file, (unsigned long long)number, why,
-                r->strict ? "" : "; skipped");
+        fprintf(stderr, "mpol %s: %s:%llu: %s%s\n", cli_verb_name(r->args), file,
+                (unsigned long long)number, why, r->strict ? "" : "; skipped");
     }
     return r->strict ? CLI_USAGE : CLI_OK;
 }
@@ -58,6 +59,7 @@ static int read_stream(struct reading *r, FILE *stream, const char *file)
     if (!cli_lines_open(&lines, stream, MP_LINE_MAX)) return cli_no_memory(r->args);
     while (code == CLI_OK && cli_lines_next(&lines, &line, &too_long)) {
         const char *why = "longer than 1 MiB";
+        if (too_long && r->too_long != NULL) r->too_long(r->ctx, why);
         if (!too_long && r->line(r->ctx, line, &why)) continue;
         if (why != NULL) code = tell_bad(r, file, lines.number, why);
     }
@@ -79,7 +81,8 @@ static int read_file(struct reading *r, const char *path)
 static void tell_more(const struct reading *r)
 {
     if (r->bad <= COMPLAINTS_MAX) return;
-    fprintf(stderr, "mpol: %llu more bad lines\n", (unsigned long long)(r->bad - COMPLAINTS_MAX));
+    fprintf(stderr, "mpol %s: %llu more bad lines\n", cli_verb_name(r->args),
+            (unsigned long long)(r->bad - COMPLAINTS_MAX));
 }
 
 /* ---- inspect ---- */
@@ -88,6 +91,8 @@ static bool inspect_line(void *ctx, mp_str line, const char **why)
 {
     return mp_inspect_line(ctx, line, why);
 }
+
+static void inspect_too_long(void *ctx, const char *why) { mp_inspect_bad(ctx, why); }
 
 int cli_inspect(const struct cli_args *args)
 {
@@ -103,7 +108,8 @@ int cli_inspect(const struct cli_args *args)
     struct mp_inspect *inspect;
     mp_arena_init(&arena, NULL, 0);
     if (mp_inspect_create(&arena, &inspect) != MP_OK) return cli_no_memory(args);
-    struct reading r = {.args = args, .ctx = inspect, .line = inspect_line};
+    struct reading r = {.args = args, .ctx = inspect, .line = inspect_line,
+                        .too_long = inspect_too_long};
     int code = CLI_OK;
     for (size_t i = 0; i < count && code == CLI_OK; i++) {
         code = read_file(&r, cli_values(args, "telemetry", &count)[i]);

@@ -52,7 +52,9 @@ static void time_line(struct mp_buf *b, const struct test_result *t, const struc
         mp_buf_puts(b, "        ");
         size_t before = b->len;
         test_time_text(b, t->seen.ptr[i].at_ns);
-        while (b->len - before < 12) mp_buf_putc(b, ' ');
+        do {
+            mp_buf_putc(b, ' ');
+        } while (b->len - before < 12);
         mp_buf_printf(b, "%.*s\n", MP_STR_ARG(t->seen.ptr[i].line));
     }
     if (to < t->seen.len) mp_buf_printf(b, "        ... %u after\n", t->seen.len - to);

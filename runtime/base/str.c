@@ -39,6 +39,17 @@ mp_str mp_str_sub(mp_str s, size_t from, size_t len)
     return (mp_str){s.ptr + from, len};
 }
 
+size_t mp_str_control(mp_str s, size_t at)
+{
+    unsigned char c[3] = {0};
+    memcpy(c, s.ptr + at, s.len - at < 3 ? s.len - at : 3);
+    if (c[0] < 0x20 || c[0] == 0x7f) return 1;
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] <= 0x9f) return 2;
+    if (c[0] == 0xe2 && c[1] == 0x80 && c[2] >= 0xa8 && c[2] <= 0xae) return 3;
+    if (c[0] == 0xe2 && c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9) return 3;
+    return 0;
+}
+
 #define DISTANCE_MAX 64
 
 static unsigned min3(unsigned a, unsigned b, unsigned c)

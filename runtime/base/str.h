@@ -36,6 +36,10 @@ bool mp_str_ends(mp_str s, mp_str suffix);
 bool mp_str_contains(mp_str s, mp_str part);
 /* The part of s from `from`, at most `len` bytes; clipped to s. */
 mp_str mp_str_sub(mp_str s, size_t from, size_t len);
+/* The bytes of the control character that begins at s.ptr[at], in ASCII or in UTF-8: C0, DEL, C1,
+ * line and paragraph separators, and those that turn the direction of writing. 0: it is none. Text
+ * from outside must neither end a line of a log nor speak to a terminal. */
+size_t mp_str_control(mp_str s, size_t at);
 /* Edit distance (insert, delete, replace, swap of neighbours; Damerau-Levenshtein restricted, as in
  * Boytsov 2011), or `limit + 1` where it is larger. Texts over 64 bytes answer limit + 1. */
 unsigned mp_str_distance(mp_str a, mp_str b, unsigned limit);

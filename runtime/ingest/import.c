@@ -149,6 +149,15 @@ static void put_number(struct mp_buf *out, const char *name, struct piece p)
     mp_buf_put(out, s);
 }
 
+/* `0` and `000` stand where no answer was sent: the client went away before it. */
+static bool has_status(struct piece p)
+{
+    for (size_t i = 0; i < p.text.len; i++) {
+        if (p.text.ptr[i] != '0') return true;
+    }
+    return false;
+}
+
 static void put_latency(struct mp_buf *out, const struct log_entry *e)
 {
     struct piece p = e->field[LOG_LATENCY];
@@ -390,14 +399,13 @@ static void put_entry(struct mp_buf *out, const struct mp_import_options *option
     put_quoted(out, "host", f[LOG_HOST]);
     put_path(out, f[LOG_PATH]);
     put_version(out, f[LOG_VERSION]);
-    put_number(out, "status", f[LOG_STATUS]);
+    if (has_status(f[LOG_STATUS])) put_number(out, "status", f[LOG_STATUS]);
     put_latency(out, e);
     put_number(out, "bytes_in", f[LOG_BYTES_IN]);
     put_number(out, "bytes_out", f[LOG_BYTES_OUT]);
     put_quoted(out, "user", f[LOG_USER]);
     put_quoted(out, "user_agent", f[LOG_AGENT]);
     put_quoted(out, "peer", f[LOG_PEER]);
-    put_quoted(out, "id", f[LOG_ID]);
     put_quoted(out, "refused_by", f[LOG_REFUSED_BY]);
     if (f[LOG_TLS].text.ptr != NULL) {
         put_name(out, "mtls");

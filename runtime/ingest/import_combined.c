@@ -56,11 +56,20 @@ static struct piece said(mp_str s)
     return nothing ? (struct piece){{NULL, 0}, SPELT_PLAIN} : (struct piece){s, SPELT_LOG};
 }
 
+/* Who asks. Where a proxy logs X-Forwarded-For that is a list, and the first of it. */
+static mp_str host(struct reader *r)
+{
+    mp_str first = word(r), last = first;
+    while (last.len > 0 && last.ptr[last.len - 1] == ',') last = word(r);
+    const char *comma = first.len > 0 ? memchr(first.ptr, ',', first.len) : NULL;
+    return comma != NULL ? mp_str_sub(first, 0, (size_t)(comma - first.ptr)) : first;
+}
+
 /* Words before the bracket: host ident user, with a virtual host in front of them in some logs. A
  * user's name may have spaces. */
 static bool before_time(struct reader *r, struct log_entry *out)
 {
-    mp_str first = word(r), second = word(r), third = word(r);
+    mp_str first = host(r), second = host(r), third = word(r);
     if (third.len == 0) return false;
     size_t user = r->at - third.len;
     if (third.len == 1 && third.ptr[0] == '-') { /* host - user, or vhost host - user */

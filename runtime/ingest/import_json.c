@@ -14,6 +14,7 @@ struct log_name {
     uint32_t rank; /* of several names of one field the higher is taken */
 };
 
+/* `request_id` is no id of ours: all hops of a request share it, and all but one would be dropped. */
 static const struct log_name nginx_names[] = {
     {MP_STR_INIT("time"), LOG_TIME, 1},
     {MP_STR_INIT("time_local"), LOG_TIME, 2},
@@ -48,7 +49,6 @@ static const struct log_name nginx_names[] = {
     {MP_STR_INIT("http_referrer"), LOG_REFERER, 1},
     {MP_STR_INIT("http_x_forwarded_for"), LOG_FORWARDED, 1},
     {MP_STR_INIT("upstream_addr"), LOG_INSTANCE, 1},
-    {MP_STR_INIT("request_id"), LOG_ID, 1},
     {MP_STR_INIT("ssl_protocol"), LOG_TLS, 1},
 };
 
@@ -69,7 +69,6 @@ static const struct log_name envoy_names[] = {
     {MP_STR_INIT("bytes_sent"), LOG_BYTES_OUT, 1},
     {MP_STR_INIT("user_agent"), LOG_AGENT, 1},
     {MP_STR_INIT("x_forwarded_for"), LOG_FORWARDED, 1},
-    {MP_STR_INIT("request_id"), LOG_ID, 1},
     {MP_STR_INIT("upstream_host"), LOG_INSTANCE, 1},
     {MP_STR_INIT("upstream_cluster"), LOG_CLUSTER, 1},
     {MP_STR_INIT("downstream_peer_uri_san"), LOG_PEER, 1},

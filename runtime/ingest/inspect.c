@@ -297,7 +297,7 @@ static const char *take_record(struct mp_inspect *in)
     return NULL;
 }
 
-void mp_inspect_bad(struct mp_inspect *in, const char *why)
+static void count_bad(struct mp_inspect *in, const char *why)
 {
     in->bad++;
     uint32_t i = 0;
@@ -308,6 +308,12 @@ void mp_inspect_bad(struct mp_inspect *in, const char *why)
         in->reason_count++;
     }
     in->reasons[i].count++;
+}
+
+void mp_inspect_bad(struct mp_inspect *in, const char *why)
+{
+    in->lines++;
+    count_bad(in, why);
 }
 
 bool mp_inspect_line(struct mp_inspect *in, mp_str line, const char **why)
@@ -335,7 +341,7 @@ bool mp_inspect_line(struct mp_inspect *in, mp_str line, const char **why)
         *why = take_record(in);
         ok = *why == NULL;
     }
-    if (!ok) mp_inspect_bad(in, *why);
+    if (!ok) count_bad(in, *why);
     return ok;
 }
 

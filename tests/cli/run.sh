@@ -51,6 +51,16 @@ expect 0 check --list "$good";          said out 'loop .*failing_service'
 expect 0 test "$good";                  said out '^[0-9]+ passed, 0 failed$'
 expect 0 explain E0301;                 said out 'E0301'
 expect 0 explain e0301
+expect 0 -h;                            said out 'replay'
+expect 0 check -h;                      said out 'mpol check'
+# What clients chose can neither end a line nor speak to a terminal.
+printf '{"time":1,"service":"a\\u001b[31m\\nb","status":500}\n' >"$tmp/escape.jsonl"
+printf 'use std.mesh\nrule r when count(requests) over 5s > 0 per svc then notify "{svc}!"\n' >"$tmp/escape.mpol"
+expect 0 replay "$tmp/escape.mpol" "--telemetry=$tmp/escape.jsonl" --executor=interp; said out 'a.\[31m.b!$'
+# Hops of one request share the id that Envoy gives it; each is a record.
+printf '{"start_time":"2026-11-23T10:00:00Z","response_code":503,"request_id":"x","upstream_cluster":"%s"}\n' a b >"$tmp/hops.json"
+expect 0 import --from=envoy-json "$tmp/hops.json"; cp "$tmp/out" "$tmp/hops.jsonl"
+expect 0 replay "$tmp/escape.mpol" "--telemetry=$tmp/hops.jsonl" --executor=interp; said out 'r +matched 2 '
 expect 0 replay "$good" "--telemetry=$trace" --executor=interp; said out 'pending → open'
 # A gauge that comes exactly when its last value ends is neither late nor missed.
 printf '{"time":"2026-11-23T10:0%d:00.5Z","signal":"cert_expires_in","service":"pay","value":"144h"}\n' 0 1 2 >"$tmp/gauge.jsonl"

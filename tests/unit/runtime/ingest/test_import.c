@@ -55,6 +55,14 @@ static const struct pair pairs[] = {
         "2001:db8::1 - - [23/Nov/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\"",
      "{\"time\":\"2026-11-23T10:00:01+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"2001:db8::1\"},"
      "\"status\":400,\"bytes_out\":157}"},
+    {MP_IMPORT_COMBINED, /* a list of addresses: who asks is the first */
+     "10.0.0.1, 172.16.0.1, 172.16.0.2 - - [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 200 0",
+     "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
+     "\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"http_version\":\"1.1\",\"status\":200,"
+     "\"bytes_out\":0}"},
+    {MP_IMPORT_ENVOY_JSON, /* no answer was sent: there is no status */
+     "{\"start_time\":\"2026-11-23T10:00:02Z\",\"method\":\"GET\",\"response_code\":0,\"authority\":\"shop\"}",
+     "{\"time\":\"2026-11-23T10:00:02Z\",\"service\":\"shop\",\"method\":\"GET\",\"host\":\"shop\"}"},
     {MP_IMPORT_COMBINED,
         "10.0.0.1 - john doe [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 304 -",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
@@ -90,7 +98,7 @@ static const struct pair pairs[] = {
      "{\"time\":\"2026-11-23T10:00:00.123Z\",\"service\":\"shop/reviews\",\"instance\":\"10.44.0.9:9080\","
      "\"client\":{\"ip\":\"10.44.0.5\"},\"method\":\"GET\",\"host\":\"reviews:9080\",\"path\":\"/r/0\","
      "\"raw_path\":\"/r/0\",\"query\":\"x\",\"http_version\":\"1.1\",\"status\":200,\"latency\":\"12ms\","
-     "\"bytes_out\":325,\"id\":\"abc-1\"}"},
+     "\"bytes_out\":325}"},
     {MP_IMPORT_ENVOY_JSON,
      "{\"start_time\":\"2026-11-23T10:00:01Z\",\"method\":\"GET\",\"path\":\"/x\",\"response_code\":403,"
      "\"response_code_details\":\"mpol:block_abusive\",\"authority\":\"reviews:9080\","
