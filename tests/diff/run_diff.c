@@ -70,7 +70,7 @@ struct answers {
     uint64_t known[OUTS_MAX / 64], truth[OUTS_MAX / 64];
     struct mp_value value[OUTS_MAX];
 };
-static struct answers interpreted, native, unit_answers;
+static struct answers interpreted, unit_answers;
 
 static struct mp_outputs outputs_of(struct answers *a) { return (struct mp_outputs){a->known, a->truth, a->value}; }
 static bool bit(const uint64_t *words, uint32_t i) { return ((words[i / 64] >> (i % 64)) & 1) != 0; }
@@ -308,6 +308,7 @@ static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_
     mp_eval_interpret(r->p, fn, in, &out);
 #ifdef MP_DIFF_JIT
     if (r->no_native) return;
+    static struct answers native;
     struct mp_outputs other = outputs_of(&native);
     static struct mp_eval_scratch second;
     struct mp_inputs again = *in;
@@ -547,7 +548,7 @@ static void check_admission(struct run *r, uint32_t event, const struct gen_even
         const struct gen_event *q = &r->events[i];
         if ((r->events_out != NULL && r->events_out[i]) || q->tick || q->id != e->id) continue;
         if (q->record.signal != e->record.signal || !q->record.admitted) continue;
-        must |= e->at_ns - q->at_ns < e->record.signal->lateness_ns;
+        must |= q->record.last && e->at_ns - q->at_ns < e->record.signal->lateness_ns;
         may = true;
     }
     bool newest = gauge && e->record.time_ns >= e->at_ns - holds_ns;
@@ -588,7 +589,9 @@ static void take(struct run *r, uint32_t event)
     rec->heard = true;
     rec->admitted = admit == MP_ADMIT_OK;
     rec->last = admit == MP_ADMIT_LAST;
-    r->events[event].record.admitted = admit != MP_ADMIT_LATE && admit != MP_ADMIT_LAST;
+    /* For records to come: was its id looked at, and did it count? */
+    r->events[event].record.admitted = admit == MP_ADMIT_OK || admit == MP_ADMIT_DUPLICATE;
+    r->events[event].record.last = admit == MP_ADMIT_OK;
     uint32_t count = 0;
     if (rec->admitted) count = mp_window_apply(r->window, &record, &outputs, touched);
     if (rec->last) count = mp_window_apply_last(r->window, &record, &outputs, touched);
@@ -771,8 +774,8 @@ static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t
         print_event(&last.events[i], i);
         shown++;
     }
-    printf("  again: test_diff_executors --seed %llu --only %u --rules %u --events %u\n", (unsigned long long)o->seed, batch,
-           o->rules, o->events);
+    printf("  again: test_diff_executors --seed %llu --only %u --rules %u --events %u --native %u\n",
+           (unsigned long long)o->seed, batch, o->rules, o->events, o->native);
     fflush(stdout);
     tear_down(&last);
 }
@@ -875,7 +878,10 @@ int main(int argc, char **argv)
         .verbose = getenv("DIFF_VERBOSE") != NULL,
     };
     if (o.rules > RULES_MAX || o.events > EVENTS_MAX || o.jobs < 1 || o.jobs > 64) return 2;
-    if (o.only >= 0) o.jobs = 1;
+    if (o.only >= 0) {
+        o.jobs = 1;
+        o.batches = (uint32_t)o.only + 1;
+    }
     struct totals t = {0};
     bool ok = true;
     mp_std_os(&test_os);
