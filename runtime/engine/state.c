@@ -550,6 +550,13 @@ static void get_args(struct mp_engine *e, struct in *i, struct mp_lease *l)
     }
 }
 
+/* What comes from the store is durable. What comes from the program before may be on its way there: it is
+ * durable when all is that was entered so far. */
+static uint64_t durable_with(const struct mp_engine *e)
+{
+    return e->swapping ? mp_ledger_seq(e->ledger) : 0;
+}
+
 static enum mp_err restore_lease(struct mp_engine *e, uint64_t id, struct in *i)
 {
     if (id == 0 || id > e->limits.leases) return MP_ELIMIT;
@@ -580,6 +587,7 @@ static enum mp_err restore_lease(struct mp_engine *e, uint64_t id, struct in *i)
     get_args(e, i, &l->l);
     if (i->bad || l->state >= MP_LEASE_STATE_COUNT) return MP_ECORRUPT;
     if (l->owner >= e->limits.incidents) return MP_ECORRUPT;
+    l->applied_seq = durable_with(e);
     l->accepted_mono_ns = accepted ? 1 : 0;
     l->ttl_runs = accepted;
     l->target_len = (uint32_t)target.len;
@@ -644,6 +652,7 @@ static enum mp_err restore_message(struct mp_engine *e, uint64_t id, struct in *
     mp_str text = get_text(i, EN_MESSAGE_TEXT_MAX);
     if (i->bad || out.state > EN_MAIL_SENT || out.state == EN_MAIL_FREE) return MP_ECORRUPT;
     if (out.state == EN_MAIL_SENT && !e->swapping) out.state = EN_MAIL_QUEUED; /* at least once */
+    out.seq = durable_with(e);
     out.rule = en_find_rule(e->p, package, name);
     out.act = find_act(e->p, verb, via);
     m->dirty = true;

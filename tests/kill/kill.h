@@ -31,7 +31,7 @@
     X(NONE) X(STORE_BEFORE_BEGIN) X(STORE_AFTER_ROWS) X(STORE_BEFORE_COMMIT) X(STORE_AFTER_COMMIT) \
     X(ROW_RESTORED) X(RESTORED) X(RESUMED) X(APPLY_BEGINS) X(APPLY_HALF) X(APPLY_ENDS)             \
     X(PROGRESS) X(ENTRY) X(ROWS_TOLD) X(BATCH_HALF) X(BATCH_GIVEN) X(COMMITTED_BEGINS)             \
-    X(COMMITTED_ENDS) X(SEND_BEGINS) X(SEND_ENDS) X(DELIVERED)
+    X(COMMITTED_ENDS) X(SEND_BEGINS) X(SEND_ENDS) X(DELIVERED) X(SWAP_BEGINS) X(SWAP_ENDS)
 
 enum point {
 #define X(name) AT_##name,
@@ -127,6 +127,8 @@ void mesh_check(struct life *l);
 /* ---- world.c ---- */
 
 extern const char policy[];
+/* The same with a rule more, which never fires and comes first. */
+extern const char more_policy[];
 /* The lines of step `n`, each with a NUL at its end, until an empty one. */
 void traffic(uint64_t n, int64_t now_ns, char *out, size_t room);
 
@@ -146,7 +148,10 @@ struct life {
     _Atomic uint64_t hits;
     uint64_t random;
     struct mp_os os;
+    const mp_str *images; /* of the two policies */
     struct mp_program *program;
+    struct mp_arena ingest_arena;
+    struct mp_ingest *ingest;
     struct mp_engine *engine;
     struct mp_store *store;
     struct model *model; /* a copy of the parent's, continued */
@@ -161,7 +166,7 @@ struct life {
 
 /* Never comes back: 0 it ended by itself, 1 it found something wrong. */
 _Noreturn void live(struct shared *shared, struct model *model, const struct plan *plan, const char *dir,
-                    mp_str image);
+                    const mp_str images[2]);
 /* Something happens here; the plan may end the life. */
 void at(struct life *l, enum point point);
 uint64_t draw(uint64_t *state, uint64_t below);

@@ -269,13 +269,46 @@ static void turn(struct life *l)
     answer_messages(l);
 }
 
-static void start(struct life *l, const char *dir, mp_str image)
+static struct mp_program *load(struct life *l, uint64_t image)
+{
+    struct mp_program *p;
+    const char *why = "";
+    if (mp_program_load(l->images[image].ptr, l->images[image].len, &l->os, &p, &why) != MP_OK) {
+        wrong(l, "load: %s", why);
+    }
+    return p;
+}
+
+static void make_ingest(struct life *l)
+{
+    mp_arena_init(&l->ingest_arena, NULL, 0);
+    if (mp_ingest_create(&l->ingest_arena, l->program, (struct mp_hash_key){1, 2}, &l->ingest) != MP_OK) {
+        wrong(l, "no ingest");
+    }
+}
+
+/* Another program, or the same again, between two records (R50). */
+static void swap(struct life *l)
+{
+    struct mp_program *fresh = load(l, draw(&l->random, 2)), *old = l->program;
+    const char *why = "";
+    at(l, AT_SWAP_BEGINS);
+    if (mp_engine_swap(l->engine, fresh, &why) != MP_OK) wrong(l, "swap: %s", why);
+    at(l, AT_SWAP_ENDS);
+    l->program = fresh;
+    mp_arena_free(&l->ingest_arena);
+    make_ingest(l);
+    mp_program_free(old);
+    check(l);
+}
+
+static void start(struct life *l, const char *dir)
 {
     struct mp_store_options store = {.at_point = at_store, .ctx = l};
     struct mp_store_found found;
     const char *why = "";
     mp_std_os(&l->os);
-    if (mp_program_load(image.ptr, image.len, &l->os, &l->program, &why) != MP_OK) wrong(l, "load: %s", why);
+    l->program = load(l, draw(&l->random, 2));
     if (mp_store_open(dir, &store, &l->store, &found, &why) != MP_OK) wrong(l, "open: %s", why);
     if (found.seq != l->model->seq) wrong(l, "the store begins after %llu", (unsigned long long)found.seq);
     struct mp_engine_options options = {.clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .store = true,
@@ -307,13 +340,13 @@ static void start(struct life *l, const char *dir, mp_str image)
 
 /* ---- traffic ---- */
 
-static void feed(struct life *l, struct mp_ingest *ingest)
+static void feed(struct life *l)
 {
     char lines[4096];
     struct mp_ingested in;
     traffic(l->shared->step, l->shared->now_ns, lines, sizeof lines);
     for (const char *line = lines; *line != '\0'; line += strlen(line) + 1) {
-        if (mp_ingest_line(ingest, mp_str_of(line), 0, 0, &in) != MP_INGEST_RECORD) wrong(l, "bad: %s", line);
+        if (mp_ingest_line(l->ingest, mp_str_of(line), 0, 0, &in) != MP_INGEST_RECORD) wrong(l, "bad: %s", line);
         mp_engine_record(l->engine, &in.record);
     }
     l->shared->step++;
@@ -338,23 +371,22 @@ static void finish(struct life *l)
     if (l->shared->mesh_count != 1) wrong(l, "something is left in the mesh");
 }
 
-void live(struct shared *shared, struct model *model, const struct plan *plan, const char *dir, mp_str image)
+void live(struct shared *shared, struct model *model, const struct plan *plan, const char *dir,
+          const mp_str images[2])
 {
     static struct life life;
     struct life *l = &life;
-    struct mp_arena arena;
-    struct mp_ingest *ingest;
-    *l = (struct life){.shared = shared, .model = model, .plan = *plan, .random = plan->seed};
+    *l = (struct life){.shared = shared, .model = model, .plan = *plan, .random = plan->seed, .images = images};
     /* Another origin in every life, as after a boot. */
     l->mono_origin_ns = shared->now_ns - SEC - (int64_t)draw(&l->random, 1000000) * MS;
     l->pending = malloc(PENDING_MAX);
     if (l->pending == NULL) wrong(l, "no memory");
-    start(l, dir, image);
-    mp_arena_init(&arena, NULL, 0);
-    if (mp_ingest_create(&arena, l->program, (struct mp_hash_key){1, 2}, &ingest) != MP_OK) wrong(l, "no ingest");
+    start(l, dir);
+    make_ingest(l);
     for (uint64_t i = 0; i < plan->steps; i++) {
         shared->now_ns += STEP_NS;
-        feed(l, ingest);
+        feed(l);
+        if (draw(&l->random, 40) == 0) swap(l);
         turn(l);
         /* Never far ahead of the disk: what is acknowledged has a time that means something. */
         if (draw(&l->random, 3) == 0) (void)mp_store_flush(l->store);

@@ -140,14 +140,14 @@ static void kill_at_random(pid_t pid, uint64_t *random)
 }
 
 /* True: it was killed. */
-static bool one_life(const struct plan *plan, mp_str image, bool at_random, uint64_t *random)
+static bool one_life(const struct plan *plan, const mp_str *images, bool at_random, uint64_t *random)
 {
     shared->life = ++lives;
     atomic_store(&shared->ticks, 0);
     fflush(NULL);
     pid_t pid = fork();
     if (pid < 0) fail("fork", strerror(errno));
-    if (pid == 0) live(shared, model, plan, dir, image);
+    if (pid == 0) live(shared, model, plan, dir, images);
     if (at_random) kill_at_random(pid, random);
     int status;
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -164,26 +164,26 @@ static bool one_life(const struct plan *plan, mp_str image, bool at_random, uint
 
 /* The very first lease is in force and nothing of it is kept: the next life restores none, and must take
  * it away all the same. */
-static void kill_with_no_lease_kept(mp_str image, uint64_t *random)
+static void kill_with_no_lease_kept(const mp_str *images, uint64_t *random)
 {
     struct plan plan = {.point = AT_APPLY_ENDS, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX};
     plan.hit = 2; /* the first set of a life is empty */
-    if (!one_life(&plan, image, false, random)) fail("nothing was ever put in force", "");
+    if (!one_life(&plan, images, false, random)) fail("nothing was ever put in force", "");
     if (shared->mesh_count != 2) fail("not one lease is in force", "");
     if (model_lease(model, shared->mesh[1].id) != NULL) fail("the lease was kept", "");
     struct plan idle = {.seed = draw(random, UINT64_MAX), .steps = 0};
-    if (one_life(&idle, image, false, random)) fail("an idle life was killed", "");
+    if (one_life(&idle, images, false, random)) fail("an idle life was killed", "");
     if (shared->mesh_count != 1) fail("what nobody owns is left in force", "");
 }
 
-static void kill_at_each_point(mp_str image, uint64_t *random)
+static void kill_at_each_point(const mp_str *images, uint64_t *random)
 {
     for (int point = AT_NONE + 1; point < POINT_COUNT; point++) {
         bool hit = false;
         for (uint64_t attempt = 0; attempt < 8 && !hit; attempt++) {
             struct plan plan = {.point = (enum point)point, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX,
                                 .hit = attempt < 4 ? 1 + draw(random, 12) : 1};
-            hit = one_life(&plan, image, false, random);
+            hit = one_life(&plan, images, false, random);
         }
         if (!hit) fail("a point was never reached", point_names[point]);
         by_plan++;
@@ -192,9 +192,9 @@ static void kill_at_each_point(mp_str image, uint64_t *random)
 
 /* ---- set-up ---- */
 
-static mp_str compile(void)
+static mp_str compile(const char *policy_text)
 {
-    struct mp_compile_text text = {MP_STR("kill.mpol"), mp_str_of(policy), MP_CHECK_GIVEN};
+    struct mp_compile_text text = {MP_STR("kill.mpol"), mp_str_of(policy_text), MP_CHECK_GIVEN};
     struct mp_compile_options options = {.goal = MP_COMPILE_IMAGE, .os = &os};
     struct mp_compilation *c;
     if (mp_compile(&text, 1, &options, &c) != MP_OK) fail("compile", "");
@@ -247,17 +247,17 @@ int main(int argc, char **argv)
     shared->now_ns = T0;
     shared->mesh[0] = (struct mesh_lease){.id = 1u << 30, .content = 1, .ours = false}; /* of a neighbour */
     shared->mesh_count = 1;
-    mp_str image = compile();
+    const mp_str images[2] = {compile(policy), compile(more_policy)};
     uint64_t random = seed;
 
-    kill_with_no_lease_kept(image, &random);
-    kill_at_each_point(image, &random);
+    kill_with_no_lease_kept(images, &random);
+    kill_at_each_point(images, &random);
     for (unsigned long planned = killed; killed < planned + kills;) {
         struct plan plan = {.seed = draw(&random, UINT64_MAX), .steps = STEPS_MAX};
-        (void)one_life(&plan, image, true, &random);
+        (void)one_life(&plan, images, true, &random);
     }
     struct plan last = {.seed = draw(&random, UINT64_MAX), .steps = 50, .finish = true};
-    if (one_life(&last, image, false, &random)) fail("the last life was killed", "");
+    if (one_life(&last, images, false, &random)) fail("the last life was killed", "");
     verify_everything();
     check_messages();
     check_that_all_arrived();

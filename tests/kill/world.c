@@ -5,26 +5,28 @@
 #include <string.h>
 
 /* Short lives of incidents, so that every state is met often. No two rules compete for a target. */
-const char policy[] =
-    "mpol 1\n"
-    "package drill.kill\n"
-    "use std.mesh\n"
-    "rule flood\n"
-    "  when count(requests where status == 401) over 5s >= 3 per client.ip max 1k\n"
-    "  then deny client.ip for 4s and notify \"flood {client.ip}\" via chat\n"
-    "  cooldown 1s\n"
-    "rule failing\n"
-    "  when error_rate > 20% for 1s per svc\n"
-    "  then throttle svc to 50% for 8s and notify \"{svc} fails\" via chat\n"
-    "    verify error_rate < 5% for 1s within 3s settle 200ms\n"
-    "  else quarantine svc for 6s and page \"duty\"\n"
-    "  until error_rate < 5% for 2s\n"
-    "  ramp 50% every 1s\n"
-    "  cooldown 2s\n"
-    "rule busy\n"
-    "  when request_rate > 1/s per svc\n"
-    "  then notify \"{svc} is busy\" via chat\n"
-    "  cooldown 3s\n";
+#define HEAD "mpol 1\npackage drill.kill\nuse std.mesh\n"
+#define RULES \
+    "rule flood\n" \
+    "  when count(requests where status == 401) over 5s >= 3 per client.ip max 1k\n" \
+    "  then deny client.ip for 4s and notify \"flood {client.ip}\" via chat\n" \
+    "  cooldown 1s\n" \
+    "rule failing\n" \
+    "  when error_rate > 20% for 1s per svc\n" \
+    "  then throttle svc to 50% for 8s and notify \"{svc} fails\" via chat\n" \
+    "    verify error_rate < 5% for 1s within 3s settle 200ms\n" \
+    "  else quarantine svc for 6s and page \"duty\"\n" \
+    "  until error_rate < 5% for 2s\n" \
+    "  ramp 50% every 1s\n" \
+    "  cooldown 2s\n" \
+    "rule busy\n" \
+    "  when request_rate > 1/s per svc\n" \
+    "  then notify \"{svc} is busy\" via chat\n" \
+    "  cooldown 3s\n"
+
+const char policy[] = HEAD RULES;
+const char more_policy[] = HEAD
+    "rule above when p99_latency > 10s per svc then quarantine svc for 1m\n" RULES;
 
 #define SERVICES 3
 #define CLIENTS 16

@@ -82,9 +82,38 @@ static void a_message_of_a_step_goes_with_its_case(void **state)
     loop_close(&l);
 }
 
+/* What is on its way to the store when the program changes is not durable because of that. */
+static void a_reload_makes_nothing_durable(void **state)
+{
+    (void)state;
+    struct loop l;
+    static const char policy[] = "use std.mesh\nrule errors when error_rate > 5% per svc\n"
+                                 "then throttle svc to 50% for 1m and notify \"x\" via slack\n";
+    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2}, .now_ns = T0,
+                                        .mono_ns = T0, .store = true};
+    struct mp_engine_status s;
+    options.limits.keys = 256;
+    loop_open_with(&l, policy, true, &options);
+    loop_set(&l, "error_rate", "a", "8%");
+    swap(&l, policy);
+    loop_at(&l, 5);
+    assert_false(loop_saw(&l, "accepted"));
+    mp_engine_status(l.engine, &s);
+    mp_engine_committed(l.engine, s.entries);
+    assert_true(loop_saw(&l, "applying>accepted"));
+    swap(&l, policy);
+    loop_at(&l, 6);
+    assert_false(loop_saw(&l, "message notify"));
+    mp_engine_status(l.engine, &s);
+    mp_engine_committed(l.engine, s.entries);
+    assert_true(loop_saw(&l, "message notify via slack: x"));
+    loop_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_reload_makes_nothing_durable),
         cmocka_unit_test(leases_that_end_at_one_instant_outlive_their_grouping),
         cmocka_unit_test(what_was_remembered_is_unknown_to_a_rule_that_remembers_something_else),
         cmocka_unit_test(a_message_of_a_step_goes_with_its_case),
