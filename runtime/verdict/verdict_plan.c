@@ -193,6 +193,19 @@ static enum mp_err plan_reads(struct mp_arena *a, const struct mp_program *p, ui
     return MP_OK;
 }
 
+/* An attribute is reached from a field: of a request without that field it is the request that lacks. */
+static void mark_bases(const struct mp_program *p, const struct signal_plan *sp,
+                       const uint64_t *columns, uint64_t *fields)
+{
+    for (uint32_t i = 0; i < sp->column_count; i++) {
+        if ((columns[i / 64] >> (i % 64) & 1) == 0) continue;
+        const struct mp_column_row *c = &p->column[sp->columns_at + i];
+        for (uint32_t w = c->walks_at; w < c->walks_at + c->walks_count; w++) {
+            if (p->walk[w].base == MP_WALK_FIELD) mark(fields, p->walk[w].index);
+        }
+    }
+}
+
 static enum mp_err plan_guard(struct mp_arena *a, const struct mp_program *p, uint32_t row,
                               const struct signal_plan *sp, struct guard_plan *out)
 {
@@ -201,6 +214,7 @@ static enum mp_err plan_guard(struct mp_arena *a, const struct mp_program *p, ui
     uint64_t *columns = MP_NEW(a, uint64_t, sp->column_count / 64 + 1);
     if (fields == NULL || columns == NULL) return MP_ENOMEM;
     MP_TRY(plan_reads(a, p, p->unit[g->unit].fn, g->out, fields, columns));
+    mark_bases(p, sp, columns, fields);
     *out = (struct guard_plan){.guard = row, .unit = g->unit, .fields = fields, .columns = columns,
                                .bit = g->out - p->unit[g->unit].first_out,
                                .throttles_only = mp_str_eq(mp_program_text(p, g->verb),
