@@ -165,13 +165,15 @@ static void start_ttl(struct mp_engine *e, struct en_lease *l)
     }
 }
 
+/* A superseded one has left the set already, but the mesh may not have taken that set yet. */
 static void take_back(struct mp_engine *e, struct en_lease *l, uint8_t before)
 {
-    bool in_set = l->backend != EN_NONE && before != MP_LEASE_SUPERSEDED;
-    if (in_set) change_set(e, l);
+    bool carried = l->backend != EN_NONE;
+    if (carried && before != MP_LEASE_SUPERSEDED) change_set(e, l);
+    bool gone = !carried || e->backends[l->backend].effective >= l->revision;
     l->ends_mono_ns = 0;
     en_lease_arbitrate(e, &l->l);
-    if (!in_set) en_lease_event(e, l, MP_LEASE_ON_GONE, MP_STR(""));
+    if (gone) en_lease_event(e, l, MP_LEASE_ON_GONE, MP_STR(""));
 }
 
 static void do_effect(struct mp_engine *e, struct en_lease *l, enum mp_lease_effect effect,
