@@ -317,16 +317,25 @@ struct missing {
     uint32_t value; /* a truth: the request lacks something; MP_NONE: it cannot */
 };
 
+static void add_missing(struct lw_ctx *c, uint32_t slot, struct mp_t_type type, struct missing *m)
+{
+    uint32_t field = lw_op_field(c, slot, lw_rep(type));
+    uint32_t lacks = negated(c, lw_op(c, MP_OP_KNOWN, field, 0, 0));
+    m->value = m->value == MP_NONE ? lacks : lw_op(c, MP_OP_OR, m->value, lacks, 0);
+}
+
 static void find_missing(struct lw_ctx *c, const struct mp_t_expr *e, struct missing *m)
 {
     if (e == NULL) return;
+    struct lw_signal *s = c->owner.signal;
     if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_FIELD) {
-        uint32_t slot = lw_field_slot(c->lw, c->owner.signal, e->walk->field, e->walk->entry);
         struct mp_t_type type = e->walk->field->type;
         if (e->walk->entry.ptr != NULL) type.is_map = false;
-        uint32_t field = lw_op_field(c, slot, lw_rep(type));
-        uint32_t lacks = negated(c, lw_op(c, MP_OP_KNOWN, field, 0, 0));
-        m->value = m->value == MP_NONE ? lacks : lw_op(c, MP_OP_OR, m->value, lacks, 0);
+        add_missing(c, lw_field_slot(c->lw, s, e->walk->field, e->walk->entry), type, m);
+    } else if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_KEY) {
+        /* Of a request without the entity it is the request that lacks its attributes. */
+        struct mp_t_type type = {.base = MP_TYPE_ENTITY, .entity = s->t->keys[e->walk->index]};
+        add_missing(c, lw_key_slot(c->lw, s, e->walk->index), type, m);
     }
     for (int i = 0; i < 3; i++) find_missing(c, e->kid[i], m);
 }
