@@ -15,6 +15,7 @@ static void note_set(struct sim_backend *b, const struct mpol_desired *set)
 {
     MP_ASSERT(set->lease_count <= SIM_LEASES_MAX);
     b->held_count = (uint32_t)set->lease_count;
+    b->leftovers = false;
     for (uint32_t i = 0; i < b->held_count; i++) {
         const struct mpol_lease *l = &set->leases[i];
         struct sim_held *h = &b->held[i];

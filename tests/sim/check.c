@@ -202,6 +202,7 @@ static void check_held(struct sim *s, const struct views *v)
     const struct sim_backend *b = &s->backend;
     uint32_t instances[3] = {0}, clients = 0;
     bool guarded = s->programs[s->current].p->guard_count > 0;
+    if (b->leftovers) return; /* until the next set is taken */
     for (uint32_t i = 0; i < b->held_count; i++) {
         const struct sim_held *h = &b->held[i];
         bool alive = false;

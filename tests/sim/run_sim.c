@@ -112,7 +112,7 @@ static enum mp_err on_message(void *ctx, const struct mp_message *message)
 static void create_engine(struct sim *s)
 {
     struct mp_engine_options options = {.clock = MP_ENGINE_LIVE, .hash_key = s->key, .now_ns = s->now_ns,
-                                        .mono_ns = s->mono_ns};
+                                        .mono_ns = s->mono_ns, .store = s->store};
     options.limits = (struct mp_engine_limits){.keys = 64, .incidents = 128, .leases = 128, .holds = 128, .messages = 64,
                                                .admissions = 256, .truths = 64, .ledger_bytes = 1 << 18};
     struct mp_engine_sinks sinks = {.ctx = s, .entry = on_entry, .message = on_message};
@@ -160,13 +160,28 @@ static void keep_row(void *ctx, const struct mp_state_row *row)
     s->rows.row[i].bytes = mp_arena_str(&s->rows.arena, row->bytes);
 }
 
-static void restart(struct sim *s)
+/* What is so now is durable: entries and rows are one transaction. */
+static void commit(struct sim *s)
 {
     struct mp_engine_status status;
-    uint8_t hash[MP_LEDGER_HASH];
+    FORBID(false);
     mp_engine_changes(s->engine, s, keep_row);
+    FORBID(true);
     mp_engine_status(s->engine, &status);
-    mp_engine_chain(s->engine, hash);
+    mp_engine_chain(s->engine, s->durable.hash);
+    s->durable.entries = status.entries;
+    s->durable.check = s->check;
+    if (s->store) mp_engine_committed(s->engine, status.entries);
+}
+
+/* Without a store the engine stops in good order; with one it crashes, and begins with what was durable. */
+static void restart(struct sim *s)
+{
+    if (!s->store) commit(s);
+    uint32_t messages = s->check.messages;
+    s->check = s->durable.check;
+    s->check.messages = messages;
+    s->backend.leftovers = s->store;
     mp_engine_destroy(s->engine);
     s->now_ns += (int64_t)sim_below(&s->rng, 8) * SIM_S;
     s->mono_ns = (int64_t)sim_below(&s->rng, 1000) * SIM_S; /* another machine's clock */
@@ -177,7 +192,7 @@ static void restart(struct sim *s)
         enum mp_err err = mp_engine_restore(s->engine, &s->rows.row[i]);
         if (err != MP_OK) sim_fail(s, "a row of its own does not come back: %s", mp_err_text(err));
     }
-    enum mp_err err = mp_engine_resume(s->engine, status.entries, hash);
+    enum mp_err err = mp_engine_resume(s->engine, s->durable.entries, s->durable.hash);
     if (err != MP_OK) sim_fail(s, "resume: %s", mp_err_text(err));
     mp_engine_brake(s->engine, s->braked);
 }
@@ -185,7 +200,8 @@ static void restart(struct sim *s)
 static void reload(struct sim *s)
 {
     const char *why = "";
-    mp_engine_changes(s->engine, s, keep_row);
+    commit(s);
+    FORBID(false);
     enum mp_err err = mp_engine_swap(s->engine, s->programs[!s->current].p, &why);
     if (err != MP_OK) sim_fail(s, "reload: %s", why);
     s->current = !s->current;
@@ -256,6 +272,7 @@ static void live(struct sim *s)
         if (s->mode == SIM_SWITCHED && i % 16 == 0) choose_executor(s);
         advance(s, STEP_NS);
         sim_mesh_step(s, STEP_NS, false);
+        if (s->store && sim_below(&s->rng, 4) == 0) commit(s);
     }
     /* All is well again, and stays so. */
     s->backend.wire = SIM_WIRE_GOOD;
@@ -265,8 +282,12 @@ static void live(struct sim *s)
     for (int i = 0; i < 300 && s->failure[0] == '\0'; i++) {
         advance(s, STEP_NS);
         sim_mesh_step(s, STEP_NS, true);
+        if (s->store) commit(s);
     }
-    for (int64_t t = 0; t < CALM_NS && s->failure[0] == '\0'; t += 5 * SIM_S) advance(s, 5 * SIM_S);
+    for (int64_t t = 0; t < CALM_NS && s->failure[0] == '\0'; t += 5 * SIM_S) {
+        advance(s, 5 * SIM_S);
+        if (s->store) commit(s);
+    }
     sim_check_end(s);
 }
 
@@ -279,6 +300,7 @@ static void run(struct sim *s, uint64_t seed, enum sim_native mode)
     s->mode = mode;
     s->programs = made[seed % SIM_SETS];
     s->current = (int)(seed / SIM_SETS % 2);
+    s->store = seed / (8 * SIM_SETS) % 2 == 1;
     s->os = std_os;
     s->os.ctx = s;
     s->os.wall_ns = wall;
@@ -296,7 +318,7 @@ static void run(struct sim *s, uint64_t seed, enum sim_native mode)
     create_mesh(s);
     create_engine(s);
     sim_mesh_begin(s);
-    FORBID(true);
+    commit(s);
     live(s);
     FORBID(false);
     mp_engine_destroy(s->engine);

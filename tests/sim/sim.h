@@ -23,7 +23,7 @@
 #define SIM_MS INT64_C(1000000)
 #define SIM_START (INT64_C(1767225600) * SIM_S)
 #define SIM_LEASES_MAX 256
-#define SIM_IDS_MAX 8192
+#define SIM_IDS_MAX 2048
 #define SIM_PENDING_MAX 64
 
 enum sim_native { SIM_INTERPRETED, SIM_NATIVE, SIM_SWITCHED };
@@ -52,6 +52,7 @@ struct sim_backend {
     uint32_t turns; /* calls, for a wire that is busy now and then */
     struct sim_held held[SIM_LEASES_MAX]; /* what the newest set that was taken holds */
     uint32_t held_count;
+    bool leftovers; /* of an engine that crashed: what it holds may be unknown to the one that follows */
     struct {
         uint64_t revision;
         int64_t at_ns, accepted_ns, effective_ns;
@@ -130,6 +131,13 @@ struct sim {
     int bad_kind[2];        /* 0 guesses, 1 floods, 2 scans */
     uint32_t allowed, refused;
     struct sim_check check;
+    /* With a store: what was durable last. A crash loses everything after it. */
+    bool store;
+    struct {
+        struct sim_check check;
+        uint64_t entries;
+        uint8_t hash[MP_LEDGER_HASH];
+    } durable;
     char failure[512];      /* empty: all well */
 };
 
