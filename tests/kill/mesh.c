@@ -81,7 +81,9 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
     }
     for (size_t i = 0; i < set->lease_count; i++) {
         at(l, AT_APPLY_HALF);
-        if (!is_there(s, &set->leases[i])) put(l, set->leases[i].id, content_of(&set->leases[i]));
+        if (is_there(s, &set->leases[i])) continue;
+        put(l, set->leases[i].id, content_of(&set->leases[i]));
+        at(l, AT_PUT_IN_FORCE);
     }
     l->mesh_taken = set->revision;
     at(l, AT_APPLY_ENDS);

@@ -166,8 +166,7 @@ static bool one_life(const struct plan *plan, const mp_str *images, bool at_rand
  * it away all the same. */
 static void kill_with_no_lease_kept(const mp_str *images, uint64_t *random)
 {
-    struct plan plan = {.point = AT_APPLY_ENDS, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX};
-    plan.hit = 2; /* the first set of a life is empty */
+    struct plan plan = {.point = AT_PUT_IN_FORCE, .hit = 1, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX};
     if (!one_life(&plan, images, false, random)) fail("nothing was ever put in force", "");
     if (shared->mesh_count != 2) fail("not one lease is in force", "");
     if (model_lease(model, shared->mesh[1].id) != NULL) fail("the lease was kept", "");
@@ -207,7 +206,12 @@ static mp_str compile(const char *policy_text)
         fprintf(stderr, "%.*s\n", MP_STR_ARG(mp_buf_view(&b)));
         fail("the policy has errors", "");
     }
-    return mp_compilation_image(c); /* lives as long as this process */
+    mp_str image = mp_compilation_image(c);
+    char *copy = malloc(image.len);
+    if (copy == NULL) fail("no memory", "");
+    memcpy(copy, image.ptr, image.len);
+    mp_compilation_free(c);
+    return (mp_str){copy, image.len};
 }
 
 static void *mapping(size_t bytes)
@@ -263,6 +267,8 @@ int main(int argc, char **argv)
     check_that_all_arrived();
     printf("%lu lives, %lu killed, %lu of them at points; %llu entries, %u leases, %u messages sent\n", lives,
            killed, by_plan, (unsigned long long)model->seq, shared->seen_count, shared->sent_count);
+    for (int i = 0; i < 2; i++) free((void *)images[i].ptr);
+    free(model);
     remove_dir();
     return 0;
 }
