@@ -161,12 +161,10 @@ static void keep_row(void *ctx, const struct mp_state_row *row)
 }
 
 /* What is so now is durable: entries and rows are one transaction. */
-static void commit(struct sim *s)
+static void keep_all(struct sim *s)
 {
     struct mp_engine_status status;
-    FORBID(false);
     mp_engine_changes(s->engine, s, keep_row);
-    FORBID(true);
     mp_engine_status(s->engine, &status);
     mp_engine_chain(s->engine, s->durable.hash);
     s->durable.entries = status.entries;
@@ -174,10 +172,17 @@ static void commit(struct sim *s)
     if (s->store) mp_engine_committed(s->engine, status.entries);
 }
 
+static void commit(struct sim *s)
+{
+    FORBID(false);
+    keep_all(s);
+    FORBID(true);
+}
+
 /* Without a store the engine stops in good order; with one it crashes, and begins with what was durable. */
 static void restart(struct sim *s)
 {
-    if (!s->store) commit(s);
+    if (!s->store) keep_all(s);
     uint32_t messages = s->check.messages;
     s->check = s->durable.check;
     s->check.messages = messages;
@@ -200,8 +205,7 @@ static void restart(struct sim *s)
 static void reload(struct sim *s)
 {
     const char *why = "";
-    commit(s);
-    FORBID(false);
+    keep_all(s);
     enum mp_err err = mp_engine_swap(s->engine, s->programs[!s->current].p, &why);
     if (err != MP_OK) sim_fail(s, "reload: %s", why);
     s->current = !s->current;
