@@ -296,7 +296,7 @@ static void a_url_over_tls_that_is_closed_holds_nothing_up(void **state)
     start(&r, channel);
     add_failures("t", "10.0.0.1", 3);
     run_wait(&r, "channel chat: message 1 was not taken");
-    assert_true(status_says("deny 10.0.0.1  effective, in force"));
+    wait_status("deny 10.0.0.1  effective, in force");
     close(s.fd);
     stop(&r); /* what was not delivered is in the store */
     start(&r, "--channel=chat=log");

@@ -126,7 +126,7 @@ static void the_store_has_failed(struct run *r)
     wait_status("THE STORE CANNOT WRITE");
     wait_get(r->port, "/readyz", 503, "store: cannot write");
     wait_get(r->port, "/metrics", 200, "mpol_store_failed 1");
-    assert_true(status_says(IN_FORCE("10.0.0.1"))); /* what is in force stays */
+    wait_status(IN_FORCE("10.0.0.1")); /* what is in force stays */
     const char *out;
     assert_int_equal(ask(&out, "brake", "status", STATE, NULL), 0);
 }
@@ -188,7 +188,7 @@ static void ending_on_a_full_disk_says_what_is_lost(void **state)
     assert_non_null(strstr(r.log, "not everything could be written"));
     run_free(&r);
     start(&r);
-    assert_true(status_says(IN_FORCE("10.0.0.1")));
+    wait_status(IN_FORCE("10.0.0.1"));
     stop(&r);
     the_chain_verifies();
 }
@@ -227,7 +227,7 @@ static void a_kill_after_a_failed_sync_leaves_a_whole_ledger(void **state)
     run_free(&r);
     the_chain_verifies();
     start(&r);
-    assert_true(status_says(IN_FORCE("10.0.0.1")));
+    wait_status(IN_FORCE("10.0.0.1"));
     stop(&r);
     the_chain_verifies();
 }

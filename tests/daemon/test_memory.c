@@ -137,7 +137,7 @@ static void a_kill_loses_no_incident_and_nothing_is_read_twice(void **state)
         run_kill(&r);
         run_free(&r);
         start(&r);
-        assert_true(status_says(IN_FORCE("10.0.0.1")));
+        wait_status(IN_FORCE("10.0.0.1"));
         assert_true(status_says("records 0,"));
     }
     add_failures("t", "10.0.0.2", 3);
@@ -228,7 +228,7 @@ static void the_ledger_is_pruned_beside_a_running_daemon(void **state)
     stop(&r);
     the_chain_verifies();
     start(&r);
-    assert_true(status_says(IN_FORCE("10.0.0.1")));
+    wait_status(IN_FORCE("10.0.0.1"));
     add_failures("t", "10.0.0.3", 3);
     wait_status(IN_FORCE("10.0.0.3"));
     stop(&r);

@@ -74,7 +74,7 @@ static void an_edited_file_is_in_force_and_a_broken_one_is_not(void **state)
     run_wait(&r, "generation 3 is in force: 1 rules");
     assert_true(status_says("generation 3, 1 rules"));
     assert_false(status_says("refused"));
-    assert_true(status_says(IN_FORCE("10.0.0.1")));
+    wait_status(IN_FORCE("10.0.0.1"));
     assert_int_equal(ask(&out, "reload", STATE, NULL), 0);
     has(out, "generation 4 is in force");
     wait_get(r.port, "/metrics", 200, "mpol_reload_last_success 1");
@@ -151,7 +151,7 @@ static void the_brake_stops_what_is_new_and_keeps_what_is_in_force(void **state)
     add_failures("t", "10.0.0.2", 3);
     run_wait(&r, "deny 10.0.0.2: proposed -> withheld because brake");
     assert_true(status_says("brake ON"));
-    assert_true(status_says(IN_FORCE("10.0.0.1")));
+    wait_status(IN_FORCE("10.0.0.1"));
     assert_int_equal(ask(&out, "brake", "status", STATE, NULL), 0);
     has(out, "brake on");
     wait_get(r.port, "/metrics", 200, "mpol_brake 1");
@@ -178,7 +178,7 @@ static void the_file_brake_does_the_same(void **state)
     wait_status(IN_FORCE("10.0.0.3"));
     put_file("state/BRAKE", "");
     run_wait(&r, "the file BRAKE has come: the brake is on");
-    assert_true(status_says(IN_FORCE("10.0.0.3")));
+    wait_status(IN_FORCE("10.0.0.3"));
     stop(&r);
 }
 
@@ -198,7 +198,7 @@ static void an_incident_is_released_by_number_by_rule_or_with_all_others(void **
     assert_int_equal(ask(&out, "release", "flood", "10.0.0.2", STATE, NULL), 0);
     run_wait(&r, "flood 10.0.0.2 deny 10.0.0.2: withdrawing -> withdrawn");
     assert_false(status_says("deny 10.0.0.2"));
-    assert_true(status_says(IN_FORCE("10.0.0.3")));
+    wait_status(IN_FORCE("10.0.0.3"));
     assert_int_equal(ask(&out, "release", "flood", "10.0.0.99", STATE, NULL), 1);
     assert_int_equal(ask(&out, "release", "4711", STATE, NULL), 1);
     has(out, "no such open incident");
