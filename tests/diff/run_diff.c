@@ -211,6 +211,31 @@ static void put_inventory(struct run *r)
     }
 }
 
+/* What an operator may do: other values for some parameters. */
+static void set_params(struct run *r)
+{
+    static const struct { const char *name, *values[3]; } rows[] = {
+        {"t.pi1", {"0", "7", "-1"}},   {"t.pn1", {"0.5", "2.25", "-0.5"}}, {"t.pp1", {"5%", "100%", "0.7%"}},
+        {"t.pd1", {"1s", "50ms", "0s"}}, {"t.ps1", {"a", "Admin", "a rather long text 2"}},
+    };
+    struct slow_value *params = MP_NEW(&r->arena, struct slow_value, r->typed->params.len + 1);
+    MP_ASSERT(params != NULL);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        mp_str value = mp_str_of(rows[i].values[gen_below(&r->rng, 3)]);
+        if (gen_below(&r->rng, 2) == 0) continue;
+        if (mp_program_set_param(r->p, mp_str_of(rows[i].name), value) != MP_OK) continue;
+        for (uint32_t k = 0; k < r->typed->params.len; k++) {
+            const struct mp_t_param *p = r->typed->params.ptr[k];
+            struct slow_value *out = &params[p->index];
+            if (!mp_str_eq(p->name, mp_str_of(rows[i].name + 2))) continue;
+            if (mp_type_rep(p->type.base) == MP_REP_T) *out = (struct slow_value){true, mp_value_text(value)};
+            else out->known = mp_value_read(p->type.base, value, &out->v);
+            MP_ASSERT(out->known);
+        }
+    }
+    r->world.params = params;
+}
+
 static void set_up(struct run *r, const struct options *o, uint32_t batch, bool slots)
 {
     const char *why = NULL;
@@ -240,6 +265,7 @@ static void set_up(struct run *r, const struct options *o, uint32_t batch, bool 
     r->world.attr_count = gen_attrs(o->seed + batch, r->typed, &r->arena, r->world.attrs, ATTRS_MAX);
     gen_trace(o->seed + batch, slots, r->typed, &r->arena, o->events, r->events);
     r->rng = o->seed + batch + 99;
+    set_params(r);
     put_inventory(r);
 }
 

@@ -696,7 +696,9 @@ struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at, cons
     switch (e->kind) {
     case MP_TX_CONST:
         return slow_rep(e->type) == MP_REP_T ? of_text(e->text) : (struct slow_value){true, e->value};
-    case MP_TX_PARAM: return slow_expr(w, at, e->param->value);
+    case MP_TX_PARAM:
+        if (w->params[e->param->index].known) return w->params[e->param->index];
+        return slow_expr(w, at, e->param->value);
     case MP_TX_WALK: return slow_way(w, at, e->walk);
     case MP_TX_AGG: return slow_agg(w, at, e);
     case MP_TX_DEF: return slow_expr(w, at, e->kid[0]);

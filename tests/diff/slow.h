@@ -58,6 +58,7 @@ struct slow_world {
     uint32_t record_count;
     struct slow_attr *attrs;
     uint32_t attr_count;
+    const struct slow_value *params; /* one a parameter; unknown: as the policy says */
     int64_t now_ns;
     uint64_t as_of; /* keys of a record are those of its arrival: only records up to this one; 0: all */
     bool always_alive;
