@@ -6,6 +6,7 @@
 #include "daemon/daemon_priv.h"
 
 #include <string.h>
+#include <unistd.h>
 
 /* One item in `pending`: this, then its bytes. */
 struct item {
