@@ -326,13 +326,13 @@ static void set_duration(struct call *c, const struct mp_t_expr *e)
     if (ck_bad(e)) {
         c->failed = true;
     } else if (e->kind == MP_TX_CONST) {
-        c->out->duration_ns = mp_value_as_int(e->value);
-        if (c->out->duration_ns > 0) return;
+        c->out->duration_ns = ck_wait(c->ck, mp_value_as_int(e->value), e->span);
+        if (c->out->duration_ns > 0 || mp_value_as_int(e->value) > 0) return;
         ck_error(c->ck, "E0306", e->span, "an action lasts longer than nothing");
         c->failed = true;
     } else if (upper_bound(e, &bound)) {
         ck_refuse(c->ck, "computed for", e->span);
-        c->out->duration_ns = (int64_t)bound;
+        c->out->duration_ns = bound < (double)MP_WAIT_MAX_NS ? (int64_t)bound : MP_WAIT_MAX_NS;
     } else {
         struct mp_diag *d = ck_error(c->ck, "E0405", e->span,
                                      "nothing bounds how long this action lasts");

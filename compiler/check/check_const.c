@@ -78,8 +78,15 @@ int64_t ck_duration(struct ck *ck, const struct ck_scope *s, const struct mp_ast
         }
         ns = mp_value_as_int(e->value);
     }
-    if (ns > 0) return ns;
+    if (ns > 0) return ck_wait(ck, ns, ast->span);
     ck_error(ck, "E0302", ast->span, "a time of nothing");
+    return 0;
+}
+
+int64_t ck_wait(struct ck *ck, int64_t ns, struct mp_span span)
+{
+    if (ns <= MP_WAIT_MAX_NS) return ns;
+    ck_error(ck, "E0306", span, "a time of more than ten years");
     return 0;
 }
 

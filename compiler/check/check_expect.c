@@ -231,7 +231,7 @@ bool ck_test_expect(struct ck_test *t, const struct mp_ast_line *ast, struct mp_
     line->kind = MP_TLINE_EXPECT;
     line->negated = ast->negated;
     line->when = whens[ast->when];
-    line->from_ns = ast->at_ns;
+    line->from_ns = ck_wait(t->ck, ast->at_ns, ast->span);
     line->verb = ast->act.verb.text;
     const struct ck_verb *verbs = ck_find_verb(t->ck, t->file, line->verb);
     if (verbs != NULL) {

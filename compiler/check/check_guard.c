@@ -167,7 +167,7 @@ const struct mp_t_quota *ck_check_quota(struct ck *ck, const struct ck_file *fil
     struct quota q = {.ck = ck, .file = file, .ast = ast, .target = target};
     q.out = CK_NEW(ck, struct mp_t_quota, 1);
     q.out->text = ck_source(ck, ast->span);
-    q.out->per_ns = ast->has_per_dur ? ast->per_ns : 0;
+    q.out->per_ns = ast->has_per_dur ? ck_wait(ck, ast->per_ns, ast->span) : 0;
     if (!read_amount(&q) || !find_set(&q)) return NULL;
     /* Without a named target the members of the set are what is counted. */
     if (target.base == MP_TYPE_NONE &&

@@ -316,6 +316,8 @@ struct mp_t_expr *ck_constant(struct ck *ck, const struct ck_file *file,
 /* `dur`: a duration, or the name of a let (or of a definition's parameter). 0 with E0302 or E0101 where
  * it is none or not above 0; 0 without one where it is not there. */
 int64_t ck_duration(struct ck *ck, const struct ck_scope *s, const struct mp_ast_dur *ast);
+/* A time that is waited for or looked back over; 0 with E0306 where it is longer than MP_WAIT_MAX_NS. */
+int64_t ck_wait(struct ck *ck, int64_t ns, struct mp_span span);
 /* A string with holes over the scope: a CONST of type string, or a TEXT. */
 struct mp_t_expr *ck_check_text(struct ck *ck, const struct ck_scope *s,
                                 const struct mp_ast_expr *ast);

@@ -463,8 +463,9 @@ static void read_line(struct ck_test *t, const struct mp_ast_line *ast)
         return;
     }
     struct mp_t_test_line *line = &t->out->lines[t->out->line_count];
-    *line = (struct mp_t_test_line){.span = ast->span, .from_ns = ast->from_ns,
-                                    .to_ns = ast->has_to ? ast->to_ns : -1,
+    *line = (struct mp_t_test_line){.span = ast->span,
+                                    .from_ns = ck_wait(t->ck, ast->from_ns, ast->time_span),
+                                    .to_ns = ast->has_to ? ck_wait(t->ck, ast->to_ns, ast->time_span) : -1,
                                     .text = ck_source(t->ck, ast->span)};
     if (ast->has_to && ast->to_ns <= ast->from_ns) {
         ck_error(t->ck, "E0306", ast->time_span, "this time ends before it begins");

@@ -108,7 +108,7 @@ static int64_t ramp_ns(const struct mp_engine *e, const struct mp_lease *l)
     int64_t steps = 0;
     if (r->ramp <= 0) return 0;
     for (double share = r->ramp; share < 1 - 1e-9 && steps < 10000; share += r->ramp) steps++;
-    return steps * r->ramp_every_ns;
+    return steps < MP_WAIT_MAX_NS / (r->ramp_every_ns + 1) ? steps * r->ramp_every_ns : MP_WAIT_MAX_NS;
 }
 
 static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol_lease *out,

@@ -28,6 +28,9 @@
 /* LIMIT: fields of a signal's record, columns of a grouping or a signal. */
 #define MP_SLOTS_MAX 65536u
 
+/* LIMIT: ten years, for every time that is waited for or looked back over: sums with now then fit. */
+#define MP_WAIT_MAX_NS (INT64_C(3653) * 86400 * 1000000000)
+
 /* Hooks as bits of `layers` and `hooks`. */
 #define MP_LAYER_INGRESS 1u
 #define MP_LAYER_SERVICE 2u

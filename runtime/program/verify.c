@@ -47,9 +47,14 @@ static const char *member_fault(const struct mp_program *p, const struct mp_memb
         memcpy(&f, row + m->offset_bytes, sizeof f);
         return f - f == 0 ? NULL : "a number that is none";
     }
+    case MP_MEMBER_I64: {
+        int64_t n;
+        memcpy(&n, row + m->offset_bytes, sizeof n);
+        bool time = mp_str_ends(mp_str_of(m->name), MP_STR("_ns"));
+        return !time || n <= MP_WAIT_MAX_NS ? NULL : "a time of more than ten years";
+    }
     case MP_MEMBER_U32:
-    case MP_MEMBER_OUT:
-    case MP_MEMBER_I64: return NULL;
+    case MP_MEMBER_OUT: return NULL;
     }
     return "a member of no kind";
 }
@@ -277,7 +282,7 @@ static enum mp_err verify_agg(struct check *c, uint32_t i)
     if (!windowless(a->kind)) {
         MUST(a->window_ns > 0 && a->pane_ns > 0, agg, i, "no window");
         MUST(a->panes > 0 && a->panes <= PANES_MAX && a->late_panes <= PANES_MAX, agg, i, "too many panes");
-        MUST(a->pane_ns <= INT64_MAX / (4 * (int64_t)PANES_MAX), agg, i, "a window that is too long");
+        MUST((a->window_ns - 1) / a->panes + 1 == a->pane_ns, agg, i, "panes that are not its window's");
     }
     MUST(a->kind != MP_AGG_QUANTILE || (a->quantile > 0 && a->quantile < 1000), agg, i, "no quantile");
     MUST(a->layers <= MP_LAYER_ALL, agg, i, "layers that are not there");

@@ -11,6 +11,8 @@
 #define EVERY_DEFAULT_NS INT64_C(10000000000) /* R6 */
 #define DAY_NS (INT64_C(86400) * 1000000000)
 #define KEEP_LEAST_NS INT64_C(60000000000)
+#define RING_PANES_MAX (INT64_C(1) << 18)  /* LIMIT: of a window and its lateness */
+#define BLOCK_BYTES_MAX (UINT32_C(1) << 30) /* LIMIT: of the windows of one key */
 
 struct mp_window_limits mp_window_whole_limits(const struct mp_program *p,
                                                const struct mp_window_limits *given)
@@ -75,7 +77,8 @@ static uint32_t ring_panes(const struct mp_program *p, const struct mp_agg_row *
     int64_t late = (lateness + agg->pane_ns - 1) / agg->pane_ns;
     int64_t planned = (int64_t)agg->panes + 1 + agg->late_panes;
     int64_t needed = window + 1 + late;
-    return (uint32_t)(planned > needed ? planned : needed);
+    if (planned > needed) needed = planned;
+    return (uint32_t)(needed < RING_PANES_MAX ? needed : RING_PANES_MAX);
 }
 
 static struct acc wanted(struct mp_window *w, const struct mp_agg_row *agg)
@@ -132,8 +135,9 @@ static enum mp_err plan_agg(struct mp_window *w, struct mp_arena *arena, uint32_
         a.pane_bytes = a.panes != 0 ? mp_acc_pane_bytes(&a) : 0;
         a.total_bytes = (mp_acc_total_bytes(&a) + 15) & ~15u;
         a.at = g->block_bytes;
-        a.bytes = (uint32_t)sizeof(struct ring) + a.total_bytes + a.panes * a.pane_bytes;
-        a.bytes = (a.bytes + 15) & ~15u;
+        uint64_t bytes = sizeof(struct ring) + a.total_bytes + (uint64_t)a.panes * a.pane_bytes;
+        if (bytes + g->block_bytes > BLOCK_BYTES_MAX) return MP_ELIMIT;
+        a.bytes = ((uint32_t)bytes + 15) & ~15u;
         g->block_bytes += a.bytes;
         if (a.total_bytes > w->total_max) w->total_max = a.total_bytes;
         w->accs[w->acc_count++] = a;
@@ -188,7 +192,9 @@ static void plan_keep(struct mp_window *w, uint32_t grouping)
         if (c->agg == MP_NONE) continue;
         const struct acc *a = &w->accs[w->agg_acc[c->agg]];
         keep_for(g, w->signals[a->signal].hold_ns);
-        if (a->panes != 0) keep_for(g, (int64_t)(a->panes + 1) * a->pane_ns);
+        int64_t ring_ns;
+        if (__builtin_mul_overflow((int64_t)a->panes + 1, a->pane_ns, &ring_ns)) ring_ns = INT64_MAX;
+        if (a->panes != 0) keep_for(g, ring_ns);
     }
     for (uint32_t i = 0; i < p->rule_count; i++) { /* R12: these rules see keys of the last 24 h */
         bool waits = (p->rule[i].flags & MP_RULE_ON_SILENCE) != 0 ||
