@@ -80,13 +80,13 @@ static bool in_range(enum mp_type type, int64_t v)
     }
 }
 
-static bool int_value(enum mp_type type, int64_t v, struct mp_value *out)
+bool mp_convert_int(enum mp_type type, int64_t v, struct mp_value *out)
 {
     *out = mp_value_int(v);
     return in_range(type, v);
 }
 
-static bool num_value(enum mp_type type, double v, struct mp_value *out)
+bool mp_convert_num(enum mp_type type, double v, struct mp_value *out)
 {
     *out = mp_value_num(v == 0 ? 0 : v); /* one zero */
     return v - v == 0 && (type != MP_TYPE_SCORE || (v >= 0 && v <= 1));
@@ -96,14 +96,14 @@ static bool from_number(enum mp_type type, mp_str raw, struct mp_value *out)
 {
     int64_t i;
     double f;
-    if (type == MP_TYPE_DURATION) return mp_read_duration(raw, &i) && int_value(type, i, out);
+    if (type == MP_TYPE_DURATION) return mp_read_duration(raw, &i) && mp_convert_int(type, i, out);
     switch (mp_type_rep(type)) {
-    case MP_REP_I: return read_int(raw, &i) && int_value(type, i, out);
+    case MP_REP_I: return read_int(raw, &i) && mp_convert_int(type, i, out);
     case MP_REP_F:
         if (plain_int(raw, &i) && i > -(INT64_C(1) << 53) && i < INT64_C(1) << 53) {
-            return num_value(type, (double)i, out);
+            return mp_convert_num(type, (double)i, out);
         }
-        return mp_decimal(raw, 0, 1, &f) && num_value(type, f, out);
+        return mp_decimal(raw, 0, 1, &f) && mp_convert_num(type, f, out);
     case MP_REP_B:
         if (!plain_int(raw, &i) || (i != 0 && i != 1)) return false;
         *out = mp_value_bool(i != 0);
@@ -140,18 +140,18 @@ static bool from_truth(mp_str s, struct mp_value *out)
 static bool from_int_text(enum mp_type type, mp_str s, struct mp_value *out)
 {
     int64_t i;
-    if (type == MP_TYPE_DURATION) return mp_read_duration(s, &i) && int_value(type, i, out);
+    if (type == MP_TYPE_DURATION) return mp_read_duration(s, &i) && mp_convert_int(type, i, out);
     if (type == MP_TYPE_ASN && s.len > 2 && (s.ptr[0] | 32) == 'a' && (s.ptr[1] | 32) == 's') {
         s = mp_str_sub(s, 2, s.len);
     }
-    if (read_int(s, &i)) return int_value(type, i, out);
+    if (read_int(s, &i)) return mp_convert_int(type, i, out);
     return mp_value_read(type, s, out) && in_range(type, mp_value_as_int(*out));
 }
 
 static bool from_num_text(enum mp_type type, mp_str s, struct mp_value *out)
 {
     double f;
-    if (mp_decimal(s, 0, 1, &f)) return num_value(type, f, out);
+    if (mp_decimal(s, 0, 1, &f)) return mp_convert_num(type, f, out);
     return mp_value_read(type, s, out);
 }
 

@@ -6,7 +6,6 @@
 #include "ingest/ingest_priv.h"
 
 #define SCRATCH_BYTES (2u * MP_LINE_MAX + 65536u)
-#define WEIGHT_MAX (INT64_C(1) << 20)
 
 static uint32_t fields_max(const struct mp_program *p)
 {
@@ -184,7 +183,7 @@ static const char *line_frame(struct mp_ingest *in, struct mp_record *r)
             return "`weight` is no whole number";
         }
         r->weight = mp_value_as_int(v);
-        if (r->weight < 1 || r->weight > WEIGHT_MAX) return "`weight` is out of range";
+        if (r->weight < 1 || r->weight > MP_LINE_WEIGHT_MAX) return "`weight` is out of range";
     }
     if (mp_is_leaf(in, FRAME_ID) && in->leaves[FRAME_ID].kind != MP_JSON_NULL) {
         const struct leaf *leaf = &in->leaves[FRAME_ID];

@@ -29,6 +29,7 @@
 #define MP_LINE_MAX (1024u * 1024u) /* bytes of a line */
 #define MP_LINE_DEPTH_MAX 64
 #define MP_LINE_TIME_MAX_NS (INT64_MAX / 2) /* the year 2116 */
+#define MP_LINE_WEIGHT_MAX (INT64_C(1) << 20)
 
 struct mp_ingest;
 
@@ -79,7 +80,7 @@ struct mp_field_in {
     double number;
 };
 /* Makes a record of row `signal` (for a refused request the caller names `refusals`); values that
- * do not fit their type are unknown and counted. */
+ * do not fit their type are unknown and counted; so is a weight that is none, which is 1 then. */
 void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
                       const struct mp_field_in *fields, uint32_t count, struct mp_record *out);
 /* Row of a signal by name, MP_NONE: the program has no such signal. */

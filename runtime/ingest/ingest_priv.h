@@ -125,6 +125,9 @@ bool mp_convert_leaf(struct mp_ingest *in, const struct leaf *leaf, const struct
                      struct mp_value *out);
 bool mp_convert_text(struct mp_ingest *in, const struct wanted *want, mp_str text,
                      struct mp_value *out);
+/* Numbers as a type has them. False: out of its range. */
+bool mp_convert_int(enum mp_type type, int64_t v, struct mp_value *out);
+bool mp_convert_num(enum mp_type type, double v, struct mp_value *out);
 /* The text of a string leaf, unescaped. */
 bool mp_leaf_text(struct mp_ingest *in, const struct leaf *leaf, mp_str *out);
 char *mp_scratch(struct mp_ingest *in, size_t bytes);

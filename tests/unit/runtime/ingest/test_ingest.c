@@ -456,6 +456,22 @@ static void a_record_can_be_made_field_by_field(void **state)
     assert_string_equal(text_of(F_GREETING), "hello");
 }
 
+static void numbers_field_by_field_have_the_ranges_of_a_line(void **state)
+{
+    struct mp_ingest_counts before, after;
+    struct mp_field_in fields[] = {
+        {.name = mp_ingest_name(ingest, MP_STR("status")), .kind = MP_FIELD_INT, .integer = 1000},
+        {.name = mp_ingest_name(ingest, MP_STR("weight")), .kind = MP_FIELD_INT, .integer = INT64_MAX},
+        {.name = mp_ingest_name(ingest, MP_STR("share")), .kind = MP_FIELD_NUMBER, .number = __builtin_inf()},
+    };
+    mp_ingest_counts(ingest, &before);
+    mp_ingest_fields(ingest, requests, 9 * S, 2, fields, 3, &out.record);
+    mp_ingest_counts(ingest, &after);
+    assert_false(known(F_STATUS));
+    assert_int_equal(out.record.weight, 1);
+    assert_int_equal(after.bad_values - before.bad_values, 3);
+}
+
 /* ---- hostile lines ---- */
 
 static void what_is_no_record_is_bad_with_a_reason(void **state)
@@ -693,6 +709,7 @@ int main(void)
         CASE(a_refused_request_is_a_record_of_refusals),
         CASE(a_line_of_inventory_names_an_entity),
         CASE(a_record_can_be_made_field_by_field),
+        CASE(numbers_field_by_field_have_the_ranges_of_a_line),
         CASE(what_is_no_record_is_bad_with_a_reason),
         CASE(long_and_deep_lines_are_bounded),
         CASE(it_takes_what_jansson_takes),
