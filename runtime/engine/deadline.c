@@ -171,6 +171,15 @@ static void earlier(struct next *n, int kind, int64_t at)
     if (at < n->at) *n = (struct next){kind, at};
 }
 
+/* Of two cases that are due at one instant on two clocks, is it the turn of the monotonic one? Clocks of
+ * holds and timers of keys come before cases, backends and messages after them. */
+static bool mono_first(const struct mp_engine *e)
+{
+    uint32_t event = e->events.ids[0], mono = e->monos.ids[0];
+    if (event >= e->limits.incidents || mono >= e->limits.incidents || event == mono) return false;
+    return compare_ids(e, mono, event) < 0;
+}
+
 /* What is due first, as event time; moments of the monotonic clock are shifted by `offset`. */
 static struct next find_next(const struct mp_engine *e, int64_t offset)
 {
@@ -179,7 +188,9 @@ static struct next find_next(const struct mp_engine *e, int64_t offset)
     if (e->slot_ns != 0) earlier(&n, SLOT, e->slot_ns);
     if (e->options.clock != MP_ENGINE_TEST) earlier(&n, SILENCE, mp_window_next_silence(e->window));
     earlier(&n, EVENT, en_heap_first(&e->events));
-    if (mono != MP_NEVER_NS) earlier(&n, MONO, mono + offset);
+    if (mono == MP_NEVER_NS) return n;
+    if (n.kind == EVENT && n.at == mono + offset && mono_first(e)) n.kind = MONO;
+    earlier(&n, MONO, mono + offset);
     return n;
 }
 
