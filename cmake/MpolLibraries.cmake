@@ -71,6 +71,9 @@ if(mp_shared AND mp_api_there)
     COMPATIBILITY SameMinorVersion)
   install(FILES ${CMAKE_BINARY_DIR}/config/mpol-config.cmake ${CMAKE_BINARY_DIR}/config/mpol-config-version.cmake
     DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/mpol)
+  # Relative to the file itself: `cmake --install --prefix` may put the tree anywhere.
+  file(RELATIVE_PATH mp_pc_up /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+  string(REGEX REPLACE "/$" "" mp_pc_up "${mp_pc_up}")
   configure_file(${CMAKE_SOURCE_DIR}/cmake/mpol.pc.in ${CMAKE_BINARY_DIR}/config/mpol.pc @ONLY)
   install(FILES ${CMAKE_BINARY_DIR}/config/mpol.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 endif()

@@ -145,6 +145,10 @@ enum mpol_err mpol_engine_create(const struct mpol_engine_options *options,
                                  struct mpol_program *program, struct mpol_engine **out)
 {
     struct api_world w;
+    if (options == NULL || program == NULL) { /* as after a policy that did not compile */
+        mpol_program_free(program);
+        return MPOL_EINVAL;
+    }
     api_world_init(&w, options->world);
     bool timely = is_time(options->start_wall_ns);
     struct mpol_engine *e = timely ? w.alloc.alloc(&w, sizeof *e) : NULL;
@@ -183,6 +187,10 @@ enum mpol_err mpol_engine_reload(struct mpol_engine *e, struct mpol_program *pro
 {
     const char *reason = "out of memory";
     struct generation *g = NULL;
+    if (program == NULL) {
+        if (why != NULL) *why = "there is no program";
+        return MPOL_EINVAL;
+    }
     enum mp_err err = api_generation_create(e, program, &g);
     if (err == MP_OK) err = mp_engine_swap(e->core, program->p, &reason);
     if (err != MP_OK) {
@@ -244,6 +252,7 @@ void api_engine_take(struct mpol_engine *e, const struct mpol_record *r)
 
 enum mpol_err mpol_engine_feed(struct mpol_engine *e, const struct mpol_record *record)
 {
+    if (record->engine != e) return MPOL_EINVAL;
     api_engine_take(e, record);
     return MPOL_OK;
 }
@@ -290,7 +299,10 @@ int64_t mpol_engine_next(const struct mpol_engine *e) { return mp_engine_next(e-
 enum mpol_err mpol_engine_backend(struct mpol_engine *e, const struct mpol_backend_ops *ops,
                                   void *backend)
 {
-    return (enum mpol_err)mp_engine_backend(e->core, ops, backend);
+    bool whole = ops != NULL && ops->size >= offsetof(struct mpol_backend_ops, close) &&
+        ops->name != NULL && ops->apply != NULL && ops->progress != NULL &&
+        (ops->read_back != NULL || (ops->flags & MPOL_BACKEND_UNPROVEN) != 0);
+    return whole ? (enum mpol_err)mp_engine_backend(e->core, ops, backend) : MPOL_EINVAL;
 }
 
 enum mpol_err mpol_engine_unsupported(const struct mpol_engine *e, struct mpol_text *verb)
@@ -306,6 +318,7 @@ enum mpol_err mpol_engine_channel(struct mpol_engine *e, const char *name, mpol_
                                   void *ctx)
 {
     size_t max = sizeof e->channels / sizeof *e->channels;
+    if (name == NULL || send == NULL) return MPOL_EINVAL;
     if (e->channel_count == max || strlen(name) >= sizeof e->channels[0].name) return MPOL_ELIMIT;
     uint32_t i = e->channel_count++;
     memcpy(e->channels[i].name, name, strlen(name) + 1);

@@ -146,6 +146,7 @@ static void answer_out(struct mpol_reader *r, const struct mp_inproc_view *view,
 enum mpol_err mpol_verdict(struct mpol_reader *r, struct mpol_record *request,
                            struct mpol_verdict *out)
 {
+    if (request->engine != r->engine) return MPOL_EINVAL;
     const struct mp_inproc_view *view = mp_inproc_enter(r->epoch);
     const struct replica *replica = view->context;
     const struct generation *g = replica->generation;
@@ -177,6 +178,7 @@ enum mpol_err mpol_verdict(struct mpol_reader *r, struct mpol_record *request,
 
 enum mpol_err mpol_reader_report(struct mpol_reader *r, const struct mpol_record *record)
 {
+    if (record->engine != r->engine) return MPOL_EINVAL; /* its records may be larger than ours */
     uint32_t head = atomic_load_explicit(&r->record_head, memory_order_relaxed);
     uint32_t tail = atomic_load_explicit(&r->record_tail, memory_order_acquire);
     uint32_t size = r->engine->limits.ring_records;

@@ -61,7 +61,7 @@ void api_record_copy(struct mpol_record *to, const struct mpol_record *from)
 enum mpol_err mpol_record_begin(struct mpol_record *r, const char *signal, int64_t wall_ns,
                                 uint32_t layer)
 {
-    size_t len = strlen(signal);
+    size_t len = signal != NULL ? strlen(signal) : SIGNAL_NAME_BYTES;
     bool one = layer == MPOL_INGRESS || layer == MPOL_SERVICE || layer == MPOL_EDGE;
     bool timely = wall_ns >= 0 && wall_ns <= MP_LINE_TIME_MAX_NS;
     if (len >= SIGNAL_NAME_BYTES || !one || !timely) return MPOL_EINVAL;

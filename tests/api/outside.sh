@@ -23,7 +23,7 @@ cmake --build "$place/cmake" >"$place/build.log" || { cat "$place/build.log"; ex
 echo "by pkg-config:"
 pc=$(find "$place/root" -name mpol.pc)
 export PKG_CONFIG_PATH=$(dirname "$pc")
-flags=$(pkg-config --define-variable=prefix="$place/root" --cflags --libs mpol)
+flags=$(pkg-config --cflags --libs mpol)
 # shellcheck disable=SC2086
 cc -std=c11 -Wall -Wextra -Werror "$outside/embed.c" $flags -o "$place/embed"
 lib=$(dirname "$(find "$place/root" -name 'libmpol.so' | head -n 1)")

@@ -332,6 +332,42 @@ static void what_is_too_much_is_refused_and_harms_nothing(void **state)
     end();
 }
 
+/* What a caller has after a call of its own that failed, or from another engine. */
+static void what_lacks_a_part_is_refused(void **state)
+{
+    (void)state;
+    begin(GUESSES("5"));
+    struct mpol_engine_options options;
+    struct mpol_backend_ops ops;
+    struct mpol_engine *other = NULL;
+    struct mpol_record *record;
+    struct mpol_verdict verdict;
+    const char *why = NULL;
+    MPOL_INIT(&options);
+    MPOL_INIT(&options.limits);
+    MPOL_INIT(&ops);
+    MPOL_INIT(&verdict);
+    options.limits.record_bytes = 8192;
+    assert_int_equal(mpol_engine_create(&options, NULL, &other), MPOL_EINVAL);
+    assert_int_equal(mpol_engine_create(NULL, compile(GUESSES("5")), &other), MPOL_EINVAL);
+    assert_int_equal(mpol_engine_reload(f.engine, NULL, &why), MPOL_EINVAL);
+    assert_non_null(why);
+    assert_int_equal(mpol_engine_backend(f.engine, NULL, NULL), MPOL_EINVAL);
+    assert_int_equal(mpol_engine_backend(f.engine, &ops, NULL), MPOL_EINVAL);
+    assert_int_equal(mpol_engine_channel(f.engine, "chat", NULL, NULL), MPOL_EINVAL);
+    assert_int_equal(mpol_record_begin(f.record, NULL, f.now, MPOL_SERVICE), MPOL_EINVAL);
+
+    assert_int_equal(mpol_engine_create(&options, compile(GUESSES("5")), &other), MPOL_OK);
+    assert_int_equal(mpol_record_create(other, &record), MPOL_OK);
+    assert_int_equal(mpol_record_begin(record, "requests", f.now, MPOL_SERVICE), MPOL_OK);
+    assert_int_equal(mpol_engine_feed(f.engine, record), MPOL_EINVAL);
+    assert_int_equal(mpol_verdict(f.reader, record, &verdict), MPOL_EINVAL);
+    assert_int_equal(mpol_reader_report(f.reader, record), MPOL_EINVAL);
+    mpol_record_destroy(record);
+    mpol_engine_destroy(other);
+    end();
+}
+
 static void a_full_ring_drops_and_counts(void **state)
 {
     (void)state;
@@ -482,6 +518,7 @@ int main(void)
         cmocka_unit_test(it_says_why),
         cmocka_unit_test(lines_are_records_too),
         cmocka_unit_test(what_is_too_much_is_refused_and_harms_nothing),
+        cmocka_unit_test(what_lacks_a_part_is_refused),
         cmocka_unit_test(a_full_ring_drops_and_counts),
         cmocka_unit_test(a_program_travels_as_an_image),
         cmocka_unit_test(an_inline_rule_tells_what_it_refused_once_a_second),

@@ -31,7 +31,7 @@ extern "C" {
 /* Upper bounds, 0: the default that stands beside it. What is full refuses and counts, never fails. */
 struct mpol_limits {
     size_t size;
-    size_t memory_bytes;      /* 256 MiB; creation fails with MPOL_ELIMIT beyond it */
+    size_t memory_bytes;      /* 256 MiB; creation fails beyond it: MPOL_ELIMIT, MPOL_ENOMEM */
     uint32_t keys_max;        /* per grouping: what the policy says, at most 100,000 */
     uint32_t incidents_max;   /* open at one time: 4,096 */
     uint32_t leases_max;      /* 2,048 */
@@ -58,11 +58,13 @@ struct mpol_engine_options {
 };
 
 /* Takes `program` in every case, also when it fails. The backend `inproc`, which mpol_verdict() reads,
- * is always there. MPOL_ENOMEM, MPOL_ELIMIT. */
+ * is always there. MPOL_ENOMEM, MPOL_ELIMIT; MPOL_EINVAL: no program, or a time before 1970 or after
+ * 2115. */
 MPOL_API enum mpol_err mpol_engine_create(const struct mpol_engine_options *options,
                                           struct mpol_program *program, struct mpol_engine **out);
 
-/* Ends it. Readers must be closed. What other backends have in force stays there. NULL is nothing. */
+/* Ends it. Readers must be closed: one would go on reading freed memory, so the process is aborted.
+ * What other backends have in force stays there. NULL is nothing. */
 MPOL_API void mpol_engine_destroy(struct mpol_engine *engine);
 
 /* Puts another program in force, between two records; windows, incidents and leases go on as far as
@@ -91,7 +93,8 @@ MPOL_API enum mpol_err mpol_field(struct mpol_engine *engine, const char *name, 
 /* Does the program in force read it? 0: it need not be filled in. */
 MPOL_API int mpol_field_wanted(const struct mpol_engine *engine, uint32_t field);
 
-/* A record to fill in, again and again; it belongs to one thread. */
+/* A record to fill in, again and again; it belongs to one thread, and to this engine: others answer
+ * MPOL_EINVAL to it. */
 MPOL_API enum mpol_err mpol_record_create(struct mpol_engine *engine, struct mpol_record **out);
 MPOL_API void mpol_record_destroy(struct mpol_record *record);
 /* Empties it for an event of `signal` ("requests") at `wall_ns`, seen at one layer (MPOL_INGRESS ...).
@@ -164,7 +167,7 @@ MPOL_API enum mpol_err mpol_reader_report(struct mpol_reader *reader,
 /* ---- backends and channels ---- */
 
 /* `ops` and what it points to must outlive the engine. A backend that is added later takes what can be
- * done by it and not by one that was there before. */
+ * done by it and not by one that was there before. MPOL_EINVAL: `ops` lacks what all must have. */
 MPOL_API enum mpol_err mpol_engine_backend(struct mpol_engine *engine,
                                            const struct mpol_backend_ops *ops, void *backend);
 /* MPOL_OK: everything that the program in force may do can be done by some backend. MPOL_EUNSUPPORTED:
@@ -172,7 +175,8 @@ MPOL_API enum mpol_err mpol_engine_backend(struct mpol_engine *engine,
  * backends are there, and after a reload. */
 MPOL_API enum mpol_err mpol_engine_unsupported(const struct mpol_engine *engine,
                                                struct mpol_text *verb);
-/* Messages `via name` go to `send`. The name "" takes all that have no channel of their own. */
+/* Messages `via name` go to `send`. The name "" takes all that have no channel of their own.
+ * MPOL_EINVAL: no name or no function. */
 MPOL_API enum mpol_err mpol_engine_channel(struct mpol_engine *engine, const char *name,
                                            mpol_send_fn send, void *ctx);
 MPOL_API enum mpol_err mpol_engine_message_done(struct mpol_engine *engine, uint64_t message_id,
