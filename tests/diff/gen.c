@@ -19,6 +19,7 @@ static const char preamble[] =
     "  r: rate\n  z: size\n  bw: bandwidth\n  sc: score\n  s: string\n  t: string\n  b: bool\n"
     "  addr: ip\n  st: status\n  idn: identity\n  ho: host\n  pa: path\n  po: port\n"
     "  en: enum(red, green, blue)\n  labels: map of string\n  tags: set of string\n"
+    "  caller: service\n  claims: map of set of string\n"
     "  pi: int = 7\n  ps: string = \"preset\"\n  ei: int at end\n  es: string at end\n}\n"
     "signal temp: number per instance every 5s\n"
     "signal load: percent per service every 2s lateness 1s\n"
@@ -34,6 +35,9 @@ static const char preamble[] =
     "list svcs: service = [ \"web\", \"ns1/api\" ]\n"
     "list nums: int = [ 1, 2, 3, 100 ]\n"
     "def odd per service: percent = ratio(probes where i > 2) over 5s\n"
+    /* Asked only by rules on the record: what is published is the same for all who ask in a tenth of a second,
+     * and those ask before the record is counted. */
+    "def odd_caller per service: percent = ratio(probes where j > 2) over 5s\n"
     "def busy per instance: int = count(probes) over 10s\n"
     "def slowest per service: duration = max(probes.d) over 10s\n"
     "@min_samples 3\n"
@@ -342,6 +346,10 @@ static void leaf(const struct scope *s, enum mp_type t)
         if (one_in(s, 3) && definition(s, t)) return;
         if (!one_in(s, 4) && aggregate(s, t)) return;
         --*s->reads;
+    } else if (t == MP_TYPE_PERCENT && s->slots && s->prefix[0] != '\0' && one_in(s, 6)) {
+        ++*s->reads;
+        put(s, "(odd_caller of %scaller)", s->prefix);
+        return;
     } else if (!one_in(s, 4)) {
         field(s, t);
         return;
@@ -593,7 +601,11 @@ static void texts(const struct scope *s)
 /* What can be asked of a record beside its numbers and texts. */
 static void of_record(const struct scope *s)
 {
-    switch (below(s, 16)) {
+    switch (below(s, 20)) {
+    case 16: put(s, "%scaller.tier is %s", p(s), one_in(s, 2) ? "batch" : "standard"); break;
+    case 17: put(s, "%scaller %s", p(s), one_in(s, 2) ? "in svcs" : "== \"web\""); break;
+    case 18: put(s, "%sclaims[\"g\"] contains \"%s\"", p(s), one_in(s, 2) ? "a" : "b"); break;
+    case 19: put(s, "%scaller.labels[\"team\"] %s", p(s), one_in(s, 2) ? "== \"pay\"" : "is absent"); break;
     case 0: put(s, "%sb", p(s)); break;
     case 1: put(s, "%sb is %s", p(s), one_in(s, 2) ? "true" : "false"); break;
     case 2: put(s, "%saddr in nets", p(s)); break;
@@ -727,6 +739,7 @@ static void instant_rule(const struct scope *s, uint32_t number)
     struct scope record = *s;
     record.record = true;
     record.prefix = "probe.";
+    record.slots = false;
     put(s, "rule r%u when ", number);
     cond(&record);
     put(s, " per %s then ", key_rows[s->keys]);

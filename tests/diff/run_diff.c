@@ -886,6 +886,7 @@ static bool run_jobs(const struct options *o, struct totals *totals)
         int status = 0;
         ok &= read(pipes[j], &one, sizeof one) == (ssize_t)sizeof one;
         ok &= waitpid(pids[j], &status, 0) == pids[j] && status == 0;
+        if (status != 0) printf("diff: a job ended with status 0x%x\n", (unsigned)status);
         add(totals, &one);
     }
     return ok;

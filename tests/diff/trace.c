@@ -96,6 +96,7 @@ static struct slow_value a_value(struct pool *t, struct mp_t_type type)
 {
     if (type.is_set) return a_set(t);
     switch (type.base) {
+    case MP_TYPE_ENTITY: return text(one_in(t, 5) ? "nobody" : ONE_OF(t, services)); /* services only */
     case MP_TYPE_IDENTITY: return text(ONE_OF(t, identities));
     case MP_TYPE_HOST: return text(ONE_OF(t, hosts));
     case MP_TYPE_PATH: return text(ONE_OF(t, paths));
@@ -133,7 +134,7 @@ static void fill_keys(struct pool *t, struct slow_record *r)
 
 static void fill_fields(struct pool *t, struct slow_record *r)
 {
-    static const char *const entries[] = {"x", "y"};
+    static const char *const entries[] = {"x", "y"}, *const claims[] = {"g", "h"};
     const struct mp_t_signal *s = r->signal;
     r->fields = MP_NEW(t->arena, struct slow_field, s->field_count + 1);
     MP_ASSERT(r->fields != NULL);
@@ -150,7 +151,7 @@ static void fill_fields(struct pool *t, struct slow_record *r)
         for (uint32_t k = 0; k < 2; k++) {
             if (one_in(t, 3)) continue;
             type.is_map = false;
-            f->entries[f->entry_count++] = (struct slow_entry){mp_str_of(entries[k]), a_value(t, type)};
+            f->entries[f->entry_count++] = (struct slow_entry){mp_str_of(type.is_set ? claims[k] : entries[k]), a_value(t, type)};
             type.is_map = true;
         }
     }

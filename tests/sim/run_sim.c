@@ -425,6 +425,7 @@ static bool run_jobs(uint64_t from, uint64_t seeds, uint64_t jobs, struct totals
         int status = 0;
         ok &= read(pipes[j], &one, sizeof one) == (ssize_t)sizeof one;
         ok &= waitpid(pids[j], &status, 0) == pids[j] && status == 0;
+        if (status != 0) printf("sim: a job ended with status 0x%x\n", (unsigned)status);
         const uint64_t *a = (const uint64_t *)(const void *)&one;
         uint64_t *b = (uint64_t *)(void *)total;
         for (size_t i = 0; i < sizeof one / sizeof *a; i++) b[i] += a[i];
