@@ -227,9 +227,8 @@ static const struct mp_t_def *def_set(struct ck_test *t, const struct subject *s
         mp_diag_help(d, "`given %.*s = ...` sets it for the whole test", MP_STR_ARG(name));
         return NULL;
     }
-    /* `service of "web-1"`: an attribute may be called as an entity is. */
-    bool attr = sym == NULL || sym->kind == CK_ENTITY;
-    if (attr && s->name->kind == MP_AST_NAME) return attr_named(t, s, name, s->name->span);
+    /* `service of "web-1"`: an attribute may be called as an entity, a rule or a list is. */
+    if (s->name->kind == MP_AST_NAME) return attr_named(t, s, name, s->name->span);
     unknown_subject(t, s->name->span, name);
     return NULL;
 }
