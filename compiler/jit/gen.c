@@ -274,7 +274,7 @@ static uint32_t most_ops(const struct mp_program *p)
     return most;
 }
 
-LLVMModuleRef jit_generate(const struct mp_program *p, LLVMContextRef context)
+LLVMModuleRef jit_generate(const struct mp_program *p, const bool *wanted, LLVMContextRef context)
 {
     struct jit_gen g = {.p = p, .context = context};
     LLVMValueRef *fns = calloc(p->fn_count + 1, sizeof *fns);
@@ -285,8 +285,12 @@ LLVMModuleRef jit_generate(const struct mp_program *p, LLVMContextRef context)
         g.module = LLVMModuleCreateWithNameInContext("mpol", context);
         g.builder = LLVMCreateBuilderInContext(context);
         init_types(&g);
-        for (uint32_t i = 0; i < p->fn_count; i++) fns[i] = declare_fn(&g, i);
-        for (uint32_t i = 0; i < p->fn_count; i++) generate_fn(&g, i, fns[i]);
+        for (uint32_t i = 0; i < p->fn_count; i++) {
+            fns[i] = LLVMConstNull(g.ptr);
+            if (!wanted[i]) continue;
+            fns[i] = declare_fn(&g, i);
+            generate_fn(&g, i, fns[i]);
+        }
         add_table(&g, fns);
         LLVMDisposeBuilder(g.builder);
     }

@@ -60,8 +60,9 @@ struct jit_gen {
     const struct mp_op_row *ops;
 };
 
-/* gen.c. NULL: no memory. The module belongs to the context. */
-LLVMModuleRef jit_generate(const struct mp_program *p, LLVMContextRef context);
+/* gen.c: the functions that are `wanted`, one flag a row of fn; others are NULL in the table. NULL: no
+ * memory. The module belongs to the context. */
+LLVMModuleRef jit_generate(const struct mp_program *p, const bool *wanted, LLVMContextRef context);
 /* Element `index` of an array of 64-bit words, and of values at word `word`. */
 LLVMValueRef jit_load_word(struct jit_gen *g, LLVMValueRef words, uint32_t index);
 LLVMValueRef jit_load_value(struct jit_gen *g, LLVMValueRef values, uint32_t index, uint32_t word);
@@ -84,9 +85,11 @@ void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef whe
 
 /* native.c */
 struct jit_code;
-/* Machine code of all functions of `p`; *fns has one address a row of fn. NULL with *why, which the
- * caller frees by free(). */
-struct jit_code *jit_native(const struct mp_program *p, const mp_native_fn **fns, char **why);
+/* Machine code of the wanted functions of `p`; *fns has one address a row of fn, NULL for the others.
+ * `optimise`: ten times as long for code that is a third faster. NULL with *why, which the caller frees
+ * by free(); *why NULL: no memory. */
+struct jit_code *jit_native(const struct mp_program *p, const bool *wanted, bool optimise,
+                            const mp_native_fn **fns, char **why);
 void jit_native_free(struct jit_code *code);
 
 #endif

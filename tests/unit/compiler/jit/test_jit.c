@@ -3,6 +3,7 @@
  * skipped together; a thousand compilations.
  */
 #include "jit/jit.h"
+#include "jit/jit_priv.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +38,8 @@ static struct {
     struct mp_os os;
     struct mp_program *program;
     struct mp_jit_job *job;
-    const struct mp_native *native;
+    const mp_native_fn *native[2]; /* as fast as it can be compiled, and optimised */
+    struct jit_code *optimised;
     struct mp_eval_scratch scratch[2];
     struct mp_value record[FIELDS];
     uint64_t known[1];
@@ -135,17 +137,24 @@ static void compile(void)
     fx.job = mpol_jit()->start(fx.program);
     assert_non_null(fx.job);
     if (mpol_jit()->wait(fx.job, &why) != MP_OK) fail_msg("%s", why);
-    fx.native = mp_exec_switch(fx.program, NULL);
-    assert_non_null(fx.native);
-    assert_int_equal(fx.native->fn_count, fx.program->fn_count);
-    for (uint32_t i = 0; i < fx.native->fn_count; i++) assert_non_null(fx.native->fns[i]); /* none is left out */
-    mp_exec_switch(fx.program, fx.native);
-    int64_t ns;
-    if (mpol_jit()->ended(fx.job, &ns)) printf("compiled in %lld ms\n", (long long)(ns / 1000000));
+    const struct mp_native *native = atomic_load(&fx.program->exec->native);
+    assert_non_null(native);
+    assert_int_equal(native->fn_count, fx.program->fn_count);
+    bool *all = mp_arena_alloc(&fx.arena, fx.program->fn_count, 1);
+    char *failed = NULL;
+    memset(all, 1, fx.program->fn_count);
+    fx.native[0] = native->fns;
+    fx.optimised = jit_native(fx.program, all, true, &fx.native[1], &failed);
+    if (fx.optimised == NULL) fail_msg("%s", failed);
+    for (uint32_t i = 0; i < native->fn_count; i++) { /* none is left out */
+        assert_non_null(fx.native[0][i]);
+        assert_non_null(fx.native[1][i]);
+    }
 }
 
 static int end(void **state)
 {
+    jit_native_free(fx.optimised);
     if (fx.job != NULL) mpol_jit()->end(fx.job);
     mp_program_free(fx.program);
     mp_arena_free(&fx.arena);
@@ -181,26 +190,33 @@ static bool same_output(const struct mp_out_row *out, uint32_t i, const struct a
     return a->value[i].w[0] == b->value[i].w[0] && a->value[i].w[1] == b->value[i].w[1];
 }
 
+static void check_native(uint32_t fn, int which, struct mp_inputs *in, const struct answer *want)
+{
+    const struct mp_fn_row *row = &fx.program->fn[fn];
+    struct answer got;
+    struct mp_outputs to = outputs(&got);
+    in->scratch = &fx.scratch[0];
+    fx.native[which][fn](in, &to);
+    for (uint32_t i = 0; i < row->outs_count; i++) {
+        if (same_output(&fx.program->out[row->outs_at + i], i, &got, want)) continue;
+        fail_msg("fn %u (%.*s) output %u of code %d: native known %d truth %d word %llx, interpreter %d %d %llx", fn,
+                 MP_STR_ARG(mp_program_text(fx.program, row->name)), i, which, (int)(got.known[i / 64] >> (i % 64) & 1),
+                 (int)(got.truth[i / 64] >> (i % 64) & 1), (unsigned long long)got.value[i].w[0],
+                 (int)(want->known[i / 64] >> (i % 64) & 1), (int)(want->truth[i / 64] >> (i % 64) & 1),
+                 (unsigned long long)want->value[i].w[0]);
+    }
+}
+
 static void check_fn(uint32_t fn)
 {
-    struct answer native, interpreted;
-    struct mp_outputs to_native = outputs(&native), to_interpreted = outputs(&interpreted);
+    struct answer interpreted;
+    struct mp_outputs to = outputs(&interpreted);
     struct mp_inputs in;
-    mp_inputs_init(&in, fx.program, &fx.scratch[0]);
+    mp_inputs_init(&in, fx.program, &fx.scratch[1]);
     in.record = fx.record;
     in.record_known = fx.known;
-    fx.native->fns[fn](&in, &to_native);
-    in.scratch = &fx.scratch[1];
-    mp_eval_interpret(fx.program, fn, &in, &to_interpreted);
-    const struct mp_fn_row *row = &fx.program->fn[fn];
-    for (uint32_t i = 0; i < row->outs_count; i++) {
-        if (same_output(&fx.program->out[row->outs_at + i], i, &native, &interpreted)) continue;
-        fail_msg("fn %u (%.*s) output %u: native known %d truth %d word %llx, interpreter %d %d %llx", fn,
-                 MP_STR_ARG(mp_program_text(fx.program, row->name)), i, (int)(native.known[i / 64] >> (i % 64) & 1),
-                 (int)(native.truth[i / 64] >> (i % 64) & 1), (unsigned long long)native.value[i].w[0],
-                 (int)(interpreted.known[i / 64] >> (i % 64) & 1), (int)(interpreted.truth[i / 64] >> (i % 64) & 1),
-                 (unsigned long long)interpreted.value[i].w[0]);
-    }
+    mp_eval_interpret(fx.program, fn, &in, &to);
+    for (int which = 0; which < 2; which++) check_native(fn, which, &in, &interpreted);
 }
 
 /* ---- every op ---- */
@@ -424,7 +440,7 @@ static void code_in_force_is_taken_out_with_its_job(void **state)
     int64_t ns = 0;
     assert_true(mpol_jit()->ended(fx.job, &ns));
     assert_true(ns > 0);
-    assert_ptr_equal(atomic_load(&fx.program->exec->native), fx.native);
+    assert_non_null(atomic_load(&fx.program->exec->native));
     mpol_jit()->end(fx.job);
     fx.job = NULL;
     assert_null(atomic_load(&fx.program->exec->native));
