@@ -896,8 +896,8 @@ int main(int argc, char **argv)
 {
     struct options o = {
         .seed = number(argc, argv, "--seed", 1),
-        .batches = (uint32_t)number(argc, argv, "--batches", 360),
-        .native = (uint32_t)number(argc, argv, "--native", 180),
+        .batches = (uint32_t)number(argc, argv, "--batches", 180),
+        .native = (uint32_t)number(argc, argv, "--native", 170),
         .rules = (uint32_t)number(argc, argv, "--rules", 120),
         .events = (uint32_t)number(argc, argv, "--events", 110),
         .jobs = (uint32_t)number(argc, argv, "--jobs", 2),
