@@ -787,8 +787,9 @@ static void tell_all(struct mp_engine *e, bool everything, void *ctx,
                      void (*row)(void *ctx, const struct mp_state_row *row))
 {
     struct out o;
-    uint64_t mark = mp_ledger_seq(e->ledger) + e->truth_total + e->clock_total + e->braked;
-    if (!everything && mark == e->told_mark) return;
+    /* The brake is asked apart: taken off, it would cancel out one entry in a sum. */
+    uint64_t mark = mp_ledger_seq(e->ledger) + e->truth_total + e->clock_total;
+    if (!everything && mark == e->told_mark && e->braked == e->meta_told.braked) return;
     if (!everything) e->told_mark = mark;
     if (!everything) tell_meta(e, ctx, row); /* another program does not change the numbers */
 #define TELL(array, limit, is_used, kind, write)                                                   \

@@ -380,11 +380,11 @@ static void a_reload_sees_which_part_of_a_rule_changed(void **state)
 
 /* ---- guards on requests (R43) ---- */
 
-enum field { PATH, PEER, ASN, FIELDS };
+enum field { PATH, PEER, ASN, CLIENT, FIELDS };
 
 static struct mp_hits judged(struct mp_program *p, const struct mp_value *values, const bool *known)
 {
-    static const char *const paths[FIELDS] = {"path", "peer", "client.asn"};
+    static const char *const paths[FIELDS] = {"path", "peer", "client.asn", "client.ip"};
     struct mp_eval_scratch scratch;
     struct mp_inputs in;
     uint64_t row_known[4] = {0}, record_known[4] = {0};
@@ -420,6 +420,11 @@ static void what_a_request_leaves_out_never_protects_it(void **state)
     bool known[FIELDS] = {false};
     values[PEER] = mp_value_text(MP_STR("spiffe://x/ns/ops/sa/deploy"));
     struct mp_hits hits = judged(p, values, known);
+    assert_int_equal(hits.known & 7, 7);
+    assert_int_equal(hits.truth & 7, 0); /* nor does what hangs on a client that it lacks */
+    values[CLIENT] = (struct mp_value){{0x1234, 0x5678}};
+    known[CLIENT] = true;
+    hits = judged(p, values, known);
     assert_int_equal(hits.known & 7, 7);
     assert_int_equal(hits.truth & 7, 4); /* only what the inventory does not know protects */
     known[PEER] = true;
