@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/crypto.h"
 
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
@@ -37,3 +38,5 @@ enum mp_err mp_crypto_ed25519_verify(mp_str key, mp_str message, mp_str signatur
     EVP_PKEY_free(public_key);
     return err;
 }
+
+void mp_crypto_thread_end(void) { OPENSSL_thread_stop(); }

@@ -21,4 +21,8 @@ enum mp_err mp_crypto_hmac_sha256(mp_str key, mp_str message, uint8_t out[MP_SHA
  * MP_EDENIED: the signature is not of that key and message. */
 enum mp_err mp_crypto_ed25519_verify(mp_str key, mp_str message, mp_str signature);
 
+/* Before a thread ends that used any of these, or a library that uses OpenSSL: gives back what OpenSSL
+ * keeps for the thread. */
+void mp_crypto_thread_end(void);
+
 #endif

@@ -209,6 +209,7 @@ static void post(uv_work_t *work)
         curl_easy_cleanup(curl);
     }
     curl_slist_free_all(headers);
+    mp_crypto_thread_end(); /* the pool's threads are nobody's: they never end by themselves */
 }
 
 static void on_posted(uv_work_t *work, int status) { finish(work->data); }
