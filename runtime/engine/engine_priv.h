@@ -41,6 +41,7 @@
 #define EN_UNTIL_MAX_NS 86400000000000LL /* R20 */
 #define EN_AHEAD_NS 2000000000LL     /* R1 */
 #define EN_BUCKETS 16384 /* of inline throttles, keys of all rules together */
+#define EN_RESOLUTION_NS 10000000LL  /* of deadlines (language.md §5): nothing repeats faster */
 #define EN_NONE UINT32_MAX
 
 /* ---- moments ---- */
@@ -556,6 +557,10 @@ void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l);
 /* Makes the lists of free slots from what is used. */
 void en_relist(struct mp_engine *e);
 bool en_case_allowed(struct mp_engine *e, struct en_case *c);
+static inline int64_t en_at_least_resolution(int64_t ns)
+{
+    return ns > EN_RESOLUTION_NS ? ns : EN_RESOLUTION_NS;
+}
 static inline void en_case_touch(struct en_case *c) { c->dirty = true; }
 static inline void en_lease_touch(struct en_lease *l) { l->dirty = true; }
 

@@ -551,7 +551,7 @@ void en_case_ramp(struct mp_engine *e, struct en_case *c)
         return;
     }
     en_lease_share(e, c, share);
-    c->ramp_mono_ns = e->mono_ns + r->ramp_every_ns;
+    c->ramp_mono_ns = e->mono_ns + en_at_least_resolution(r->ramp_every_ns);
     en_cause_value(e, MP_STR("given_back"), MP_TYPE_PERCENT, mp_value_num(share));
     en_entry_incident(e, c, MP_STR("releasing"), MP_STR("releasing"), MP_STR("ramp"));
 }
@@ -605,7 +605,7 @@ static void start_cooldown(struct mp_engine *e, struct en_case *c)
 {
     int64_t cool = en_rule_of(e, c)->cooldown_ns;
     if (c->cause == EN_CAUSE_WITHHELD && cool < EN_WITHHELD_COOL_NS) cool = EN_WITHHELD_COOL_NS;
-    c->cool_mono_ns = e->mono_ns + cool;
+    c->cool_mono_ns = e->mono_ns + (cool > 0 ? en_at_least_resolution(cool) : 0);
     if (cool > 0) c->was_false = true; /* R19: with a pause the trigger need not have fallen */
 }
 

@@ -395,7 +395,7 @@ static bool fill_lease(struct mp_engine *e, struct en_case *c, uint32_t row, str
         .id = ++e->next_lease, .incident = c->id, .rule = c->rule, .rung = c->rung, .act = row,
         .action = act->action, .class = action->class, .strength = action->strength,
         .priority = e->p->rule[c->rule].priority, .hooks = act->hooks, .shadow = c->shadow,
-        .ttl_ns = act->duration_ns,
+        .ttl_ns = en_at_least_resolution(act->duration_ns),
         .target = {.kind = act->target_kind, .entity = act->entity, .type = act->type}};
     if (act->target == MP_NONE || !value_of(e, act->target, &l->l.target.value)) {
         *why = "the target is unknown";

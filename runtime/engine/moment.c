@@ -6,7 +6,6 @@
 
 #include "base/assert.h"
 
-#define RESOLUTION_NS 10000000LL /* of deadlines (language.md §5) */
 
 void en_case_due(struct mp_engine *e, struct en_case *c)
 {
@@ -92,7 +91,7 @@ static void sooner(int64_t *due, int64_t at)
 static int64_t change(struct mp_engine *e, const struct en_case *c, const struct mp_read *how)
 {
     int64_t at = mp_window_next_change(e->window, how, c->grouping, c->key);
-    return at > e->now_ns ? at : e->now_ns + RESOLUTION_NS;
+    return at > e->now_ns ? at : e->now_ns + EN_RESOLUTION_NS;
 }
 
 static void later_only(const struct mp_engine *e, int64_t *due, int64_t at)
@@ -115,7 +114,7 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
         int64_t hold = r->hold_ns < r->ramp_every_ns ? r->hold_ns : r->ramp_every_ns;
         int64_t at = mp_hold_due(&c->trigger, hold);
         /* Not at once, or a release and its end could take turns for ever at one instant. */
-        if (at != MP_NEVER_NS) sooner(&due, at > e->now_ns ? at : e->now_ns + RESOLUTION_NS);
+        if (at != MP_NEVER_NS) sooner(&due, at > e->now_ns ? at : e->now_ns + EN_RESOLUTION_NS);
     }
     if (c->state != MP_INCIDENT_VERIFYING && c->state != MP_INCIDENT_HOLDING &&
         c->state != MP_INCIDENT_OPEN) {
