@@ -6,7 +6,7 @@
 # Works on Debian 12 as root or by sudo; on other systems it names what is missing and stops. What can
 # be done without (LLVM) is left out with one plain line.
 
-mpol_needs="gcc libc6-dev cmake ninja-build pkg-config re2c lemon mawk git ca-certificates
+mpol_needs="gcc g++ libc6-dev cmake ninja-build pkg-config re2c lemon mawk git ca-certificates
 libssl-dev libpcre2-dev libsqlite3-dev libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
 libcmocka-dev"
 mpol_needs_llvm="llvm-19-dev"

@@ -13,7 +13,7 @@ trap 'rm -rf "$place"' EXIT INT TERM
 cmake --install "$build" --prefix "$place/root" >"$place/install.log" || { cat "$place/install.log"; exit 1; }
 
 echo "as a CMake package:"
-cmake -S "$outside" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$place/root" >"$place/configure.log" ||
+cmake -G Ninja -S "$outside" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$place/root" >"$place/configure.log" ||
   { cat "$place/configure.log"; exit 1; }
 cmake --build "$place/cmake" >"$place/build.log" || { cat "$place/build.log"; exit 1; }
 "$place/cmake/embed"
