@@ -3,7 +3,8 @@
 
 #include <inttypes.h>
 
-#include "ledger/ledger.h"
+#include "base/date.h"
+#include "base/quote.h"
 
 #define DIM "\033[2m"
 #define BOLD "\033[1m"
@@ -62,8 +63,8 @@ void cli_print_entry(FILE *out, const struct cli_entry_style *style, const struc
         fprintf(out, "%.*s\n", MP_STR_ARG(json));
         return;
     }
-    char time[27];
-    mp_ledger_time(entry->time_ns, time);
+    char time[MP_DATE_TEXT];
+    mp_date_text(entry->time_ns, time);
     fprintf(out, "%s%.*s%s  %.*s ", style->color ? DIM : "", (int)sizeof time, time,
             style->color ? PLAIN : "", MP_STR_ARG(entry->rule));
     cli_put_text(out, entry->key);
@@ -92,7 +93,7 @@ static void print_string(FILE *out, mp_str text)
     struct mp_buf buf;
     mp_arena_init(&arena, NULL, 0);
     mp_buf_init(&buf, &arena);
-    mp_diag_json_string(&buf, text);
+    mp_quote(&buf, text);
     fwrite(buf.ptr, 1, buf.len, out);
     mp_arena_free(&arena);
 }
@@ -105,8 +106,8 @@ static void print_member(FILE *out, const char *name, mp_str text)
 
 void cli_print_message(FILE *out, const struct cli_entry_style *style, const struct mp_message *m)
 {
-    char time[27];
-    mp_ledger_time(m->time_ns, time);
+    char time[MP_DATE_TEXT];
+    mp_date_text(m->time_ns, time);
     if (!style->json) {
         fprintf(out, "%s%.*s%s  %.*s ", style->color ? DIM : "", (int)sizeof time, time,
                 style->color ? PLAIN : "", MP_STR_ARG(m->rule_name));

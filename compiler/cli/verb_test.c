@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "cli/verbs.h"
 
+#include "base/quote.h"
 #include "cli/test_run.h"
 
 #define SHOWN_MAX 12 /* LIMIT: lines of a time line around a miss */
@@ -103,7 +104,7 @@ static void put_json(struct report *rep, mp_str s)
 {
     struct mp_buf b;
     mp_buf_init(&b, rep->arena);
-    mp_diag_json_string(&b, s);
+    mp_quote(&b, s);
     fwrite(b.ptr, 1, b.len, stdout);
 }
 

@@ -120,7 +120,5 @@ void mp_diags_print_text(struct mp_diags *diags, const struct mp_sources *source
  * and `to` are byte offsets from 0. A diagnostic without a place has file "" and zeros. */
 void mp_diags_print_json(struct mp_diags *diags, const struct mp_sources *sources,
                          struct mp_buf *out);
-/* Appends `text` as a JSON string with its quotes; bytes that are no UTF-8 become U+FFFD. */
-void mp_diag_json_string(struct mp_buf *out, mp_str text);
 
 #endif

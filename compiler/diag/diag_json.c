@@ -1,41 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "diag/diag.h"
 
+#include "base/quote.h"
+
 static const char *const severity_words[] = {"error", "warning", "info"};
-
-static void put_byte(struct mp_buf *out, unsigned char c)
-{
-    switch (c) {
-    case '"': mp_buf_puts(out, "\\\""); return;
-    case '\\': mp_buf_puts(out, "\\\\"); return;
-    case '\n': mp_buf_puts(out, "\\n"); return;
-    case '\r': mp_buf_puts(out, "\\r"); return;
-    case '\t': mp_buf_puts(out, "\\t"); return;
-    default: break;
-    }
-    if (c < 0x20 || c == 0x7f) {
-        mp_buf_printf(out, "\\u%04x", c);
-    } else {
-        mp_buf_putc(out, (char)c);
-    }
-}
-
-void mp_diag_json_string(struct mp_buf *out, mp_str text)
-{
-    mp_buf_putc(out, '"');
-    for (size_t at = 0; at < text.len;) {
-        uint32_t len = mp_source_utf8(mp_str_sub(text, at, 4));
-        if (len == 1) {
-            put_byte(out, (unsigned char)text.ptr[at]);
-        } else if (len == 0) {
-            mp_buf_puts(out, "\xef\xbf\xbd"); /* U+FFFD */
-        } else {
-            mp_buf_put(out, mp_str_sub(text, at, len));
-        }
-        at += len == 0 ? 1 : len;
-    }
-    mp_buf_putc(out, '"');
-}
 
 static void put_place(struct mp_buf *out, const struct mp_sources *sources, struct mp_span span)
 {
@@ -46,7 +14,7 @@ static void put_place(struct mp_buf *out, const struct mp_sources *sources, stru
         to = mp_source_position(s, span.to);
     }
     mp_buf_puts(out, "\"file\":");
-    mp_diag_json_string(out, s == NULL ? MP_STR("") : s->name);
+    mp_quote(out, s == NULL ? MP_STR("") : s->name);
     mp_buf_printf(out, ",\"line\":%u,\"column\":%u,\"end_line\":%u,\"end_column\":%u", from.line,
                   from.column, to.line, to.column);
 }
@@ -59,7 +27,7 @@ static void put_labels(struct mp_buf *out, const struct mp_sources *sources,
         mp_buf_puts(out, i == 0 ? "{" : ",{");
         put_place(out, sources, d->labels.ptr[i].span);
         mp_buf_puts(out, ",\"message\":");
-        mp_diag_json_string(out, d->labels.ptr[i].text);
+        mp_quote(out, d->labels.ptr[i].text);
         mp_buf_putc(out, '}');
     }
     mp_buf_putc(out, ']');
@@ -69,7 +37,7 @@ static void put_help(struct mp_buf *out, const struct mp_sources *sources,
                      const struct mp_diag_help *help)
 {
     mp_buf_puts(out, "{\"message\":");
-    mp_diag_json_string(out, help->text);
+    mp_quote(out, help->text);
     mp_buf_puts(out, ",\"fix\":");
     if (!help->has_fix) {
         mp_buf_puts(out, "null}");
@@ -78,23 +46,23 @@ static void put_help(struct mp_buf *out, const struct mp_sources *sources,
     mp_buf_putc(out, '{');
     put_place(out, sources, help->span);
     mp_buf_printf(out, ",\"from\":%u,\"to\":%u,\"replacement\":", help->span.from, help->span.to);
-    mp_diag_json_string(out, help->replacement);
+    mp_quote(out, help->replacement);
     mp_buf_puts(out, "}}");
 }
 
 static void put_diag(struct mp_buf *out, const struct mp_sources *sources, const struct mp_diag *d)
 {
     mp_buf_puts(out, "{\"code\":");
-    mp_diag_json_string(out, mp_diag_row(d->code)->code);
+    mp_quote(out, mp_diag_row(d->code)->code);
     mp_buf_printf(out, ",\"severity\":\"%s\",\"message\":", severity_words[d->severity]);
-    mp_diag_json_string(out, d->message);
+    mp_quote(out, d->message);
     mp_buf_putc(out, ',');
     put_place(out, sources, d->span);
     put_labels(out, sources, d);
     mp_buf_puts(out, ",\"notes\":[");
     for (uint32_t i = 0; i < d->notes.len; i++) {
         if (i > 0) mp_buf_putc(out, ',');
-        mp_diag_json_string(out, d->notes.ptr[i]);
+        mp_quote(out, d->notes.ptr[i]);
     }
     mp_buf_puts(out, "],\"helps\":[");
     for (uint32_t i = 0; i < d->helps.len; i++) {

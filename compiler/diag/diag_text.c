@@ -146,7 +146,7 @@ static void put_source(const struct view *v, mp_str line)
             mp_buf_puts(v->out, " ...");
             return;
         }
-        uint32_t len = mp_source_utf8(mp_str_sub(line, at, 4));
+        size_t len = mp_str_utf8(line, at);
         unsigned char c = (unsigned char)line.ptr[at];
         if (len == 0 || (len == 1 && (c < 0x20 || c == 0x7f))) {
             mp_buf_putc(v->out, c == '\t' ? ' ' : '?');

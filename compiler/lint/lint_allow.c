@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Comments that silence a lint: `# mpol: allow L141 until 2027-01-31 "reason"`.
  */
+#include "base/date.h"
 #include "lint/lint_priv.h"
 
 static const struct mp_ast_file *file_of(const struct lint *l, struct mp_span span)
@@ -23,16 +24,6 @@ static struct mp_span item_with_comments(const struct mp_ast_file *f, uint32_t o
     return (struct mp_span){0};
 }
 
-/* Days since 1970-01-01 of a date in the Gregorian calendar (Hinnant, "chrono-compatible low-level
- * date algorithms": days_from_civil). */
-static int64_t days_of(int64_t year, int64_t month, int64_t day)
-{
-    year -= month <= 2;
-    int64_t era = year / 400, of_era = year - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
 /* `2027-01-31`; false for anything else. */
 static bool read_date(mp_str text, int64_t *days)
 {
@@ -50,7 +41,7 @@ static bool read_date(mp_str text, int64_t *days)
         }
     }
     if (part[1] < 1 || part[1] > 12 || part[2] < 1 || part[2] > 31) return false;
-    *days = days_of(part[0], part[1], part[2]);
+    *days = mp_date_days((struct mp_date){part[0], (int)part[1], (int)part[2]});
     return true;
 }
 

@@ -413,7 +413,7 @@ static void explain_character(struct mp_build *b, struct mp_tok tok)
     b->garbage_to = tok.to;
     b->foreign = true;
     mp_str text = mp_build_text(b, tok);
-    if (goes_on || mp_source_utf8(text) == 0) return; /* bad bytes were reported before */
+    if (goes_on || text.len == 0 || mp_str_utf8(text, 0) == 0) return; /* bad bytes were reported before */
     unsigned char c = (unsigned char)text.ptr[0];
     struct mp_span span = mp_build_tok(b, tok);
     if (c < 0x20 || c == 0x7f) {
@@ -476,7 +476,7 @@ bool mp_explain_bytes(struct mp_build *b)
     if (is_plain(b->text)) return true;
     size_t run = 0; /* bad bytes so far */
     for (size_t at = 0; at <= b->text.len;) {
-        uint32_t len = at < b->text.len ? mp_source_utf8(mp_str_sub(b->text, at, 4)) : 1;
+        size_t len = at < b->text.len ? mp_str_utf8(b->text, at) : 1;
         if (len == 0) {
             run++;
             at++;

@@ -96,37 +96,11 @@ struct mp_position mp_source_begin(const struct mp_sources *all, struct mp_span 
     return s == NULL ? (struct mp_position){0, 0} : mp_source_position(s, span.from);
 }
 
-static bool is_tail(const char *p, uint32_t count)
-{
-    for (uint32_t i = 1; i <= count; i++) {
-        if (((unsigned char)p[i] & 0xc0) != 0x80) return false;
-    }
-    return true;
-}
-
-uint32_t mp_source_utf8(mp_str bytes)
-{
-    if (bytes.len == 0) return 0;
-    const unsigned char *p = (const unsigned char *)bytes.ptr;
-    uint32_t len = p[0] < 0x80   ? 1
-                   : p[0] < 0xc2 ? 0
-                   : p[0] < 0xe0 ? 2
-                   : p[0] < 0xf0 ? 3
-                   : p[0] < 0xf5 ? 4
-                                 : 0;
-    if (len < 2) return len;
-    if (len > bytes.len || !is_tail(bytes.ptr, len - 1)) return 0;
-    bool overlong = (p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xf0 && p[1] < 0x90);
-    bool surrogate = p[0] == 0xed && p[1] > 0x9f;
-    bool beyond = p[0] == 0xf4 && p[1] > 0x8f;
-    return overlong || surrogate || beyond ? 0 : len;
-}
-
 uint32_t mp_source_code_points(mp_str bytes)
 {
     uint32_t count = 0;
     for (size_t at = 0; at < bytes.len; count++) {
-        uint32_t len = mp_source_utf8(mp_str_sub(bytes, at, 4));
+        size_t len = mp_str_utf8(bytes, at);
         at += len == 0 ? 1 : len;
     }
     return count;

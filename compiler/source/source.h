@@ -58,9 +58,6 @@ struct mp_position mp_source_begin(const struct mp_sources *all, struct mp_span 
 
 /* Code points in bytes, each bad byte counting as one. */
 uint32_t mp_source_code_points(mp_str bytes);
-/* The length of the code point that begins at bytes.ptr (1..4), or 0 where it is no UTF-8 (RFC
- * 3629). */
-uint32_t mp_source_utf8(mp_str bytes);
 
 static inline struct mp_span mp_span_of(const struct mp_source *source, uint32_t from, uint32_t to)
 {

@@ -50,6 +50,19 @@ size_t mp_str_control(mp_str s, size_t at)
     return 0;
 }
 
+size_t mp_str_utf8(mp_str s, size_t at)
+{
+    unsigned char c[4] = {0}; /* zeros, which continue nothing, behind the end */
+    memcpy(c, s.ptr + at, s.len - at < 4 ? s.len - at : 4);
+    size_t len = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+    for (size_t i = 1; i < len; i++) {
+        if ((c[i] & 0xc0) != 0x80) return 0;
+    }
+    bool overlong = (c[0] == 0xe0 && c[1] < 0xa0) || (c[0] == 0xf0 && c[1] < 0x90);
+    bool surrogate = c[0] == 0xed && c[1] > 0x9f, beyond = c[0] == 0xf4 && c[1] > 0x8f;
+    return overlong || surrogate || beyond ? 0 : len;
+}
+
 #define DISTANCE_MAX 64
 
 static unsigned min3(unsigned a, unsigned b, unsigned c)

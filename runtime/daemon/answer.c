@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "ledger/ledger.h"
+#include "base/date.h"
 
 static void duration(struct dm_bytes *out, int64_t ns)
 {
@@ -23,8 +23,8 @@ static void duration(struct dm_bytes *out, int64_t ns)
 
 static void time_of_day(struct dm_bytes *out, int64_t time_ns)
 {
-    char time[27];
-    mp_ledger_time(time_ns, time);
+    char time[MP_DATE_TEXT];
+    mp_date_text(time_ns, time);
     dm_bytes_add(out, time + 11, 8);
 }
 

@@ -19,8 +19,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/date.h"
 #include "crypto/crypto.h"
-#include "ledger/ledger.h"
 
 #define TIMEOUT_S 10       /* LIMIT: of one try */
 #define IN_FLIGHT_MAX 32   /* LIMIT: tries at a time; more are asked for again by the engine */
@@ -42,6 +42,7 @@ struct try {
     char key[64];
     struct dm_bytes body;
     enum mp_err result;
+    char why[CURL_ERROR_SIZE]; /* where it failed and more is known than the result; else empty */
     uv_work_t work;
     uv_process_t process;
     uv_pipe_t pipe;
@@ -62,8 +63,8 @@ static void add_member(struct dm_bytes *b, const char *name, mp_str text)
 
 static void write_body(const struct mp_message *m, const char *key, struct dm_bytes *b)
 {
-    char time[27];
-    mp_ledger_time(m->time_ns, time);
+    char time[MP_DATE_TEXT];
+    mp_date_text(m->time_ns, time);
     dm_bytes_printf(b, "{\"idempotency_key\":\"%s\",\"time\":\"%.*s\",\"incident\":%llu", key,
                     (int)sizeof time, time, (unsigned long long)m->incident);
     add_member(b, "rule", m->rule_name);
@@ -84,7 +85,7 @@ static void finish(struct try *t)
     } else {
         d->counts.messages_failed++;
         dm_log(d, "warn", "channel %s: message %llu was not taken: %s", t->channel->name,
-               (unsigned long long)t->id, mp_err_text(t->result));
+               (unsigned long long)t->id, t->why[0] != '\0' ? t->why : mp_err_text(t->result));
     }
     if (d->engine != NULL) mp_engine_message_done(d->engine, t->id, t->result);
     dm_bytes_free(&t->body);
@@ -113,6 +114,8 @@ static void on_exit_status(uv_process_t *process, int64_t status, int signal)
 {
     struct try *t = process->data;
     t->result = status == 0 && signal == 0 ? MP_OK : t->result == MP_ETIMEDOUT ? MP_ETIMEDOUT : MP_EIO;
+    if (t->result == MP_EIO && signal != 0) snprintf(t->why, sizeof t->why, "ended by signal %d", signal);
+    if (t->result == MP_EIO && signal == 0) snprintf(t->why, sizeof t->why, "exit status %d", (int)status);
     close_all(t);
 }
 
@@ -145,8 +148,10 @@ static enum mp_err start_program(struct try *t)
     t->process.data = t->pipe.data = t->timer.data = t->write.data = t;
     t->handles = 3;
     t->result = MP_EAGAIN;
-    if (uv_spawn(&t->d->loop, &t->process, &options) != 0) {
+    int spawned = uv_spawn(&t->d->loop, &t->process, &options);
+    if (spawned != 0) {
         t->result = MP_ENOTFOUND;
+        if (spawned != UV_ENOENT) snprintf(t->why, sizeof t->why, "%s", uv_strerror(spawned));
         close_all(t);
         return MP_EAGAIN;
     }
@@ -201,12 +206,19 @@ static void post(uv_work_t *work)
         curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop_answer);
         curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
+        curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->why);
+        if (getenv("SSL_CERT_FILE") != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
         CURLcode code = curl_easy_perform(curl);
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         t->result = code == CURLE_OPERATION_TIMEDOUT ? MP_ETIMEDOUT
                     : code == CURLE_OK && status >= 200 && status < 300 ? MP_OK
                                                                         : MP_EIO;
         curl_easy_cleanup(curl);
+        if (code != CURLE_OK && t->why[0] == '\0') {
+            snprintf(t->why, sizeof t->why, "%s", curl_easy_strerror(code));
+        } else if (code == CURLE_OK && t->result != MP_OK) {
+            snprintf(t->why, sizeof t->why, "HTTP status %ld", status);
+        }
     }
     curl_slist_free_all(headers);
     mp_crypto_thread_end(); /* the pool's threads are nobody's: they never end by themselves */

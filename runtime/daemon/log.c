@@ -7,7 +7,8 @@
 #include <stdarg.h>
 #include <string.h>
 
-#include "ledger/ledger.h"
+#include "base/date.h"
+#include "base/quote.h"
 
 #define LINE_MAX_BYTES 2048
 
@@ -25,47 +26,26 @@ static void defuse(char *text)
     *to = '\0';
 }
 
-/* The bytes of one well-formed character of UTF-8 (RFC 3629), or 0. */
-static size_t character_bytes(const unsigned char *s)
-{
-    if (s[0] < 0x80) return 1;
-    size_t len = s[0] >= 0xc2 && s[0] <= 0xdf ? 2 : (s[0] & 0xf0) == 0xe0 ? 3 : s[0] >= 0xf0 && s[0] <= 0xf4 ? 4 : 0;
-    for (size_t i = 1; i < len; i++) {
-        if ((s[i] & 0xc0) != 0x80) return 0; /* the NUL at the end stops here too */
-    }
-    return len;
-}
-
 void dm_json_text(struct dm_bytes *b, mp_str s)
 {
+    char room[MP_QUOTE_MAX];
     dm_bytes_add(b, "\"", 1);
-    for (size_t i = 0; i < s.len;) {
-        unsigned char room[4] = {0};
-        memcpy(room, s.ptr + i, s.len - i < 4 ? s.len - i : 4);
-        size_t len = character_bytes(room);
-        if (room[0] == '"' || room[0] == '\\') {
-            dm_bytes_printf(b, "\\%c", room[0]);
-        } else if (room[0] < 0x20) {
-            dm_bytes_printf(b, "\\u%04x", room[0]);
-        } else if (len > 0) {
-            dm_bytes_add(b, s.ptr + i, len);
-        } else {
-            dm_bytes_add(b, "\xef\xbf\xbd", 3); /* what is no UTF-8 would make the line no JSON */
-        }
-        i += len > 0 ? len : 1;
+    for (size_t at = 0; at < s.len;) {
+        mp_str piece = mp_quote_next(s, &at, room);
+        dm_bytes_add(b, piece.ptr, piece.len);
     }
     dm_bytes_add(b, "\"", 1);
 }
 
 void dm_log(struct dm *d, const char *level, const char *format, ...)
 {
-    char time[27], text[LINE_MAX_BYTES];
+    char time[MP_DATE_TEXT], text[LINE_MAX_BYTES];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     defuse(text);
-    mp_ledger_time(d->os.wall_ns(d->os.ctx), time);
+    mp_date_text(d->os.wall_ns(d->os.ctx), time);
     if (!d->options->log_json) {
         fprintf(stderr, "%.*s %-5s %s\n", (int)sizeof time, time, level, text);
         return;

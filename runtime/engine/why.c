@@ -4,6 +4,7 @@
 #include "engine/engine_priv.h"
 
 #include "base/assert.h"
+#include "base/date.h"
 
 struct mp_rule_counts mp_engine_rule_counts(const struct mp_engine *e, uint32_t rule)
 {
@@ -154,9 +155,9 @@ static void note(const struct why *w, const char *text)
 
 static void note_time(const struct why *w, const char *text, int64_t at_ns)
 {
-    char time[27];
+    char time[MP_DATE_TEXT];
     struct mp_buf b;
-    mp_ledger_time(at_ns, time);
+    mp_date_text(at_ns, time);
     mp_buf_printf(en_words(w->e, &b), "%s %.19sZ", text, time);
     tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Texts with one spelling (language.md 4.5), and texts of time.
  */
+#include "base/date.h"
 #include "ingest/ingest.h"
 #include "schema/decimal.h"
 
@@ -105,15 +106,6 @@ static bool digits(mp_str s, size_t at, size_t count, int *out)
     return true;
 }
 
-/* Days since 1970-01-01 (Hinnant, "chrono-compatible low-level date algorithms"). */
-static int64_t days_of(int year, int month, int day)
-{
-    int64_t y = month <= 2 ? year - 1 : year;
-    int64_t era = (y >= 0 ? y : y - 399) / 400, of_era = y - era * 400;
-    int64_t of_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-    return era * 146097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719468;
-}
-
 static int month_days(int year, int month)
 {
     static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
@@ -173,7 +165,7 @@ static bool rfc3339(mp_str s, int64_t *out)
     }
     if (at >= s.len || !zone(s, at, &shift)) return false;
     int64_t of_day = hour * 3600 + minute * 60 + second;
-    int64_t seconds = days_of(year, month, day) * 86400 + of_day - shift;
+    int64_t seconds = mp_date_days((struct mp_date){year, month, day}) * 86400 + of_day - shift;
     int64_t whole;
     return !__builtin_mul_overflow(seconds, INT64_C(1000000000), &whole) &&
            !__builtin_add_overflow(whole, ns, out);

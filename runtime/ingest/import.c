@@ -3,6 +3,7 @@
  */
 #include "ingest/import.h"
 
+#include "base/quote.h"
 #include "ingest/import_priv.h"
 #include "ingest/ingest.h"
 
@@ -24,46 +25,14 @@ bool mp_import_format_of(mp_str name, enum mp_import_format *out)
 
 /* ---- texts ---- */
 
-/* Bytes of the character of UTF-8 that begins here, 0 where none does (RFC 3629). */
-static size_t utf8_len(mp_str s, size_t at)
-{
-    unsigned char c = (unsigned char)s.ptr[at];
-    size_t len = 0;
-    if (c < 0x80) len = 1;
-    if (c >= 0xc2 && c < 0xe0) len = 2;
-    if (c >= 0xe0 && c < 0xf0) len = 3;
-    if (c >= 0xf0 && c < 0xf5) len = 4;
-    if (len == 0 || s.len - at < len) return 0;
-    for (size_t i = 1; i < len; i++) {
-        if (((unsigned char)s.ptr[at + i] & 0xc0) != 0x80) return 0;
-    }
-    unsigned char next = len > 1 ? (unsigned char)s.ptr[at + 1] : 0;
-    bool wrong = (c == 0xe0 && next < 0xa0) || (c == 0xed && next > 0x9f) ||
-        (c == 0xf0 && next < 0x90) ||
-                 (c == 0xf4 && next > 0x8f);
-    return wrong ? 0 : len;
-}
-
 /* Bytes that are no text (scans of ports, attacks) are shown as U+FFFD; NUL too. */
 static void put_text(struct mp_buf *out, mp_str s)
 {
-    for (size_t i = 0; i < s.len;) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        size_t len = utf8_len(s, i);
-        if (len == 0 || c == 0) {
-            mp_buf_puts(out, "\xef\xbf\xbd");
-            i++;
-        } else if (c == '"' || c == '\\') {
-            mp_buf_putc(out, '\\');
-            mp_buf_putc(out, (char)c);
-            i++;
-        } else if (c < 0x20 || c == 0x7f) {
-            mp_buf_printf(out, "\\u%04x", c);
-            i++;
-        } else {
-            mp_buf_put(out, mp_str_sub(s, i, len));
-            i += len;
-        }
+    char room[MP_QUOTE_MAX];
+    for (size_t at = 0; at < s.len;) {
+        bool nul = s.ptr[at] == 0;
+        mp_str piece = mp_quote_next(s, &at, room);
+        mp_buf_put(out, nul ? MP_STR("\xef\xbf\xbd") : piece);
     }
 }
 

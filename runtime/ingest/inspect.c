@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "ingest/inspect.h"
 
+#include "base/date.h"
 #include "base/distinct.h"
 #include "base/hash.h"
+#include "base/quote.h"
 #include "ingest/ingest.h"
 #include "ingest/json.h"
 #include "schema/decimal.h"
@@ -352,23 +354,11 @@ void mp_inspect_counts(const struct mp_inspect *in, struct mp_inspect_counts *ou
 
 /* ---- what is told ---- */
 
-/* Days to a date (Hinnant, "chrono-compatible low-level date algorithms"). */
-static void put_date(struct mp_buf *out, int64_t days)
-{
-    int64_t z = days + 719468, era = z / 146097, of_era = z - era * 146097;
-    int64_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
-    int64_t of_year = of_era - (365 * year + year / 4 - year / 100), m = (5 * of_year + 2) / 153;
-    int64_t day = of_year - (153 * m + 2) / 5 + 1, month = m < 10 ? m + 3 : m - 9;
-    mp_buf_printf(out, "%04d-%02d-%02d", (int)(year + era * 400 + (month <= 2)), (int)month,
-                  (int)day);
-}
-
 static void put_time(struct mp_buf *out, int64_t ns)
 {
-    int s = (int)(ns / 1000000000 % 86400);
-    put_date(out, ns / 1000000000 / 86400);
-    mp_buf_printf(out, "T%02d:%02d:%02d.%06dZ", s / 3600, s / 60 % 60, s % 60,
-                  (int)(ns % 1000000000 / 1000));
+    char text[MP_DATE_TEXT];
+    mp_date_text(ns, text);
+    mp_buf_put(out, (mp_str){text, sizeof text});
 }
 
 static void put_duration(struct mp_buf *out, int64_t ns)
@@ -515,23 +505,11 @@ void mp_inspect_text(const struct mp_inspect *in, struct mp_buf *out)
 
 /* ---- JSON ---- */
 
-static void put_json_text(struct mp_buf *out, mp_str s)
-{
-    mp_buf_putc(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\') mp_buf_putc(out, '\\');
-        if (c < 0x20) mp_buf_printf(out, "\\u%04x", c);
-        else mp_buf_putc(out, (char)c);
-    }
-    mp_buf_putc(out, '"');
-}
-
 static void put_json_field(struct mp_buf *out, const struct field *f, uint64_t records)
 {
     enum look look = main_look(f);
     mp_buf_puts(out, "{\"name\":");
-    put_json_text(out, (mp_str){f->path, f->path_len});
+    mp_quote(out, (mp_str){f->path, f->path_len});
     mp_buf_printf(out, ",\"present\":%.6g,\"kind\":\"%s\",\"values\":%.0f",
                   (double)f->count / (double)records,
                   look_words[look], mp_distinct_estimate(&f->values));
@@ -550,7 +528,7 @@ void mp_inspect_json(const struct mp_inspect *in, struct mp_buf *out)
     for (uint32_t k = 0; k < in->signal_count; k++) {
         const struct signal *s = &in->signals[k];
         mp_buf_puts(out, k != 0 ? ",{\"name\":" : "{\"name\":");
-        put_json_text(out, (mp_str){s->name, s->name_len});
+        mp_quote(out, (mp_str){s->name, s->name_len});
         mp_buf_printf(out, ",\"records\":%llu,\"alive\":%llu,\"backwards\":%llu,\"late\":%llu",
                       (unsigned long long)s->records, (unsigned long long)s->alive,
                       (unsigned long long)s->backwards, (unsigned long long)s->late);

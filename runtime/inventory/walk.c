@@ -2,6 +2,7 @@
  * Walks, and what is told of a whole inventory: dump and adopt.
  */
 #include "base/assert.h"
+#include "base/quote.h"
 #include "inventory/inventory_priv.h"
 
 bool mp_walk_is_set(const struct mp_program *p, uint32_t walk)
@@ -76,28 +77,11 @@ bool mp_walk_resolve(struct mp_inventory *inv, uint32_t walk, const struct mp_re
 
 /* ---- keeping ---- */
 
-static void put_json_text(struct mp_buf *out, mp_str s)
-{
-    mp_buf_putc(out, '"');
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        if (c == '"' || c == '\\') {
-            mp_buf_putc(out, '\\');
-            mp_buf_putc(out, (char)c);
-        } else if (c < 0x20) {
-            mp_buf_printf(out, "\\u%04x", c);
-        } else {
-            mp_buf_putc(out, (char)c);
-        }
-    }
-    mp_buf_putc(out, '"');
-}
-
 static void put_json_value(struct mp_buf *out, enum mp_type type, enum mp_rep rep,
                            struct mp_value v)
 {
     if (rep == MP_REP_T) {
-        put_json_text(out, mp_value_as_text(&v));
+        mp_quote(out, mp_value_as_text(&v));
     } else if (rep == MP_REP_B) {
         mp_buf_puts(out, v.w[0] != 0 ? "true" : "false");
     } else {
@@ -113,7 +97,7 @@ static void put_attr(struct mp_inventory *inv, struct mp_buf *out, uint32_t attr
     enum mp_rep rep = mp_inventory_attr_rep(inv, attr);
     enum mp_type type = a->target != MP_NONE ? inv->p->entity[a->target].key_type : a->type;
     mp_buf_putc(out, ',');
-    put_json_text(out, mp_program_text(inv->p, a->name));
+    mp_quote(out, mp_program_text(inv->p, a->name));
     mp_buf_putc(out, ':');
     if (a->is_set == 0) {
         put_json_value(out, type, rep, v);
@@ -133,9 +117,9 @@ static void put_member(struct mp_inventory *inv, struct mp_buf *out, uint32_t at
     const struct member *m = &inv->members[at];
     const struct mp_entity_row *e = &inv->p->entity[m->entity];
     mp_buf_puts(out, "{\"entity\":");
-    put_json_text(out, mp_program_text(inv->p, e->name));
+    mp_quote(out, mp_program_text(inv->p, e->name));
     mp_buf_putc(out, ',');
-    put_json_text(out, mp_program_text(inv->p, e->key_name));
+    mp_quote(out, mp_program_text(inv->p, e->key_name));
     mp_buf_putc(out, ':');
     put_json_value(out, e->key_type, mp_type_rep(e->key_type), m->key);
     for (uint32_t i = 0; i < e->attrs_count; i++) {

@@ -50,8 +50,4 @@ enum mp_err mp_ledger_link(const struct mp_os *os, mp_str json, uint8_t hash[MP_
 /* The canonical text of an entry into `out`, which has room for MP_LEDGER_LINE_MAX; its length. */
 size_t mp_ledger_line(const struct mp_entry *entry, char *out);
 
-/* RFC 3339 in UTC with six digits: 27 bytes into `out`, no NUL. Times before 1970 or after 9999 are
- * written as the nearest that is not. */
-void mp_ledger_time(int64_t time_ns, char out[27]);
-
 #endif

@@ -250,6 +250,7 @@ static void a_dead_url_gets_it_signed_and_under_the_same_key_when_it_lives(void 
     run_wait(&r, "notify chat: admitted -> stuck");
     server_listen(&s);
     serve(&s, &q, 503); /* it lives, but will not have it */
+    run_wait(&r, "was not taken: HTTP status 503");
     header(&q, "Idempotency-Key", first, sizeof first);
     the_signature_is_right(&q);
     serve(&s, &q, 204);

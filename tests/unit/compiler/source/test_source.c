@@ -90,21 +90,6 @@ static void spans_join_to_what_holds_both(void **state)
     assert_true(mp_span_eq(mp_span_join(a, other), a));
 }
 
-static void utf8_is_what_rfc_3629_says(void **state)
-{
-    assert_int_equal(mp_source_utf8(MP_STR("a")), 1);
-    assert_int_equal(mp_source_utf8(MP_STR("\xc2\x80")), 2);
-    assert_int_equal(mp_source_utf8(MP_STR("\xe0\xa0\x80")), 3);
-    assert_int_equal(mp_source_utf8(MP_STR("\xf4\x8f\xbf\xbf")), 4);
-    assert_int_equal(mp_source_utf8(MP_STR("\x80")), 0);
-    assert_int_equal(mp_source_utf8(MP_STR("\xc1\xbf")), 0);         /* overlong */
-    assert_int_equal(mp_source_utf8(MP_STR("\xe0\x9f\xbf")), 0);     /* overlong */
-    assert_int_equal(mp_source_utf8(MP_STR("\xed\xa0\x80")), 0);     /* a surrogate */
-    assert_int_equal(mp_source_utf8(MP_STR("\xf4\x90\x80\x80")), 0); /* beyond U+10FFFF */
-    assert_int_equal(mp_source_utf8(MP_STR("\xe6\xbc")), 0);         /* cut off */
-    assert_int_equal(mp_source_utf8(MP_STR("")), 0);
-}
-
 static void text_has_a_nul_behind_it(void **state)
 {
     const struct mp_source *s = NULL;
@@ -121,7 +106,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_line_is_shown_without_its_end, begin, end),
         cmocka_unit_test_setup_teardown(file_zero_is_nowhere, begin, end),
         cmocka_unit_test_setup_teardown(spans_join_to_what_holds_both, begin, end),
-        cmocka_unit_test_setup_teardown(utf8_is_what_rfc_3629_says, begin, end),
         cmocka_unit_test_setup_teardown(text_has_a_nul_behind_it, begin, end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

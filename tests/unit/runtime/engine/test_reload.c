@@ -40,20 +40,22 @@ static void leases_that_end_at_one_instant_outlive_their_grouping(void **state)
     loop_close(&l);
 }
 
+#define REMEMBERS                                                                                  \
+    "use std.mesh\nrule errors when error_rate > 5%% per svc then throttle svc to 50%% for 1m\n"      \
+    "    verify error_rate < 1%% for 5s within 20s\n"                                               \
+    "  else page \"it was {at_trigger(%s)}\"\n"
+
 /* What was remembered is a number; the new rule takes a text from that place. */
 static void what_was_remembered_is_unknown_to_a_rule_that_remembers_something_else(void **state)
 {
     (void)state;
     struct loop l;
-    const char *policy = "use std.mesh\nrule errors when error_rate > 5%% per svc then throttle svc to 50%% for 1m\n"
-                         "    verify error_rate < 1%% for 5s within 20s\n"
-                         "  else page \"it was {at_trigger(%s)}\"\n";
     char text[512];
-    snprintf(text, sizeof text, policy, "error_rate");
+    snprintf(text, sizeof text, REMEMBERS, "error_rate");
     loop_open(&l, text, true, MP_ENGINE_TEST);
     loop_set(&l, "error_rate", "web", "8%");
     loop_at(&l, 5);
-    snprintf(text, sizeof text, policy, "svc.candidate");
+    snprintf(text, sizeof text, REMEMBERS, "svc.candidate");
     swap(&l, text);
     loop_set(&l, "error_rate", "web", "8%");
     loop_at(&l, 60);

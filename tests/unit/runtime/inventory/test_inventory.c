@@ -311,7 +311,7 @@ static void everything_said_can_be_said_again(void **state)
     assert_int_equal(mp_inventory_dump(inv, &scratch, NULL, take_line), MP_OK);
     assert_string_equal(dumped,
         "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
-        "\"callers\":[\"web\",\"a \\\"quoted\\\" name\\u000a\"]}\n"
+        "\"callers\":[\"web\",\"a \\\"quoted\\\" name\\n\"]}\n"
         "{\"entity\":\"instance\",\"name\":\"i-1\",\"service\":\"checkout\"}\n");
     mp_arena_free(&scratch);
 }

@@ -88,20 +88,6 @@ static void the_longest_entry_still_fits_and_is_whole(void **state)
     assert_memory_equal(line + len - 2, "}}", 2);
 }
 
-static void time_is_a_date(void **state)
-{
-    (void)state;
-    char t[28] = {0};
-    mp_ledger_time(0, t);
-    assert_string_equal(t, "1970-01-01T00:00:00.000000Z");
-    mp_ledger_time(951782400LL * 1000000000, t);
-    assert_string_equal(t, "2000-02-29T00:00:00.000000Z");
-    mp_ledger_time(INT64_MAX, t);
-    assert_string_equal(t, "2262-04-11T23:47:16.854775Z");
-    mp_ledger_time(-1, t);
-    assert_string_equal(t, "1970-01-01T00:00:00.000000Z");
-}
-
 struct read {
     uint64_t first, last, count;
     uint8_t hash[MP_LEDGER_HASH];
@@ -205,7 +191,6 @@ int main(void)
         cmocka_unit_test(an_incident_has_no_lease_verb_or_target),
         cmocka_unit_test(text_from_outside_stays_json),
         cmocka_unit_test(the_longest_entry_still_fits_and_is_whole),
-        cmocka_unit_test(time_is_a_date),
         cmocka_unit_test(the_chain_is_that_of_the_texts),
         cmocka_unit_test(another_byte_is_another_chain),
         cmocka_unit_test(a_full_ring_forgets_the_oldest_and_says_so),
