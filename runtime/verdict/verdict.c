@@ -228,11 +228,3 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
         refuse_by_access(plan, &met, out);
     }
 }
-
-void mp_verdict_none(const struct mp_verdict_plan *plan, struct mp_verdict_answer *out)
-{
-    memset(out, 0, offsetof(struct mp_verdict_answer, fired));
-    out->allow = !plan->fail_closed;
-    out->status = out->allow ? 0 : 503;
-    out->reason = MP_VERDICT_REASON_NO_ANSWER;
-}

@@ -43,8 +43,7 @@ enum mp_verdict_reason {
     MP_VERDICT_REASON_LEASE,
     MP_VERDICT_REASON_INLINE,
     MP_VERDICT_REASON_GUARD,
-    MP_VERDICT_REASON_EXEMPT,
-    MP_VERDICT_REASON_NO_ANSWER
+    MP_VERDICT_REASON_EXEMPT
 };
 
 /* An inline rule that was true. */
@@ -75,9 +74,6 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
                     const struct mp_inproc_view *view, struct mp_inventory *inventory,
                     const struct mp_record *request, struct mp_verdict_scratch *scratch,
                     struct mp_verdict_answer *out);
-
-/* The answer where there can be none: as the rules' @fail says. */
-void mp_verdict_none(const struct mp_verdict_plan *plan, struct mp_verdict_answer *out);
 
 /* The text of a message action of an inline rule, for the request asked last with this scratch. Cut at
  * `size`; the answer is its length. */

@@ -310,10 +310,6 @@ enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_progr
     for (uint32_t i = 0; i < p->signal_count; i++) {
         MP_TRY(plan_signal(&m, i, plan));
     }
-    for (uint32_t i = 0; i < p->rule_count; i++) {
-        bool closed = (p->rule[i].flags & MP_RULE_FAIL_CLOSED) != 0;
-        if (p->rule[i].kind == MP_RULE_INLINE && closed) plan->fail_closed = true;
-    }
     *out = plan;
     return MP_OK;
 }

@@ -86,7 +86,7 @@ struct mp_verdict_plan {
     const struct mp_program *p;
     struct signal_plan *signals;
     uint32_t fields_max, columns_max;
-    bool reads_inventory, fail_closed;
+    bool reads_inventory;
 };
 
 struct mp_verdict_scratch {
