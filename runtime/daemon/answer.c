@@ -87,45 +87,21 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
 
 /* ---- why ---- */
 
-static const char *const truth_words[] = {[MP_FALSE] = "false", [MP_TRUE] = "true",
-                                          [MP_UNKNOWN] = "unknown"};
-
-static void pad(struct dm_bytes *out, size_t from, size_t width)
-{
-    do {
-        dm_bytes_add(out, " ", 1);
-    } while (out->len - from < width);
-}
+struct why_to {
+    struct dm_bytes *out;
+    mp_str rule, key;
+};
 
 static void write_why(void *ctx, const struct mp_why_line *line)
 {
-    struct dm_bytes *out = ctx;
-    size_t from = out->len;
-    switch (line->kind) {
-    case MP_WHY_STATE: dm_bytes_printf(out, "%.*s\n", MP_STR_ARG(line->text)); return;
-    case MP_WHY_NOTE: dm_bytes_printf(out, "  %.*s\n", MP_STR_ARG(line->text)); return;
-    case MP_WHY_CLAUSE:
-        dm_bytes_printf(out, "  %.*s %.*s", MP_STR_ARG(mp_clause_word(line->clause)), MP_STR_ARG(line->text));
-        break;
-    case MP_WHY_PART: dm_bytes_printf(out, "    %.*s", MP_STR_ARG(line->text)); break;
-    }
-    pad(out, from, 44);
-    dm_bytes_printf(out, "%s", truth_words[line->truth]);
-    if (line->hold_ns > 0 && line->kind == MP_WHY_CLAUSE) {
-        dm_bytes_printf(out, " for ");
-        duration(out, line->held_ns);
-        dm_bytes_printf(out, " of ");
-        duration(out, line->hold_ns);
-    }
-    if (line->shown.len > 0) {
-        dm_bytes_printf(out, "  %.*s = %.*s", MP_STR_ARG(line->shown), MP_STR_ARG(line->value));
-    }
-    if (line->hold_ns > 0 && line->kind == MP_WHY_PART) { /* of a part it is the window */
-        dm_bytes_printf(out, " over ");
-        duration(out, line->hold_ns);
-    }
-    if (line->samples_known) dm_bytes_printf(out, "  (%" PRId64 " samples)", line->samples);
-    dm_bytes_printf(out, "\n");
+    const struct why_to *to = ctx;
+    char room[8192];
+    struct mp_arena arena;
+    struct mp_buf b;
+    mp_arena_init_fixed(&arena, room, sizeof room);
+    mp_buf_init(&b, &arena);
+    mp_why_print(&b, to->rule, to->key, line);
+    dm_bytes_add(to->out, b.ptr, b.len);
 }
 
 struct truth_listing {
@@ -139,7 +115,8 @@ static bool write_truth(void *ctx, const struct mp_truth_view *t)
     if (t->time_ns > l->until_ns) return false;
     dm_bytes_printf(l->out, "  ");
     time_of_day(l->out, t->time_ns);
-    dm_bytes_printf(l->out, " %.*s turned %s\n", MP_STR_ARG(mp_clause_word(t->clause)), truth_words[t->truth]);
+    dm_bytes_printf(l->out, " %.*s turned %s\n", MP_STR_ARG(mp_clause_word(t->clause)),
+                    mp_truth_word(t->truth));
     return true;
 }
 
@@ -173,7 +150,7 @@ static int why(struct dm *d, char *const *words, size_t count, const char *who, 
         mp_engine_truths(d->engine, rule, key, INT64_MIN, &l, write_truth);
         return 0;
     }
-    enum mp_err err = mp_engine_why(d->engine, rule, key, out, write_why);
+    enum mp_err err = mp_engine_why(d->engine, rule, key, &(struct why_to){out, rule, key}, write_why);
     if (err == MP_OK) return 0;
     dm_bytes_printf(out, "no rule is called %s\n", words[1]);
     return 2;

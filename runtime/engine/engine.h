@@ -241,6 +241,10 @@ struct mp_why_line {
 /* MP_ENOTFOUND: no such rule; a key that is not alive is told as a note. */
 enum mp_err mp_engine_why(struct mp_engine *e, mp_str rule, mp_str key, void *ctx,
                           void (*line)(void *ctx, const struct mp_why_line *line));
+/* Writes a line of the answer as people read it, with its line end. */
+void mp_why_print(struct mp_buf *out, mp_str rule, mp_str key, const struct mp_why_line *line);
+/* `true`, `false`, `unknown`. */
+const char *mp_truth_word(enum mp_truth truth);
 /* Changes of truth of clauses of the rule for the key, oldest first, from `from_ns` on. */
 struct mp_truth_view {
     int64_t time_ns;
