@@ -47,7 +47,8 @@ enum mpol_err mpol_engine_status(const struct mpol_engine *e, struct mpol_status
         full.refusals += atomic_load_explicit(&r->refusals, memory_order_relaxed);
         full.protected_requests += atomic_load_explicit(&r->guarded, memory_order_relaxed);
         full.native += atomic_load_explicit(&r->native, memory_order_relaxed);
-        full.dropped += atomic_load_explicit(&r->dropped, memory_order_relaxed);
+        full.dropped += atomic_load_explicit(&r->dropped, memory_order_relaxed) +
+                        atomic_load_explicit(&r->notes_dropped, memory_order_relaxed);
     }
     full.interpreted = full.verdicts + e->records - full.native;
     struct generation *g = e->current;
@@ -89,64 +90,15 @@ struct why_to {
     mp_str rule, key;
 };
 
-static const char *truth_word(enum mp_truth t)
-{
-    return t == MP_TRUE ? "true" : t == MP_FALSE ? "false" : "unknown";
-}
-
-static void why_duration(struct mp_buf *b, int64_t ns)
-{
-    mp_value_print(b, MP_TYPE_DURATION, mp_value_int(ns));
-}
-
-/* Truths stand in a column of their own, so that a reader's eye finds the one that is missing. */
-static void why_clause(struct mp_buf *b, const struct mp_why_line *w, const char *indent)
-{
-    mp_str word = w->kind == MP_WHY_CLAUSE ? mp_clause_word(w->clause) : MP_STR("");
-    mp_buf_printf(b, "%s%.*s%s%.*s", indent, MP_STR_ARG(word), word.len > 0 ? " " : "",
-                  MP_STR_ARG(w->text));
-    while (b->len < 52) mp_buf_putc(b, ' ');
-    mp_buf_printf(b, "  %s", truth_word(w->truth));
-    if (w->kind == MP_WHY_CLAUSE && w->hold_ns > 0) {
-        mp_buf_puts(b, " for ");
-        why_duration(b, w->held_ns);
-        mp_buf_puts(b, " of ");
-        why_duration(b, w->hold_ns);
-    }
-    if (w->value.len > 0) {
-        mp_buf_printf(b, "   %.*s = %.*s", MP_STR_ARG(w->shown), MP_STR_ARG(w->value));
-    }
-    if (w->kind == MP_WHY_PART && w->hold_ns > 0) {
-        mp_buf_puts(b, " over ");
-        why_duration(b, w->hold_ns);
-    }
-    if (w->samples_known) mp_buf_printf(b, "   (%lld samples)", (long long)w->samples);
-}
-
 static void why_out(void *ctx, const struct mp_why_line *w)
 {
     const struct why_to *to = ctx;
-    char memory[4096];
+    char memory[8192];
     struct mp_arena arena;
     struct mp_buf b;
     mp_arena_init_fixed(&arena, memory, sizeof memory);
     mp_buf_init(&b, &arena);
-    switch (w->kind) {
-    case MP_WHY_STATE:
-        mp_buf_printf(&b, "%.*s for %.*s: %.*s", MP_STR_ARG(to->rule), MP_STR_ARG(to->key),
-                      MP_STR_ARG(w->text));
-        break;
-    case MP_WHY_CLAUSE:
-        why_clause(&b, w, "  ");
-        break;
-    case MP_WHY_PART:
-        why_clause(&b, w, "    ");
-        break;
-    case MP_WHY_NOTE:
-        mp_buf_printf(&b, "  %.*s", MP_STR_ARG(w->text));
-        break;
-    }
-    mp_buf_putc(&b, '\n');
+    mp_why_print(&b, to->rule, to->key, w);
     mp_str line = mp_buf_view(&b);
     to->write(to->ctx, line.ptr, line.len);
 }

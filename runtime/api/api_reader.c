@@ -34,7 +34,7 @@ void mpol_reader_close(struct mpol_reader *r)
     e->closed.verdicts += atomic_exchange(&r->verdicts, 0);
     e->closed.refusals += atomic_exchange(&r->refusals, 0);
     e->closed.guarded += atomic_exchange(&r->guarded, 0);
-    e->closed.dropped += atomic_exchange(&r->dropped, 0);
+    e->closed.dropped += atomic_exchange(&r->dropped, 0) + atomic_exchange(&r->notes_dropped, 0);
     e->closed.native += atomic_exchange(&r->native, 0);
     memset(r->tallies, 0, sizeof r->tallies);
 }

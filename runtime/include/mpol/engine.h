@@ -137,8 +137,7 @@ enum mpol_reason {
     MPOL_REASON_LEASE = 1,    /* an action in force */
     MPOL_REASON_INLINE = 2,   /* a rule that looked at this request */
     MPOL_REASON_GUARD = 3,    /* passes, because `never ...` protects it */
-    MPOL_REASON_EXEMPT = 4,   /* passes, because it is exempt for a time */
-    MPOL_REASON_NO_ANSWER = 5 /* no verdict was possible: as @fail says, open where nothing does */
+    MPOL_REASON_EXEMPT = 4    /* passes, because it is exempt for a time */
 };
 
 struct mpol_verdict {
@@ -230,7 +229,7 @@ struct mpol_status {
     int64_t now_wall_ns;
     uint64_t generation;          /* of the program in force: 1, 2, ... */
     uint64_t records, late, bad_lines;
-    uint64_t dropped;             /* reported to a full ring */
+    uint64_t dropped;             /* records reported, and decisions noted, to a full ring */
     uint64_t verdicts, refusals, protected_requests;
     uint64_t native, interpreted; /* verdicts and records, by what judged them */
     int64_t native_compile_ns;    /* of the program in force; 0: no native code (yet) */
