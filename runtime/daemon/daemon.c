@@ -17,16 +17,22 @@
 
 /* ---- bytes that grow ---- */
 
+/* Room for `more` bytes behind those that are there. */
+static bool dm_bytes_reserve(struct dm_bytes *b, size_t more)
+{
+    if (b->len + more <= b->cap) return true;
+    size_t cap = b->cap == 0 ? 1024 : b->cap;
+    while (cap < b->len + more) cap *= 2;
+    char *grown = realloc(b->ptr, cap);
+    if (grown == NULL) return false;
+    b->ptr = grown;
+    b->cap = cap;
+    return true;
+}
+
 bool dm_bytes_add(struct dm_bytes *b, const void *bytes, size_t len)
 {
-    if (b->len + len > b->cap) {
-        size_t cap = b->cap == 0 ? 1024 : b->cap;
-        while (cap < b->len + len) cap *= 2;
-        char *grown = realloc(b->ptr, cap);
-        if (grown == NULL) return false;
-        b->ptr = grown;
-        b->cap = cap;
-    }
+    if (!dm_bytes_reserve(b, len)) return false;
     if (len > 0) memcpy(b->ptr + b->len, bytes, len);
     b->len += len;
     return true;
@@ -34,14 +40,17 @@ bool dm_bytes_add(struct dm_bytes *b, const void *bytes, size_t len)
 
 bool dm_bytes_printf(struct dm_bytes *b, const char *format, ...)
 {
-    char room[2048];
     va_list args;
     va_start(args, format);
-    int len = vsnprintf(room, sizeof room, format, args);
+    int len = vsnprintf(NULL, 0, format, args);
     va_end(args);
-    if (len < 0) return false;
-    if ((size_t)len >= sizeof room) len = sizeof room - 1;
-    return dm_bytes_add(b, room, (size_t)len);
+    size_t from = b->len;
+    if (len < 0 || !dm_bytes_reserve(b, (size_t)len + 1)) return false;
+    va_start(args, format);
+    vsnprintf(b->ptr + from, (size_t)len + 1, format, args);
+    va_end(args);
+    b->len = from + (size_t)len;
+    return true;
 }
 
 void dm_bytes_free(struct dm_bytes *b)
@@ -258,7 +267,8 @@ static void close_if_open(uv_handle_t *handle)
 
 void dm_end(struct dm *d, int exit_code)
 {
-    if (d->ending) return;
+    if (d->leaving) return; /* also from within the turn below, where memory is short */
+    d->leaving = true;
     dm_turn(d); /* what is known now is judged and kept */
     d->ending = true;
     d->ready = false;

@@ -105,7 +105,7 @@ struct dm {
     struct dm_counts counts;
     char problem[256];       /* of the last reload; empty: it went well */
     int64_t last_reload_ns;
-    bool ready, ending, brake_file, brake_asked, started;
+    bool ready, leaving, ending, brake_file, brake_asked, started;
     const char *store_trouble; /* that was told last */
     int exit_code;
 };
