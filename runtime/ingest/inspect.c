@@ -393,9 +393,21 @@ static int64_t behind_p99(const struct signal *s)
     return 0;
 }
 
+/* Texts from outside, fit for a terminal. */
+static void put_shown(struct mp_buf *out, mp_str s)
+{
+    for (size_t at = 0; at < s.len;) {
+        size_t len = mp_str_control(s, at);
+        mp_buf_putc(out, len > 0 ? '?' : s.ptr[at]);
+        at += len > 0 ? len : 1;
+    }
+}
+
 static void put_signal(struct mp_buf *out, const struct signal *s)
 {
-    mp_buf_printf(out, "signal %.*s\n", (int)s->name_len, s->name);
+    mp_buf_puts(out, "signal ");
+    put_shown(out, (mp_str){s->name, s->name_len});
+    mp_buf_putc(out, '\n');
     mp_buf_printf(out, "  records   %llu", (unsigned long long)s->records);
     if (s->alive != 0) {
         mp_buf_printf(out, ", and %llu lines that say it is alive", (unsigned long long)s->alive);
@@ -439,15 +451,6 @@ static void put_number(struct mp_buf *out, enum look look, double v)
     if (look == LOOK_DURATION) put_duration(out, (int64_t)(v * 1e9));
     else if (look == LOOK_PERCENT) mp_value_show(out, MP_TYPE_PERCENT, mp_value_num(v));
     else mp_buf_printf(out, "%.6g", v);
-}
-
-/* Texts from outside, fit for a terminal. */
-static void put_shown(struct mp_buf *out, mp_str s)
-{
-    for (size_t i = 0; i < s.len; i++) {
-        unsigned char c = (unsigned char)s.ptr[i];
-        mp_buf_putc(out, c < 0x20 || c == 0x7f ? '?' : (char)c);
-    }
 }
 
 static void put_field(struct mp_buf *out, const struct field *f, uint64_t records)

@@ -73,6 +73,10 @@ for verb in check lint test replay run why status release brake reload ledger in
     [ "$(wc -l <"$tmp/out")" -le 25 ] || { echo "FAIL $verb --help: over 25 lines"; failed=1; }
 done
 
+# What telemetry calls its signals must not speak to a terminal.
+printf '{"signal":"a\\u001b[31m","time":1,"service":"x"}\n' >"$tmp/escape.jsonl"
+expect 0 inspect "--telemetry=$tmp/escape.jsonl"; said out '^signal a\?'
+
 mkdir "$tmp/packages"
 printf 'package ops.limits\nuse std.mesh\nlet much: percent = 5%%\n' >"$tmp/packages/limits.mpol"
 printf 'use std.mesh\nuse ops.limits\nrule a when error_rate > much per svc then quarantine svc\n' >"$tmp/uses.mpol"
