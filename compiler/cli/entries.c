@@ -160,7 +160,9 @@ static void print_summary_json(FILE *out, const struct mp_engine *engine,
         fprintf(out, ":{\"matched\":%" PRIu64 ",\"false\":%" PRIu64 ",\"unknown\":%" PRIu64 "}",
                 counts.matched, counts.false_, counts.unknown);
     }
-    fputs("}}}\n", out);
+    fprintf(out,
+            "},\"unread_lines\":%" PRIu64 ",\"unread_fields\":%" PRIu64 ",\"bad_values\":%" PRIu64 "}}\n",
+            summary->unread_lines, summary->unread_fields, summary->bad_values);
     mp_arena_free(&arena);
 }
 
@@ -176,6 +178,10 @@ void cli_print_summary(FILE *out, const struct cli_entry_style *style, const str
     mp_arena_init(&arena, NULL, 0);
     fprintf(out, "\n%" PRIu64 " records, %" PRIu64 " bad lines, %" PRIu64 " late\n", summary->records,
             summary->bad_lines, summary->late);
+    if (summary->unread_lines + summary->bad_values > 0) {
+        fprintf(out, "%" PRIu64 " lines of a signal or entity that no policy reads, %" PRIu64
+                     " values that are none of their type\n", summary->unread_lines, summary->bad_values);
+    }
     for (uint32_t i = 0; i < p->rule_count; i++) {
         struct mp_rule_counts counts = mp_engine_rule_counts(engine, i);
         mp_str name = shown_name(p, i, &arena);

@@ -190,6 +190,11 @@ static void print_summary(struct replay *r)
     mp_engine_status(r->engine, &status);
     summary.records = status.records;
     summary.late = status.late;
+    struct mp_ingest_counts in;
+    mp_ingest_counts(r->ingest, &in);
+    summary.unread_lines = in.other;
+    summary.unread_fields = in.unknown_fields;
+    summary.bad_values = in.bad_values;
     cli_print_summary(stdout, &r->style, r->engine, &summary);
     if (r->bad_lines > COMPLAINTS_MAX) {
         fprintf(stderr, "mpol replay: %llu more bad lines\n",

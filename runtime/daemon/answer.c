@@ -65,13 +65,15 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
 {
     struct mp_engine_status s;
     struct listing l = {d, out, 0};
+    struct mp_ingest_counts unread = dm_unread(d);
     mp_engine_status(d->engine, &s);
     dm_bytes_printf(out, "generation %" PRIu64 ", %u rules, since ", d->now.number, d->now.program->rule_count);
     time_of_day(out, d->now.since_ns);
     dm_bytes_printf(out, "\n%s", d->problem[0] != '\0' ? "the last reload was refused: " : "");
     dm_bytes_printf(out, "%s%s", d->problem, d->problem[0] != '\0' ? "\n" : "");
-    dm_bytes_printf(out, "records %" PRIu64 ", late %" PRIu64 ", ahead %" PRIu64 ", bad lines %" PRIu64 "\n",
-                    s.records, s.late, s.ahead, d->counts.bad_lines);
+    dm_bytes_printf(out, "records %" PRIu64 ", late %" PRIu64 ", ahead %" PRIu64 ", bad lines %" PRIu64
+                    ", unread lines %" PRIu64 ", bad values %" PRIu64 "\n",
+                    s.records, s.late, s.ahead, d->counts.bad_lines, unread.other, unread.bad_values);
     dm_bytes_printf(out, "ledger: %" PRIu64 " entries, %" PRIu64 " durable%s\n", s.entries, s.committed,
                     s.store_failed ? "; THE STORE CANNOT WRITE, nothing new is decided" : "");
     dm_bytes_printf(out, "brake %s\n", s.braked ? "ON: nothing new is enforced" : "off");

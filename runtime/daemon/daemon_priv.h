@@ -62,7 +62,8 @@ struct dm_channel;
 struct MHD_Daemon;
 
 struct dm_counts {
-    uint64_t bad_lines, long_lines, records, other;
+    uint64_t bad_lines, long_lines, records;
+    uint64_t unread_lines, unread_fields, bad_values; /* of generations that are gone */
     uint64_t reloads, reload_failures, messages_sent, messages_failed;
 };
 
@@ -162,6 +163,8 @@ void dm_inputs_close(struct dm *d); /* where they stood is still known */
 void dm_inputs_free(struct dm *d);
 
 /* reload.c: policies → generation */
+/* What was not read of telemetry since the start, by this generation and those before it. */
+struct mp_ingest_counts dm_unread(const struct dm *d);
 bool dm_generation_load(struct dm *d, struct dm_generation *out, mp_str *problem);
 /* What needs the hash key, which is in the store. */
 bool dm_generation_ready(struct dm *d, struct dm_generation *g, mp_str *problem);

@@ -76,7 +76,7 @@ static void take_line(struct stream *s, mp_str line)
         break;
     case MP_INGEST_ALIVE: mp_engine_alive(d->engine, s->source, in.signal, in.record.time_ns); break;
     case MP_INGEST_ENTITY: take_entity(s, in.entity); break;
-    case MP_INGEST_OTHER: d->counts.other++; break;
+    case MP_INGEST_OTHER: break; /* counted by the ingest (dm_unread) */
     case MP_INGEST_BAD: bad_line(s, in.why); break;
     }
 }

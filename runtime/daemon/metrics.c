@@ -46,6 +46,7 @@ void dm_metrics(struct dm *d, struct dm_bytes *out)
 {
     struct mp_engine_status s;
     mp_engine_status(d->engine, &s);
+    struct mp_ingest_counts unread = dm_unread(d);
     struct {
         const char *name, *type, *help, *suffix;
         double value;
@@ -54,6 +55,11 @@ void dm_metrics(struct dm *d, struct dm_bytes *out)
         {"mpol_records_late", "counter", "records too old for any window", "_total", (double)s.late},
         {"mpol_records_ahead", "counter", "records from the future, taken as now", "_total", (double)s.ahead},
         {"mpol_bad_lines", "counter", "lines of telemetry that are none", "_total", (double)d->counts.bad_lines},
+        {"mpol_unread_lines", "counter", "lines of a signal or entity that no policy reads", "_total",
+         (double)unread.other},
+        {"mpol_unread_fields", "counter", "fields that no policy reads", "_total", (double)unread.unknown_fields},
+        {"mpol_bad_values", "counter", "values that are none of their field's type", "_total",
+         (double)unread.bad_values},
         {"mpol_ledger_entries", "counter", "transitions recorded", "_total", (double)s.entries},
         {"mpol_ledger_committed", "counter", "transitions that are durable", "_total", (double)s.committed},
         {"mpol_incidents_open", "gauge", "incidents that are open", "", s.incidents_open},

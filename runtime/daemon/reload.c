@@ -67,6 +67,16 @@ static void refused(struct dm *d, mp_str problem)
 }
 
 /* LIMIT: compiling stops the loop, about a millisecond for ten rules; telemetry waits in its sources. */
+struct mp_ingest_counts dm_unread(const struct dm *d)
+{
+    struct mp_ingest_counts now = {0};
+    if (d->now.ingest != NULL) mp_ingest_counts(d->now.ingest, &now);
+    now.other += d->counts.unread_lines;
+    now.unknown_fields += d->counts.unread_fields;
+    now.bad_values += d->counts.bad_values;
+    return now;
+}
+
 void dm_reload(struct dm *d)
 {
     struct dm_generation fresh;
@@ -84,6 +94,10 @@ void dm_reload(struct dm *d)
         return;
     }
     struct dm_generation old = d->now;
+    struct mp_ingest_counts unread = dm_unread(d);
+    d->counts.unread_lines = unread.other;
+    d->counts.unread_fields = unread.unknown_fields;
+    d->counts.bad_values = unread.bad_values;
     d->now = fresh;
     d->now.since_ns = d->last_reload_ns;
     d->inventory_unkept = true; /* the program may read more of it */

@@ -73,6 +73,12 @@ for verb in check lint test replay run why status release brake reload ledger in
     [ "$(wc -l <"$tmp/out")" -le 25 ] || { echo "FAIL $verb --help: over 25 lines"; failed=1; }
 done
 
+# A misspelt signal, field or value is counted where its author looks.
+printf '{"time":1,"signal":"request","service":"a"}\n{"time":1,"service":"a","status":"bogus","pth":"/"}\n' >"$tmp/misspelt.jsonl"
+expect 0 replay "$tmp/untested.mpol" "--telemetry=$tmp/misspelt.jsonl"; said out '^1 lines of a signal .*, 1 values'
+expect 0 replay "$tmp/untested.mpol" "--telemetry=$tmp/misspelt.jsonl" --format=json
+said out '"unread_lines":1,"unread_fields":1,"bad_values":1'
+
 # What telemetry calls its signals must not speak to a terminal.
 printf '{"signal":"a\\u001b[31m","time":1,"service":"x"}\n' >"$tmp/escape.jsonl"
 expect 0 inspect "--telemetry=$tmp/escape.jsonl"; said out '^signal a\?'
