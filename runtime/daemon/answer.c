@@ -208,7 +208,9 @@ static int brake(struct dm *d, char *const *words, size_t count, const char *who
     bool on = mp_engine_braked(d->engine);
     dm_bytes_printf(out, "brake %s%s\n", on ? "on" : "off", on && d->brake_file ? " (by the file BRAKE)" : "");
     if (turned) tell_if_not_durable(d, out);
-    return 0;
+    if (strcmp(word, "off") != 0 || !on) return 0;
+    dm_bytes_printf(out, "the brake stays on until the file BRAKE is removed\n");
+    return 1;
 }
 
 static int reload(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)

@@ -172,6 +172,8 @@ static void the_file_brake_does_the_same(void **state)
     assert_true(status_says("brake ON"));
     add_failures("t", "10.0.0.2", 3);
     run_wait(&r, "deny 10.0.0.2: proposed -> withheld because brake");
+    assert_int_equal(ask(&out, "brake", "off", STATE, NULL), 1);
+    has(out, "until the file BRAKE is removed");
     assert_int_equal(unlink("state/BRAKE"), 0);
     run_wait(&r, "the file BRAKE has gone: the brake is off");
     add_failures("t", "10.0.0.3", 3);
