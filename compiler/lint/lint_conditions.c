@@ -82,18 +82,6 @@ static void contradiction(struct lint *l, const struct mp_t_expr *cond)
 
 /* ---- L110, L111: absence ---- */
 
-static void unknown_unless(struct lint *l)
-{
-    const struct mp_t_rule *r = l->rule;
-    if (!r->has_unless || r->kind != MP_RULE_LOOP || !r->unless.cond->may_be_unknown) return;
-    bool denies = r->flags & MP_RULE_DENIES_FIRST;
-    struct mp_diag *d = lint_say(l, MP_DIAG_L110, r->unless.span, "`unless` may be unknown");
-    if (d == NULL) return;
-    mp_diag_note(d,
-                 denies ? "the rule then acts as if it were false" : "the rule is then stopped as if it were true");
-    mp_diag_help(d, "`... default ...` or `is known` says what is meant");
-}
-
 static bool asks_about(const struct mp_t_expr *e, const struct mp_t_expr *value)
 {
     if (e == NULL) return false;
@@ -102,6 +90,33 @@ static bool asks_about(const struct mp_t_expr *e, const struct mp_t_expr *value)
         if (asks_about(e->kid[i], value)) return true;
     }
     return false;
+}
+
+/* Is something in `e` perhaps unknown that `whole` does not ask about? */
+static bool has_unasked(const struct mp_t_expr *e, const struct mp_t_expr *whole)
+{
+    if (e == NULL || !e->may_be_unknown || e->kind == MP_TX_IS) return false;
+    if (asks_about(whole, e)) return false;
+    bool is_value = e->kind == MP_TX_WALK || e->kind == MP_TX_DEF || e->kind == MP_TX_AGG;
+    bool any_kid = false;
+    for (int i = 0; i < 3 && !is_value; i++) {
+        if (has_unasked(e->kid[i], whole)) return true;
+        any_kid = any_kid || (e->kid[i] != NULL && e->kid[i]->may_be_unknown);
+    }
+    return !any_kid; /* a value, or an operation that is unknown by itself: a division */
+}
+
+static void unknown_unless(struct lint *l)
+{
+    const struct mp_t_rule *r = l->rule;
+    if (!r->has_unless || r->kind != MP_RULE_LOOP || !r->unless.cond->may_be_unknown) return;
+    if (!has_unasked(r->unless.cond, r->unless.cond)) return;
+    bool denies = r->flags & MP_RULE_DENIES_FIRST;
+    struct mp_diag *d = lint_say(l, MP_DIAG_L110, r->unless.span, "`unless` may be unknown");
+    if (d == NULL) return;
+    mp_diag_note(d,
+                 denies ? "the rule then acts as if it were false" : "the rule is then stopped as if it were true");
+    mp_diag_help(d, "`... default ...` or `is known` says what is meant");
 }
 
 static const struct mp_t_expr *optional_field(const struct mp_t_expr *e)
