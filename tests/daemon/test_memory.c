@@ -316,7 +316,7 @@ static void the_brake_survives_a_kill_and_a_file_is_its_own_memory(void **state)
     assert_true(status_says("brake ON"));
     put_file("state/BRAKE", "");
     run_wait(&r, "the file BRAKE has come");
-    assert_int_equal(ask(&out, "brake", "off", "--state=state", NULL), 0);
+    assert_int_equal(ask(&out, "brake", "off", "--state=state", NULL), 1);
     assert_non_null(strstr(out, "brake on (by the file BRAKE)"));
     run_kill(&r);
     run_free(&r);
