@@ -20,6 +20,8 @@ mp_use_pkg(libuv libuv)
 mp_use_pkg(libmicrohttpd libmicrohttpd)
 mp_use_pkg(libcurl libcurl)
 mp_use_pkg(jansson jansson)
+mp_use_pkg(nghttp2 libnghttp2)
+mp_use_pkg(protobuf_c libprotobuf-c)
 mp_use_pkg(cmocka cmocka)
 
 add_library(mpol_use_threads INTERFACE IMPORTED GLOBAL)

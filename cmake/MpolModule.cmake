@@ -6,7 +6,7 @@
 #     DEPENDS base schema program   the modules whose headers may be included (with their own DEPENDS)
 #     SEES daemon                   modules whose headers may be included, but which are opened at run time
 #     USES threads m                libraries of others: openssl openssl_tls pcre2 sqlite3 libuv
-#                                   libmicrohttpd libcurl jansson llvm threads m dl
+#                                   libmicrohttpd libcurl jansson nghttp2 protobuf_c llvm threads m dl
 #     POSIX)                        more than ISO C from libc (_GNU_SOURCE); os, daemon, cli, jit, store
 #
 # The folder's public headers (*.h but not *_priv.h, and *.def) are staged alone in stage/NAME/NAME, so

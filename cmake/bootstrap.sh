@@ -8,7 +8,7 @@
 
 mpol_needs="gcc g++ libc6-dev cmake ninja-build pkg-config re2c lemon mawk git ca-certificates
 libssl-dev libpcre2-dev libsqlite3-dev libuv1-dev libmicrohttpd-dev libcurl4-openssl-dev libjansson-dev
-libcmocka-dev"
+libnghttp2-dev libcmocka-dev libprotobuf-c-dev protobuf-c-compiler"
 mpol_needs_llvm="llvm-19-dev"
 
 mpol_say() { printf '%s\n' "$*" >&2; }
