@@ -48,13 +48,13 @@ git grep -nIE '(^|[^A-Za-z0-9_.])/(work|farm|home/[a-z]+)/' -- . ':!tests/tidy/r
 
 # Only these may ask the world by themselves; everybody else is handed a struct mp_os.
 grep -lE '#include <(time|sys/time|unistd|fcntl|sys/socket|stdio)\.h>' $(files 'runtime/*.c' 'compiler/*.c') |
-    grep -vE '^runtime/(os|store|daemon|crypto|base)/|^compiler/(cli|jit|driver)' |
+    grep -vE '^runtime/(os|store|daemon|crypto|base|tls|grpc|backends/envoy_prove)/|^compiler/(cli|jit|driver)' |
     while read -r f; do
         grep -qE '(clock_gettime|gettimeofday|time\(NULL\)|fopen|open\(|socket\(|getrandom|rand\()' "$f" && echo "$f"
     done | complain "a stage that asks the world by itself"
 
 grep -lE '#include [<"]llvm-c/' $code | grep -v '^compiler/jit/' | complain "LLVM outside of compiler/jit"
-grep -lE '#include <openssl/' $code | grep -vE '^runtime/(crypto|os)/|^tests/' | complain "OpenSSL outside of runtime/crypto"
+grep -lE '#include <openssl/' $code | grep -vE '^runtime/(crypto|os|tls)/|^tests/' | complain "OpenSSL outside of runtime/crypto and runtime/tls"
 grep -nE '#include "(compiler|driver|check|parse|lower|ast|diag|emit|ir)/' $(files 'runtime/*.[ch]') | complain "the runtime includes the compiler"
 
 # ---- files ----

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * prove.h - what a proxy says it has is one thing, what it does is another: asks the proxy itself.
+ *
+ * Three questions, each asked again after 1, 2, 4 … 50 ms until the answer is the wanted one or the time
+ * is over:
+ * - the listener: GET /.mpol/probe/VERSION must be refused with 403 by the policy `mpol:probe` of that
+ *   version (404: not yet), on a new connection and on one that was open before;
+ * - the admin port's /clusters?format=json: endpoints are out, in, or weigh what they should;
+ * - the admin port's /runtime?format=json: keys have their values.
+ *
+ * Owns:    sockets to proxies; of each proxy one connection that stays open between proofs.
+ * Callers: the daemon, for backends/envoy_xds.
+ * Threads: one, that of the loop. `done` is called from within the loop only, never from within a call
+ *          into this module (but mp_prover_close).
+ * Memory:  malloc, bounded: `tasks` tasks, of each at most two connections and one body.
+ *
+ * A proxy is not trusted: whatever it answers, and if it never does, only its own proofs are lost.
+ */
+#ifndef MP_ENVOY_PROVE_PROVE_H
+#define MP_ENVOY_PROVE_PROVE_H
+
+#include <uv.h>
+
+#include "base/err.h"
+#include "base/str.h"
+
+struct mp_prover;
+
+enum mp_prove_kind { MP_PROVE_LISTENER, MP_PROVE_CLUSTERS, MP_PROVE_RUNTIME };
+
+enum mp_prove_state {
+    MP_PROVE_OUT, /* not listed, or listed as unhealthy or draining by EDS: gets no requests */
+    MP_PROVE_IN,  /* listed, and neither of these; other marks (outlier, active check) do not matter */
+};
+
+/* One endpoint of a cluster as the proxy must have it. */
+struct mp_prove_endpoint {
+    mp_str cluster; /* as in the bootstrap */
+    mp_str address; /* "127.0.0.1:9002", "[::1]:9002" */
+    enum mp_prove_state state;
+    uint32_t weight; /* of one that is in; 0: any */
+};
+
+/* One key of the runtime and its final value, over all layers: "30" also matches 30. An empty value: the
+ * key must not be there, or be empty. */
+struct mp_prove_value {
+    mp_str key, value;
+};
+
+enum mp_prove_result {
+    MP_PROVE_PROVEN,
+    MP_PROVE_NOT_YET,     /* it answers, and shows something else, until the time was over */
+    MP_PROVE_UNREACHABLE, /* no usable answer: refused, hung, broke the protocol */
+};
+
+struct mp_proof {
+    enum mp_prove_result result;
+    mp_str text;       /* what was seen last, for a log; one line, bounded, printable ASCII */
+    uint32_t attempts; /* requests that were sent */
+    uint64_t took_us;  /* from mp_prove() on */
+};
+
+/* Everything is copied by mp_prove(). */
+struct mp_prove_task {
+    enum mp_prove_kind kind;
+    uint64_t proxy;      /* any number; tasks with the same one are of the same proxy */
+    mp_str address;      /* "ADDR:PORT", "[ADDR]:PORT": the listener, or the admin port */
+    bool tls;            /* the listener speaks TLS; whom it is is not verified: that it obeys is asked */
+    mp_str version;      /* LISTENER: of the probe policy; letters, digits, '-', '_', '.' */
+    const struct mp_prove_endpoint *endpoints; /* CLUSTERS */
+    size_t endpoint_count;
+    const struct mp_prove_value *values; /* RUNTIME */
+    size_t value_count;
+    uint32_t deadline_ms; /* 0: that of the options */
+    void (*done)(void *ctx, const struct mp_proof *proof); /* exactly once, unless cancelled before */
+    void *ctx;
+};
+
+/* 0 means the default that is named. */
+struct mp_prover_options {
+    uint32_t tasks;       /* at a time: 4,096 */
+    uint32_t proxy_tasks; /* at a time, of one proxy: 8 */
+    uint32_t deadline_ms; /* 2,000 */
+    uint32_t reply_ms;    /* for one answer, connecting included: 500 */
+    size_t body_bytes;    /* of one answer: 4 MiB */
+};
+
+/* Since the start, but those marked `now`. */
+struct mp_prover_counts {
+    uint64_t tasks_now, connections_now;
+    uint64_t tasks, proven, not_yet, unreachable, cancelled;
+    uint64_t refused;  /* mp_prove() answered MP_ELIMIT */
+    uint64_t attempts; /* requests sent */
+    uint64_t bad_replies; /* no HTTP, too long, no JSON */
+};
+
+/* The loop must outlive the prover. MP_ENOMEM. */
+enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *options,
+                           struct mp_prover **out);
+/* Ends; tasks that are left are answered MP_PROVE_UNREACHABLE before this returns. The loop must run
+ * until the handles are gone; then the memory is given back too. NULL is allowed. */
+void mp_prover_close(struct mp_prover *prover);
+void mp_prover_counts_get(const struct mp_prover *prover, struct mp_prover_counts *out);
+
+/* Starts a proof. `ticket` (may be NULL) names it for mp_prove_cancel(); never 0. MP_ELIMIT: too many at
+ * a time, of all or of this proxy; MP_EINVAL: the address or the version; MP_ENOMEM. */
+enum mp_err mp_prove(struct mp_prover *prover, const struct mp_prove_task *task, uint64_t *ticket);
+/* `done` will not be called any more. A ticket that is over is ignored. */
+void mp_prove_cancel(struct mp_prover *prover, uint64_t ticket);
+/* The proxy is gone: its tasks are cancelled, the connection that was kept is closed. */
+void mp_prove_forget(struct mp_prover *prover, uint64_t proxy);
+
+#endif
