@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * envoy_xds.h - Envoys as a mesh: the backend that turns leases into delta xDS.
+ *
+ * Owns:    the desired set, the table of proxies, the streams of discovery (ADS) and what each proxy has
+ *          acknowledged and obeys.
+ * Callers: the engine through mp_envoy_ops (backend.h); the daemon, which owns sockets, the clock and the
+ *          prover, through the functions below.
+ * Threads: one. No function blocks. The host's functions are called from within calls of this header and
+ *          of the vtable; they must not call back into the backend.
+ * Memory:  from the allocator given to create, bounded by the limits.
+ * Sources: xDS protocol (delta, "Incremental xDS"), envoyproxy.io/docs/envoy/v1.39/api-docs/xds_protocol;
+ *          resources.h builds what is sent, discovery.h reads and writes the messages.
+ *
+ *        apply(set)                    stream_message(request)
+ *            │                               │
+ *            ▼                               ▼
+ *     backend.c ── resources.h ──► ads.c ──► host.send          accepted  = every concerned proxy ACKed
+ *            ▲                      │ ACK                       effective = and host.prove was answered by
+ *        progress ◄── proxies.c ◄───┴──────► host.prove                     mp_envoy_proven()
+ *
+ * Before the first apply nothing is answered: a proxy keeps what it has until this control plane knows
+ * what is to be in force, so that a restart never lifts anything.
+ */
+#ifndef MP_ENVOY_XDS_ENVOY_XDS_H
+#define MP_ENVOY_XDS_ENVOY_XDS_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "envoy_xds/world.h"
+#include "mpol/backend.h"
+
+struct mp_envoy;        /* the backend: the ctx of mp_envoy_ops */
+struct mp_envoy_stream; /* one stream of discovery */
+
+/* Types of resources that are served. */
+enum mp_envoy_type {
+    MP_ENVOY_ECDS,
+    MP_ENVOY_RTDS,
+    MP_ENVOY_EDS,
+    MP_ENVOY_RDS,
+    MP_ENVOY_SDS,
+    MP_ENVOY_TYPES
+};
+/* "ecds", "rtds", ... */
+mp_str mp_envoy_type_word(enum mp_envoy_type type);
+
+/* 0 takes the default beside it. */
+struct mp_envoy_limits {
+    uint32_t proxies;       /* remembered, connected or not: 1,024 */
+    uint32_t streams;       /* 1,024 */
+    uint32_t subscriptions; /* of one stream, all types: 4,096 */
+    uint32_t leases;        /* of all owners: 8,192 */
+    size_t lease_bytes;     /* texts and arguments of all leases: 4 MiB */
+    size_t resource_bytes;  /* of one resource: 16 MiB; a set that needs more is refused */
+    size_t message_bytes;   /* of one request: 4 MiB; a longer one ends its stream */
+    int64_t silent_ns;      /* no answer to a response for so long: the proxy holds nothing up: 5 s */
+    int64_t merge_ns;       /* after the ACK of endpoints that nobody can prove: 1 s */
+};
+
+/* ---- proof: what shows that a proxy obeys ---- */
+
+enum mp_envoy_proof_kind {
+    MP_ENVOY_PROOF_NONE,     /* nothing can show it: the ACK counts */
+    MP_ENVOY_PROOF_REQUEST,  /* GET `path` at the proxy's listener answers `status` */
+    MP_ENVOY_PROOF_RUNTIME,  /* admin /runtime?format=json has final_value `value` for `key` */
+    MP_ENVOY_PROOF_CLUSTERS, /* admin /clusters?format=json has exactly `endpoints` for `cluster` */
+};
+
+enum mp_envoy_health { MP_ENVOY_HEALTHY = 1, MP_ENVOY_UNHEALTHY = 2, MP_ENVOY_DRAINING = 3 };
+
+/* An endpoint as it is served. Health as envoy.config.core.v3.HealthStatus has it. */
+struct mp_envoy_endpoint {
+    mp_str ip;
+    uint16_t port;
+    enum mp_envoy_health health;
+    uint32_t weight; /* ≥ 1; 0: none was served, which is 1 */
+};
+
+struct mp_envoy_proof {
+    enum mp_envoy_proof_kind kind;
+    mp_str path;
+    int status;
+    mp_str key, value;
+    mp_str cluster;
+    const struct mp_envoy_endpoint *endpoints; /* in order of ip as bytes, then port */
+    uint32_t endpoint_count;
+};
+
+/* What the prover is asked to look at, again and again until it is so or until it cannot. All texts are
+ * borrowed for the call. */
+struct mp_envoy_ask {
+    uint64_t ticket;  /* of this question; never used again */
+    uint64_t replaces; /* an earlier question to the same proxy that needs no answer any more; 0: none */
+    mp_str node;      /* "service/checkout/checkout-2" */
+    mp_str listen;    /* of the node's metadata, "ADDR:PORT"; empty: unknown */
+    bool tls;
+    mp_str admin;     /* "ADDR:PORT"; empty: unknown */
+    enum mp_envoy_type type;
+    mp_str resource;  /* its name */
+    const struct mp_envoy_proof *what;
+};
+
+/* ---- the host: everything that this module is not ---- */
+
+enum mp_envoy_note { MP_ENVOY_INFO, MP_ENVOY_WARNING };
+
+struct mp_envoy_host {
+    void *ctx;
+    /* Queues one DeltaDiscoveryResponse on the wire given to mp_envoy_stream_open; `bytes` are borrowed
+     * for the call. MP_ELIMIT: the queue is full; mp_envoy_stream_drained() when it is not. Another error:
+     * the stream is over, mp_envoy_stream_closed() will be called. */
+    enum mp_err (*send)(void *ctx, void *wire, mp_str bytes);
+    /* Ends a stream that another one replaced; mp_envoy_stream_closed() follows, later. */
+    void (*end)(void *ctx, void *wire, mp_str why);
+    /* Asks the prover; the answer is mp_envoy_proven(), later. NULL: nobody can prove. */
+    void (*prove)(void *ctx, const struct mp_envoy_ask *ask);
+    /* The question needs no answer any more. NULL where prove is NULL. */
+    void (*prove_cancel)(void *ctx, uint64_t ticket);
+    /* One line for the log, no line end. May be NULL. */
+    void (*log)(void *ctx, enum mp_envoy_note note, mp_str line);
+    /* Monotonic time. */
+    int64_t (*now_ns)(void *ctx);
+};
+
+/* ---- life ---- */
+
+/* `alloc` NULL: malloc. World and host are copied, their contexts borrowed. MP_ENOMEM. */
+enum mp_err mp_envoy_create(const struct mp_alloc *alloc, const struct mp_envoy_limits *limits,
+                            const struct mp_envoy_world *world, const struct mp_envoy_host *host,
+                            struct mp_envoy **out);
+/* All streams must be closed before; the mesh keeps what it has. NULL is allowed. */
+void mp_envoy_destroy(struct mp_envoy *e);
+
+/* The backend's table for mp_engine_backend(engine, &mp_envoy_ops, envoy). */
+extern const struct mpol_backend_ops mp_envoy_ops;
+
+/* ---- streams of discovery ---- */
+
+/* Who is at the other end of a stream. */
+struct mp_envoy_peer {
+    mp_str address;     /* for the log */
+    mp_str identity;    /* URI SAN of the verified client certificate; empty: there is none */
+    bool authenticated; /* the port asks for certificates: then who has no identity of its service is
+                         * unknown and gets the baseline */
+};
+
+/* A stream begins. `wire` is what host.send gets. NULL: there are too many. */
+struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
+                                             const struct mp_envoy_peer *peer);
+/* One DeltaDiscoveryRequest. False: it was no such thing or too much; end this stream with
+ * mp_envoy_stream_why() and call mp_envoy_stream_closed(). No message may follow. */
+bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes);
+/* Why the last message was refused, one line; empty: it was not. Borrowed until the stream is closed. */
+mp_str mp_envoy_stream_why(const struct mp_envoy_stream *s);
+/* There is room again after host.send answered MP_ELIMIT. */
+void mp_envoy_stream_drained(struct mp_envoy_stream *s);
+/* The stream is over, whoever ended it. `s` is gone. */
+void mp_envoy_stream_closed(struct mp_envoy_stream *s);
+
+/* ---- the prover's answers ---- */
+
+enum mp_envoy_proven {
+    MP_ENVOY_PROVEN,      /* it is so */
+    MP_ENVOY_UNPROVABLE,  /* there is no address, or nobody answers there: the ACK has to do */
+};
+/* An answer to the question with this ticket. A ticket that is not asked any more is ignored. */
+void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer);
+
+/* ---- changes that no lease made ---- */
+
+/* The inventory changed: endpoints and identities are built anew, and what differs is sent. */
+void mp_envoy_world_changed(struct mp_envoy *e);
+
+/* ---- questions ---- */
+
+/* A node id "LAYER/SERVICE/INSTANCE", read. */
+struct mp_envoy_node {
+    uint32_t layer; /* MPOL_INGRESS, MPOL_SERVICE or MPOL_EDGE */
+    mp_str layer_word, service, instance;
+};
+/* False: it is none (other layer words, an empty part, a further slash, a control character, > 256
+ * bytes); `out` is untouched. Texts borrow `id`. */
+bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out);
+/* May who has this identity speak as that node? Yes, when the port asks for no certificates; when it is
+ * one of the node's service; and when nothing is known about the identities of any service. */
+bool mp_envoy_may_speak(const struct mp_envoy *e, const struct mp_envoy_node *node,
+                        const struct mp_envoy_peer *peer);
+
+/* What is known about one proxy; texts are borrowed for the call. */
+struct mp_envoy_proxy_type {
+    uint32_t subscribed, acked; /* resources; `acked`: it has the version that is desired */
+    uint64_t sent, acks, nacks; /* responses */
+};
+struct mp_envoy_proxy {
+    mp_str node; /* as it named itself */
+    uint32_t layer;
+    mp_str service, instance, identity, address;
+    mp_str agent; /* "1.39.3" */
+    mp_str listen, admin;
+    bool tls, module;
+    bool connected;
+    bool known;    /* the node id is good and the identity fits; else it gets the baseline */
+    bool silent;   /* has not answered for limits.silent_ns */
+    bool unproven; /* the newest that it has was not proven, because nobody could look */
+    int64_t since_ns;     /* connected or gone, host.now_ns */
+    int64_t ack_ns, nack_ns; /* last; 0: never */
+    mp_str nack_type, nack_resource, nack_text; /* of the last NACK; empty: none since the last good one */
+    uint64_t accepted, effective; /* revisions of the last owner's set */
+    uint32_t leases; /* in force that concern it */
+    struct mp_envoy_proxy_type types[MP_ENVOY_TYPES];
+};
+typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy);
+/* Every proxy that is or was connected, in order of node id. */
+void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
+
+/* Which lease refused a request, where the proxy names no policy (`local_rate_limited`,
+ * `fault_filter_abort`): the throttle whose target fits best, client before identity before instance
+ * before service. Empty parts are unknown. */
+struct mp_envoy_refused {
+    uint32_t layer;
+    mp_str service, instance, client, identity;
+    bool share; /* by a share (fault), else by a rate */
+};
+/* False: none fits. `rule` is borrowed until the next apply. */
+bool mp_envoy_refused_by(const struct mp_envoy *e, const struct mp_envoy_refused *what, mp_str *rule,
+                         uint64_t *lease);
+
+/* Since create. */
+struct mp_envoy_counts {
+    uint64_t streams, streams_refused, messages, garbage, oversize, too_many;
+    uint64_t acks, nacks, stale_nonces, unknown_types;
+    uint64_t responses, resources, removed, bytes; /* sent */
+    uint64_t builds;                               /* lists of resources made anew */
+    uint64_t unknown_proxies, replaced_streams, proven, unprovable;
+};
+void mp_envoy_counts_get(const struct mp_envoy *e, struct mp_envoy_counts *out);
+
+#endif
