@@ -88,6 +88,9 @@ static void print_comment(uint32_t table, const void *row, struct mp_buf *out)
     enum mp_rep rep = mp_type_rep((enum mp_type)c->type);
     struct mp_value v = {{(uint64_t)c->word0, (uint64_t)c->word1}};
     if (rep == MP_REP_T || rep == MP_REP_N || rep == MP_REP_S) return;
+    /* Text that was read but not yet verified may hold what is no number. */
+    double f = rep == MP_REP_F ? mp_value_as_num(v) : 0;
+    if (f - f != 0) return;
     mp_buf_puts(out, "  # ");
     if (c->type == MP_TYPE_CIDR) {
         mp_value_print_net(out, v, c->bits);
