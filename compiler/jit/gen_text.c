@@ -36,11 +36,13 @@ static void equal_text(struct jit_gen *g, const struct mp_op_row *op, struct jit
 {
     const struct jit_reg *a = &g->regs[op->a], *b = &g->regs[op->b];
     LLVMValueRef both = AND(a->known, b->known);
-    LLVMValueRef same_0 = EQUAL(a->w[0], b->w[0]), same_1 = EQUAL(a->w[1], b->w[1]);
-    LLVMValueRef words = AND(same_0, same_1);
+    LLVMValueRef differ = OR(LLVMBuildXor(g->builder, a->w[0], b->w[0], ""),
+                             LLVMBuildXor(g->builder, a->w[1], b->w[1], ""));
+    LLVMValueRef words = EQUAL(differ, jit_int(g, 0));
     if (!is_short(g, op->a) && !is_short(g, op->b)) {
         /* Only equal lengths and beginnings of long texts need a look at their bytes. */
         struct jit_reg slow;
+        LLVMValueRef same_0 = EQUAL(a->w[0], b->w[0]), same_1 = EQUAL(a->w[1], b->w[1]);
         jit_op_call(g, op, AND(both, AND(same_0, AND(is_long(g, a), NOT(same_1)))), &slow);
         words = OR(words, slow.truth);
     }
