@@ -52,7 +52,8 @@ struct pb_field {
 
 static inline struct pb_in pb_read(mp_str message)
 {
-    return (struct pb_in){message.ptr, message.ptr + message.len, NULL};
+    const char *at = message.len != 0 ? message.ptr : ""; /* NULL + 0 is not C */
+    return (struct pb_in){at, at + message.len, NULL};
 }
 
 /* The next field. False: the message is at its end, or it is bad (in->why): a varint longer than 10
@@ -83,6 +84,23 @@ bool pb_wrapped_uint_of(mp_str message, uint64_t *out);
 /* Entry of a map<string, V>: key and the field of the value (number 2; wire PB_BYTES and empty where it
  * is left out). False: bad. */
 bool pb_entry_of(mp_str message, mp_str *key, struct pb_field *value);
+/* A repeated field of strings or messages, or a map, met again after the message was checked: nothing
+ * is copied, and there may be any number. Zeroed: none. */
+struct pb_many {
+    mp_str first;      /* of those that are left */
+    struct pb_in from; /* behind it */
+    uint32_t field, count;
+};
+/* Notes the field at hand as one more of `many`; `in` stands behind it. */
+void pb_many_add(struct pb_many *many, const struct pb_in *in, const struct pb_field *f);
+/* The next one; false: that was all. Walks `many` itself: take a copy to walk again. */
+bool pb_many_next(struct pb_many *many, mp_str *bytes);
+/* The same of a map<string, string> whose entries were checked by pb_many_add_entry. */
+bool pb_many_next_entry(struct pb_many *many, mp_str *key, mp_str *value);
+void pb_many_add_entry(struct pb_many *many, struct pb_in *in, const struct pb_field *f);
+/* The value of a key; of several the last. False: none. */
+bool pb_many_get(struct pb_many many, mp_str key, mp_str *value);
+
 /* google.protobuf.Any. False: bad. */
 bool pb_any_of(mp_str message, mp_str *type_url, mp_str *value);
 
