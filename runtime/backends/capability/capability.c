@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "capability/capability.h"
+
+#define MP_CAPABILITY(verb, target, hooks, flags) {verb, target, hooks, flags},
+const struct mpol_capability mp_inproc_capabilities[MP_INPROC_CAPABILITY_COUNT] = {
+#include "capability/inproc.def"
+};
+const struct mpol_capability mp_envoy_capabilities[MP_ENVOY_CAPABILITY_COUNT] = {
+#include "capability/envoy.def"
+};
+#undef MP_CAPABILITY
+
+#define MP_GAP(verb, target, argument, value, why, repair) \
+    {verb, target, argument, value, why, repair},
+static const struct mp_capability_gap inproc_gaps[] = {
+#include "capability/inproc_gaps.def"
+};
+static const struct mp_capability_gap envoy_gaps[] = {
+#include "capability/envoy_gaps.def"
+};
+#undef MP_GAP
+
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+
+static const struct mp_backend_table inproc_table = {
+    .name = "inproc",
+    .title = "the process itself",
+    .flags = MPOL_BACKEND_CARVES_OUT,
+    .inline_rules = true,
+    .capabilities = mp_inproc_capabilities,
+    .capability_count = MP_INPROC_CAPABILITY_COUNT,
+    .gaps = inproc_gaps,
+    .gap_count = COUNT(inproc_gaps),
+};
+
+static const struct mp_backend_table envoy_table = {
+    .name = "envoy",
+    .title = "an Envoy without the module",
+    .capabilities = mp_envoy_capabilities,
+    .capability_count = MP_ENVOY_CAPABILITY_COUNT,
+    .gaps = envoy_gaps,
+    .gap_count = COUNT(envoy_gaps),
+};
+
+static const struct mp_backend_table envoy_module_table = {
+    .name = "envoy-module",
+    .title = "an Envoy with the module",
+    .flags = MPOL_BACKEND_CARVES_OUT,
+    .inline_rules = true,
+    .capabilities = mp_envoy_capabilities,
+    .capability_count = MP_ENVOY_CAPABILITY_COUNT,
+    .gaps = envoy_gaps,
+    .gap_count = COUNT(envoy_gaps),
+};
+
+static const struct mp_backend_table *const tables[] = {&envoy_table, &envoy_module_table, &inproc_table,
+                                                        NULL};
+
+const struct mp_backend_table *const *mp_backend_tables(void) { return tables; }
+
+const struct mp_backend_table *mp_backend_table_named(mp_str name)
+{
+    for (size_t i = 0; tables[i] != NULL; i++) {
+        if (mp_str_eq(mp_str_of(tables[i]->name), name)) return tables[i];
+    }
+    return NULL;
+}
+
+const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb, mp_str target)
+{
+    for (size_t i = 0; i < t->capability_count; i++) {
+        const struct mpol_capability *c = &t->capabilities[i];
+        if (mp_str_eq(mp_str_of(c->verb), verb) && mp_str_eq(mp_str_of(c->target), target)) return c;
+    }
+    return NULL;
+}
+
+static bool fits(const char *row, mp_str asked)
+{
+    return row == NULL ? asked.len == 0 : mp_str_eq(mp_str_of(row), asked);
+}
+
+const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb,
+                                               mp_str target, mp_str argument, mp_str value)
+{
+    for (size_t i = 0; i < t->gap_count; i++) {
+        const struct mp_capability_gap *g = &t->gaps[i];
+        bool any = mp_str_eq(mp_str_of(g->target), MP_STR("*"));
+        if (!mp_str_eq(mp_str_of(g->verb), verb) || (!any && !fits(g->target, target))) continue;
+        if (fits(g->argument, argument) && fits(g->value, value)) return g;
+    }
+    return NULL;
+}

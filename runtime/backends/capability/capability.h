@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * capability.h - what each kind of mesh can do, as tables: one for the compiler, which refuses a policy
+ * that asks for more (E0701), and for the backend that carries it out.
+ *
+ * Owns:    the tables (inproc.def, envoy.def). No code of any backend.
+ * Callers: the backends; compiler/check by `--backend NAME`.
+ * Threads: constant.
+ */
+#ifndef MP_CAPABILITY_CAPABILITY_H
+#define MP_CAPABILITY_CAPABILITY_H
+
+#include "base/str.h"
+#include "mpol/backend.h"
+
+/* Something that somebody could expect and that is not so. */
+struct mp_capability_gap {
+    const char *verb;
+    const char *target;   /* entity or type; "*": any. "event": an action on the record at hand */
+    const char *argument; /* NULL: whatever the arguments are */
+    const char *value;    /* an argument's word, or its type where that decides ("percent") */
+    const char *why;      /* one line */
+    const char *repair;
+};
+
+struct mp_backend_table {
+    const char *name;  /* "inproc", "envoy", "envoy-module" */
+    const char *title; /* "an Envoy without our module" */
+    uint32_t flags;    /* MPOL_BACKEND_* as far as a policy can tell */
+    bool inline_rules; /* judges rules on the request at hand */
+    const struct mpol_capability *capabilities;
+    size_t capability_count;
+    const struct mp_capability_gap *gaps;
+    size_t gap_count;
+};
+
+/* The table of that name, or NULL. */
+const struct mp_backend_table *mp_backend_table_named(mp_str name);
+/* All of them, in order of name; NULL ends it. */
+const struct mp_backend_table *const *mp_backend_tables(void);
+/* The row of a verb and a target, or NULL. */
+const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb, mp_str target);
+/* The gap that explains why not, or NULL. `argument` and `value` empty: of the verb and target alone. */
+const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb,
+                                               mp_str target, mp_str argument, mp_str value);
+
+#define MP_CAPABILITY(verb, target, hooks, flags) +1
+/* How many rows they have: constant, for tables of functions. */
+enum {
+    MP_INPROC_CAPABILITY_COUNT = 0
+#include "capability/inproc.def"
+    ,
+    MP_ENVOY_CAPABILITY_COUNT = 0
+#include "capability/envoy.def"
+};
+#undef MP_CAPABILITY
+
+extern const struct mpol_capability mp_inproc_capabilities[MP_INPROC_CAPABILITY_COUNT];
+extern const struct mpol_capability mp_envoy_capabilities[MP_ENVOY_CAPABILITY_COUNT];
+
+#endif
