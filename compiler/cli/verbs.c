@@ -40,6 +40,11 @@ const struct cli_verb cli_verbs[] = {
      "  mpol import --from=combined access.log > requests.jsonl\n"
      "  kubectl logs -l app=web -c istio-proxy | mpol import --from=envoy-json > requests.jsonl\n",
      cli_import},
+    {"envoy", "bootstrap|snippet [OPTIONS] --xds=HOST:PORT", "what an Envoy must be told to obey `mpol run --xds`",
+     cli_envoy_options,
+     "  mpol envoy bootstrap --layer=service --service=checkout --instance=checkout-1 "
+     "--listen=0.0.0.0:8080 --upstream=127.0.0.1:8081 --xds=10.0.0.5:9901 > envoy.json\n",
+     cli_envoy},
     {"explain", "[CODE]", "what a message means and how it is mended; without CODE: all of them",
      cli_explain_options, "  mpol explain E0301\n", cli_explain},
     {"version", "[OPTIONS]", "which mpol this is", cli_version_options, "  mpol version --json\n",
