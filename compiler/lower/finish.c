@@ -57,11 +57,11 @@ static bool reach_by_key(struct lw *lw, struct lw_signal *s,
 }
 
 static void reach_by_field(struct lw *lw, struct lw_signal *s,
-                           const struct mp_action_target_row *target)
+                           const struct mp_action_target_row *target, bool outbound_only)
 {
     for (uint32_t f = 0; f < s->t->field_count; f++) {
         const struct mp_t_field *field = &s->t->fields[f];
-        if (!is_target(target, field->type)) continue;
+        if (!is_target(target, field->type) || (outbound_only && !field->outbound)) continue;
         struct lw_way way = {.base = MP_WALK_FIELD, .type = field->type};
         way.index = lw_field_slot(lw, s, field, (mp_str){0});
         if (field->type.base == MP_TYPE_ENTITY) way.entity = field->type.entity;
@@ -99,16 +99,35 @@ static bool seen_before(const struct lw *lw, uint32_t index)
     return false;
 }
 
+/* Leases of these classes are asked about at each request (R31). */
+static bool is_met(const struct mp_action_row *action)
+{
+    return action->class == MP_CLASS_TRAFFIC || action->class == MP_CLASS_ACCESS;
+}
+
+/* What no policy acts on may be acted on by an operator: there the nearest way is enough, so that
+ * records are asked for little more than policies read. */
+static void reach_target(struct lw *lw, struct lw_signal *s, uint32_t number, bool by_policies)
+{
+    struct mp_action_target_row target = lw->ir->action_target.ptr[number];
+    bool lease = target.type != MP_TYPE_EVENT && target.type != MP_TYPE_ANY;
+    if (!lease || seen_before(lw, number)) return;
+    uint32_t before = lw->ir->reach.len;
+    bool by_key = reach_by_key(lw, s, &target);
+    reach_by_field(lw, s, &target, !by_policies && by_key); /* both directions (R30) */
+    if (by_policies ? !by_key : lw->ir->reach.len == before) reach_by_attr(lw, s, &target);
+}
+
 static void reaches(struct lw *lw, struct lw_signal *s)
 {
     uint32_t from = lw->ir->reach.len;
-    for (uint32_t i = 0; s->t->kind == MP_SIGNAL_EVENT && i < lw->ir->action_target.len; i++) {
-        struct mp_action_target_row target = lw->ir->action_target.ptr[i];
-        bool lease = target.type != MP_TYPE_EVENT && target.type != MP_TYPE_ANY;
-        if (!lease || seen_before(lw, i)) continue;
-        bool by_key = reach_by_key(lw, s, &target);
-        reach_by_field(lw, s, &target);
-        if (!by_key) reach_by_attr(lw, s, &target);
+    for (uint32_t a = 0; s->t->kind == MP_SIGNAL_EVENT && a < lw->ir->action.len; a++) {
+        const struct mp_action_row *action = &lw->ir->action.ptr[a];
+        bool by_policies = a < lw->actions_used;
+        if (!by_policies && !is_met(action)) continue;
+        for (uint32_t i = action->targets_at; i < action->targets_at + action->targets_count; i++) {
+            reach_target(lw, s, i, by_policies);
+        }
     }
     MP_IR_SPAN(lw->ir, signal, s->row, reaches, reach, from);
 }
@@ -230,11 +249,13 @@ static void gather_all(struct lw *lw)
 
 void lw_finish(struct lw *lw)
 {
+    lw_actions(lw);
     for (uint32_t i = 0; i < lw->t->signals.len; i++) {
         feeds(lw, &lw->signals[i]);
         reaches(lw, &lw->signals[i]);
     }
     for (uint32_t i = 0; i < lw->t->signals.len; i++) told(lw, &lw->signals[i]);
     for (uint32_t i = 0; i < lw->t->signals.len; i++) record_unit(lw, &lw->signals[i]);
+    lw_attrs(lw);
     if (!lw->ir->failed) gather_all(lw);
 }

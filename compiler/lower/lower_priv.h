@@ -63,6 +63,7 @@ struct lw {
     MP_VEC(uint32_t) column_stamps; /* by provisional row: the last clause that read it */
     uint32_t stamp;
     uint32_t *action_rows;          /* by index; MP_NONE where no rule uses it */
+    uint32_t actions_used; /* rows of action that policies use; the rest is for operators */
     uint32_t *def_rows;             /* by index; MP_NONE until used */
     struct lw_place *rule_units, *guard_units;
 };
@@ -165,6 +166,11 @@ uint32_t lw_key_slot(struct lw *lw, struct lw_signal *s, uint32_t key);
 uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key,
                       const struct mp_t_attr *attr);
 uint32_t lw_action(struct lw *lw, const struct mp_t_action *action);
+/* Those that no policy uses, too: an operator may. */
+void lw_actions(struct lw *lw);
+/* Attributes that no policy reads: inventory lines bring them, and backends and operators ask for them.
+ * What would cost something with each record is not observed for that. */
+void lw_attrs(struct lw *lw);
 /* The row of a constant expression, and of text that names a member of `entity`. */
 uint32_t lw_const(struct lw *lw, const struct mp_t_expr *e);
 uint32_t lw_const_of(struct lw *lw, struct mp_t_type type, mp_str text, struct mp_span span);

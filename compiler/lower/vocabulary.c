@@ -142,6 +142,19 @@ uint32_t lw_attr(struct lw *lw, const struct mp_t_attr *attr)
     return number;
 }
 
+void lw_attrs(struct lw *lw)
+{
+    for (uint32_t i = 0; i < lw->t->entities.len; i++) {
+        struct lw_entity *entity = &lw->entities[i];
+        for (uint32_t a = 1; a < entity->t->attr_count; a++) {
+            const struct mp_t_attr *attr = &entity->t->attrs[a];
+            if (entity->attrs[a] != MP_NONE || attr->type.is_map) continue;
+            add_attr(lw, attr, attr->name);
+            entity->attrs[a] = lw->ir->attr.len - 1;
+        }
+    }
+}
+
 uint32_t lw_attr_entry(struct lw *lw, const struct mp_t_attr *attr, mp_str entry)
 {
     if (entry.ptr == NULL) return lw_attr(lw, attr);
@@ -334,6 +347,41 @@ static void action_targets(struct lw *lw, const struct mp_t_action *t, uint32_t 
     MP_IR_SPAN(lw->ir, action, number, blinds, blind, from);
 }
 
+static void param_types(struct lw *lw, const struct mp_t_action_param *t, uint32_t number)
+{
+    uint32_t from = lw->ir->action_type.len;
+    for (uint32_t i = 0; i < t->type_count; i++) {
+        struct mp_t_type type = t->types[i];
+        struct mp_action_type_row *row = LW_ADD(lw, action_type);
+        row->entity = type.base == MP_TYPE_ENTITY ? type.entity->index : MP_NONE;
+        row->type = lw_type(type);
+    }
+    MP_IR_SPAN(lw->ir, action_param, number, types, action_type, from);
+    for (uint32_t i = 0; i < t->type_count; i++) {
+        uint32_t word = lw->ir->action_word.len;
+        for (uint32_t w = 0; w < t->types[i].member_count; w++) {
+            mp_text_ref text = lw_text(lw, t->types[i].members[w]);
+            LW_ADD(lw, action_word)->word = text;
+        }
+        MP_IR_SPAN(lw->ir, action_type, from + i, words, action_word, word);
+    }
+}
+
+static void action_params(struct lw *lw, const struct mp_t_action *t, uint32_t number)
+{
+    uint32_t from = lw->ir->action_param.len;
+    for (uint32_t i = 0; i < t->param_count; i++) {
+        uint32_t preset = preset_of(lw, t->params[i].preset);
+        mp_text_ref name = lw_text(lw, t->params[i].name);
+        struct mp_action_param_row *row = LW_ADD(lw, action_param);
+        row->name = name;
+        row->flags = (int)i == t->target ? MP_PARAM_TARGET : 0;
+        row->preset = preset;
+    }
+    MP_IR_SPAN(lw->ir, action, number, params, action_param, from);
+    for (uint32_t i = 0; i < t->param_count; i++) param_types(lw, &t->params[i], from + i);
+}
+
 uint32_t lw_action(struct lw *lw, const struct mp_t_action *t)
 {
     uint32_t *known = &lw->action_rows[t->index];
@@ -346,7 +394,14 @@ uint32_t lw_action(struct lw *lw, const struct mp_t_action *t)
     row->name = lw_text(lw, t->name);
     row->share = lw_text(lw, t->share);
     action_targets(lw, t, number);
+    action_params(lw, t, number);
     return number;
+}
+
+void lw_actions(struct lw *lw)
+{
+    lw->actions_used = lw->ir->action.len;
+    for (uint32_t i = 0; i < lw->t->actions.len; i++) lw_action(lw, lw->t->actions.ptr[i]);
 }
 
 void lw_vocabulary(struct lw *lw)

@@ -63,6 +63,9 @@
 #define MP_ACTION_MESSAGE 2u
 #define MP_ACTION_PARTIAL 4u     /* can be ramped (R27) */
 
+/* action_param.flags */
+#define MP_PARAM_TARGET 1u  /* what the lease is on */
+
 /* step.flags */
 #define MP_STEP_ROLLBACK 1u
 #define MP_STEP_MESSAGES_ONLY 2u
