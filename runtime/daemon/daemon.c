@@ -66,10 +66,10 @@ static void on_entry(void *ctx, const struct mp_entry *entry, mp_str json)
     struct dm *d = ctx;
     dm_keep_entry(d, entry, json);
     bool lease = entry->machine == MP_MACHINE_LEASE;
-    dm_log(d, "loop", "%.*s %.*s%s%.*s%s%.*s: %.*s -> %.*s%s%.*s", MP_STR_ARG(entry->rule),
-           MP_STR_ARG(entry->key), lease ? " " : "", MP_STR_ARG(entry->verb), lease ? " " : "",
-           MP_STR_ARG(entry->target), MP_STR_ARG(entry->from), MP_STR_ARG(entry->to),
-           entry->why.len > 0 ? " because " : "", MP_STR_ARG(entry->why));
+    dm_log_entry(d, json, "%.*s %.*s%s%.*s%s%.*s: %.*s -> %.*s%s%.*s", MP_STR_ARG(entry->rule),
+                 MP_STR_ARG(entry->key), lease ? " " : "", MP_STR_ARG(entry->verb), lease ? " " : "",
+                 MP_STR_ARG(entry->target), MP_STR_ARG(entry->from), MP_STR_ARG(entry->to),
+                 entry->why.len > 0 ? " because " : "", MP_STR_ARG(entry->why));
 }
 
 static enum mp_err on_message(void *ctx, const struct mp_message *m) { return dm_channel_send(ctx, m); }

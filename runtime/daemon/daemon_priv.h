@@ -114,6 +114,8 @@ struct dm {
 /* Logs one line: time, level, text. */
 void dm_log(struct dm *d, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* A transition, level `loop`. In JSON the line also has `entry`, the ledger's object as it stands. */
+void dm_log_entry(struct dm *d, mp_str entry, const char *format, ...) __attribute__((format(printf, 3, 4)));
 /* A text of JSON with its quotes; what is no UTF-8 becomes U+FFFD. */
 void dm_json_text(struct dm_bytes *b, mp_str s);
 /* Lets time pass up to now: before anything is read, so that it is judged against the time that it is,

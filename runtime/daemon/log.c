@@ -37,13 +37,10 @@ void dm_json_text(struct dm_bytes *b, mp_str s)
     dm_bytes_add(b, "\"", 1);
 }
 
-void dm_log(struct dm *d, const char *level, const char *format, ...)
+static void write_line(struct dm *d, const char *level, mp_str entry, const char *format, va_list args)
 {
     char time[MP_DATE_TEXT], text[LINE_MAX_BYTES];
-    va_list args;
-    va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
-    va_end(args);
     defuse(text);
     mp_date_text(d->os.wall_ns(d->os.ctx), time);
     if (!d->options->log_json) {
@@ -53,7 +50,24 @@ void dm_log(struct dm *d, const char *level, const char *format, ...)
     struct dm_bytes line = {0};
     dm_bytes_printf(&line, "{\"time\":\"%.*s\",\"level\":\"%s\",\"text\":", (int)sizeof time, time, level);
     dm_json_text(&line, mp_str_of(text));
+    if (entry.len > 0) dm_bytes_printf(&line, ",\"entry\":%.*s", MP_STR_ARG(entry));
     dm_bytes_add(&line, "}\n", 2);
     fwrite(line.ptr, 1, line.len, stderr);
     dm_bytes_free(&line);
+}
+
+void dm_log(struct dm *d, const char *level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_line(d, level, (mp_str){0}, format, args);
+    va_end(args);
+}
+
+void dm_log_entry(struct dm *d, mp_str entry, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    write_line(d, "loop", entry, format, args);
+    va_end(args);
 }
