@@ -211,7 +211,7 @@ struct guard_answer guard_ask(const struct guard_request *q)
     struct seat *s = seat();
     struct mpol_verdict verdict;
     MPOL_INIT(&verdict);
-    int64_t before = shop_now_ns();
+    int64_t before = tell_now_ns();
     mpol_record_begin(s->record, "requests", before, q->layer);
     set(s->record, SERVICE, q->service);
     set(s->record, INSTANCE, q->instance);
@@ -224,7 +224,7 @@ struct guard_answer guard_ask(const struct guard_request *q)
     set(s->record, SCHEME, "http");
     mpol_record_int(s->record, fields[MTLS], q->peer != NULL);
     mpol_verdict(s->reader, s->record, &verdict);
-    cost_note(shop_now_ns() - before);
+    cost_note(tell_now_ns() - before);
 
     struct guard_answer answer = {.allow = verdict.allow, .status = verdict.status,
                                   .retry_after_ns = verdict.retry_after_ns};
@@ -246,7 +246,7 @@ void guard_report(int status, int64_t latency_ns)
     /* Before the answer goes out: what this request changes is in force for the client's next one. */
     pthread_mutex_lock(&engine_lock);
     mpol_engine_feed(engine, s->record);
-    mpol_engine_step(engine, shop_now_ns());
+    mpol_engine_step(engine, tell_now_ns());
     pthread_mutex_unlock(&engine_lock);
 }
 
@@ -257,10 +257,10 @@ static void *tick(void *ctx)
     (void)ctx;
     for (unsigned n = 0; atomic_load(&running); n++) {
         pthread_mutex_lock(&engine_lock);
-        mpol_engine_step(engine, shop_now_ns());
+        mpol_engine_step(engine, tell_now_ns());
         pthread_mutex_unlock(&engine_lock);
         if (n % 20 == 0) reload_if_edited();
-        shop_sleep_ns(TICK_NS);
+        tell_sleep_ns(TICK_NS);
     }
     return NULL;
 }
@@ -283,7 +283,7 @@ bool guard_start(const char *const *files, const char *inventory, mpol_entry_fn 
     options.limits.incidents_max = options.limits.leases_max = options.limits.inventory_items = 256;
     options.limits.keys_max = 4096;
     options.world = &world;
-    options.start_wall_ns = shop_now_ns();
+    options.start_wall_ns = tell_now_ns();
     options.owner = mpol_text("shop");
     enum mpol_err err = mpol_engine_create(&options, program, &engine);
     if (err != MPOL_OK) {

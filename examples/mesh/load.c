@@ -84,21 +84,21 @@ static void *client_run(void *ctx)
     const char *headers[] = {h->header, NULL};
     char from[32];
     snprintf(from, sizeof from, "127.0.%u.%u", h->block, c->number + 1);
-    int64_t next = shop_now_ns();
+    int64_t next = tell_now_ns();
     while (atomic_load(&running)) {
         unsigned rate = atomic_load(&per_second[c->kind]);
-        int64_t now = shop_now_ns();
+        int64_t now = tell_now_ns();
         if (rate == 0 || now < next) {
-            if (rate == 0) next = now + (int64_t)(shop_dice(&c->dice) % 20) * NS_PER_MS;
-            shop_sleep_ns(rate == 0 || next - now > 20 * NS_PER_MS ? 20 * NS_PER_MS : next - now);
+            if (rate == 0) next = now + (int64_t)(tell_dice(&c->dice) % 20) * NS_PER_MS;
+            tell_sleep_ns(rate == 0 || next - now > 20 * NS_PER_MS ? 20 * NS_PER_MS : next - now);
             continue;
         }
-        const char *path = h->paths[shop_dice(&c->dice) % path_count(h)];
+        const char *path = h->paths[tell_dice(&c->dice) % path_count(h)];
         struct shop_answer answer = shop_get(from, shop_gate_port, path, headers);
         note(c->kind, &answer);
         /* A jitter of ±25% keeps the clients from marching in step. */
         int64_t step = NS_PER_S * h->clients / rate;
-        next += step * 3 / 4 + (int64_t)(shop_dice(&c->dice) % (uint64_t)(step / 2 + 1));
+        next += step * 3 / 4 + (int64_t)(tell_dice(&c->dice) % (uint64_t)(step / 2 + 1));
         if (next < now - NS_PER_S) next = now;
     }
     return NULL;

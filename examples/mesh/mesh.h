@@ -5,7 +5,7 @@
  *   proxy.c     a reverse proxy: the gate to the outside, and one in front of every service
  *   guard.c     what the proxy does with libmpol: the part that an embedder copies
  *   services.c  six small HTTP services that call each other through their proxies
- *   story.c     tells what happens, and keeps the figures of the closing table
+ *   story.c     which of it belongs to which tale; ../telling prints the lines and the closing table
  *   shop.c      starts and stops all of it, and lets things go wrong
  *
  * Everything listens and calls on loopback, on ports that the kernel chooses.
@@ -18,27 +18,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NS_PER_S INT64_C(1000000000)
-#define NS_PER_MS INT64_C(1000000)
+#include "telling.h"
 
-/* ---- shop.c: the clock ---- */
-int64_t shop_now_ns(void);             /* since the epoch */
-double shop_seconds(int64_t wall_ns);  /* since the shop opened */
-void shop_sleep_ns(int64_t ns);
 /* 127.0.0.1, any port: where everything listens. */
 struct sockaddr;
 const struct sockaddr *shop_loopback(void);
-
-/* xorshift64* (Vigna 2016): the same seed, the same traffic. The state must not be 0. */
-static inline uint64_t shop_dice(uint64_t *state)
-{
-    uint64_t x = *state;
-    x ^= x >> 12;
-    x ^= x << 25;
-    x ^= x >> 27;
-    *state = x;
-    return (x * UINT64_C(0x2545F4914F6CDD1D)) >> 32;
-}
 
 /* ---- services.c ---- */
 enum shop_service { WEB, CART, CHECKOUT, ACCOUNT, CATALOG, ADMIN, SERVICES };

@@ -109,15 +109,15 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
         .caller = caller != NULL ? caller->name : NULL, .method = method, .path = url, .host = "shop"};
     struct guard_answer verdict = guard_ask(&request);
     struct shop_answer answer = {.status = verdict.status};
-    int64_t before = shop_now_ns();
+    int64_t before = tell_now_ns();
     struct story_seen seen = {.gate = front == GATE, .service = service, .path = url,
                               .client = shop_client_of(client), .rule = verdict.rule};
     if (verdict.allow) answer = pass_on(front, service, url, client, word);
     if (answer.status == 0) answer.status = 502;
     seen.status = answer.status;
-    seen.wall_ns = shop_now_ns();
+    seen.wall_ns = tell_now_ns();
     story_see(&seen);
-    guard_report(answer.status, shop_now_ns() - before);
+    guard_report(answer.status, tell_now_ns() - before);
     if (verdict.allow) return reply(connection, answer.status, answer.rule, 0);
     return reply(connection, verdict.status, verdict.rule, verdict.retry_after_ns);
 }

@@ -32,7 +32,7 @@ static bool unlucky(enum shop_service service)
     unsigned share = atomic_load(&fault_permille[service]);
     if (share == 0) return false;
     pthread_mutex_lock(&dice_lock);
-    unsigned thrown = (unsigned)(shop_dice(&dice) % 1000);
+    unsigned thrown = (unsigned)(tell_dice(&dice) % 1000);
     pthread_mutex_unlock(&dice_lock);
     return thrown < share;
 }

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "guard.h"
@@ -20,24 +19,9 @@
 #define WARM_UP_NS (3 * NS_PER_S)
 #define WHY_BYTES 4096
 
-static int64_t opened_ns;
+static int64_t last_ns; /* nothing waits for longer */
 static pthread_t status_thread;
 static atomic_bool running;
-
-int64_t shop_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_REALTIME, &t);
-    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
-}
-
-double shop_seconds(int64_t wall_ns) { return (double)(wall_ns - opened_ns) / 1e9; }
-
-void shop_sleep_ns(int64_t ns)
-{
-    struct timespec t = {ns / NS_PER_S, ns % NS_PER_S};
-    nanosleep(&t, NULL);
-}
 
 const struct sockaddr *shop_loopback(void)
 {
@@ -51,8 +35,8 @@ const struct sockaddr *shop_loopback(void)
 
 static int64_t limit(int64_t ns)
 {
-    int64_t until = shop_now_ns() + ns, last = opened_ns + LIMIT_NS;
-    return until < last ? until : last;
+    int64_t until = tell_now_ns() + ns;
+    return until < last_ns ? until : last_ns;
 }
 
 struct why {
@@ -71,46 +55,46 @@ static void why_write(void *ctx, const char *bytes, size_t len)
 /* Throttling does not help, quarantine does; when the fault ends, the service comes back in steps. */
 static void checkout_fails(struct why *why)
 {
-    story_begin(TALE_CHECKOUT, "checkout answers 70% of its requests with 503");
+    tell_begin(TALE_CHECKOUT, "checkout answers 70% of its requests with 503");
     shop_fault(CHECKOUT, 700);
-    if (story_wait(TALE_CHECKOUT, DECIDED, limit(6 * NS_PER_S))) {
+    if (tell_wait(TALE_CHECKOUT, DECIDED, limit(6 * NS_PER_S))) {
         guard_why("checkout_errors", "checkout", why_write, why);
     }
-    if (story_wait(TALE_CHECKOUT, CONFIRMED, limit(14 * NS_PER_S))) shop_sleep_ns(NS_PER_S);
+    if (tell_wait(TALE_CHECKOUT, CONFIRMED, limit(14 * NS_PER_S))) tell_sleep_ns(NS_PER_S);
     shop_fault(CHECKOUT, 0);
-    story_cause_gone(TALE_CHECKOUT, "checkout is well again");
-    story_wait(TALE_CHECKOUT, RELEASED, limit(12 * NS_PER_S));
+    tell_cause_gone(TALE_CHECKOUT, "checkout is well again");
+    tell_wait(TALE_CHECKOUT, RELEASED, limit(12 * NS_PER_S));
 }
 
 static void login_is_flooded(void)
 {
-    story_begin(TALE_LOGIN, "127.0.66.1 tries passwords at /login, 50 a second");
+    tell_begin(TALE_LOGIN, "127.0.66.1 tries passwords at /login, 50 a second");
     shop_load_set(INTRUDER, 50);
-    story_wait(TALE_LOGIN, CONFIRMED, limit(8 * NS_PER_S));
+    tell_wait(TALE_LOGIN, CONFIRMED, limit(8 * NS_PER_S));
     shop_load_set(INTRUDER, 0);
-    story_cause_gone(TALE_LOGIN, "127.0.66.1 gives up");
-    story_wait(TALE_LOGIN, RELEASED, limit(10 * NS_PER_S));
+    tell_cause_gone(TALE_LOGIN, "127.0.66.1 gives up");
+    tell_wait(TALE_LOGIN, RELEASED, limit(10 * NS_PER_S));
 }
 
 static void a_stranger_at_the_door(void)
 {
-    story_begin(TALE_ADMIN, "127.0.77.1 asks for /admin/users without an identity");
+    tell_begin(TALE_ADMIN, "127.0.77.1 asks for /admin/users without an identity");
     shop_load_set(STRANGER, 5);
-    story_wait(TALE_ADMIN, EFFECTIVE, limit(2 * NS_PER_S));
-    shop_sleep_ns(NS_PER_S);
+    tell_wait(TALE_ADMIN, EFFECTIVE, limit(2 * NS_PER_S));
+    tell_sleep_ns(NS_PER_S);
     shop_load_set(STRANGER, 0);
-    story_cause_gone(TALE_ADMIN, "127.0.77.1 goes away");
+    tell_cause_gone(TALE_ADMIN, "127.0.77.1 goes away");
 }
 
 static void a_sale_looks_like_an_attack(void)
 {
-    story_begin(TALE_SEARCH, "a sale begins: ten good clients search, 150 times a second");
+    tell_begin(TALE_SEARCH, "a sale begins: ten good clients search, 150 times a second");
     shop_load_set(SHOPPER, 150);
-    story_wait(TALE_SEARCH, ROLLED_BACK, limit(8 * NS_PER_S));
-    shop_sleep_ns(NS_PER_S);
+    tell_wait(TALE_SEARCH, ROLLED_BACK, limit(8 * NS_PER_S));
+    tell_sleep_ns(NS_PER_S);
     shop_load_set(SHOPPER, 10);
-    story_cause_gone(TALE_SEARCH, "the sale is over");
-    shop_sleep_ns(NS_PER_S / 2);
+    tell_cause_gone(TALE_SEARCH, "the sale is over");
+    tell_sleep_ns(NS_PER_S / 2);
 }
 
 /* ---- the frame ---- */
@@ -129,11 +113,11 @@ static void *show_status(void *ctx)
         }
         if (guard_reloads() != reloads) story_policy(reloads = guard_reloads());
         struct mpol_status s = guard_status();
-        story_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
-                     shop_seconds(shop_now_ns()), sent, (sent - before) * 4, good, refused,
+        tell_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
+                     tell_seconds(tell_now_ns()), sent, (sent - before) * 4, good, refused,
                      s.incidents_open, s.leases_in_force);
         before = sent;
-        shop_sleep_ns(NS_PER_S / 4);
+        tell_sleep_ns(NS_PER_S / 4);
     }
     return NULL;
 }
@@ -159,17 +143,16 @@ static int run(uint64_t seed, const char *second)
 {
     const char *files[] = {SHOP_DIR "/shop.mpol", second, NULL};
     static struct why why;
-    opened_ns = shop_now_ns();
-    if (!guard_start(files, SHOP_DIR "/inventory.ndjson", story_entry)) return 2;
+    if (!guard_start(files, SHOP_DIR "/inventory.ndjson", tell_entry)) return 2;
     if (!shop_services_start(seed) || !shop_proxies_start() || !shop_load_start(seed)) return 2;
-    story_say("the shop is open: %d services, each behind a proxy, seed %llu; edit %s while it runs\n",
+    tell_say("the shop is open: %d services, each behind a proxy, seed %llu; edit %s while it runs\n",
               SERVICES, (unsigned long long)seed, second);
     atomic_store(&running, true);
     pthread_create(&status_thread, NULL, show_status, NULL);
     shop_load_set(CUSTOMER, 120);
     shop_load_set(SHOPPER, 10);
     shop_load_set(CONSOLE, 2);
-    shop_sleep_ns(WARM_UP_NS);
+    tell_sleep_ns(WARM_UP_NS);
 
     checkout_fails(&why);
     login_is_flooded();
@@ -179,7 +162,7 @@ static int run(uint64_t seed, const char *second)
     atomic_store(&running, false);
     pthread_join(status_thread, NULL);
     shop_load_stop();
-    bool closed = story_table();
+    bool closed = tell_table();
     print_cost();
     printf("\nmpol why checkout_errors checkout, right after the decision:\n%.*s\n", (int)why.len, why.text);
     shop_proxies_stop();
@@ -222,5 +205,6 @@ int main(int argc, char **argv)
         }
     }
     story_open(tty);
+    last_ns = tell_now_ns() + LIMIT_NS;
     return run(seed, second);
 }
