@@ -363,6 +363,7 @@ static void put_entry(struct mp_buf *out, const struct mp_import_options *option
     put_quoted(out, "instance", options->instance.len != 0 ? instance : f[LOG_INSTANCE]);
     put_client(out, f[LOG_CLIENT]);
     put_quoted(out, "layer", f[LOG_LAYER]);
+    put_quoted(out, "version", f[LOG_ANSWERED_BY]);
     put_quoted(out, "method", f[LOG_METHOD]);
     put_quoted(out, "scheme", f[LOG_SCHEME]);
     put_quoted(out, "host", f[LOG_HOST]);

@@ -12,12 +12,16 @@
  *               request_uri, status, body_bytes_sent, request_length, request_time, host, ...)
  *   envoy-json  Envoy's and Istio's JSON access log under its usual names (start_time, method,
  *               path, response_code, duration in ms, upstream_cluster, downstream_remote_address,
- *               ...); response_code_details `mpol:RULE` is `refused_by`
+ *               ...); response_code_details that name a rule of ours are `refused_by`; `layer`,
+ *               `service`, `instance` and `version` as the line has them; probes of our own
+ *               (`/.mpol/...`) are passed over
  */
 #ifndef MP_INGEST_IMPORT_H
 #define MP_INGEST_IMPORT_H
 
 #include "base/str.h"
+
+#include <stdint.h>
 
 enum mp_import_format { MP_IMPORT_COMBINED, MP_IMPORT_NGINX_JSON, MP_IMPORT_ENVOY_JSON };
 
@@ -34,5 +38,10 @@ struct mp_import_options {
  * line is blank or a comment. Memory failure is in out->failed. */
 bool mp_import_line(enum mp_import_format format, const struct mp_import_options *options,
                     mp_str line, struct mp_buf *out, const char **why);
+
+/* The rule of ours in the response-code details of an Envoy: `mpol:RULE`, `mpol:RULE/LEASE`, or one of
+ * these within `rbac_access_denied_matched_policy[...]`. False: none of ours refused it. `lease` is 0
+ * where it is not told. */
+bool mp_import_refusal(mp_str details, mp_str *rule, uint64_t *lease);
 
 #endif

@@ -53,6 +53,7 @@ static const struct log_name nginx_names[] = {
 };
 
 static const struct log_name envoy_names[] = {
+    {MP_STR_INIT("emit_time"), LOG_TIME, 3}, /* when it was over, which is when it counts */
     {MP_STR_INIT("start_time"), LOG_TIME, 2},
     {MP_STR_INIT("time"), LOG_TIME, 1},
     {MP_STR_INIT("@timestamp"), LOG_TIME, 1},
@@ -70,12 +71,18 @@ static const struct log_name envoy_names[] = {
     {MP_STR_INIT("user_agent"), LOG_AGENT, 1},
     {MP_STR_INIT("x_forwarded_for"), LOG_FORWARDED, 1},
     {MP_STR_INIT("upstream_host"), LOG_INSTANCE, 1},
+    {MP_STR_INIT("instance"), LOG_INSTANCE, 2},
     {MP_STR_INIT("upstream_cluster"), LOG_CLUSTER, 1},
+    {MP_STR_INIT("layer"), LOG_LAYER, 1},
+    {MP_STR_INIT("version"), LOG_ANSWERED_BY, 1},
+    {MP_STR_INIT("scheme"), LOG_SCHEME, 1},
     {MP_STR_INIT("downstream_peer_uri_san"), LOG_PEER, 1},
     {MP_STR_INIT("downstream_tls_version"), LOG_TLS, 1},
     {MP_STR_INIT("response_code_details"), DETAILS, 1},
     {MP_STR_INIT("service"), LOG_SERVICE, 1},
 };
+
+#define OWN_PATH MP_STR("/.mpol/")
 
 struct taker {
     const struct log_name *names;
@@ -108,11 +115,46 @@ static void last_try(struct piece *p)
     }
 }
 
+/* `RULE/17`: what is behind the last slash, where it is a number. */
+static void cut_lease(mp_str *rule, uint64_t *lease)
+{
+    size_t at = rule->len;
+    uint64_t number = 0, scale = 1;
+    *lease = 0;
+    while (at > 0 && rule->ptr[at - 1] >= '0' && rule->ptr[at - 1] <= '9' && scale <= UINT64_MAX / 100) {
+        number += scale * (uint64_t)(rule->ptr[--at] - '0');
+        scale *= 10;
+    }
+    if (at == rule->len || at < 2 || rule->ptr[at - 1] != '/') return;
+    *rule = mp_str_sub(*rule, 0, at - 1);
+    *lease = number;
+}
+
+bool mp_import_refusal(mp_str details, mp_str *rule, uint64_t *lease)
+{
+    static const mp_str rbac = MP_STR_INIT("rbac_access_denied_matched_policy["), own = MP_STR_INIT("mpol:");
+    if (mp_str_starts(details, rbac) && mp_str_ends(details, MP_STR("]"))) {
+        details = mp_str_sub(details, rbac.len, details.len - rbac.len - 1);
+    }
+    if (!mp_str_starts(details, own) || details.len == own.len) return false;
+    *rule = mp_str_sub(details, own.len, details.len);
+    cut_lease(rule, lease);
+    return true;
+}
+
+/* `checkout@v2` is a cluster of our own making: the instances of one version of `checkout`. */
+static void cut_version(struct piece *cluster)
+{
+    mp_str s = cluster->text;
+    const char *mark = s.ptr != NULL ? memchr(s.ptr, '@', s.len) : NULL;
+    if (mark != NULL && mark > s.ptr) cluster->text.len = (size_t)(mark - s.ptr);
+}
+
 /* Our own name in the details of a refusal (language.md 4.2). */
 static void own_refusal(struct piece details, struct log_entry *out)
 {
-    if (details.text.ptr == NULL || !mp_str_starts(details.text, MP_STR("mpol:"))) return;
-    details.text = mp_str_sub(details.text, 5, details.text.len);
+    uint64_t lease;
+    if (details.text.ptr == NULL || !mp_import_refusal(details.text, &details.text, &lease)) return;
     out->field[LOG_REFUSED_BY] = details;
 }
 
@@ -132,13 +174,18 @@ bool mp_import_json(enum mp_import_format format, mp_str line, struct log_entry 
         *why = j.why;
         return false;
     }
+    *why = NULL;
+    mp_str asked = t.found[LOG_PATH].text;
+    if (envoy && asked.ptr != NULL && mp_str_starts(asked, OWN_PATH)) return false;
     memcpy(out->field, t.found, sizeof out->field);
     out->latency_ms = envoy;
     last_try(&out->field[LOG_INSTANCE]);
     if (out->field[LOG_METHOD].text.ptr == NULL) mp_import_request(t.found[REQUEST], out);
     if (envoy) own_refusal(t.found[DETAILS], out);
+    cut_version(&out->field[LOG_CLUSTER]);
     mp_str cluster = out->field[LOG_CLUSTER].text;
-    if (cluster.ptr != NULL && mp_str_starts(cluster, MP_STR("inbound|"))) {
+    bool told = out->field[LOG_LAYER].text.ptr != NULL;
+    if (!told && cluster.ptr != NULL && mp_str_starts(cluster, MP_STR("inbound|"))) {
         out->field[LOG_LAYER] = (struct piece){MP_STR("service"), SPELT_PLAIN};
     }
     return true;
