@@ -14,6 +14,10 @@ const struct cli_option cli_run_options[] = {
     {"inventory", "FILE", "lines about entities; read first"},
     {"state", "DIR", "where the ledger and what is in force are kept"},
     {"listen", "ADDR:PORT", "serve /metrics, /healthz and /readyz"},
+    {"xds", "ADDR:PORT", "be the control plane of Envoys; or unix:PATH"},
+    {"xds-cert", "FILE", "mutual TLS with them, with --xds-key and --xds-ca"},
+    {"xds-key", "FILE", "of --xds-cert"},
+    {"xds-ca", "FILE", "who has issued the certificates of proxies"},
     {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
     {"set", "NAME=VALUE", "the value of a param; may be repeated"},
     {"executor", "interp|native", "what judges; without it native code where there is some"},
@@ -135,6 +139,10 @@ int cli_run(const struct cli_args *args)
     struct run r = {.args = args};
     struct mp_daemon_options options = {.state_dir = cli_value(args, "state", NULL),
                                         .listen = cli_value(args, "listen", NULL),
+                                        .xds = cli_value(args, "xds", NULL),
+                                        .xds_cert = cli_value(args, "xds-cert", NULL),
+                                        .xds_key = cli_value(args, "xds-key", NULL),
+                                        .xds_ca = cli_value(args, "xds-ca", NULL),
                                         .log_json = format == 1};
     if (options.state_dir == NULL) return cli_complain(args, "say where to keep the ledger: --state=DIR");
     options.telemetry = copy_values(args, "telemetry", &options.telemetry_count);

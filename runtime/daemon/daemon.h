@@ -42,6 +42,8 @@ struct mp_daemon_options {
     const char *const *params;   /* NAME=VALUE */
     size_t param_count;
     const char *listen;          /* ADDR:PORT, or NULL */
+    const char *xds;             /* ADDR:PORT or unix:PATH where proxies are served, or NULL */
+    const char *xds_cert, *xds_key, *xds_ca; /* mutual TLS there: files in PEM, or all NULL */
     bool log_json;               /* the log as JSON lines */
 };
 

@@ -59,6 +59,7 @@ struct dm_kept_line {
 struct dm_input;
 struct dm_connection;
 struct dm_channel;
+struct dm_mesh;
 struct MHD_Daemon;
 
 struct dm_counts {
@@ -92,6 +93,7 @@ struct dm {
     int64_t windows_at_ns;  /* when the windows are written next */
     uv_work_t windows_work;
     bool windows_busy;
+    struct dm_mesh *mesh; /* NULL without --xds */
     struct dm_channel *channels;
     uint32_t channel_count;
     uv_pipe_t control;
@@ -188,6 +190,13 @@ void dm_http_close(struct dm *d);
 void dm_metrics(struct dm *d, struct dm_bytes *out);
 /* Ready: a program, a store that writes, inputs that are open. Writes a line for each. */
 bool dm_ready(struct dm *d, struct dm_bytes *out);
+
+/* mesh.c: proxies. All do nothing without --xds. */
+bool dm_mesh_ready(struct dm *d);     /* the backend, before the state is restored */
+bool dm_mesh_open(struct dm *d);      /* the port, after the first set has been applied */
+void dm_mesh_inventory(struct dm *d); /* it has changed */
+void dm_mesh_close(struct dm *d);
+void dm_mesh_free(struct dm *d);
 
 /* channel.c */
 bool dm_channels_open(struct dm *d);

@@ -101,6 +101,7 @@ void dm_reload(struct dm *d)
     d->now = fresh;
     d->now.since_ns = d->last_reload_ns;
     d->inventory_unkept = true; /* the program may read more of it */
+    dm_mesh_inventory(d);
     d->counts.reloads++;
     d->problem[0] = '\0';
     if (d->host->native != NULL) d->host->native(d->host->ctx, d->now.program);

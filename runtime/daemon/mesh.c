@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The mesh of proxies behind `--xds`: one port on which they ask what is to be in force (ADS) and tell
+ * what they saw (ALS). A record, the decision it leads to and the push of that decision are one chain of
+ * calls on this loop.
+ *
+ * Order at the start: the backend is registered before the engine takes its state up again, and the port
+ * opens after the first set has been applied. So the first answer that a proxy gets has every lease that
+ * was in force when the process ended, however it ended. At the end the port closes and nothing is taken
+ * back: proxies keep what they have.
+ */
+#include "daemon/mesh_priv.h"
+
+#include <stdlib.h>
+
+#define ADS_PATH "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+
+/* ---- what the backend asks of us ---- */
+
+static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes) { return mp_grpc_send(wire, bytes); }
+
+static void end_stream(void *ctx, void *wire, mp_str why) { mp_grpc_finish(wire, MP_GRPC_ABORTED, why); }
+
+static void tell(void *ctx, enum mp_envoy_note note, mp_str line)
+{
+    struct dm_mesh *m = ctx;
+    dm_log(m->d, note == MP_ENVOY_WARNING ? "warn" : "info", "%.*s", MP_STR_ARG(line));
+}
+
+static int64_t now_ns(void *ctx)
+{
+    struct dm_mesh *m = ctx;
+    return m->d->os.mono_ns(m->d->os.ctx);
+}
+
+/* ---- streams of discovery ---- */
+
+struct ads {
+    struct dm_mesh *m;
+    struct mp_grpc_stream *wire;
+    struct mp_envoy_stream *stream;
+};
+
+static void *ads_open(void *ctx, struct mp_grpc_stream *wire)
+{
+    struct dm_mesh *m = ctx;
+    const struct mp_grpc_peer *from = mp_grpc_stream_peer(wire);
+    struct mp_envoy_peer peer = {.address = from->address, .identity = from->identity, .authenticated = from->tls};
+    struct ads *s = malloc(sizeof *s);
+    if (s == NULL) return NULL;
+    *s = (struct ads){m, wire, mp_envoy_stream_open(m->envoy, wire, &peer)};
+    if (s->stream != NULL) return s;
+    free(s);
+    return NULL;
+}
+
+static bool ads_message(void *state, mp_str bytes)
+{
+    struct ads *s = state;
+    struct dm *d = s->m->d;
+    if (d->ending) return true;
+    dm_clock(d);
+    bool good = mp_envoy_stream_message(s->stream, bytes);
+    if (!good) mp_grpc_finish(s->wire, MP_GRPC_INVALID_ARGUMENT, mp_envoy_stream_why(s->stream));
+    dm_turn(d); /* an answer may have made a lease accepted */
+    return good;
+}
+
+static void ads_drained(void *state) { mp_envoy_stream_drained(((struct ads *)state)->stream); }
+
+static void ads_closed(void *state)
+{
+    struct ads *s = state;
+    struct dm *d = s->m->d;
+    mp_envoy_stream_closed(s->stream);
+    free(s);
+    if (!d->ending) dm_turn(d);
+}
+
+/* ---- life ---- */
+
+static bool no_memory(void)
+{
+    fprintf(stderr, "mpol run: no memory for the mesh\n");
+    return false;
+}
+
+/* Before the engine takes its state up again: leases are given to the backend then. */
+bool dm_mesh_ready(struct dm *d)
+{
+    if (d->options->xds == NULL) return true;
+    struct dm_mesh *m = d->mesh = calloc(1, sizeof *m);
+    if (m != NULL) m->world = dm_mesh_world_create();
+    if (m == NULL || m->world == NULL) return no_memory();
+    m->d = d;
+    struct mp_envoy_world world = dm_mesh_world_view(m->world);
+    struct mp_envoy_host host = {.ctx = m, .send = send_bytes, .end = end_stream, .prove = mesh_prove,
+                                 .prove_cancel = mesh_prove_cancel, .log = tell, .now_ns = now_ns};
+    if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
+        mp_engine_backend(d->engine, &mp_envoy_ops, m->envoy) != MP_OK) {
+        return no_memory();
+    }
+    return true;
+}
+
+/* The inventory has lines that were not there before, or the program reads it in another way. */
+void dm_mesh_inventory(struct dm *d)
+{
+    struct dm_mesh *m = d->mesh;
+    if (m == NULL) return;
+    if (!dm_mesh_world_read(m->world, mp_engine_inventory(d->engine), mp_engine_program(d->engine))) {
+        dm_log(d, "error", "out of memory for the inventory of the mesh");
+    }
+    if (d->started) mp_envoy_world_changed(m->envoy);
+}
+
+bool dm_mesh_open(struct dm *d)
+{
+    struct dm_mesh *m = d->mesh;
+    char why[256] = "";
+    if (m == NULL) return true;
+    const struct mp_daemon_options *o = d->options;
+    struct mp_grpc_method methods[] = {
+        {.path = ADS_PATH, .ctx = m, .open = ads_open, .message = ads_message, .drained = ads_drained,
+         .closed = ads_closed},
+    };
+    struct mp_grpc_options options = {.listen = o->xds, .cert = o->xds_cert, .key = o->xds_key,
+                                      .client_ca = o->xds_ca, .methods = methods,
+                                      .method_count = sizeof methods / sizeof methods[0]};
+    if (!mesh_prove_open(m)) return false;
+    if (mp_grpc_open(&d->loop, &options, &m->server, why, sizeof why) != MP_OK) {
+        fprintf(stderr, "mpol run: --xds=%s: %s\n", o->xds, why);
+        return false;
+    }
+    if (mp_grpc_port(m->server) != 0) {
+        dm_log(d, "info", "proxies are served on port %u%s", (unsigned)mp_grpc_port(m->server),
+               o->xds_ca != NULL ? ", with mutual TLS" : "");
+    } else {
+        dm_log(d, "info", "proxies are served on %s", o->xds);
+    }
+    return true;
+}
+
+void dm_mesh_close(struct dm *d)
+{
+    struct dm_mesh *m = d->mesh;
+    if (m == NULL) return;
+    mp_grpc_close(m->server);
+    m->server = NULL;
+    mesh_prove_close(m);
+}
+
+void dm_mesh_free(struct dm *d)
+{
+    struct dm_mesh *m = d->mesh;
+    if (m == NULL) return;
+    mp_envoy_destroy(m->envoy);
+    dm_mesh_world_destroy(m->world);
+    free(m);
+    d->mesh = NULL;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mesh_priv.h - what mesh.c, mesh_prove.c and mesh_tell.c share.
+ */
+#ifndef MP_DAEMON_MESH_PRIV_H
+#define MP_DAEMON_MESH_PRIV_H
+
+#include "daemon/daemon_priv.h"
+#include "daemon/mesh_world_priv.h"
+#include "envoy_prove/prove.h"
+#include "envoy_xds/envoy_xds.h"
+#include "grpc/grpc.h"
+
+struct mesh_proof;
+
+/* The mesh of proxies that `--xds` serves. */
+struct dm_mesh {
+    struct dm *d;
+    struct dm_mesh_world *world;
+    struct mp_envoy *envoy;
+    struct mp_grpc_server *server;
+    struct mp_prover *prover;
+    struct mesh_proof *proofs;  /* that are asked for; a list */
+    uv_timer_t prove_timer;     /* what host.prove could not begin at once */
+    bool timers_open;
+};
+
+/* mesh_prove.c: envoy_xds's questions → the prover, and back */
+void mesh_prove(void *ctx, const struct mp_envoy_ask *ask);
+void mesh_prove_cancel(void *ctx, uint64_t ticket);
+bool mesh_prove_open(struct dm_mesh *m);
+void mesh_prove_close(struct dm_mesh *m);
+
+#endif

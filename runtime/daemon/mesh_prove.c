@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What the backend wants to see with its own eyes → the prover, and what that saw back to the backend.
+ */
+#include "daemon/mesh_priv.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "envoy_xds/names.h"
+
+struct mesh_proof {
+    struct mesh_proof *next;
+    struct dm_mesh *m;
+    uint64_t ticket; /* the backend's */
+    uint64_t running; /* the prover's; 0: it did not take it */
+    enum mp_envoy_proven answer; /* of one that is not running: told by the timer */
+};
+
+static struct mesh_proof **place_of(struct dm_mesh *m, uint64_t ticket)
+{
+    struct mesh_proof **at = &m->proofs;
+    while (*at != NULL && (*at)->ticket != ticket) at = &(*at)->next;
+    return at;
+}
+
+static void take_out(struct dm_mesh *m, struct mesh_proof *proof)
+{
+    struct mesh_proof **at = place_of(m, proof->ticket);
+    if (*at != NULL) *at = proof->next;
+    free(proof);
+}
+
+static void answer(struct mesh_proof *proof, enum mp_envoy_proven how)
+{
+    struct dm_mesh *m = proof->m;
+    uint64_t ticket = proof->ticket;
+    take_out(m, proof);
+    if (m->d->ending) return;
+    dm_clock(m->d);
+    mp_envoy_proven(m->envoy, ticket, how);
+    dm_turn(m->d); /* a lease may have become effective */
+}
+
+static void on_proof(void *ctx, const struct mp_proof *proof)
+{
+    static const enum mp_envoy_proven answers[] = {[MP_PROVE_PROVEN] = MP_ENVOY_PROVEN,
+                                                   [MP_PROVE_NOT_YET] = MP_ENVOY_NOT_YET,
+                                                   [MP_PROVE_UNREACHABLE] = MP_ENVOY_UNPROVABLE};
+    answer(ctx, answers[proof->result]);
+}
+
+/* What the backend must not be told from within its own call. */
+static void on_prove_timer(uv_timer_t *timer)
+{
+    struct dm_mesh *m = timer->data;
+    for (struct mesh_proof *p = m->proofs; p != NULL;) {
+        if (p->running != 0) {
+            p = p->next;
+            continue;
+        }
+        answer(p, p->answer);
+        p = m->proofs; /* the answer may have begun or ended others */
+    }
+}
+
+/* ---- a question as the prover takes it ---- */
+
+static mp_str part_after(mp_str s, mp_str prefix)
+{
+    return mp_str_starts(s, prefix) ? mp_str_sub(s, prefix.len, SIZE_MAX) : MP_STR("");
+}
+
+static void put_listener(const struct mp_envoy_ask *ask, struct mp_prove_task *task)
+{
+    task->kind = MP_PROVE_LISTENER;
+    task->address = ask->listen;
+    task->tls = ask->tls;
+    task->version = part_after(ask->what->path, MP_STR(MP_ENVOY_PROBE_PATH));
+}
+
+static void put_runtime(const struct mp_envoy_ask *ask, struct mp_prove_task *task,
+                        struct mp_prove_value *value)
+{
+    *value = (struct mp_prove_value){ask->what->key, ask->what->value};
+    task->kind = MP_PROVE_RUNTIME;
+    task->address = ask->admin;
+    task->values = value;
+    task->value_count = 1;
+}
+
+static bool put_clusters(const struct mp_envoy_ask *ask, struct mp_prove_task *task, struct mp_arena *arena)
+{
+    const struct mp_envoy_proof *what = ask->what;
+    struct mp_prove_endpoint *rows = MP_NEW(arena, struct mp_prove_endpoint, what->endpoint_count + 1);
+    if (rows == NULL) return false;
+    for (uint32_t i = 0; i < what->endpoint_count; i++) {
+        const struct mp_envoy_endpoint *e = &what->endpoints[i];
+        bool v6 = mp_str_contains(e->ip, MP_STR(":"));
+        rows[i] = (struct mp_prove_endpoint){
+            .cluster = what->cluster,
+            .address = mp_arena_printf(arena, v6 ? "[%.*s]:%u" : "%.*s:%u", MP_STR_ARG(e->ip), e->port),
+            .state = e->health == MP_ENVOY_HEALTHY ? MP_PROVE_IN : MP_PROVE_OUT,
+            .weight = e->weight};
+        if (rows[i].address.ptr == NULL) return false;
+    }
+    task->kind = MP_PROVE_CLUSTERS;
+    task->address = ask->admin;
+    task->endpoints = rows;
+    task->endpoint_count = what->endpoint_count;
+    return true;
+}
+
+static void start(struct mesh_proof *proof, const struct mp_envoy_ask *ask)
+{
+    struct mp_prove_value value;
+    struct mp_arena arena;
+    struct mp_hash_key key = {1, 2};
+    struct mp_prove_task task = {.proxy = mp_siphash(key, ask->node.ptr, ask->node.len),
+                                 .done = on_proof, .ctx = proof};
+    bool made = true;
+    mp_arena_init(&arena, NULL, 0);
+    switch (ask->what->kind) {
+    case MP_ENVOY_PROOF_REQUEST: put_listener(ask, &task); break;
+    case MP_ENVOY_PROOF_RUNTIME: put_runtime(ask, &task, &value); break;
+    case MP_ENVOY_PROOF_CLUSTERS: made = put_clusters(ask, &task, &arena); break;
+    case MP_ENVOY_PROOF_NONE: break;
+    }
+    enum mp_err err = MP_ENOMEM;
+    if (task.address.len == 0) {
+        err = MP_EINVAL; /* it has not told where it can be asked */
+    } else if (made) {
+        err = mp_prove(proof->m->prover, &task, &proof->running);
+    }
+    proof->answer = err == MP_EINVAL ? MP_ENVOY_UNPROVABLE : MP_ENVOY_NOT_YET;
+    mp_arena_free(&arena);
+}
+
+/* ---- from the backend ---- */
+
+void mesh_prove(void *ctx, const struct mp_envoy_ask *ask)
+{
+    struct dm_mesh *m = ctx;
+    if (ask->replaces != 0) mesh_prove_cancel(m, ask->replaces);
+    if (m->d->ending) return;
+    struct mesh_proof *proof = calloc(1, sizeof *proof);
+    if (proof == NULL) return; /* never proven: the lease is told as stuck */
+    *proof = (struct mesh_proof){.m = m, .ticket = ask->ticket, .next = m->proofs};
+    m->proofs = proof;
+    if (m->prover != NULL) start(proof, ask);
+    if (proof->running == 0) uv_timer_start(&m->prove_timer, on_prove_timer, m->prover != NULL ? 0 : 1, 0);
+}
+
+void mesh_prove_cancel(void *ctx, uint64_t ticket)
+{
+    struct dm_mesh *m = ctx;
+    struct mesh_proof *proof = *place_of(m, ticket);
+    if (proof == NULL) return;
+    if (proof->running != 0) mp_prove_cancel(m->prover, proof->running);
+    take_out(m, proof);
+}
+
+bool mesh_prove_open(struct dm_mesh *m)
+{
+    uv_timer_init(&m->d->loop, &m->prove_timer);
+    m->prove_timer.data = m;
+    m->timers_open = true;
+    return mp_prover_open(&m->d->loop, NULL, &m->prover) == MP_OK;
+}
+
+void mesh_prove_close(struct dm_mesh *m)
+{
+    mp_prover_close(m->prover); /* answers what is left */
+    m->prover = NULL;
+    while (m->proofs != NULL) take_out(m, m->proofs);
+    if (m->timers_open) uv_close((uv_handle_t *)&m->prove_timer, NULL);
+    m->timers_open = false;
+}
