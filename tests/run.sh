@@ -2,29 +2,34 @@
 # SPDX-License-Identifier: Apache-2.0
 # Installs what is missing, builds, and passes all tests. Ends with one line: "N passed, N failed, N left out".
 #
-#   bash tests/run.sh [--no-jit] [--only LAYER] [--match REGEX] [--skip LAYERS] [--build FOLDER] [-- CMAKE OPTIONS…]
+#   bash tests/run.sh [--no-jit] [--only LAYER] [--match REGEX] [--skip LAYERS] [--no-envoy] [--build FOLDER] [-- CMAKE OPTIONS…]
 #
-# A test is called LAYER.NAME; LAYER is one of unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples.
+# A test is called LAYER.NAME; LAYER is one of unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples envoy.
+# Tests of layer envoy need an Envoy: it is fetched once; where it cannot be had they are left out by name.
+# --no-envoy fetches none.
 set -u
 mpol_root=$(cd "$(dirname "$0")/.." && pwd)
 . "$mpol_root/cmake/bootstrap.sh"
 
-build=$mpol_root/build select=() options=()
+build=$mpol_root/build select=() options=() envoy=yes
 while [ $# -gt 0 ]; do
     case $1 in
         --no-jit) MPOL_JIT=OFF ;;
         --only) select+=(-L "^$2\$"); shift ;;
         --match) select+=(-R "$2"); shift ;;
         --skip) select+=(-LE "^($2)\$"); shift ;;
+        --no-envoy) envoy= ;;
         --build) build=$mpol_root/$2; shift ;;
         --) shift; options=("$@"); break ;;
-        -h | --help) sed -n '3,8p' "$0"; exit 0 ;;
+        -h | --help) sed -n '3,10p' "$0"; exit 0 ;;
         *) mpol_say "tests/run.sh: unknown option $1; see --help"; exit 2 ;;
     esac
     shift
 done
 
 mpol_bootstrap "$build" ${options[@]+"${options[@]}"} || exit 2
+
+[ -n "$envoy" ] && mpol_envoy "$build"
 
 results=$build/test-results.txt
 ctest --test-dir "$build" --output-on-failure -j "$(nproc)" ${select[@]+"${select[@]}"} >"$results" 2>&1

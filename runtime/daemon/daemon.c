@@ -251,7 +251,7 @@ static int start(struct dm *d)
     uv_timer_start(&d->poll_timer, on_poll, POLL_MS, POLL_MS);
     d->ready = true;
     if (d->input_count == 0 && d->mesh == NULL) {
-        dm_log(d, "warn", "no --telemetry and no --xds: nothing is seen, only rules about silence can fire");
+        dm_log(d, "warn", "no --telemetry: nothing is seen, only rules about silence can fire");
     }
     dm_log(d, "info", "ready: %u rules, state in %s", d->now.program->rule_count, d->options->state_dir);
     dm_turn(d);
