@@ -155,6 +155,9 @@ void dm_windows_due(struct dm *d);  /* writes them in the background when it is 
 void dm_windows_write(struct dm *d); /* at the end: now */
 
 /* input.c: bytes → engine */
+/* A number of a source (R6), used again when nobody has it any more: who is silent then. */
+uint32_t dm_source_take(void);
+void dm_source_give(struct dm *d, uint32_t source);
 bool dm_inventory_read(struct dm *d); /* the files of --inventory */
 /* One line of inventory. */
 bool dm_inventory_line(struct dm *d, mp_str line);
@@ -195,6 +198,7 @@ bool dm_ready(struct dm *d, struct dm_bytes *out);
 bool dm_mesh_ready(struct dm *d);     /* the backend, before the state is restored */
 bool dm_mesh_open(struct dm *d);      /* the port, after the first set has been applied */
 void dm_mesh_inventory(struct dm *d); /* it has changed */
+void dm_mesh_watch(struct dm *d);     /* twice a second */
 void dm_mesh_close(struct dm *d);
 void dm_mesh_free(struct dm *d);
 

@@ -19,7 +19,7 @@ char dm_read_room[READ_BYTES];
 
 static uint32_t source_users[SOURCES_MAX];
 
-static uint32_t take_source(void)
+uint32_t dm_source_take(void)
 {
     uint32_t i = 0;
     while (i < SOURCES_MAX - 1 && source_users[i] > 0) i++;
@@ -27,7 +27,7 @@ static uint32_t take_source(void)
     return i;
 }
 
-static void give_source(struct dm *d, uint32_t source)
+void dm_source_give(struct dm *d, uint32_t source)
 {
     /* That we end says nothing about those who write. */
     if (--source_users[source] == 0 && d->started && !d->ending) mp_engine_source_closed(d->engine, source);
@@ -139,14 +139,14 @@ void dm_stream_rest(struct stream *s)
 
 void dm_stream_open(struct stream *s, struct dm *d, const char *name)
 {
-    *s = (struct stream){.d = d, .name = name, .source = take_source()};
+    *s = (struct stream){.d = d, .name = name, .source = dm_source_take()};
 }
 
 void dm_stream_end(struct stream *s)
 {
     if (!s->d->ending) dm_stream_rest(s); /* else it is we who cut the line */
     dm_bytes_free(&s->rest);
-    give_source(s->d, s->source);
+    dm_source_give(s->d, s->source);
 }
 
 /* ---- inventory ---- */
