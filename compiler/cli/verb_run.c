@@ -169,6 +169,7 @@ const struct cli_option cli_ledger_options[] = {
     {"state", "DIR", "the folder of `mpol run`"},
     {"before", "TIME", "prune: entries older than this go"},
     {"rule", "NAME", "show: of this rule only"},
+    {"key", "FILE", "verify: the public key of the roots; without it DIR/ledger.pub"},
     {NULL, NULL, NULL},
 };
 
@@ -179,9 +180,10 @@ int cli_ledger(const struct cli_args *args)
     const char *state = cli_value(args, "state", NULL);
     if (count != 1) return cli_complain(args, "verify, show, export or prune");
     if (state == NULL) return cli_complain(args, "say which folder: --state=DIR");
-    int (*ledger)(const char *, const char *, const char *, const char *);
+    int (*ledger)(const struct mp_daemon_ledger *);
     void *symbol = cli_open_part("libmpol-daemon.so", "mpol_daemon_ledger", false);
     memcpy(&ledger, &symbol, sizeof ledger);
     if (ledger == NULL) return CLI_USAGE;
-    return ledger(words[0], state, cli_value(args, "before", NULL), cli_value(args, "rule", NULL));
+    return ledger(&(struct mp_daemon_ledger){words[0], state, cli_value(args, "before", NULL),
+                                             cli_value(args, "rule", NULL), cli_value(args, "key", NULL)});
 }

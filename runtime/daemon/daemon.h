@@ -51,8 +51,14 @@ struct mp_daemon_options {
 MP_DAEMON_API int mpol_daemon_run(const struct mp_daemon_options *options,
                                   const struct mp_daemon_host *host);
 
-/* `mpol ledger WORD`: verify, show, export, prune. `before` is the operand of --before, or NULL. */
-MP_DAEMON_API int mpol_daemon_ledger(const char *word, const char *state_dir, const char *before,
-                                     const char *rule);
+/* What `mpol ledger WORD` is asked; NULL for an option that was not given. */
+struct mp_daemon_ledger {
+    const char *word; /* verify, show, export, prune */
+    const char *state_dir;
+    const char *before;
+    const char *rule;
+    const char *key; /* a public key; else that of the folder */
+};
+MP_DAEMON_API int mpol_daemon_ledger(const struct mp_daemon_ledger *question);
 
 #endif

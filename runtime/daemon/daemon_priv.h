@@ -11,6 +11,7 @@
 #include "base/arena.h"
 #include "base/os.h"
 #include "daemon/daemon.h"
+#include "daemon/roots.h"
 #include "engine/engine.h"
 #include "ingest/ingest.h"
 #include "program/program.h"
@@ -36,7 +37,7 @@ struct dm_generation {
 };
 
 /* Rows of the store that are the daemon's own; those of the engine are below. */
-enum dm_row { DM_ROW_IDENTITY = 100, DM_ROW_BRAKE, DM_ROW_POSITION, DM_ROW_INVENTORY };
+enum dm_row { DM_ROW_IDENTITY = 100, DM_ROW_BRAKE, DM_ROW_POSITION, DM_ROW_INVENTORY, DM_ROW_ROOT };
 
 /* Drawn when the state folder is made, and the same ever after. */
 struct dm_identity {
@@ -80,6 +81,7 @@ struct dm {
     struct dm_generation now;
     struct mp_store *store;
     struct dm_identity identity;
+    struct dm_roots roots;
     struct dm_input *inputs;
     uint32_t input_count;
     struct dm_connection *connections; /* on sockets of inputs */

@@ -62,7 +62,7 @@ static void add_positions(struct dm *d)
 
 static size_t batch_bytes(const struct dm *d)
 {
-    size_t total = 0;
+    size_t total = mp_store_item_bytes(sizeof(struct dm_root));
     for (size_t at = 0; at < d->pending.len;) {
         struct item item;
         memcpy(&item, d->pending.ptr + at, sizeof item);
@@ -79,19 +79,34 @@ static void drop_positions(struct dm *d)
     d->pending_items = d->pending_items_before;
 }
 
+/* With the entries themselves, so that no crash leaves a root of what was never kept. */
+static void write_root(struct dm *d, const struct item *newest)
+{
+    struct dm_root root = {.seq = newest->id, .time_ns = newest->time_ns};
+    memcpy(root.hash, newest->hash, sizeof root.hash);
+    if (dm_root_sign(&d->roots, &root) != MP_OK) {
+        dm_log(d, "error", "the root of the ledger at entry %llu cannot be signed", (unsigned long long)root.seq);
+        return;
+    }
+    mp_store_row(d->store, DM_ROW_ROOT, dm_root_id(root.seq), (mp_str){(const char *)&root, sizeof root});
+}
+
 static void write_batch(struct dm *d)
 {
+    struct item newest = {.id = 0};
     for (size_t at = 0; at < d->pending.len;) {
         struct item item;
         memcpy(&item, d->pending.ptr + at, sizeof item);
         mp_str bytes = {d->pending.ptr + at + sizeof item, item.len};
         if (item.is_entry) {
             mp_store_entry(d->store, item.id, item.time_ns, bytes, item.hash);
+            newest = item;
         } else {
             mp_store_row(d->store, item.kind, item.id, bytes);
         }
         at += sizeof item + item.len;
     }
+    if (newest.id != 0) write_root(d, &newest);
     mp_store_end(d->store);
     d->pending.len = 0;
     d->pending_items = 0;
@@ -164,7 +179,16 @@ enum mp_err dm_keep_open(struct dm *d)
         return err;
     }
     err = mp_store_load(d->store, d, give_own_row);
-    if (err != MP_OK) fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
+    if (err != MP_OK) {
+        fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
+        return err;
+    }
+    err = dm_roots_open(&d->roots, &d->os, d->options->state_dir);
+    if (err != MP_OK) {
+        fprintf(stderr, "mpol run: %s/ledger.key: %s\n", d->options->state_dir,
+                err == MP_EINVAL ? "this is no Ed25519 key; put the right one back, or remove it for a new one"
+                                 : mp_err_text(err));
+    }
     return err;
 }
 

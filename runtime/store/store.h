@@ -91,6 +91,9 @@ enum mp_err mp_store_reader_base(struct mp_store_reader *r, uint64_t *seq, uint8
 enum mp_err mp_store_reader_entries(struct mp_store_reader *r, uint64_t after, void *ctx,
                                     bool (*entry)(void *ctx, uint64_t seq, int64_t time_ns, mp_str json,
                                                   const uint8_t hash[MP_STORE_HASH]));
+/* Rows of state of one kind, by id, until `row` answers false. */
+enum mp_err mp_store_reader_rows(struct mp_store_reader *r, uint32_t kind, void *ctx,
+                                 bool (*row)(void *ctx, uint64_t id, mp_str bytes));
 /* Removes entries older than `before_ns`, but never the newest; the chain is verifiable from where it
  * then begins. *removed says how many. Also while a daemon runs on the folder. */
 enum mp_err mp_store_prune(const char *dir, int64_t before_ns, uint64_t *removed, const char **why);

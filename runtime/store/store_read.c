@@ -100,6 +100,23 @@ enum mp_err mp_store_reader_entries(struct mp_store_reader *r, uint64_t after, v
     return !more || code == SQLITE_DONE ? MP_OK : MP_ECORRUPT;
 }
 
+enum mp_err mp_store_reader_rows(struct mp_store_reader *r, uint32_t kind, void *ctx,
+                                 bool (*row)(void *ctx, uint64_t id, mp_str bytes))
+{
+    sqlite3_stmt *ask = NULL;
+    const char *sql = "SELECT id, bytes FROM state WHERE kind = ? ORDER BY id";
+    if (sqlite3_prepare_v2(r->db, sql, -1, &ask, NULL) != SQLITE_OK) return MP_ECORRUPT;
+    sqlite3_bind_int64(ask, 1, (sqlite3_int64)kind);
+    int code;
+    bool more = true;
+    while (more && (code = sqlite3_step(ask)) == SQLITE_ROW) {
+        mp_str bytes = {sqlite3_column_blob(ask, 1), (size_t)sqlite3_column_bytes(ask, 1)};
+        more = row(ctx, (uint64_t)sqlite3_column_int64(ask, 0), bytes);
+    }
+    sqlite3_finalize(ask);
+    return !more || code == SQLITE_DONE ? MP_OK : MP_ECORRUPT;
+}
+
 /* ---- pruning ---- */
 
 /* The newest entry that may go: all up to it are older, and one stays behind it. */

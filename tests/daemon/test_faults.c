@@ -232,6 +232,50 @@ static void a_kill_after_a_failed_sync_leaves_a_whole_ledger(void **state)
     the_chain_verifies();
 }
 
+static void run_once(void)
+{
+    struct run r;
+    start(&r);
+    add_failures("t", "10.0.0.1", 3);
+    wait_status(IN_FORCE("10.0.0.1"));
+    stop(&r);
+}
+
+static void what_was_signed_cannot_be_cut_short(void **state)
+{
+    const char *out;
+    run_once();
+    assert_int_equal(ask(&out, "ledger", "verify", STATE, NULL), 0);
+    assert_non_null(strstr(out, "signed up to entry"));
+    sql("DELETE FROM entry WHERE seq = (SELECT MAX(seq) FROM entry)");
+    assert_int_equal(ask(&out, "ledger", "verify", STATE, NULL), 1);
+    assert_non_null(strstr(out, "entries are missing at the end"));
+}
+
+static void what_was_signed_cannot_be_signed_by_another(void **state)
+{
+    const char *out;
+    run_once();
+    put_file("kept.pub", get_file("state/ledger.pub"));
+    assert_int_equal(ask(&out, "ledger", "verify", "--key=kept.pub", STATE, NULL), 0);
+    put_file("none.pub", "this is no key");
+    assert_int_equal(ask(&out, "ledger", "verify", "--key=none.pub", STATE, NULL), 2);
+    assert_int_equal(rename("state", "old"), 0);
+    run_once();
+    assert_int_equal(ask(&out, "ledger", "verify", STATE, NULL), 0);
+    assert_int_equal(ask(&out, "ledger", "verify", "--key=kept.pub", STATE, NULL), 1);
+    assert_non_null(strstr(out, "not signed with this key"));
+    assert_int_equal(ask(&out, "ledger", "export", STATE, NULL), 0);
+    assert_non_null(strstr(out, "\"signature\":\""));
+}
+
+static void a_key_that_is_none_is_refused(void **state)
+{
+    run_once();
+    put_file("state/ledger.key", "nothing");
+    refused("ledger.key: this is no Ed25519 key");
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, folder_drop)
 
 int main(int argc, char **argv)
@@ -246,6 +290,9 @@ int main(int argc, char **argv)
         TEST(ending_on_a_full_disk_says_what_is_lost),
         TEST(after_a_failed_sync_nothing_new_is_decided),
         TEST(a_kill_after_a_failed_sync_leaves_a_whole_ledger),
+        TEST(what_was_signed_cannot_be_cut_short),
+        TEST(what_was_signed_cannot_be_signed_by_another),
+        TEST(a_key_that_is_none_is_refused),
     };
     harness_command(argv[1]);
 #if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
