@@ -65,13 +65,23 @@ static void line_put(struct mp_buf *out, mp_str line, const struct envoy_words *
     mp_buf_putc(out, '\n');
 }
 
+/* Template `what`; one that ends with a comma gets it behind its last line. */
+static void included_put(struct writing *w, mp_str what, const struct envoy_words *words, size_t indent)
+{
+    bool comma = mp_str_ends(what, MP_STR(","));
+    template_put(w, comma ? mp_str_sub(what, 0, what.len - 1) : what, words, indent);
+    if (!comma || w->out->failed) return;
+    w->out->len--;
+    mp_buf_puts(w->out, ",\n");
+}
+
 static void items_put(struct writing *w, mp_str what, size_t indent)
 {
     mp_str name = take_until(&what, ' ');
     for (size_t i = 0; i < w->config->list_count; i++) {
         const struct envoy_list *list = &w->config->lists[i];
         if (!mp_str_eq(mp_str_of(list->name), name)) continue;
-        for (size_t k = 0; k < list->count; k++) template_put(w, what, &list->items[k], indent);
+        for (size_t k = 0; k < list->count; k++) included_put(w, what, &list->items[k], indent);
     }
 }
 
@@ -104,7 +114,7 @@ static void template_put(struct writing *w, mp_str name, const struct envoy_word
         } else if (rest.ptr[1] == '.') {
             wanted = true;
         } else if (wanted && rest.ptr[1] == '<') {
-            template_put(w, what, words, indent + blanks);
+            included_put(w, what, words, indent + blanks);
         } else if (wanted) {
             items_put(w, what, indent + blanks);
         }
