@@ -140,6 +140,7 @@ static void on_watch(uv_timer_t *timer)
     struct dm *d = timer->data;
     dm_own_inventory(d, false);
     dm_windows_due(d);
+    dm_mesh_watch(d);
     if (d->host->changed != NULL && d->host->changed(d->host->ctx)) {
         dm_log(d, "info", "policies have changed");
         dm_reload(d);

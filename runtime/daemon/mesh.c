@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 
+#define ALS_PATH "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 #define ADS_PATH "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 
 /* ---- what the backend asks of us ---- */
@@ -48,6 +49,7 @@ static void *ads_open(void *ctx, struct mp_grpc_stream *wire)
     struct ads *s = malloc(sizeof *s);
     if (s == NULL) return NULL;
     *s = (struct ads){m, wire, mp_envoy_stream_open(m->envoy, wire, &peer)};
+    dm_records_tick(m->records);
     if (s->stream != NULL) return s;
     free(s);
     return NULL;
@@ -71,9 +73,48 @@ static void ads_closed(void *state)
 {
     struct ads *s = state;
     struct dm *d = s->m->d;
+    struct dm_records *records = s->m->records;
     mp_envoy_stream_closed(s->stream);
     free(s);
-    if (!d->ending) dm_turn(d);
+    if (d->ending) return;
+    dm_records_tick(records); /* the last one that was connected? */
+    dm_turn(d);
+}
+
+/* ---- streams of access logs ---- */
+
+struct als {
+    struct dm_mesh *m;
+    void *stream;
+};
+
+static void *als_open(void *ctx, struct mp_grpc_stream *wire)
+{
+    struct dm_mesh *m = ctx;
+    struct als *s = malloc(sizeof *s);
+    if (s == NULL) return NULL;
+    *s = (struct als){m, dm_records_stream(m->records, mp_grpc_stream_peer(wire))};
+    if (s->stream != NULL) return s;
+    free(s);
+    return NULL;
+}
+
+static bool als_message(void *state, mp_str bytes)
+{
+    struct als *s = state;
+    struct dm *d = s->m->d;
+    if (d->ending) return true;
+    dm_clock(d);
+    bool good = dm_records_message(s->stream, bytes);
+    dm_turn(d); /* what the records lead to goes out now */
+    return good;
+}
+
+static void als_closed(void *state)
+{
+    struct als *s = state;
+    dm_records_stream_closed(s->stream);
+    free(s);
 }
 
 /* ---- life ---- */
@@ -122,11 +163,14 @@ bool dm_mesh_open(struct dm *d)
     struct mp_grpc_method methods[] = {
         {.path = ADS_PATH, .ctx = m, .open = ads_open, .message = ads_message, .drained = ads_drained,
          .closed = ads_closed},
+        {.path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message, .closed = als_closed},
     };
     struct mp_grpc_options options = {.listen = o->xds, .cert = o->xds_cert, .key = o->xds_key,
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = sizeof methods / sizeof methods[0]};
-    if (!mesh_prove_open(m)) return false;
+    struct mp_envoy_world world = dm_mesh_world_view(m->world);
+    m->records = dm_records_open(d, m->envoy, &world);
+    if (m->records == NULL || !mesh_prove_open(m)) return no_memory();
     if (mp_grpc_open(&d->loop, &options, &m->server, why, sizeof why) != MP_OK) {
         fprintf(stderr, "mpol run: --xds=%s: %s\n", o->xds, why);
         return false;
@@ -140,6 +184,11 @@ bool dm_mesh_open(struct dm *d)
     return true;
 }
 
+void dm_mesh_watch(struct dm *d)
+{
+    if (d->mesh != NULL) dm_records_tick(d->mesh->records);
+}
+
 void dm_mesh_close(struct dm *d)
 {
     struct dm_mesh *m = d->mesh;
@@ -147,6 +196,8 @@ void dm_mesh_close(struct dm *d)
     mp_grpc_close(m->server);
     m->server = NULL;
     mesh_prove_close(m);
+    dm_records_close(m->records);
+    m->records = NULL;
 }
 
 void dm_mesh_free(struct dm *d)

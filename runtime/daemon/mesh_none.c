@@ -13,5 +13,6 @@ bool dm_mesh_ready(struct dm *d)
 
 bool dm_mesh_open(struct dm *d) { return true; }
 void dm_mesh_inventory(struct dm *d) {}
+void dm_mesh_watch(struct dm *d) {}
 void dm_mesh_close(struct dm *d) {}
 void dm_mesh_free(struct dm *d) {}

@@ -6,6 +6,7 @@
 
 #include "daemon/daemon_priv.h"
 #include "daemon/mesh_world_priv.h"
+#include "daemon/records.h"
 #include "envoy_prove/prove.h"
 #include "envoy_xds/envoy_xds.h"
 #include "grpc/grpc.h"
@@ -19,6 +20,7 @@ struct dm_mesh {
     struct mp_envoy *envoy;
     struct mp_grpc_server *server;
     struct mp_prover *prover;
+    struct dm_records *records; /* what proxies saw */
     struct mesh_proof *proofs;  /* that are asked for; a list */
     uv_timer_t prove_timer;     /* what host.prove could not begin at once */
     bool timers_open;

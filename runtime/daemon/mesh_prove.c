@@ -9,6 +9,8 @@
 #include "base/hash.h"
 #include "envoy_xds/names.h"
 
+#define AGAIN_MS 5 /* until what the prover had no room for is asked again */
+
 struct mesh_proof {
     struct mesh_proof *next;
     struct dm_mesh *m;
@@ -148,7 +150,8 @@ void mesh_prove(void *ctx, const struct mp_envoy_ask *ask)
     *proof = (struct mesh_proof){.m = m, .ticket = ask->ticket, .next = m->proofs};
     m->proofs = proof;
     if (m->prover != NULL) start(proof, ask);
-    if (proof->running == 0) uv_timer_start(&m->prove_timer, on_prove_timer, m->prover != NULL ? 0 : 1, 0);
+    if (proof->running != 0) return;
+    uv_timer_start(&m->prove_timer, on_prove_timer, proof->answer == MP_ENVOY_NOT_YET ? AGAIN_MS : 0, 0);
 }
 
 void mesh_prove_cancel(void *ctx, uint64_t ticket)
