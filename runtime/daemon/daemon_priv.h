@@ -186,13 +186,21 @@ bool dm_socket_path_fits(const char *path);
 /* control.c, answer.c: questions of an operator → text */
 bool dm_control_open(struct dm *d);
 void dm_control_close(struct dm *d);
+/* A duration as people read it. */
+void dm_duration(struct dm_bytes *out, int64_t ns);
 /* Answers one request, words in words[0..count). The first line of *out is the exit code. */
 void dm_answer(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
+
+/* decisions.c: decisions of an operator; the exit code. */
+int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
 
 /* http.c, metrics.c */
 bool dm_http_open(struct dm *d);
 void dm_http_close(struct dm *d);
 void dm_metrics(struct dm *d, struct dm_bytes *out);
+/* One metric without labels. */
+void dm_metric(struct dm_bytes *out, const char *name, const char *type, const char *help,
+               const char *unit_suffix, double value);
 /* Ready: a program, a store that writes, inputs that are open. Writes a line for each. */
 bool dm_ready(struct dm *d, struct dm_bytes *out);
 
@@ -201,6 +209,10 @@ bool dm_mesh_ready(struct dm *d);     /* the backend, before the state is restor
 bool dm_mesh_open(struct dm *d);      /* the port, after the first set has been applied */
 void dm_mesh_inventory(struct dm *d); /* it has changed */
 void dm_mesh_watch(struct dm *d);     /* twice a second */
+/* Lines of status, metrics, a line of /readyz. */
+void dm_mesh_status(struct dm *d, struct dm_bytes *out);
+void dm_mesh_metrics(struct dm *d, struct dm_bytes *out);
+void dm_mesh_readiness(struct dm *d, struct dm_bytes *out);
 void dm_mesh_close(struct dm *d);
 void dm_mesh_free(struct dm *d);
 

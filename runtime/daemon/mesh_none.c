@@ -13,6 +13,9 @@ bool dm_mesh_ready(struct dm *d)
 
 bool dm_mesh_open(struct dm *d) { return true; }
 void dm_mesh_inventory(struct dm *d) {}
+void dm_mesh_status(struct dm *d, struct dm_bytes *out) {}
+void dm_mesh_metrics(struct dm *d, struct dm_bytes *out) {}
+void dm_mesh_readiness(struct dm *d, struct dm_bytes *out) {}
 void dm_mesh_watch(struct dm *d) {}
 void dm_mesh_close(struct dm *d) {}
 void dm_mesh_free(struct dm *d) {}

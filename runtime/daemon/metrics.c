@@ -5,8 +5,8 @@
 
 #include <inttypes.h>
 
-static void metric(struct dm_bytes *out, const char *name, const char *type, const char *help,
-                   const char *unit_suffix, double value)
+void dm_metric(struct dm_bytes *out, const char *name, const char *type, const char *help,
+               const char *unit_suffix, double value)
 {
     dm_bytes_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %.17g\n", name, type, name, help, name, unit_suffix,
                     value);
@@ -78,9 +78,10 @@ void dm_metrics(struct dm *d, struct dm_bytes *out)
         {"mpol_memory_bytes", "gauge", "memory of the engine", "", (double)s.memory_bytes},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].suffix, rows[i].value);
+        dm_metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].suffix, rows[i].value);
     }
     rule_metrics(d, out);
+    dm_mesh_metrics(d, out);
     dm_bytes_printf(out, "# EOF\n");
 }
 
@@ -91,5 +92,6 @@ bool dm_ready(struct dm *d, struct dm_bytes *out)
                     d->problem[0] != '\0' ? " (the last reload was refused)" : "");
     dm_bytes_printf(out, "store: %s\n", store ? "writes" : "cannot write");
     dm_bytes_printf(out, "inputs: %u\n", d->input_count);
+    dm_mesh_readiness(d, out);
     return d->ready && store;
 }

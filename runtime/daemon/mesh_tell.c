@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What `mpol status`, /metrics and /readyz tell of the proxies.
+ */
+#include "daemon/mesh_priv.h"
+
+#include <inttypes.h>
+
+/* ---- status ---- */
+
+struct telling {
+    struct dm *d;
+    struct dm_bytes *out;
+    int64_t now_ns;
+    uint32_t connected, away, unproven, refusing, unknown;
+};
+
+static void age(struct dm_bytes *out, const struct telling *t, int64_t since_ns)
+{
+    dm_duration(out, t->now_ns - since_ns);
+}
+
+static void tell_types(struct telling *t, const struct mp_envoy_proxy *p)
+{
+    dm_bytes_printf(t->out, "     ");
+    for (uint32_t i = 0; i < MP_ENVOY_TYPES; i++) {
+        if (p->types[i].subscribed == 0) continue;
+        dm_bytes_printf(t->out, " %.*s %u of %u", MP_STR_ARG(mp_envoy_type_word((enum mp_envoy_type)i)),
+                        p->types[i].acked, p->types[i].subscribed);
+    }
+    dm_bytes_printf(t->out, " acknowledged");
+    if (p->ack_ns != 0) {
+        dm_bytes_printf(t->out, ", last ");
+        age(t->out, t, p->ack_ns);
+        dm_bytes_printf(t->out, " ago");
+    }
+    dm_bytes_printf(t->out, ", %s\n", p->unproven ? "unproven: nobody can look" : "proven");
+}
+
+static void tell_refusal(struct telling *t, const struct mp_envoy_proxy *p)
+{
+    dm_bytes_printf(t->out, "      REFUSED ");
+    age(t->out, t, p->nack_ns);
+    dm_bytes_printf(t->out, " ago, the state before stays: %.*s %.*s: %.*s\n", MP_STR_ARG(p->nack_type),
+                    MP_STR_ARG(p->nack_resource), MP_STR_ARG(p->nack_text));
+}
+
+static void count_proxy(struct telling *t, const struct mp_envoy_proxy *p)
+{
+    t->connected += p->connected;
+    t->away += !p->connected;
+    t->unproven += p->connected && p->unproven;
+    t->refusing += p->nack_text.len > 0;
+    t->unknown += p->connected && !p->known;
+}
+
+static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
+{
+    struct telling *t = ctx;
+    count_proxy(t, p);
+    dm_bytes_printf(t->out, "  %.*s  ", MP_STR_ARG(p->node));
+    if (p->agent.len > 0) dm_bytes_printf(t->out, "Envoy %.*s%s, ", MP_STR_ARG(p->agent), p->module ? " with the module" : "");
+    dm_bytes_printf(t->out, "%s for ", p->connected ? "connected" : "AWAY");
+    age(t->out, t, p->since_ns);
+    dm_bytes_printf(t->out, ", %u lease%s%s%s\n", p->leases, p->leases == 1 ? "" : "s",
+                    p->known ? "" : ", UNKNOWN: gets the baseline", p->silent ? ", does not answer" : "");
+    if (p->connected) tell_types(t, p);
+    if (p->nack_text.len > 0) tell_refusal(t, p);
+    return true;
+}
+
+void dm_mesh_status(struct dm *d, struct dm_bytes *out)
+{
+    struct telling t = {.d = d, .out = out, .now_ns = d->os.mono_ns(d->os.ctx)};
+    if (d->mesh == NULL) return;
+    dm_bytes_printf(out, "proxies:\n");
+    mp_envoy_proxies(d->mesh->envoy, tell_proxy, &t);
+    if (t.connected + t.away == 0) dm_bytes_printf(out, "  none has asked yet\n");
+}
+
+/* ---- /metrics and /readyz ---- */
+
+static bool only_count(void *ctx, const struct mp_envoy_proxy *p)
+{
+    count_proxy(ctx, p);
+    return true;
+}
+
+struct row {
+    const char *name, *type, *help, *suffix;
+    uint64_t value;
+};
+
+static void put_rows(struct dm_bytes *out, const struct row *rows, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        dm_metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].suffix, (double)rows[i].value);
+    }
+}
+
+static void proxy_metrics(struct dm_mesh *m, struct dm_bytes *out)
+{
+    struct telling t = {.d = m->d};
+    struct mp_envoy_counts c;
+    mp_envoy_proxies(m->envoy, only_count, &t);
+    mp_envoy_counts_get(m->envoy, &c);
+    const struct row rows[] = {
+        {"mpol_xds_proxies_connected", "gauge", "proxies that are connected", "", t.connected},
+        {"mpol_xds_proxies_away", "gauge", "proxies that were connected and are not", "", t.away},
+        {"mpol_xds_proxies_unproven", "gauge", "connected proxies at which nobody can look", "", t.unproven},
+        {"mpol_xds_proxies_refusing", "gauge", "proxies that refused what they were sent last", "", t.refusing},
+        {"mpol_xds_proxies_unknown", "gauge", "connected proxies that are not who they say", "", t.unknown},
+        {"mpol_xds_requests", "counter", "discovery requests", "_total", c.messages},
+        {"mpol_xds_acks", "counter", "responses that proxies took", "_total", c.acks},
+        {"mpol_xds_nacks", "counter", "responses that proxies refused", "_total", c.nacks},
+        {"mpol_xds_responses", "counter", "discovery responses", "_total", c.responses},
+        {"mpol_xds_resources", "counter", "resources in them", "_total", c.resources},
+        {"mpol_xds_removed", "counter", "resources taken away by them", "_total", c.removed},
+        {"mpol_xds_sent_bytes", "counter", "bytes of responses", "_total", c.bytes},
+        {"mpol_xds_garbage", "counter", "discovery requests that were none", "_total", c.garbage},
+        {"mpol_xds_proven", "counter", "changes that a proxy was seen to obey", "_total", c.proven},
+        {"mpol_xds_unprovable", "counter", "changes that nobody could look at", "_total", c.unprovable},
+    };
+    put_rows(out, rows, sizeof rows / sizeof rows[0]);
+}
+
+static void port_metrics(struct dm_mesh *m, struct dm_bytes *out)
+{
+    struct mp_grpc_counts c;
+    if (m->server == NULL) return;
+    mp_grpc_counts_get(m->server, &c);
+    const struct row rows[] = {
+        {"mpol_xds_connections", "gauge", "connections to the port for proxies", "", c.connections_now},
+        {"mpol_xds_streams", "gauge", "streams on them", "", c.streams_now},
+        {"mpol_xds_queued_bytes", "gauge", "bytes that wait for proxies", "", c.queued_bytes_now},
+        {"mpol_xds_connections_refused", "counter", "connections beyond the limit", "_total", c.connections_refused},
+        {"mpol_xds_tls_refused", "counter", "peers without a good certificate", "_total", c.tls_refused},
+        {"mpol_xds_protocol_errors", "counter", "connections that broke HTTP/2", "_total", c.protocol_errors},
+        {"mpol_xds_dead_peers", "counter", "connections that answered no more", "_total", c.dead_peers},
+        {"mpol_xds_streams_refused", "counter", "streams of no method of ours, or too many", "_total",
+         c.streams_refused},
+        {"mpol_xds_messages_refused", "counter", "messages too large, compressed, cut or not valid", "_total",
+         c.messages_too_large + c.messages_compressed + c.messages_cut + c.messages_invalid},
+    };
+    put_rows(out, rows, sizeof rows / sizeof rows[0]);
+}
+
+void dm_mesh_metrics(struct dm *d, struct dm_bytes *out)
+{
+    if (d->mesh == NULL) return;
+    proxy_metrics(d->mesh, out);
+    port_metrics(d->mesh, out);
+}
+
+void dm_mesh_readiness(struct dm *d, struct dm_bytes *out)
+{
+    struct telling t = {.d = d};
+    if (d->mesh == NULL) return;
+    mp_envoy_proxies(d->mesh->envoy, only_count, &t);
+    dm_bytes_printf(out, "proxies: %u connected, %u away, %u refusing\n", t.connected, t.away, t.refusing);
+}
