@@ -18,7 +18,7 @@
  *            ▲                      │ ACK                       effective = and host.prove was answered by
  *        progress ◄── proxies.c ◄───┴──────► host.prove                     mp_envoy_proven()
  *
- * Before the first apply nothing is answered: a proxy keeps what it has until this control plane knows
+ * Before the first apply no stream is taken: a proxy keeps what it has until this control plane knows
  * what is to be in force, so that a restart never lifts anything.
  */
 #ifndef MP_ENVOY_XDS_ENVOY_XDS_H
@@ -144,7 +144,7 @@ struct mp_envoy_peer {
                          * unknown and gets the baseline */
 };
 
-/* A stream begins. `wire` is what host.send gets. NULL: there are too many. */
+/* A stream begins. `wire` is what host.send gets. NULL: there are too many, or no set was applied yet. */
 struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
                                              const struct mp_envoy_peer *peer);
 /* One DeltaDiscoveryRequest. False: it was no such thing or too much; end this stream with
@@ -160,8 +160,9 @@ void mp_envoy_stream_closed(struct mp_envoy_stream *s);
 /* ---- the prover's answers ---- */
 
 enum mp_envoy_proven {
-    MP_ENVOY_PROVEN,      /* it is so */
-    MP_ENVOY_UNPROVABLE,  /* there is no address, or nobody answers there: the ACK has to do */
+    MP_ENVOY_PROVEN,     /* it is so */
+    MP_ENVOY_NOT_YET,    /* it answers, and shows something else: asked again with another ticket */
+    MP_ENVOY_UNPROVABLE, /* there is no address, or nobody answers there: the ACK has to do */
 };
 /* An answer to the question with this ticket. A ticket that is not asked any more is ignored. */
 void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer);
@@ -182,7 +183,8 @@ struct mp_envoy_node {
  * bytes); `out` is untouched. Texts borrow `id`. */
 bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out);
 /* May who has this identity speak as that node? Yes, when the port asks for no certificates; when it is
- * one of the node's service; and when nothing is known about the identities of any service. */
+ * one of the node's service; and when nothing is known about the identities of that service, unless the
+ * identity is that of another one. */
 bool mp_envoy_may_speak(const struct mp_envoy *e, const struct mp_envoy_node *node,
                         const struct mp_envoy_peer *peer);
 

@@ -30,6 +30,9 @@ struct mpol_capability {
     uint32_t flags;
 };
 #define MPOL_CAN_PARTIAL 1u
+/* The target may be a range of addresses: its type is "cidr" then, its text "10.0.0.0/24". Only an operator
+ * asks for that; a narrower exception inside it holds (R31). */
+#define MPOL_CAN_RANGE 2u
 
 enum mpol_arg_kind { MPOL_ARG_TEXT = 0, MPOL_ARG_INT = 1, MPOL_ARG_NUMBER = 2 };
 
@@ -52,7 +55,7 @@ struct mpol_lease {
     struct mpol_text rule;
     struct mpol_text verb;
     struct mpol_text target_kind; /* as in struct mpol_capability */
-    struct mpol_text target_type; /* what the key is: "string", "ip", "identity", "asn" */
+    struct mpol_text target_type; /* what the key is: "string", "ip", "identity", "asn"; "cidr": a range */
     struct mpol_text target;      /* its key: "checkout", "10.0.0.7", "64500" */
     uint32_t hooks;               /* where it holds */
     uint32_t arg_count;
@@ -76,6 +79,13 @@ struct mpol_desired {
     size_t lease_count;
 };
 
+/* A lease that nothing in the mesh can carry at present, though the set is taken. */
+struct mpol_lease_trouble {
+    uint64_t lease; /* its id */
+    enum mpol_err trouble;
+    struct mpol_text text;
+};
+
 /* How far a backend has come. Every revision up to `accepted` was taken by the mesh's control, every
  * one up to `effective` is obeyed by its data plane. */
 struct mpol_progress {
@@ -85,7 +95,12 @@ struct mpol_progress {
     /* Not MPOL_OK: the mesh is away, or refused the set of revision `accepted` + 1 or later. The engine
      * tries again with growing pauses. */
     enum mpol_err trouble;
-    struct mpol_text trouble_text;
+    struct mpol_text trouble_text; /* whose, and in whose words; one line; it reaches the ledger */
+    /* Leases of the set that nothing can carry now ("no proxy of service checkout is connected"). Each of
+     * them is stuck until it is not named here any more; everything else goes on. Holds until the next
+     * call of the backend. */
+    const struct mpol_lease_trouble *held;
+    size_t held_count;
 };
 
 /* Receives what `read_back` found. `lease` has what the mesh can tell; id is 0 where it keeps none.

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Resources by content: what many proxies get is there once, and is built once for each audience.
+ */
+#include "envoy_xds/envoy_xds_priv.h"
+
+#include "base/assert.h"
+
+/* Names come from proxies too, but a chain that is made long costs its maker a subscription each, and
+ * those are bounded. */
+static const struct mp_hash_key hash_key = {0x6d706f6c2d656e76ULL, 0x6f792d7864732d31ULL};
+
+struct res xd_unsent = {.refs = 1};
+
+uint64_t name_hash(mp_str name) { return mp_siphash(hash_key, name.ptr, name.len); }
+
+/* ---- one resource ---- */
+
+struct res *res_hold(struct res *r)
+{
+    if (r != NULL && r != &xd_unsent) r->refs++;
+    return r;
+}
+
+static uint64_t res_hash(enum mp_envoy_type type, mp_str name, mp_str version)
+{
+    uint64_t words[3] = {type, name_hash(name), name_hash(version)};
+    return mp_siphash_words(hash_key, words, 3);
+}
+
+void res_drop(struct mp_envoy *e, struct res *r)
+{
+    if (r == NULL || r == &xd_unsent) return;
+    MP_ASSERT(r->refs > 0);
+    if (--r->refs > 0) return;
+    struct res **at = &e->res[r->hash % RES_BUCKETS];
+    while (*at != r) at = &(*at)->next;
+    *at = r->next;
+    xd_free(e, r, r->size);
+}
+
+void res_put(struct mp_envoy *e, struct res **at, struct res *r)
+{
+    struct res *old = *at;
+    *at = res_hold(r);
+    res_drop(e, old);
+}
+
+/* Copies texts one behind the other. */
+static mp_str lay(char **at, mp_str s)
+{
+    char *to = *at;
+    if (s.len > 0) memcpy(to, s.ptr, s.len);
+    *at += s.len;
+    return (mp_str){to, s.len};
+}
+
+static size_t proof_texts(const struct mp_envoy_proof *p)
+{
+    size_t n = p->path.len + p->key.len + p->value.len + p->cluster.len;
+    for (uint32_t i = 0; i < p->endpoint_count; i++) n += p->endpoints[i].ip.len;
+    return n;
+}
+
+static struct res *res_make(struct mp_envoy *e, enum mp_envoy_type type,
+                            const struct mp_envoy_resource *from)
+{
+    size_t points = from->proof.endpoint_count * sizeof(struct mp_envoy_endpoint);
+    size_t size = sizeof(struct res) + points + from->name.len + from->version.len +
+                  from->type_url.len + from->bytes.len + proof_texts(&from->proof);
+    struct res *r = xd_alloc(e, size);
+    if (r == NULL) return NULL;
+    struct mp_envoy_endpoint *endpoints = (struct mp_envoy_endpoint *)(r + 1);
+    char *at = (char *)(r + 1) + points;
+    *r = (struct res){.size = size, .type = type, .proof = from->proof};
+    r->name = lay(&at, from->name);
+    r->version = lay(&at, from->version);
+    r->type_url = lay(&at, from->type_url);
+    r->bytes = lay(&at, from->bytes);
+    r->proof.path = lay(&at, from->proof.path);
+    r->proof.key = lay(&at, from->proof.key);
+    r->proof.value = lay(&at, from->proof.value);
+    r->proof.cluster = lay(&at, from->proof.cluster);
+    for (uint32_t i = 0; i < from->proof.endpoint_count; i++) {
+        endpoints[i] = from->proof.endpoints[i];
+        endpoints[i].ip = lay(&at, from->proof.endpoints[i].ip);
+    }
+    r->proof.endpoints = endpoints;
+    return r;
+}
+
+/* The one of this type, name and version, with one more reference. A version is a hash of the bytes. */
+static struct res *res_get(struct mp_envoy *e, enum mp_envoy_type type,
+                           const struct mp_envoy_resource *from)
+{
+    uint64_t hash = res_hash(type, from->name, from->version);
+    struct res **bucket = &e->res[hash % RES_BUCKETS];
+    for (struct res *r = *bucket; r != NULL; r = r->next) {
+        if (r->hash == hash && r->type == type && mp_str_eq(r->name, from->name) &&
+            mp_str_eq(r->version, from->version) && r->bytes.len == from->bytes.len) {
+            return res_hold(r);
+        }
+    }
+    struct res *r = res_make(e, type, from);
+    if (r == NULL) return NULL;
+    r->hash = hash;
+    r->refs = 1;
+    r->next = *bucket;
+    *bucket = r;
+    return r;
+}
+
+/* ---- one list ---- */
+
+static void list_free(struct mp_envoy *e, struct res **list, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) res_drop(e, list[i]);
+    xd_free(e, list, count * sizeof *list);
+}
+
+static enum mp_err list_of(struct mp_envoy *e, enum mp_envoy_type type,
+                           const struct mp_envoy_resource *built, uint32_t count, struct res ***out)
+{
+    *out = NULL;
+    if (count == 0) return MP_OK;
+    struct res **list = xd_alloc(e, count * sizeof *list);
+    if (list == NULL) return MP_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        enum mp_err err = built[i].bytes.len > e->limits.resource_bytes ? MP_ELIMIT : MP_OK;
+        if (err == MP_OK && (list[i] = res_get(e, type, &built[i])) == NULL) err = MP_ENOMEM;
+        if (err == MP_OK) continue;
+        for (uint32_t k = 0; k < i; k++) res_drop(e, list[k]);
+        xd_free(e, list, count * sizeof *list);
+        return err;
+    }
+    *out = list;
+    return MP_OK;
+}
+
+static enum mp_err build(struct mp_envoy *e, const struct plan *plan, struct content *c)
+{
+    struct mp_arena scratch;
+    struct mp_envoy_resource *built = NULL;
+    struct mp_envoy_plan what = {.leases = plan->leases,
+                                 .lease_count = c->baseline ? 0 : plan->count,
+                                 .world = &e->world};
+    mp_arena_init(&scratch, &e->alloc, 0);
+    e->counts.builds++;
+    uint32_t count = 0;
+    enum mp_err err = mp_envoy_build(&what, &c->audience, c->type, c->name, &scratch, &built, &count);
+    if (err == MP_OK) err = list_of(e, c->type, built, count, &c->fresh);
+    if (err == MP_OK) c->fresh_count = count;
+    mp_arena_free(&scratch);
+    c->built = err == MP_OK;
+    return err;
+}
+
+static void take(struct mp_envoy *e, struct content *c)
+{
+    list_free(e, c->list, c->count);
+    c->list = c->fresh;
+    c->count = c->fresh_count;
+    c->fresh = NULL;
+    c->fresh_count = 0;
+    c->built = false;
+}
+
+struct res *content_find(const struct content *c, mp_str name)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        if (mp_str_eq(c->list[i]->name, name)) return c->list[i];
+    }
+    return NULL;
+}
+
+/* ---- who shares one ---- */
+
+static bool same_routes(const struct mp_envoy_audience *a, const struct mp_envoy_audience *b)
+{
+    if (a->route_count != b->route_count) return false;
+    for (uint32_t i = 0; i < a->route_count; i++) {
+        if (!mp_str_eq(a->routes[i].prefix, b->routes[i].prefix)) return false;
+        if (!mp_str_eq(a->routes[i].service, b->routes[i].service)) return false;
+    }
+    return true;
+}
+
+static bool same_audience(const struct content *a, const struct content *b)
+{
+    if (a->type != b->type || a->baseline != b->baseline || !mp_str_eq(a->name, b->name)) return false;
+    const struct mp_envoy_audience *x = &a->audience, *y = &b->audience;
+    return x->layer == y->layer && x->module == y->module && mp_str_eq(x->service, y->service) &&
+           mp_str_eq(x->instance, y->instance) && same_routes(x, y);
+}
+
+static uint64_t audience_hash(const struct content *c)
+{
+    uint64_t words[5] = {c->type, c->audience.layer, name_hash(c->audience.service),
+                         name_hash(c->audience.instance), name_hash(c->name)};
+    return mp_siphash_words(hash_key, words, 5);
+}
+
+static size_t audience_texts(const struct content *c)
+{
+    size_t n = c->audience.service.len + c->audience.instance.len + c->name.len;
+    for (uint32_t i = 0; i < c->audience.route_count; i++) {
+        n += c->audience.routes[i].prefix.len + c->audience.routes[i].service.len;
+    }
+    return n;
+}
+
+/* A copy that owns its texts. */
+static struct content *content_copy(struct mp_envoy *e, const struct content *like)
+{
+    size_t routes = like->audience.route_count * sizeof(struct mp_envoy_route);
+    size_t size = sizeof *like + routes + audience_texts(like);
+    struct content *c = xd_alloc(e, size);
+    if (c == NULL) return NULL;
+    *c = *like;
+    c->size = size;
+    struct mp_envoy_route *to = (struct mp_envoy_route *)(c + 1);
+    char *at = (char *)(c + 1) + routes;
+    c->audience.service = lay(&at, like->audience.service);
+    c->audience.instance = lay(&at, like->audience.instance);
+    c->name = lay(&at, like->name);
+    for (uint32_t i = 0; i < like->audience.route_count; i++) {
+        to[i].prefix = lay(&at, like->audience.routes[i].prefix);
+        to[i].service = lay(&at, like->audience.routes[i].service);
+    }
+    c->audience.routes = to;
+    return c;
+}
+
+enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct content **out)
+{
+    uint64_t hash = audience_hash(like);
+    for (struct content *c = e->contents; c != NULL; c = c->next) {
+        if (c->hash != hash || !same_audience(c, like)) continue;
+        c->users++;
+        *out = c;
+        return MP_OK;
+    }
+    struct content *c = content_copy(e, like);
+    if (c == NULL) return MP_ENOMEM;
+    c->hash = hash;
+    c->users = 1;
+    enum mp_err err = build(e, &e->plan, c);
+    if (err != MP_OK) {
+        xd_free(e, c, c->size);
+        return err;
+    }
+    take(e, c);
+    c->next = e->contents;
+    e->contents = c;
+    *out = c;
+    return MP_OK;
+}
+
+void content_leave(struct mp_envoy *e, struct content *c)
+{
+    if (c == NULL) return;
+    MP_ASSERT(c->users > 0);
+    if (--c->users > 0) return;
+    struct content **at = &e->contents;
+    while (*at != c) at = &(*at)->next;
+    *at = c->next;
+    list_free(e, c->list, c->count);
+    xd_free(e, c, c->size);
+}
+
+/* ---- all of them ---- */
+
+/* Endpoints are for whoever asks for the cluster, so every lease may concern them. */
+static bool concerned(const struct mp_envoy *e, const struct content *c, const struct mpol_lease *changed,
+                      size_t count)
+{
+    if (changed == NULL) return true;
+    if (c->baseline) return false;
+    if (c->type == MP_ENVOY_EDS) return true;
+    for (size_t i = 0; i < count; i++) {
+        if (mp_envoy_concerns(&changed[i], &e->world, &c->audience)) return true;
+    }
+    return false;
+}
+
+enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
+                             const struct mpol_lease *changed, size_t changed_count)
+{
+    for (struct content *c = e->contents; c != NULL; c = c->next) {
+        if (!concerned(e, c, changed, changed_count)) continue;
+        enum mp_err err = build(e, plan, c);
+        if (err != MP_OK) {
+            contents_commit(e, false);
+            return err;
+        }
+    }
+    return MP_OK;
+}
+
+void contents_commit(struct mp_envoy *e, bool taken)
+{
+    for (struct content *c = e->contents; c != NULL; c = c->next) {
+        if (!c->built) continue;
+        if (taken) {
+            take(e, c);
+        } else {
+            list_free(e, c->fresh, c->fresh_count);
+            c->fresh = NULL;
+            c->fresh_count = 0;
+            c->built = false;
+        }
+    }
+}

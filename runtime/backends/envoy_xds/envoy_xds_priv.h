@@ -1,0 +1,277 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * envoy_xds_priv.h - resources that are shared, streams that are told of them, proxies that have them.
+ *
+ *   backend.c   life, the vtable, apply            content.c  resources, built once for each audience
+ *   leases.c    the sets of all owners             ads.c      one stream: requests and responses
+ *   progress.c  accepted, effective, trouble       answer.c   what is sent, and what ACK and NACK mean
+ *   proxies.c   who is there, who may be whom      proof.c    questions to the prover
+ */
+#ifndef MP_ENVOY_XDS_ENVOY_XDS_PRIV_H
+#define MP_ENVOY_XDS_ENVOY_XDS_PRIV_H
+
+#include "base/hash.h"
+#include "envoy_wire/discovery.h"
+#include "envoy_xds/envoy_xds.h"
+#include "envoy_xds/names.h"
+#include "envoy_xds/resources.h"
+
+#define NODE_MAX 256      /* bytes of a node id */
+#define NAME_MAX_BYTES 512 /* of a resource's name in a subscription */
+#define WHY_MAX 512       /* of a text for log and ledger */
+#define ROUTES_MAX 64     /* LIMIT: of a proxy's bootstrap */
+#define WINDOW 4          /* responses of a type that may be unanswered; then changes are merged */
+#define BUCKETS 32        /* of a stream's subscriptions of one type */
+#define ASK_BUCKETS 256
+#define HELD_TEXTS 64 /* LIMIT: more leases than that are held with the text of the last */
+#define HELD_TEXT 256
+#define RES_BUCKETS 4096
+
+/* ---- resources ---- */
+
+/* One version of one resource. Whoever points to it holds a reference; one block. */
+struct res {
+    struct res *next;
+    uint64_t hash;
+    uint32_t refs;
+    size_t size;
+    enum mp_envoy_type type;
+    mp_str name, version, type_url, bytes;
+    struct mp_envoy_proof proof;
+};
+/* Nothing is known about what the proxy has. */
+extern struct res xd_unsent;
+
+/* What one audience is given of one type; of EDS: one cluster, for everybody. */
+struct content {
+    struct content *next;
+    uint64_t hash;
+    uint32_t users; /* streams and subscriptions */
+    size_t size;
+    enum mp_envoy_type type;
+    bool baseline; /* as if there were no lease: for proxies that nobody knows */
+    struct mp_envoy_audience audience;
+    mp_str name; /* of EDS */
+    struct res **list, **fresh;
+    uint32_t count, fresh_count;
+    bool built;
+};
+
+/* ---- streams ---- */
+
+struct flight {
+    uint64_t nonce;
+    struct res *res; /* NULL: told that there is none */
+    uint64_t revision; /* the first that wanted it */
+};
+
+/* One resource that a stream subscribed to. `desired`, `sent`, `acked`, `obeyed`: NULL is "there is
+ * none", &xd_unsent "not known". */
+struct sub {
+    struct sub *next, *in_bucket;
+    struct mp_envoy_stream *stream;
+    enum mp_envoy_type type;
+    mp_str name;
+    uint64_t hash;
+    bool named;  /* subscribed to by name; else by the wildcard alone */
+    bool alone;  /* was in a response that was refused: goes out without others until that is settled */
+    bool again;  /* asked for anew: goes out even if the proxy has it */
+    struct content *content; /* EDS only: others use the stream's */
+    struct res *desired, *sent, *acked, *obeyed, *refused;
+    uint64_t unsent_revision; /* the first that wants something else than was sent */
+    uint64_t unobeyed_revision; /* the first that was ACKed and not proven; 0: none */
+    struct flight flight[WINDOW];
+    uint32_t flights;
+    uint32_t refusals; /* since the last ACK */
+    /* The question to the prover, about `asked`. */
+    struct sub *in_asks;
+    uint64_t ticket;
+    struct res *asked;
+    int64_t merge_ns; /* > 0: counts as obeyed at that time */
+};
+
+struct sent {
+    uint64_t nonce;
+    int64_t at_ns;
+    uint32_t resources;
+};
+
+struct typed {
+    struct sub *first, **last;
+    struct sub *bucket[BUCKETS];
+    struct content *content;
+    uint32_t count;
+    bool seen;     /* a request of this type came */
+    bool wildcard;
+    bool owes;     /* a wildcard is answered even with nothing */
+    struct sent sent[WINDOW];
+    uint32_t sents;
+    uint64_t responses, acks, nacks;
+};
+
+struct proxy;
+
+struct mp_envoy_stream {
+    struct mp_envoy *e;
+    struct mp_envoy_stream *next, *before;
+    void *wire;
+    mp_str address, identity;
+    bool authenticated;
+    bool ended;   /* replaced or bad: only `closed` is still to come */
+    bool blocked; /* host.send had no room */
+    struct proxy *proxy; /* NULL until its node is known */
+    uint64_t nonces;
+    uint32_t subs;
+    struct typed types[MP_ENVOY_TYPES];
+    char why[WHY_MAX];
+    uint32_t why_len;
+};
+
+/* ---- proxies ---- */
+
+struct proxy {
+    struct proxy *next; /* in order of node id */
+    size_t size;
+    char *texts; /* one block: everything below points there */
+    size_t texts_size;
+    mp_str id, identity, address, agent, listen, admin;
+    struct mp_envoy_audience audience;
+    struct mp_envoy_route routes[ROUTES_MAX];
+    bool tls, known;
+    bool silent, unproven;
+    struct mp_envoy_stream *stream; /* NULL: gone */
+    int64_t since_ns, ack_ns, nack_ns;
+    enum mp_envoy_type nack_type;
+    uint32_t nack_name_len, nack_text_len;
+    char nack_name[64], nack_text[WHY_MAX];
+    uint64_t accepted, effective;
+};
+
+/* ---- leases ---- */
+
+struct lease {
+    mp_str owner;
+    bool carried; /* some proxy has it, or had it */
+};
+
+/* What is to be in force, of all owners; one arena, replaced whole by every apply. */
+struct plan {
+    struct mp_arena arena;
+    struct mpol_lease *leases; /* in order of owner, then id */
+    struct lease *notes;       /* beside them */
+    uint32_t count;
+};
+
+struct mp_envoy {
+    struct mp_alloc alloc;
+    struct mp_envoy_limits limits;
+    struct mp_envoy_world world;
+    struct mp_envoy_host host;
+    struct mp_envoy_counts counts;
+
+    bool ready; /* a set was applied */
+    mp_str owner; /* of the last one; in the plan */
+    struct plan plan;
+    uint64_t revision, accepted, effective;
+
+    struct res *res[RES_BUCKETS];
+    struct content *contents;
+    struct mp_envoy_stream *streams;
+    uint32_t stream_count;
+    struct proxy *proxies;
+    uint32_t proxy_count;
+
+    uint64_t tickets;
+    struct sub *asks[ASK_BUCKETS];
+    uint32_t merging; /* subscriptions with merge_ns */
+
+    bool touched; /* progress must be reckoned anew */
+    int64_t looked_ns;
+    enum mpol_err trouble;
+    char trouble_text[WHY_MAX];
+    uint32_t trouble_len;
+    struct mpol_lease_trouble *held;
+    char *held_texts;
+    uint32_t held_count;
+
+    char *wire_bytes; /* one response */
+    size_t wire_size;
+};
+
+/* ---- memory (backend.c) ---- */
+
+void *xd_alloc(struct mp_envoy *e, size_t size); /* zeroed; NULL */
+void xd_free(struct mp_envoy *e, void *ptr, size_t size);
+int64_t xd_now(const struct mp_envoy *e);
+void xd_log(const struct mp_envoy *e, enum mp_envoy_note note, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* Copies text from outside, control characters as '?', cut at `size` between characters. */
+uint32_t xd_clean(mp_str text, char *out, size_t size);
+
+/* ---- content.c ---- */
+
+struct res *res_hold(struct res *r);
+void res_drop(struct mp_envoy *e, struct res *r);
+/* Replaces *at, with references. */
+void res_put(struct mp_envoy *e, struct res **at, struct res *r);
+
+/* What this audience gets; builds it if it is the first. The answer has one more user. */
+enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct content **out);
+void content_leave(struct mp_envoy *e, struct content *c);
+struct res *content_find(const struct content *c, mp_str name);
+/* Builds anew what `changed` leases concern (NULL: everything) from these leases; nothing is used yet. */
+enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
+                             const struct mpol_lease *changed, size_t changed_count);
+/* Takes what was prepared, or throws it away. */
+void contents_commit(struct mp_envoy *e, bool take);
+
+/* ---- leases.c ---- */
+
+/* The leases of `set`, and those of other owners as they are. `changed`: what is new, gone or different
+ * now; it holds as long as both plans do. MP_EUNSUPPORTED, MP_EINVAL, MP_ELIMIT, MP_ENOMEM: nothing is
+ * held. */
+enum mp_err plan_make(struct mp_envoy *e, const struct mpol_desired *set, struct plan *out,
+                      struct mpol_lease **changed, size_t *changed_count);
+
+/* ---- ads.c: subscriptions ---- */
+
+uint64_t name_hash(mp_str name);
+mp_str type_url(enum mp_envoy_type type);
+/* The subscription wants what is there now; `revision` is the first that wanted it. */
+void sub_want(struct sub *s);
+/* All of a stream. */
+void stream_want(struct mp_envoy_stream *s);
+void stream_end(struct mp_envoy_stream *s, mp_str why);
+
+/* ---- answer.c: responses ---- */
+
+void stream_push(struct mp_envoy_stream *s);
+/* The proxy answered response `nonce`; `error` NULL: ACK. False: there is no such response. */
+bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str nonce,
+                     const mp_str *error);
+/* First revision that the proxy has not ACKed of this; 0: none. */
+uint64_t sub_pending(const struct sub *s);
+/* "There is none", for a type that nobody serves. */
+void stream_say_none(struct mp_envoy_stream *s, mp_str url, const mp_str *names, size_t count);
+
+/* ---- proof.c ---- */
+
+void proof_ask(struct sub *s);
+void proof_cancel(struct sub *s);
+void proof_merge(struct mp_envoy *e, int64_t now_ns);
+
+/* ---- proxies.c ---- */
+
+/* The stream's first request named this node. False: the stream cannot go on (s->why). */
+bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *node);
+void proxy_detach(struct mp_envoy_stream *s);
+/* Does what this proxy does count: known, connected, subscribed to something? */
+bool proxy_counts(const struct proxy *p);
+void proxies_free(struct mp_envoy *e);
+
+/* ---- progress.c ---- */
+
+void progress_reckon(struct mp_envoy *e);
+/* mpol_backend_ops.progress */
+enum mpol_err progress_tell(void *backend, struct mpol_progress *out);
+
+#endif

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * How far the mesh has come: what every proxy that counts has acknowledged, and what it obeys.
+ *
+ * Who counts: known proxies that are connected and answer. One that is gone holds nothing up, since it gets
+ * the state in the first answer when it comes back; one that does not answer for limits.silent_ns neither.
+ */
+#include <stdio.h>
+
+#include "base/assert.h"
+#include "envoy_xds/envoy_xds_priv.h"
+
+#define LOOK_NS INT64_C(50000000) /* between two looks at clocks when nothing happened */
+#define REFUSALS_MAX 3            /* other contents refused in a row: it is the proxy, not the set */
+
+/* ---- one proxy ---- */
+
+struct standing {
+    uint64_t pending, unobeyed; /* first revisions; 0: none */
+    const struct sub *refused;
+};
+
+static void first(uint64_t *at, uint64_t revision)
+{
+    if (revision != 0 && (*at == 0 || revision < *at)) *at = revision;
+}
+
+static bool refuses(const struct sub *x) { return x->refused != NULL && x->refused == x->desired; }
+
+/* It never had a good version, or refuses whatever it is given: no set is to blame for that. */
+static bool is_hopeless(const struct sub *x)
+{
+    return refuses(x) && (x->acked == &xd_unsent || x->refusals >= REFUSALS_MAX);
+}
+
+static struct standing stand(const struct mp_envoy_stream *s)
+{
+    struct standing out = {0, 0, NULL};
+    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+        for (const struct sub *x = s->types[type].first; x != NULL; x = x->next) {
+            if (is_hopeless(x)) continue;
+            first(&out.pending, sub_pending(x));
+            first(&out.unobeyed, x->unobeyed_revision);
+            if (refuses(x) && out.refused == NULL) out.refused = x;
+        }
+    }
+    return out;
+}
+
+static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
+{
+    bool silent = false;
+    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+        const struct typed *t = &p->stream->types[type];
+        silent |= t->sents > 0 && now_ns - t->sent[0].at_ns >= e->limits.silent_ns;
+    }
+    if (silent && !p->silent) {
+        xd_log(e, MP_ENVOY_WARNING, "proxy %.*s does not answer: nothing waits for it", MP_STR_ARG(p->id));
+    }
+    p->silent = silent;
+}
+
+/* ---- who carries a lease ---- */
+
+static bool is_endpoint_verb(struct mpol_text verb)
+{
+    static const mp_str verbs[] = {MP_STR_INIT("quarantine"), MP_STR_INIT("drain"), MP_STR_INIT("route")};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (mp_str_eq((mp_str){verb.ptr, verb.len}, verbs[i])) return true;
+    }
+    return false;
+}
+
+/* The service whose endpoints it changes; empty: none. */
+static mp_str cluster_of(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, target = {l->target.ptr, l->target.len};
+    struct mp_envoy_instance instance;
+    if (!is_endpoint_verb(l->verb)) return MP_STR("");
+    if (mp_str_eq(kind, MP_STR("service"))) return target;
+    if (!mp_str_eq(kind, MP_STR("instance"))) return MP_STR("");
+    return e->world.instance(e->world.ctx, target, &instance) ? instance.service : MP_STR("");
+}
+
+static bool has_endpoints(const struct mp_envoy_stream *s, mp_str service)
+{
+    for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
+        if (!mp_str_starts(x->name, service)) continue;
+        if (x->name.len == service.len || x->name.ptr[service.len] == MP_ENVOY_VERSION_MARK) return true;
+    }
+    return false;
+}
+
+static bool concerns(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
+                     const struct proxy *p)
+{
+    if (p->stream == NULL || !p->known) return false;
+    if (p->stream->subs > 0 && mp_envoy_concerns(l, &e->world, &p->audience)) return true;
+    return cluster.len > 0 && has_endpoints(p->stream, cluster);
+}
+
+static bool is_refusing(const struct proxy *p)
+{
+    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+        for (const struct sub *x = p->stream->types[type].first; x != NULL; x = x->next) {
+            if (refuses(x)) return true;
+        }
+    }
+    return false;
+}
+
+/* The first proxy that carries it, or NULL; `bad`: one that would have to and does not. */
+static const struct proxy *carrier(const struct mp_envoy *e, const struct mpol_lease *l,
+                                   const struct proxy **bad)
+{
+    mp_str cluster = cluster_of(e, l);
+    *bad = NULL;
+    for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (!concerns(e, l, cluster, p)) continue;
+        if (!p->silent && !is_refusing(p)) return p;
+        *bad = p;
+    }
+    return NULL;
+}
+
+/* ---- trouble ---- */
+
+static mp_str layer_word(uint32_t hooks)
+{
+    switch (hooks & MPOL_ANY_LAYER) {
+    case MPOL_INGRESS: return MP_STR("layer ingress");
+    case MPOL_SERVICE: return MP_STR("layer service");
+    case MPOL_EDGE: return MP_STR("layer edge");
+    default: return MP_STR("these layers");
+    }
+}
+
+static int say_refused(const struct proxy *p, char *out, size_t size)
+{
+    return snprintf(out, size, "proxy %.*s refused %.*s (%s): %.*s", MP_STR_ARG(p->id),
+                    (int)p->nack_name_len, p->nack_name, mp_envoy_type_word(p->nack_type).ptr,
+                    (int)p->nack_text_len, p->nack_text);
+}
+
+static size_t say_held(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *bad,
+                       char *out, size_t size)
+{
+    mp_str cluster = cluster_of(e, l);
+    bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
+    mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
+    int n;
+    if (bad != NULL && bad->silent) {
+        n = snprintf(out, size, "proxy %.*s does not answer", MP_STR_ARG(bad->id));
+    } else if (bad != NULL) {
+        n = say_refused(bad, out, size);
+    } else if (of.len > 0) {
+        n = snprintf(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
+    } else {
+        n = snprintf(out, size, "no proxy of %s is connected", layer_word(l->hooks).ptr);
+    }
+    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+}
+
+static bool room_for_held(struct mp_envoy *e)
+{
+    if (e->held_texts == NULL) e->held_texts = xd_alloc(e, (size_t)HELD_TEXTS * HELD_TEXT);
+    if (e->held == NULL) e->held = xd_alloc(e, e->limits.leases * sizeof *e->held);
+    return e->held_texts != NULL && e->held != NULL;
+}
+
+static void hold(struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *bad)
+{
+    uint32_t at = e->held_count < HELD_TEXTS ? e->held_count : HELD_TEXTS - 1;
+    char *text = e->held_texts + (size_t)at * HELD_TEXT;
+    size_t len = say_held(e, l, bad, text, HELD_TEXT);
+    e->held[e->held_count++] = (struct mpol_lease_trouble){
+        .lease = l->id, .trouble = bad != NULL && !bad->silent ? MPOL_EINVAL : MPOL_EIO,
+        .text = {text, len}};
+}
+
+/* Leases that no proxy ever had, and that none could have now. */
+static void reckon_held(struct mp_envoy *e)
+{
+    e->held_count = 0;
+    for (uint32_t i = 0; i < e->plan.count; i++) {
+        struct lease *note = &e->plan.notes[i];
+        const struct proxy *bad;
+        if (note->carried) continue;
+        if (carrier(e, &e->plan.leases[i], &bad) != NULL) {
+            note->carried = e->accepted == e->revision;
+        } else if (mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
+            hold(e, &e->plan.leases[i], bad);
+        }
+    }
+}
+
+/* ---- all of it ---- */
+
+static void set_trouble(struct mp_envoy *e, const struct proxy *p)
+{
+    e->trouble = MPOL_EINVAL;
+    int n = say_refused(p, e->trouble_text, sizeof e->trouble_text);
+    size_t most = sizeof e->trouble_text - 1;
+    e->trouble_len = (uint32_t)(n < 0 ? 0 : (size_t)n < most ? (size_t)n : most);
+}
+
+void progress_reckon(struct mp_envoy *e)
+{
+    int64_t now_ns = xd_now(e);
+    uint64_t pending = 0, unobeyed = 0;
+    const struct proxy *refusing = NULL;
+    proof_merge(e, now_ns);
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (p->stream == NULL) continue;
+        look_silent(e, p, now_ns);
+        struct standing s = stand(p->stream);
+        p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;
+        p->effective = s.unobeyed != 0 && s.unobeyed <= p->accepted ? s.unobeyed - 1 : p->accepted;
+        if (!proxy_counts(p)) continue;
+        first(&pending, s.pending);
+        first(&unobeyed, s.unobeyed);
+        if (s.refused != NULL && refusing == NULL) refusing = p;
+    }
+    uint64_t accepted = pending != 0 ? pending - 1 : e->revision;
+    uint64_t effective = unobeyed != 0 && unobeyed <= accepted ? unobeyed - 1 : accepted;
+    if (accepted > e->accepted) e->accepted = accepted;
+    if (effective > e->effective) e->effective = effective;
+    e->trouble = MPOL_OK;
+    e->trouble_len = 0;
+    if (refusing != NULL && e->accepted < e->revision) set_trouble(e, refusing);
+    reckon_held(e);
+    e->touched = false;
+    e->looked_ns = now_ns;
+}
+
+enum mpol_err progress_tell(void *backend, struct mpol_progress *out)
+{
+    struct mp_envoy *e = backend;
+    if (e->touched || xd_now(e) - e->looked_ns >= LOOK_NS) progress_reckon(e);
+    *out = (struct mpol_progress){.size = sizeof *out, .accepted = e->accepted,
+                                  .effective = e->effective, .trouble = e->trouble,
+                                  .trouble_text = {e->trouble_text, e->trouble_len},
+                                  .held = e->held, .held_count = e->held_count};
+    return MPOL_OK;
+}

@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Who is there: proxies by the id of their node, and who may be whom.
+ */
+#include "base/assert.h"
+#include "envoy_xds/envoy_xds_priv.h"
+
+/* ---- names of nodes ---- */
+
+static const struct {
+    mp_str word;
+    uint32_t bit;
+} layers[] = {
+    {MP_STR_INIT("ingress"), MPOL_INGRESS},
+    {MP_STR_INIT("service"), MPOL_SERVICE},
+    {MP_STR_INIT("edge"), MPOL_EDGE},
+};
+
+/* The part up to the next slash or the end. */
+static mp_str part(mp_str *rest)
+{
+    size_t n = 0;
+    while (n < rest->len && rest->ptr[n] != '/') n++;
+    mp_str out = {rest->ptr, n};
+    size_t skip = n < rest->len ? n + 1 : n;
+    *rest = (mp_str){rest->ptr + skip, rest->len - skip};
+    return out;
+}
+
+bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out)
+{
+    if (id.len == 0 || id.len > NODE_MAX || id.ptr[id.len - 1] == '/') return false;
+    for (size_t i = 0; i < id.len; i++) {
+        if (mp_str_control(id, i) != 0) return false;
+    }
+    mp_str rest = id;
+    struct mp_envoy_node n = {.layer_word = part(&rest)};
+    n.service = part(&rest);
+    n.instance = part(&rest);
+    if (rest.len > 0 || n.service.len == 0 || n.instance.len == 0) return false;
+    for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
+        if (mp_str_eq(n.layer_word, layers[i].word)) n.layer = layers[i].bit;
+    }
+    if (n.layer == 0) return false;
+    *out = n;
+    return true;
+}
+
+struct search {
+    mp_str wanted;
+    bool any, found;
+};
+
+static bool search_identity(void *ctx, mp_str identity)
+{
+    struct search *s = ctx;
+    s->any = true;
+    s->found = mp_str_eq(identity, s->wanted);
+    return !s->found;
+}
+
+bool mp_envoy_may_speak(const struct mp_envoy *e, const struct mp_envoy_node *node,
+                        const struct mp_envoy_peer *peer)
+{
+    if (!peer->authenticated) return true;
+    if (peer->identity.len == 0) return false;
+    struct search s = {.wanted = peer->identity};
+    e->world.identities(e->world.ctx, node->service, search_identity, &s);
+    if (s.any) return s.found;
+    mp_str other = e->world.service_of(e->world.ctx, peer->identity);
+    return other.len == 0 || mp_str_eq(other, node->service);
+}
+
+/* ---- what a node tells about itself ---- */
+
+struct told {
+    struct mp_envoy_node node;
+    bool known;
+    mp_str id, identity, address, agent, listen, admin;
+    char agent_text[48], id_text[NODE_MAX];
+    bool tls, module;
+    struct mp_envoy_route routes[ROUTES_MAX];
+    uint32_t route_count;
+};
+
+static mp_str member_text(mp_str metadata, const char *key)
+{
+    struct pb_value v;
+    bool is = pb_struct_get(metadata, mp_str_of(key), &v) && v.kind == PB_JSON_TEXT && v.text.len <= 256;
+    return is ? v.text : MP_STR("");
+}
+
+static bool member_bool(mp_str metadata, const char *key)
+{
+    struct pb_value v;
+    return pb_struct_get(metadata, mp_str_of(key), &v) && v.kind == PB_JSON_BOOL && v.truth;
+}
+
+static void tell_routes(mp_str metadata, struct told *t)
+{
+    struct pb_value list, route;
+    if (!pb_struct_get(metadata, MP_STR("routes"), &list) || list.kind != PB_JSON_LIST) return;
+    for (uint32_t i = 0; i < ROUTES_MAX && pb_list_get(list.text, i, &route); i++) {
+        if (route.kind != PB_JSON_STRUCT) continue;
+        struct mp_envoy_route r = {member_text(route.text, "prefix"), member_text(route.text, "service")};
+        if (r.prefix.len > 0 && r.service.len > 0) t->routes[t->route_count++] = r;
+    }
+}
+
+static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node *node, struct told *t)
+{
+    struct mp_envoy_peer peer = {s->address, s->identity, s->authenticated};
+    struct pb_value mpol;
+    *t = (struct told){.id = node->id, .identity = s->identity, .address = s->address};
+    t->known = mp_envoy_node_read(node->id, &t->node) && mp_envoy_may_speak(s->e, &t->node, &peer);
+    if (!t->known) t->id = (mp_str){t->id_text, xd_clean(node->id, t->id_text, sizeof t->id_text)};
+    struct mp_arena a;
+    mp_arena_init_fixed(&a, t->agent_text, sizeof t->agent_text);
+    t->agent = mp_arena_printf(&a, "%u.%u.%u", node->major, node->minor, node->patch);
+    if (t->agent.ptr == NULL) t->agent = MP_STR("");
+    if (!pb_struct_get(node->metadata, MP_STR(MP_ENVOY_METADATA), &mpol)) return;
+    if (mpol.kind != PB_JSON_STRUCT) return;
+    t->listen = member_text(mpol.text, "listen");
+    t->admin = member_text(mpol.text, "admin");
+    t->tls = member_bool(mpol.text, "tls");
+    t->module = member_bool(mpol.text, "module");
+    tell_routes(mpol.text, t);
+}
+
+/* ---- the table ---- */
+
+static int proxy_order(const struct proxy *p, mp_str id, bool known)
+{
+    int o = mp_str_cmp(p->id, id);
+    return o != 0 ? o : (p->known > known) - (p->known < known);
+}
+
+static void proxy_free(struct mp_envoy *e, struct proxy *p)
+{
+    struct proxy **at = &e->proxies;
+    while (*at != p) at = &(*at)->next;
+    *at = p->next;
+    e->proxy_count--;
+    xd_free(e, p->texts, p->texts_size);
+    xd_free(e, p, sizeof *p);
+}
+
+/* Makes room by forgetting who has been gone for longest. */
+static bool make_room(struct mp_envoy *e)
+{
+    if (e->proxy_count < e->limits.proxies) return true;
+    struct proxy *oldest = NULL;
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (p->stream == NULL && (oldest == NULL || p->since_ns < oldest->since_ns)) oldest = p;
+    }
+    if (oldest == NULL) return false;
+    proxy_free(e, oldest);
+    return true;
+}
+
+static struct proxy *proxy_get(struct mp_envoy *e, mp_str id, bool known)
+{
+    struct proxy **at = &e->proxies;
+    while (*at != NULL && proxy_order(*at, id, known) < 0) at = &(*at)->next;
+    if (*at != NULL && proxy_order(*at, id, known) == 0) return *at;
+    if (!make_room(e)) return NULL;
+    at = &e->proxies;
+    while (*at != NULL && proxy_order(*at, id, known) < 0) at = &(*at)->next;
+    struct proxy *p = xd_alloc(e, sizeof *p);
+    if (p == NULL) return NULL;
+    p->next = *at;
+    *at = p;
+    e->proxy_count++;
+    return p;
+}
+
+static mp_str lay(char **at, mp_str s)
+{
+    char *to = *at;
+    if (s.len > 0) memcpy(to, s.ptr, s.len);
+    *at += s.len;
+    return (mp_str){to, s.len};
+}
+
+static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t)
+{
+    size_t size = t->id.len + t->identity.len + t->address.len + t->agent.len + t->listen.len +
+                  t->admin.len + t->node.service.len + t->node.instance.len + 1;
+    for (uint32_t i = 0; i < t->route_count; i++) size += t->routes[i].prefix.len + t->routes[i].service.len;
+    char *texts = xd_alloc(e, size), *at = texts;
+    if (texts == NULL) return false;
+    char *old = p->texts;
+    size_t old_size = p->texts_size;
+    p->texts = texts;
+    p->texts_size = size;
+    p->id = lay(&at, t->id);
+    p->identity = lay(&at, t->identity);
+    p->address = lay(&at, t->address);
+    p->agent = lay(&at, t->agent);
+    p->listen = lay(&at, t->listen);
+    p->admin = lay(&at, t->admin);
+    p->tls = t->tls;
+    p->known = t->known;
+    p->audience = (struct mp_envoy_audience){.layer = t->node.layer, .module = t->module,
+                                             .service = lay(&at, t->node.service),
+                                             .instance = lay(&at, t->node.instance),
+                                             .routes = p->routes, .route_count = t->route_count};
+    for (uint32_t i = 0; i < t->route_count; i++) {
+        p->routes[i].prefix = lay(&at, t->routes[i].prefix);
+        p->routes[i].service = lay(&at, t->routes[i].service);
+    }
+    xd_free(e, old, old_size);
+    return true;
+}
+
+bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *node)
+{
+    struct mp_envoy *e = s->e;
+    struct told t;
+    tell(s, node, &t);
+    struct proxy *p = proxy_get(e, t.id, t.known);
+    if (p == NULL) return false;
+    if (!proxy_fill(e, p, &t)) {
+        if (p->texts == NULL) proxy_free(e, p);
+        return false;
+    }
+    if (p->stream != NULL) {
+        struct mp_envoy_stream *old = p->stream;
+        e->counts.replaced_streams++;
+        proxy_detach(old);
+        stream_end(old, MP_STR("the same node has opened another stream"));
+    }
+    if (!p->known) {
+        e->counts.unknown_proxies++;
+        xd_log(e, MP_ENVOY_WARNING, "unknown proxy %.*s from %.*s (%.*s): it gets no leases",
+               MP_STR_ARG(p->id), MP_STR_ARG(p->address), MP_STR_ARG(p->identity));
+    }
+    p->stream = s;
+    p->silent = p->unproven = false;
+    p->since_ns = xd_now(e);
+    s->proxy = p;
+    e->touched = true;
+    return true;
+}
+
+void proxy_detach(struct mp_envoy_stream *s)
+{
+    struct proxy *p = s->proxy;
+    if (p == NULL) return;
+    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+        for (struct sub *x = s->types[type].first; x != NULL; x = x->next) proof_cancel(x);
+    }
+    p->stream = NULL;
+    p->since_ns = xd_now(s->e);
+    s->proxy = NULL;
+    s->e->touched = true;
+}
+
+bool proxy_counts(const struct proxy *p)
+{
+    return p->stream != NULL && p->known && !p->silent && p->stream->subs > 0;
+}
+
+void proxies_free(struct mp_envoy *e)
+{
+    while (e->proxies != NULL) proxy_free(e, e->proxies);
+}
+
+/* ---- questions ---- */
+
+static void tell_types(const struct mp_envoy_stream *s, struct mp_envoy_proxy_type *out)
+{
+    for (int i = 0; i < MP_ENVOY_TYPES; i++) {
+        const struct typed *t = &s->types[i];
+        out[i] = (struct mp_envoy_proxy_type){.subscribed = t->count, .sent = t->responses,
+                                              .acks = t->acks, .nacks = t->nacks};
+        for (const struct sub *x = t->first; x != NULL; x = x->next) out[i].acked += x->acked == x->desired;
+    }
+}
+
+static uint32_t leases_of(const struct mp_envoy *e, const struct proxy *p)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; p->known && i < e->plan.count; i++) {
+        n += mp_envoy_concerns(&e->plan.leases[i], &e->world, &p->audience);
+    }
+    return n;
+}
+
+void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx)
+{
+    for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        struct mp_envoy_proxy out = {
+            .node = p->id, .layer = p->audience.layer, .service = p->audience.service,
+            .instance = p->audience.instance, .identity = p->identity, .address = p->address,
+            .agent = p->agent, .listen = p->listen, .admin = p->admin, .tls = p->tls,
+            .module = p->audience.module, .connected = p->stream != NULL, .known = p->known,
+            .silent = p->silent, .unproven = p->unproven, .since_ns = p->since_ns,
+            .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
+            .effective = p->effective, .leases = leases_of(e, p),
+            .nack_resource = {p->nack_name, p->nack_name_len},
+            .nack_text = {p->nack_text, p->nack_text_len},
+        };
+        if (p->nack_text_len > 0) out.nack_type = mp_envoy_type_word(p->nack_type);
+        if (p->stream != NULL) tell_types(p->stream, out.types);
+        if (!each(ctx, &out)) return;
+    }
+}
