@@ -32,8 +32,9 @@ for folder in "$root"/examples/[0-9]*/; do
     fi
 done
 # A policy that stands alone in a folder is an example as well.
-for policy in "$root"/examples/mesh/*.mpol; do
+for policy in "$root"/examples/mesh/*.mpol "$root"/examples/envoy/*.mpol; do
     "$mpol" check "$policy" || fail "$policy: check"
+    "$mpol" test "$policy" >/dev/null || fail "$policy: test"
 done
 # And so is what documents show: every block of ```mpol is a policy.
 pages=$(mktemp -d)

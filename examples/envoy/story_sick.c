@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One of three copies of checkout fails. That one is taken out of the balancing and cut off; the other two
+ * are not touched; well again, it comes back in steps.
+ */
+#include <string.h>
+
+#include "shop.h"
+
+static atomic_ulong good, bad, at_sick_after, sick_again;
+
+/* What customers got from checkout. */
+static void on_answer(enum kind kind, const char *from, const struct wire_answer *answer)
+{
+    (void)from;
+    if (kind != CUSTOMER) return;
+    int64_t now = tell_now_ns(), begun = now - answer->took_ns;
+    bool failed = answer->status == 0 || answer->status >= 500, refused = answer->status == 403;
+    bool sick = strcmp(answer->instance, shop_apps[CHECKOUT_2].instance) == 0;
+    int64_t decided = tell_mark_ns(SICK, DECIDED), effective = tell_mark_ns(SICK, EFFECTIVE);
+    int64_t releasing = tell_mark_ns(SICK, RELEASING);
+    atomic_fetch_add(failed ? &bad : &good, 1);
+    if (failed && tell_begun(SICK, begun)) {
+        tell_bad(SICK, now, "the first: a customer gets %d from %s", answer->status, answer->instance);
+        if (decided != 0 && begun > decided) tell_leaked(SICK);
+    }
+    if (refused) tell_harmed(SICK);
+    if (sick && effective != 0 && begun > effective && releasing == 0) atomic_fetch_add(&at_sick_after, 1);
+    if (sick && tell_mark_ns(SICK, RELEASED) != 0) atomic_fetch_add(&sick_again, 1);
+}
+
+static struct watch *watch(enum app app, enum role role)
+{
+    return watch_start(&(struct watch_plan){.from = "127.0.1.10", .port = shop_apps[app].proxy_port,
+                                            .id = ID_CART, .path = "/pay", .per_second = 10, .tale = SICK,
+                                            .role = role});
+}
+
+static bool comes_back(int64_t until_ns)
+{
+    while (atomic_load(&sick_again) == 0 && tell_now_ns() < until_ns) tell_sleep_ns(5 * NS_PER_MS);
+    return atomic_load(&sick_again) > 0;
+}
+
+void story_sick(void)
+{
+    struct watch *sick = watch(CHECKOUT_2, SUSPECT), *replicas[] = {watch(CHECKOUT_1, GOOD), watch(CHECKOUT_3, GOOD)};
+    load_watch(on_answer);
+    tell_begin(SICK, "checkout-2, one of three copies, answers 80% of its requests with 503");
+    app_fault(CHECKOUT_2, 800, 0);
+    if (tell_wait(SICK, EFFECTIVE, shop_until(8))) {
+        watch_more(sick, 5, shop_until(3));
+        tell_check(SICK, watch_look(sick).passed_after == 0 && watch_look(sick).refused > 0,
+                   "checkout-2 itself refuses everybody: %lu refused, %lu passed after *effective*",
+                   watch_look(sick).refused, watch_look(sick).passed_after);
+        tell_wait(SICK, CONFIRMED, shop_until(10));
+    }
+    app_fault(CHECKOUT_2, 0, 0);
+    tell_cause_gone(SICK, "checkout-2 is well again");
+    tell_wait(SICK, RELEASED, shop_until(16));
+    tell_check(SICK, atomic_load(&at_sick_after) == 0,
+               "the gateway sent nothing to checkout-2 from *effective* to *releasing*: %lu", atomic_load(&at_sick_after));
+    tell_check(SICK, comes_back(shop_until(3)), "checkout-2 answers customers again");
+    load_watch(NULL);
+    watch_stop(sick);
+    struct watch_seen seen[] = {watch_stop(replicas[0]), watch_stop(replicas[1])};
+    tell_check(SICK, seen[0].passed == seen[0].sent && seen[1].passed == seen[1].sent,
+               "replicas: checkout-1 answered %lu of %lu, checkout-3 %lu of %lu", seen[0].passed, seen[0].sent,
+               seen[1].passed, seen[1].sent);
+}
