@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #define ARGS_MAX 32
+#define ASK_MAX 64
 #define ROOM (1u << 20)
 #define PAUSE_MS 5
 #define RUNS_MAX 8
@@ -260,16 +261,13 @@ void run_free(struct run *r)
 
 /* ---- questions ---- */
 
-int ask(const char **out, ...)
+int ask_words(const char **out, const char *const *words)
 {
     static char room[ROOM];
-    const char *args[ARGS_MAX] = {command};
+    const char *args[ASK_MAX] = {command};
     int pipes[2], status;
-    va_list list;
-    va_start(list, out);
-    for (int i = 1; i < ARGS_MAX - 1 && (args[i] = va_arg(list, const char *)) != NULL; i++) {
+    for (int i = 1; i < ASK_MAX - 1 && (args[i] = words[i - 1]) != NULL; i++) {
     }
-    va_end(list);
     assert_int_equal(pipe2(pipes, O_CLOEXEC), 0);
     pid_t pid = spawn(-1, pipes[1], pipes[1], args);
     close(pipes[1]);
@@ -281,6 +279,17 @@ int ask(const char **out, ...)
     assert_int_equal(waitpid(pid, &status, 0), pid);
     if (out != NULL) *out = room;
     return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+int ask(const char **out, ...)
+{
+    const char *words[ARGS_MAX] = {NULL};
+    va_list list;
+    va_start(list, out);
+    for (int i = 0; i < ARGS_MAX - 1 && (words[i] = va_arg(list, const char *)) != NULL; i++) {
+    }
+    va_end(list);
+    return ask_words(out, words);
 }
 
 bool status_says(const char *text)

@@ -62,6 +62,7 @@ void run_free(struct run *r);
 
 /* `mpol ARGS...` (ends with NULL) to its end: exit code; *out is what it printed, on both streams. */
 int ask(const char **out, ...);
+int ask_words(const char **out, const char *const *words); /* ends with NULL */
 /* Asks `status` of ./state until it has this in it. */
 void wait_status(const char *text);
 bool status_says(const char *text);

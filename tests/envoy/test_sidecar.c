@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One service, one sidecar: a decision of an operator or of a rule reaches a real Envoy, is obeyed on new
+ * connections and on old ones, outlives the control plane, and is taken back.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "proxy.h"
+
+static const char policy[] =
+    "use std.mesh\n"
+    "rule prober\n"
+    "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"
+    "  then deny client.ip on service for 1m\n";
+
+static const char inventory[] =
+    "{\"entity\":\"service\",\"name\":\"checkout\"}\n"
+    "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n"
+    "{\"entity\":\"instance\",\"name\":\"checkout-2\",\"service\":\"checkout\"}\n";
+
+#define GOOD "127.0.0.3"
+#define BAD "127.0.0.2"
+
+struct shop {
+    struct upstream app;
+    struct run mpol;
+    struct proxy sidecar;
+    char xds[32];
+    int xds_port;
+};
+
+static void start_mpol(struct shop *s)
+{
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds, NULL);
+}
+
+static void start_sidecar(const struct shop *s, struct proxy *p, const char *instance)
+{
+    struct proxy_is is = {"service", "checkout", instance, s->app.port, s->xds_port};
+    proxy_start(p, &is, NULL);
+}
+
+static void open_shop(struct shop *s)
+{
+    *s = (struct shop){.xds_port = free_port()};
+    snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
+    put_file("policy.mpol", policy);
+    put_file("inventory.jsonl", inventory);
+    upstream_start(&s->app);
+    start_mpol(s);
+    start_sidecar(s, &s->sidecar, "checkout-1");
+    wait_status("service/checkout/checkout-1");
+}
+
+static void close_shop(struct shop *s)
+{
+    proxy_stop(&s->sidecar);
+    upstream_stop(&s->app);
+    assert_int_equal(run_stop(&s->mpol), 0);
+    run_free(&s->mpol);
+}
+
+static void deny(const char *client)
+{
+    char target[64];
+    const char *out;
+    snprintf(target, sizeof target, "client.ip=%s", client);
+    int code = ask(&out, "decisions", "add", "deny", target, "--on=service", "--for=5m", "--reason=a test",
+                   "--yes", "--state=state", NULL);
+    if (code != 0) fail_msg("%s", out);
+}
+
+static void allow_again(const char *client)
+{
+    char target[64];
+    const char *out;
+    snprintf(target, sizeof target, "client.ip=%s", client);
+    int code = ask(&out, "decisions", "delete", target, "--yes", "--state=state", NULL);
+    if (code != 0) fail_msg("%s", out);
+}
+
+/* ---- an operator ---- */
+
+static void a_denied_client_gets_403_and_no_other_does(void **state)
+{
+    struct shop s;
+    struct client kept;
+    open_shop(&s);
+    client_open(&kept, BAD, s.sidecar.port);
+    assert_int_equal(client_get(&kept, "/"), 200);
+    deny(BAD);
+    int64_t took = wait_get_once(BAD, s.sidecar.port, "/", 403);
+    printf("decision made and answered, then first 403 after %lld us\n", (long long)took);
+    assert_int_equal(client_get(&kept, "/"), 403); /* the connection that was there before */
+    assert_non_null(strstr(kept.reply, "RBAC: access denied"));
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    wait_status("effective, in force");
+    allow_again(BAD);
+    wait_get_once(BAD, s.sidecar.port, "/", 200);
+    assert_int_equal(client_get(&kept, "/"), 200);
+    client_close(&kept);
+    close_shop(&s);
+}
+
+/* ---- the control plane is gone ---- */
+
+static void a_kill_lets_nobody_in_and_the_next_life_says_the_same(void **state)
+{
+    struct shop s;
+    struct proxy fresh;
+    open_shop(&s);
+    deny(BAD);
+    wait_get_once(BAD, s.sidecar.port, "/", 403);
+    wait_status("effective, in force");
+    run_kill(&s.mpol);
+    run_free(&s.mpol);
+    for (int i = 0; i < 50; i++) assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    int64_t began = test_now_us();
+    start_mpol(&s);
+    for (int waited = 0; !status_says("service/checkout/checkout-1"); pause_between(&waited, "reconnected")) {
+        assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    }
+    printf("started again and reconciled after %lld us\n", (long long)(test_now_us() - began));
+    assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    /* One that was never here before: its first answer has the lease, so not one request gets through. */
+    start_sidecar(&s, &fresh, "checkout-2");
+    assert_int_equal(get_once(BAD, fresh.port, "/"), 403);
+    assert_int_equal(get_once(GOOD, fresh.port, "/"), 200);
+    allow_again(BAD);
+    wait_get_once(BAD, s.sidecar.port, "/", 200);
+    wait_get_once(BAD, fresh.port, "/", 200);
+    proxy_stop(&fresh);
+    close_shop(&s);
+}
+
+/* ---- a rule ---- */
+
+static void requests_become_records_and_trip_a_rule(void **state)
+{
+    struct shop s;
+    const char *out;
+    open_shop(&s);
+    for (int i = 0; i < 3; i++) assert_int_equal(get_once(BAD, s.sidecar.port, "/404"), 404);
+    wait_get_once(BAD, s.sidecar.port, "/", 403);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    wait_status("effective, in force");
+    assert_int_equal(ask(&out, "ledger", "show", "--rule=prober", "--state=state", NULL), 0);
+    assert_non_null(strstr(out, "\"to\":\"effective\""));
+    close_shop(&s);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(a_denied_client_gets_403_and_no_other_does, folder_make, mesh_drop),
+        cmocka_unit_test_setup_teardown(a_kill_lets_nobody_in_and_the_next_life_says_the_same, folder_make,
+                                        mesh_drop),
+        cmocka_unit_test_setup_teardown(requests_become_records_and_trip_a_rule, folder_make, mesh_drop),
+    };
+    if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
+    harness_command(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
