@@ -68,17 +68,13 @@ static void on_prove_timer(uv_timer_t *timer)
 
 /* ---- a question as the prover takes it ---- */
 
-static mp_str part_after(mp_str s, mp_str prefix)
-{
-    return mp_str_starts(s, prefix) ? mp_str_sub(s, prefix.len, SIZE_MAX) : MP_STR("");
-}
-
 static void put_listener(const struct mp_envoy_ask *ask, struct mp_prove_task *task)
 {
     task->kind = MP_PROVE_LISTENER;
     task->address = ask->listen;
     task->tls = ask->tls;
-    task->version = part_after(ask->what->path, MP_STR(MP_ENVOY_PROBE_PATH));
+    task->path = ask->what->path;
+    task->status = (unsigned)ask->what->status;
 }
 
 static void put_runtime(const struct mp_envoy_ask *ask, struct mp_prove_task *task,
@@ -100,7 +96,6 @@ static bool put_clusters(const struct mp_envoy_ask *ask, struct mp_prove_task *t
         const struct mp_envoy_endpoint *e = &what->endpoints[i];
         bool v6 = mp_str_contains(e->ip, MP_STR(":"));
         rows[i] = (struct mp_prove_endpoint){
-            .cluster = what->cluster,
             .address = mp_arena_printf(arena, v6 ? "[%.*s]:%u" : "%.*s:%u", MP_STR_ARG(e->ip), e->port),
             .state = e->health == MP_ENVOY_HEALTHY ? MP_PROVE_IN : MP_PROVE_OUT,
             .weight = e->weight};
@@ -108,6 +103,7 @@ static bool put_clusters(const struct mp_envoy_ask *ask, struct mp_prove_task *t
     }
     task->kind = MP_PROVE_CLUSTERS;
     task->address = ask->admin;
+    task->cluster = what->cluster;
     task->endpoints = rows;
     task->endpoint_count = what->endpoint_count;
     return true;

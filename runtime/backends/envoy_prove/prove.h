@@ -3,12 +3,14 @@
  *
  * Three questions, each asked again after 1, 2, 4 … 50 ms until the answer is the wanted one or the time
  * is over:
- * - the listener: GET /.mpol/probe/VERSION must be refused with 403 by the policy `mpol:probe` of that
- *   version (404: not yet), on a new connection and on one that was open before;
- * - the admin port's /clusters?format=json: endpoints are out, in, or weigh what they should;
+ * - the listener: GET PATH (/.mpol/probe/VERSION) must be answered with STATUS (403: the policy of that
+ *   version is in force; 404: not yet), on a connection that was open before, if there is one, and on a new
+ *   one; and a path that nobody denies must not, since who refuses everything proves nothing;
+ * - the admin port's /clusters?format=json: a cluster's endpoints are out, in, or weigh what they should;
  * - the admin port's /runtime?format=json: keys have their values.
  *
- * Owns:    sockets to proxies; of each proxy one connection that stays open between proofs.
+ * Owns:    sockets to proxies; of each proxy's listener one connection stays open between proofs, as long
+ *          as there are connections to spare.
  * Callers: the daemon, for backends/envoy_xds.
  * Threads: one, that of the loop. `done` is called from within the loop only, never from within a call
  *          into this module (but mp_prover_close).
@@ -35,7 +37,6 @@ enum mp_prove_state {
 
 /* One endpoint of a cluster as the proxy must have it. */
 struct mp_prove_endpoint {
-    mp_str cluster; /* as in the bootstrap */
     mp_str address; /* "127.0.0.1:9002", "[::1]:9002" */
     enum mp_prove_state state;
     uint32_t weight; /* of one that is in; 0: any */
@@ -50,7 +51,7 @@ struct mp_prove_value {
 enum mp_prove_result {
     MP_PROVE_PROVEN,
     MP_PROVE_NOT_YET,     /* it answers, and shows something else, until the time was over */
-    MP_PROVE_UNREACHABLE, /* no usable answer: refused, hung, broke the protocol */
+    MP_PROVE_UNREACHABLE, /* no usable answer for `reply_ms`: refused, hung, broke the protocol */
 };
 
 struct mp_proof {
@@ -65,9 +66,13 @@ struct mp_prove_task {
     enum mp_prove_kind kind;
     uint64_t proxy;      /* any number; tasks with the same one are of the same proxy */
     mp_str address;      /* "ADDR:PORT", "[ADDR]:PORT": the listener, or the admin port */
-    bool tls;            /* the listener speaks TLS; whom it is is not verified: that it obeys is asked */
-    mp_str version;      /* LISTENER: of the probe policy; letters, digits, '-', '_', '.' */
-    const struct mp_prove_endpoint *endpoints; /* CLUSTERS */
+    bool tls;            /* the listener speaks TLS; who it is is not verified: that it obeys is asked */
+    mp_str path;         /* LISTENER: letters, digits, '-', '_', '.', '/'; its last character is changed
+                          * for the path that nobody denies */
+    unsigned status;     /* LISTENER: 0 means 403 */
+    mp_str cluster;      /* CLUSTERS: its name in the bootstrap */
+    /* All of its endpoints: one that is in and not named here is not yet gone. */
+    const struct mp_prove_endpoint *endpoints;
     size_t endpoint_count;
     const struct mp_prove_value *values; /* RUNTIME */
     size_t value_count;
@@ -79,10 +84,13 @@ struct mp_prove_task {
 /* 0 means the default that is named. */
 struct mp_prover_options {
     uint32_t tasks;       /* at a time: 4,096 */
-    uint32_t proxy_tasks; /* at a time, of one proxy: 8 */
+    uint32_t proxy_tasks; /* at a time, of one proxy: 32 */
+    uint32_t connections; /* at a time; tasks wait for one: 256 */
     uint32_t deadline_ms; /* 2,000 */
     uint32_t reply_ms;    /* for one answer, connecting included: 500 */
     size_t body_bytes;    /* of one answer: 4 MiB */
+    /* Files in PEM: what is shown to listeners that ask for a certificate; both or none. */
+    const char *cert, *key;
 };
 
 /* Since the start, but those marked `now`. */
@@ -94,7 +102,7 @@ struct mp_prover_counts {
     uint64_t bad_replies; /* no HTTP, too long, no JSON */
 };
 
-/* The loop must outlive the prover. MP_ENOMEM. */
+/* The loop must outlive the prover; options may be NULL. MP_EINVAL: cert or key; MP_ENOMEM. */
 enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *options,
                            struct mp_prover **out);
 /* Ends; tasks that are left are answered MP_PROVE_UNREACHABLE before this returns. The loop must run
@@ -103,7 +111,7 @@ void mp_prover_close(struct mp_prover *prover);
 void mp_prover_counts_get(const struct mp_prover *prover, struct mp_prover_counts *out);
 
 /* Starts a proof. `ticket` (may be NULL) names it for mp_prove_cancel(); never 0. MP_ELIMIT: too many at
- * a time, of all or of this proxy; MP_EINVAL: the address or the version; MP_ENOMEM. */
+ * a time, of all or of this proxy; MP_EINVAL: the address or the path; MP_ENOMEM. */
 enum mp_err mp_prove(struct mp_prover *prover, const struct mp_prove_task *task, uint64_t *ticket);
 /* `done` will not be called any more. A ticket that is over is ignored. */
 void mp_prove_cancel(struct mp_prover *prover, uint64_t ticket);
