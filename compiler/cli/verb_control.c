@@ -3,6 +3,7 @@
  */
 #include "cli/verbs.h"
 
+#include "cli/control.h"
 #include "cli/entries.h"
 
 #include <errno.h>
@@ -77,7 +78,7 @@ static int read_answer(const struct cli_args *args, int fd)
     return cli_complain(args, "the daemon did not answer");
 }
 
-static int ask(const struct cli_args *args, const char *const *words, size_t count)
+int cli_control_ask(const struct cli_args *args, const char *const *words, size_t count)
 {
     char request[REQUEST_MAX];
     size_t len = 0;
@@ -106,7 +107,7 @@ static int ask_with_operands(const struct cli_args *args, const char *verb, size
     const char *const *operands = cli_operands(args, &count);
     if (count < least || count > most) return cli_complain(args, "%s", usage);
     for (size_t i = 0; i < count; i++) words[1 + i] = operands[i];
-    return ask(args, words, 1 + count);
+    return cli_control_ask(args, words, 1 + count);
 }
 
 int cli_status(const struct cli_args *args)
@@ -126,7 +127,7 @@ int cli_brake(const struct cli_args *args)
 
 int cli_release(const struct cli_args *args)
 {
-    if (cli_flag(args, "all")) return ask(args, (const char *const[]){"release", "--all"}, 2);
+    if (cli_flag(args, "all")) return cli_control_ask(args, (const char *const[]){"release", "--all"}, 2);
     return ask_with_operands(args, "release", 1, 2, "say which incident, or which rule and key, or --all");
 }
 
@@ -136,5 +137,5 @@ int cli_why(const struct cli_args *args)
     const char *const *operands = cli_operands(args, &count);
     if (count < 1 || count > 2) return cli_complain(args, "say which rule, and for which key");
     const char *words[] = {"why", operands[0], count > 1 ? operands[1] : "", cli_value(args, "at", "")};
-    return ask(args, words, words[3][0] != '\0' ? 4 : 3);
+    return cli_control_ask(args, words, words[3][0] != '\0' ? 4 : 3);
 }

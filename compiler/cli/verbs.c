@@ -22,6 +22,13 @@ const struct cli_verb cli_verbs[] = {
      cli_why_options, "  mpol why checkout_errors checkout --state=/var/lib/mpol\n", cli_why},
     {"status", "--state=DIR", "what the daemon knows and what is in force", cli_status_options, NULL,
      cli_status},
+    {"decisions", "list | add VERB KIND=KEY [NAME=VALUE...] | delete KIND=KEY|#ID --state=DIR",
+     "leases by hand: what is in force, one more, one less", cli_decisions_options,
+     "  mpol decisions list --state=/var/lib/mpol\n"
+     "  mpol decisions add deny client.ip=10.0.0.7 --on=ingress --for=5m --reason='credential stuffing' --state=/var/lib/mpol\n"
+     "  mpol decisions add throttle service=checkout to=50% --yes --state=/var/lib/mpol\n"
+     "  mpol decisions delete client.ip=10.0.0.7 --yes --state=/var/lib/mpol\n",
+     cli_decisions},
     {"release", "INCIDENT | RULE KEY | --all --state=DIR", "take back what an incident has in force",
      cli_release_options, "  mpol release 17 --state=/var/lib/mpol\n", cli_release},
     {"brake", "on|off|status --state=DIR", "on: nothing new is enforced; what is in force keeps its end",

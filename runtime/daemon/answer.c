@@ -9,7 +9,7 @@
 
 #include "base/date.h"
 
-static void duration(struct dm_bytes *out, int64_t ns)
+void dm_duration(struct dm_bytes *out, int64_t ns)
 {
     char room[4096];
     struct mp_arena arena;
@@ -42,7 +42,7 @@ static bool list_incident(void *ctx, const struct mp_incident_view *i)
     l->count++;
     dm_bytes_printf(l->out, "  #%-6" PRIu64 " %-24.*s %-20.*s %.*s, rung %u, for ", i->id,
                     MP_STR_ARG(i->rule_name), MP_STR_ARG(i->key), MP_STR_ARG(i->state), i->rung);
-    duration(l->out, mp_engine_now(l->d->engine) - i->since_ns);
+    dm_duration(l->out, mp_engine_now(l->d->engine) - i->since_ns);
     dm_bytes_printf(l->out, "%s\n", i->shadow ? " (shadow)" : "");
     return true;
 }
@@ -84,6 +84,7 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
     dm_bytes_printf(out, "leases:\n");
     mp_engine_leases(d->engine, &l, list_lease);
     dm_bytes_printf(out, "%s", l.count == 0 ? "  none\n" : "");
+    dm_mesh_status(d, out);
     return 0;
 }
 
@@ -115,10 +116,15 @@ static bool write_truth(void *ctx, const struct mp_truth_view *t)
 {
     struct truth_listing *l = ctx;
     if (t->time_ns > l->until_ns) return false;
+    char room[4096];
+    struct mp_arena arena;
+    struct mp_buf b;
+    mp_arena_init_fixed(&arena, room, sizeof room);
+    mp_buf_init(&b, &arena);
+    mp_truth_print(&b, t);
     dm_bytes_printf(l->out, "  ");
     time_of_day(l->out, t->time_ns);
-    dm_bytes_printf(l->out, " %.*s turned %s\n", MP_STR_ARG(mp_clause_word(t->clause)),
-                    mp_truth_word(t->truth));
+    dm_bytes_printf(l->out, " %.*s\n", (int)b.len, b.ptr);
     return true;
 }
 
@@ -229,6 +235,7 @@ static const struct {
     int (*answer)(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
 } questions[] = {
     {"status", status}, {"why", why}, {"release", release}, {"brake", brake}, {"reload", reload},
+    {"decisions", dm_decisions},
 };
 
 void dm_answer(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)

@@ -15,6 +15,7 @@ bool mp_decide_same_target(const struct mp_program *p, const struct mp_lease *a,
     (void)p;
     if (a->class != b->class || a->target.kind != b->target.kind) return false;
     if (a->target.entity != b->target.entity || a->target.type != b->target.type) return false;
+    if (a->target.bits != b->target.bits) return false;
     return mp_value_eq(mp_type_rep(a->target.type), a->target.value, b->target.value);
 }
 
@@ -93,10 +94,13 @@ static enum pair join(const struct mp_program *p, const struct mp_lease *a, cons
 }
 
 /* The compiler has refused pairs that nothing orders (E0601), but over two rules' parameters it may
- * have been wrong by then; so the order ends with the rule and the age. */
+ * have been wrong by then; so the order ends with the rule and the age. What an operator decided by hand
+ * (rule NONE) goes before what rules did, and the later before the earlier. */
 static bool comes_first(const struct mp_lease *a, const struct mp_lease *b)
 {
-    return a->rule != b->rule ? a->rule < b->rule : a->id < b->id;
+    bool by_hand = a->rule == MP_NONE;
+    if (a->rule == b->rule) return by_hand ? a->id > b->id : a->id < b->id; /* the later word */
+    return by_hand || (b->rule != MP_NONE && a->rule < b->rule);
 }
 
 /* Does `a` put `b` out of force? */
@@ -105,6 +109,7 @@ static bool beats(const struct mp_program *p, const struct mp_lease *a, const st
     if ((b->hooks & ~a->hooks) != 0) return false;
     if (a->strength != b->strength) return a->strength > b->strength;
     if (join(p, a, b) != APART) return false;
+    if ((a->rule == MP_NONE) != (b->rule == MP_NONE)) return a->rule == MP_NONE;
     if (a->priority != b->priority) return a->priority > b->priority;
     return comes_first(a, b);
 }

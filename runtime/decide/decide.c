@@ -12,6 +12,7 @@ struct hashes {
     uint32_t *rounds;
     uint32_t size, round; /* size is a power of two */
     uint32_t count;
+    uint64_t more; /* that are counted and not told apart: the rest of ranges of addresses */
     bool full;
 };
 
@@ -48,6 +49,7 @@ static void empty(struct hashes *h)
         h->round = 1;
     }
     h->count = 0;
+    h->more = 0;
     h->full = false;
 }
 
@@ -163,6 +165,10 @@ static void add_target(struct mp_decide *d, const struct ask *q, uint32_t entity
 static void add_lease(struct mp_decide *d, const struct ask *q, const struct mp_lease *l)
 {
     if (!counts(q, l)) return;
+    if (same_kind(q, l) && l->target.bits != 0) {
+        uint32_t host_bits = 128 - l->target.bits;
+        d->seen.more += (host_bits < 48 ? UINT64_C(1) << host_bits : UINT64_C(1) << 48) - 1;
+    }
     if (same_kind(q, l)) {
         add_target(d, q, l->target.entity, l->target.type, l->target.value);
         return;
@@ -261,7 +267,7 @@ static bool within(struct mp_decide *d, struct ask *q, const struct mp_lease *l,
     } else {
         add_live(d, q);
     }
-    out->count = d->seen.count;
+    out->count = d->seen.count + d->seen.more;
     if (!whole || d->seen.full) {
         out->why = MP_DECIDE_FULL;
         return false;
@@ -291,6 +297,12 @@ static struct ask ask_guard(const struct mp_decide *d, const struct mp_program *
                         .verb = mp_program_text(p, g->verb), .entity = entity, .type = g->type,
                         .shadow = shadow,
                         .hash = quota_hash(d, p, mp_program_text(p, g->text), quota)};
+}
+
+/* A rule's own `limit` is no matter of what an operator decides by hand (rule NONE). */
+static bool has_limit(const struct mp_program *p, const struct mp_lease *l)
+{
+    return l->rule != MP_NONE && p->rule[l->rule].limit != MP_NONE;
 }
 
 static struct ask ask_limit(const struct mp_decide *d, const struct mp_program *p,
@@ -341,7 +353,7 @@ bool mp_decide_admit(struct mp_decide *d, const struct mp_program *p,
             if (!guard_admits(d, p, world, g, step[i], step, count, now_ns, out)) return false;
         }
         out->guard = MP_NONE;
-        if (p->rule[step[i]->rule].limit == MP_NONE) continue;
+        if (!has_limit(p, step[i])) continue;
         struct ask q = ask_limit(d, p, world, step[i]);
         out->why = MP_DECIDE_LIMIT;
         if (!within(d, &q, step[i], step, count, now_ns, out)) return false;
@@ -376,7 +388,7 @@ void mp_decide_note(struct mp_decide *d, const struct mp_program *p,
             struct ask q = ask_guard(d, p, world, g, step[i]->shadow);
             remember(d, &q, step[i], now_ns);
         }
-        if (p->rule[step[i]->rule].limit == MP_NONE) continue;
+        if (!has_limit(p, step[i])) continue;
         struct ask q = ask_limit(d, p, world, step[i]);
         remember(d, &q, step[i], now_ns);
     }

@@ -57,8 +57,33 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
     return c;
 }
 
+struct en_case *en_case_make_manual(struct mp_engine *e)
+{
+    uint32_t slot = en_rule_slot(e, EN_MANUAL);
+    if (e->case_free == EN_NONE || e->rule_cases[slot] >= EN_MANUALS_MAX) {
+        e->refused_incidents++;
+        return NULL;
+    }
+    uint32_t i = e->case_free;
+    struct en_case *c = &e->cases[i];
+    e->case_free = c->next;
+    e->case_used++;
+    e->rule_cases[slot]++;
+    *c = (struct en_case){.rule = EN_MANUAL, .grouping = MP_NONE, .key = i, .next = EN_NONE,
+                          .used = true, .armed = true, .told = true, .manual = EN_NONE,
+                          .until_from_ns = MP_NEVER_NS, .since_ns = e->now_ns, .step = MP_NONE,
+                          .leases = EN_NONE, .last_lease = EN_NONE};
+    return c;
+}
+
 void en_case_adopt(struct mp_engine *e, struct en_case *c)
 {
+    if (en_is_manual(c)) {
+        c->key = en_case_index(e, c);
+        e->case_used++;
+        e->rule_cases[en_rule_slot(e, EN_MANUAL)]++;
+        return;
+    }
     uint32_t *head = &e->case_heads[hash_pair(c->rule, c->key, e->case_mask)];
     c->next = *head;
     *head = en_case_index(e, c);
@@ -98,11 +123,15 @@ void en_case_free(struct mp_engine *e, struct en_case *c)
 {
     MP_ASSERT(c->used && c->leases == EN_NONE);
     uint32_t i = en_case_index(e, c);
-    uint32_t *at = &e->case_heads[hash_pair(c->rule, c->key, e->case_mask)];
-    while (*at != i) at = &e->cases[*at].next;
-    *at = c->next;
-    unit_of(e, c->rule)->active[c->key] &= ~bit_of(e, c->rule);
-    en_case_pin(e, c, false);
+    if (en_is_manual(c)) {
+        if (c->manual != EN_NONE) e->manuals[c->manual].used = false;
+    } else {
+        uint32_t *at = &e->case_heads[hash_pair(c->rule, c->key, e->case_mask)];
+        while (*at != i) at = &e->cases[*at].next;
+        *at = c->next;
+        unit_of(e, c->rule)->active[c->key] &= ~bit_of(e, c->rule);
+        en_case_pin(e, c, false);
+    }
     en_heap_set(e, &e->events, i, MP_NEVER_NS);
     en_heap_set(e, &e->monos, i, MP_NEVER_NS);
     c->used = false;
@@ -110,7 +139,7 @@ void en_case_free(struct mp_engine *e, struct en_case *c)
     c->next = e->case_free;
     e->case_free = i;
     e->case_used--;
-    e->rule_cases[c->rule]--;
+    e->rule_cases[en_rule_slot(e, c->rule)]--;
 }
 
 mp_str en_case_key(struct mp_engine *e, struct en_case *c)

@@ -62,6 +62,7 @@ static enum mp_err create_tables(struct mp_engine *e)
     }
     en_relist(e);
     e->lease_live = e->lease_live_last = EN_NONE;
+    MP_TRY(en_manual_create(e));
     MP_TRY(en_heap_create(a, l->incidents + EN_BACKENDS_MAX + l->messages, &e->monos));
     MP_TRY(mp_decide_create(a, l->admissions, l->leases, e->options.hash_key, &e->decide));
     return mp_ledger_create(a, e->os, l->ledger_bytes, &e->ledger);
@@ -411,7 +412,7 @@ void mp_engine_store_failed(struct mp_engine *e, bool failed)
 void mp_engine_brake(struct mp_engine *e, bool on) { e->braked = on; }
 bool mp_engine_braked(const struct mp_engine *e) { return e->braked; }
 
-static bool release(struct mp_engine *e, struct en_case *c)
+bool en_case_cancel(struct mp_engine *e, struct en_case *c)
 {
     if (mp_incident_edge(c->state, MP_INCIDENT_ON_RELEASE) == NULL) return false;
     en_case_release(e, c, EN_CAUSE_CANCELLED);
@@ -424,7 +425,7 @@ enum mp_err mp_engine_release(struct mp_engine *e, uint64_t incident)
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
         struct en_case *c = &e->cases[i];
         if (!c->used || c->id != incident || incident == 0) continue;
-        bool done = release(e, c);
+        bool done = en_case_cancel(e, c);
         en_settle(e);
         return done ? MP_OK : MP_ENOTFOUND;
     }
@@ -433,8 +434,10 @@ enum mp_err mp_engine_release(struct mp_engine *e, uint64_t incident)
 
 bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name)
 {
-    mp_str package = mp_program_text(e->p, e->p->rule[rule].package), own = en_rule_name(e, rule);
+    mp_str own = en_rule_name(e, rule);
     if (mp_str_eq(own, name)) return true;
+    if (rule == EN_MANUAL) return false;
+    mp_str package = mp_program_text(e->p, e->p->rule[rule].package);
     return name.len == package.len + 1 + own.len && mp_str_starts(name, package) &&
            name.ptr[package.len] == '.' && mp_str_ends(name, own);
 }
@@ -446,7 +449,7 @@ enum mp_err mp_engine_release_rule(struct mp_engine *e, mp_str rule, mp_str key)
         struct en_case *c = &e->cases[i];
         if (!c->used || !en_rule_named(e, c->rule, rule)) continue;
         if (!mp_str_eq(en_case_key(e, c), key)) continue;
-        released += release(e, c);
+        released += en_case_cancel(e, c);
     }
     en_settle(e);
     return released > 0 ? MP_OK : MP_ENOTFOUND;
@@ -456,7 +459,7 @@ uint32_t mp_engine_release_all(struct mp_engine *e)
 {
     uint32_t released = 0;
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
-        if (e->cases[i].used) released += release(e, &e->cases[i]);
+        if (e->cases[i].used) released += en_case_cancel(e, &e->cases[i]);
     }
     en_settle(e);
     return released;

@@ -172,6 +172,64 @@ uint32_t mp_engine_release_all(struct mp_engine *e); /* how many */
 void mp_engine_brake(struct mp_engine *e, bool on);
 bool mp_engine_braked(const struct mp_engine *e);
 
+/* ---- decisions of an operator ---- */
+
+/* A lease that a person asks for. It is an incident of its own, of the rule `manual`, and lives like every
+ * other: guards and the brake hold, it competes on its target, it has an end, it is kept over restarts and
+ * reloads. Between equals an operator's word goes before a rule's, and the newer one before the older. */
+struct mp_manual {
+    mp_str verb;   /* `deny` */
+    mp_str target; /* KIND=KEY: `client.ip=10.0.0.7`, `service=checkout`, `identity=spiffe://...`; a range
+                    * of addresses where the backend can do that: `client.ip=10.0.0.0/24` */
+    const struct mp_note *args; /* as a policy writes them: `to` `50%`, `on` `ingress`, `for` `5m` */
+    uint32_t arg_count;
+    mp_str who, reason; /* kept in the ledger; cut at MP_MANUAL_WHO_MAX, MP_MANUAL_REASON_MAX bytes */
+    bool wide;          /* a range beyond the limit is meant */
+    bool look;          /* say what it would do, and do nothing */
+};
+#define MP_MANUAL_WHO_MAX 64u
+#define MP_MANUAL_REASON_MAX 256u
+#define MP_MANUAL_TTL_MAX_NS (INT64_C(31) * 86400 * 1000000000) /* LIMIT */
+#define MP_MANUAL_RANGE_V4 24u /* LIMIT: prefix of the widest range without `wide` */
+#define MP_MANUAL_RANGE_V6 48u
+#define MP_MANUAL_FACTS_MAX 32u
+
+enum mp_manual_how {
+    MP_MANUAL_BAD,      /* it cannot be understood, or not be done at all; `why` says what is wrong */
+    MP_MANUAL_WITHHELD, /* a guard, the brake or the store forbids it now */
+    MP_MANUAL_DONE      /* admitted; with `look`: it would be */
+};
+
+/* The answer. Texts are good until the next call of the engine. */
+struct mp_manual_answer {
+    enum mp_manual_how how;
+    mp_str why, help;         /* help: how to mend it; may be empty */
+    uint64_t lease, incident; /* 0 with `look`, and where it is bad */
+    mp_str verb, kind, target;
+    uint32_t hooks;
+    int64_t ttl_ns;
+    struct mp_note facts[MP_MANUAL_FACTS_MAX]; /* whom it touches, and what is known of that */
+    uint32_t fact_count;
+};
+void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask, struct mp_manual_answer *out);
+
+/* Takes back what is in force on a target, whoever decided it. */
+struct mp_undo {
+    mp_str target;  /* as above; empty: by `lease` */
+    uint64_t lease;
+    mp_str who, reason;
+    bool look;
+};
+/* One lease that goes, and what its rule will do then. */
+struct mp_undo_view {
+    uint64_t lease, incident;
+    bool manual;
+    mp_str rule, verb, kind, target, next;
+};
+/* How many leases go; 0 with *why set where the target is not understood, else nothing was there. */
+uint32_t mp_engine_undo(struct mp_engine *e, const struct mp_undo *undo, void *ctx,
+                        void (*each)(void *ctx, const struct mp_undo_view *view), mp_str *why);
+
 /* A message that was in hand. MP_OK: delivered; else it is tried again. */
 enum mp_err mp_engine_message_done(struct mp_engine *e, uint64_t id, enum mp_err how);
 
@@ -198,7 +256,7 @@ void mp_engine_status(const struct mp_engine *e, struct mp_engine_status *out);
 /* One incident that is not idle. */
 struct mp_incident_view {
     uint64_t id; /* 0 while pending */
-    uint32_t rule;
+    uint32_t rule; /* MP_NONE: an operator's decision */
     mp_str rule_name, key, state;
     uint32_t rung;
     int64_t since_ns;  /* of this state */
@@ -215,8 +273,11 @@ struct mp_lease_view {
     const struct mp_lease *lease;
     mp_str state;
     mp_str rule_name, verb, target;
+    mp_str kind;        /* of the target: an entity or a type by its name */
+    mp_str who, reason; /* of an operator's decision; else empty */
     int64_t ends_ns;    /* as event time; 0 before accepted */
     bool in_force;      /* the backend carries it, alone or joined */
+    bool manual;        /* an operator decided it */
 };
 void mp_engine_leases(const struct mp_engine *e, void *ctx,
                       bool (*each)(void *ctx, const struct mp_lease_view *l));
@@ -246,11 +307,23 @@ void mp_why_print(struct mp_buf *out, mp_str rule, mp_str key, const struct mp_w
 /* `true`, `false`, `unknown`. */
 const char *mp_truth_word(enum mp_truth truth);
 /* Changes of truth of clauses of the rule for the key, oldest first, from `from_ns` on. */
+struct mp_truth_value {
+    mp_str shown; /* `error_rate` */
+    enum mp_type type;
+    bool known;
+    struct mp_value value;
+};
+#define MP_TRUTH_VALUES_MAX 3 /* LIMIT */
 struct mp_truth_view {
     int64_t time_ns;
     uint32_t clause; /* enum mp_clause */
     enum mp_truth truth;
+    /* What the first parts of the clause measured then; none after a reload. */
+    uint32_t value_count;
+    struct mp_truth_value value[MP_TRUTH_VALUES_MAX];
 };
+/* Writes one as people read it, without time and line end. */
+void mp_truth_print(struct mp_buf *out, const struct mp_truth_view *t);
 void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns, void *ctx,
                       bool (*each)(void *ctx, const struct mp_truth_view *t));
 

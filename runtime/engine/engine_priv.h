@@ -10,6 +10,7 @@
  *   case.c      the table of (rule, key)       why.c       questions
  *   state.c     keeping and restoring          reload.c    another program
  *   feedback.c  entries as records of `ledger`
+ *   manual.c    decisions of an operator        undo.c      taking them back
  *
  * A *case* is a rule that is pending, open, cooling or not yet armed for a key; every other (rule, key)
  * has no memory here but its key's row.
@@ -43,6 +44,9 @@
 #define EN_BUCKETS 16384 /* of inline throttles, keys of all rules together */
 #define EN_RESOLUTION_NS 10000000LL  /* of deadlines (language.md §5): nothing repeats faster */
 #define EN_NONE UINT32_MAX
+#define EN_MANUAL MP_NONE    /* the rule of an operator's decision: no row of the program */
+#define EN_MANUALS_MAX 1024u /* LIMIT: decisions of operators that live */
+#define EN_MANUAL_WORDS 16384u
 
 /* ---- moments ---- */
 
@@ -93,6 +97,7 @@ struct en_case {
     uint32_t ramp_step;
     int64_t ramp_mono_ns;     /* the next step of the ramp; 0: none */
     uint32_t leases, last_lease; /* its live leases, oldest first */
+    uint32_t manual;          /* of an operator's decision: who and why */
     uint32_t at_trigger_count;
     uint32_t at_trigger_known;
     struct mp_value at_trigger[EN_TRIGGERS_MAX];
@@ -108,6 +113,7 @@ struct en_lease {
     struct mp_lease l;
     bool used, dirty;
     bool excluded;     /* its backend refused the set with it in */
+    bool held;         /* nothing in the mesh can carry it now; the set has it all the same */
     bool ttl_runs;     /* its time ran before: a restart goes on with the rest */
     uint8_t state;     /* enum mp_lease_state */
     uint8_t standing;  /* enum mp_standing */
@@ -120,6 +126,13 @@ struct en_lease {
     int64_t ends_mono_ns; /* 0: its time does not run yet */
     uint32_t target_len;
     char target_text[EN_KEY_TEXT_MAX]; /* for backends */
+};
+
+/* Who decided by hand, and why. */
+struct en_manual {
+    bool used;
+    uint32_t who_len, reason_len;
+    char who[MP_MANUAL_WHO_MAX], reason[MP_MANUAL_REASON_MAX];
 };
 
 /* ---- messages ---- */
@@ -146,6 +159,7 @@ struct en_backend {
     void *ctx;
     bool dirty;         /* the desired set has changed */
     bool waiting;       /* something in it is not yet effective, or not yet gone */
+    bool holds;         /* it named leases that it cannot carry */
     uint64_t revision;  /* of the set last taken */
     uint64_t accepted, effective;
     uint32_t attempts;
@@ -210,10 +224,14 @@ struct en_opening {
     uint64_t rule_key; /* hash of names and key text: good over a reload */
 };
 
+/* A change of truth of a clause, with what its first parts measured at that moment. */
 struct en_truth {
     int64_t time_ns;
     uint64_t rule_key;
     uint8_t clause, truth;
+    uint8_t value_count, known; /* known: a bit a value */
+    uint32_t part[MP_TRUTH_VALUES_MAX]; /* rows of this program; a reload forgets the values */
+    struct mp_value value[MP_TRUTH_VALUES_MAX];
 };
 
 /* An inline rule that has been told in this minute (R49), or a text of it in this second. */
@@ -307,6 +325,10 @@ struct mp_engine {
     uint32_t clock_mask, clock_free;
     struct en_lease *leases;
     uint32_t lease_free, lease_used, lease_live, lease_live_last;
+    struct en_manual *manuals;
+    struct en_lease manual_draft; /* what is only looked at */
+    char *manual_words;           /* texts of one answer to an operator */
+    struct mp_arena manual_arena;
     struct en_message *messages;
     uint32_t message_used;
     uint64_t next_incident, next_lease;
@@ -383,6 +405,8 @@ struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key);
 /* NULL: the table is full. */
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key);
 void en_case_free(struct mp_engine *e, struct en_case *c);
+/* A slot for an operator's decision; NULL: no room. */
+struct en_case *en_case_make_manual(struct mp_engine *e);
 static inline uint32_t en_case_index(const struct mp_engine *e, const struct en_case *c)
 {
     return (uint32_t)(c - e->cases);
@@ -449,13 +473,22 @@ bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
 enum mp_err en_make(struct mp_engine *e);
 mp_str en_cause_word(enum en_cause cause);
 bool en_case_is_open(const struct en_case *c);
+/* An operator's decision has neither conditions nor a ladder: it is a rule of one rung without a check. */
+extern const struct mp_rule_row en_manual_rule;
+extern const struct mp_step_row en_manual_step;
+static inline bool en_is_manual(const struct en_case *c) { return c->rule == EN_MANUAL; }
 static inline const struct mp_rule_row *en_rule_of(const struct mp_engine *e, const struct en_case *c)
 {
-    return &e->p->rule[c->rule];
+    return en_is_manual(c) ? &en_manual_rule : &e->p->rule[c->rule];
 }
 static inline const struct mp_step_row *en_step_of(const struct mp_engine *e, const struct en_case *c)
 {
-    return &e->p->step[c->step];
+    return en_is_manual(c) ? &en_manual_step : &e->p->step[c->step];
+}
+/* Where what is counted by rule is counted. */
+static inline uint32_t en_rule_slot(const struct mp_engine *e, uint32_t rule)
+{
+    return rule == EN_MANUAL ? e->p->rule_count : rule;
 }
 /* How its check reads; the `harm` of what is in force, MP_NONE: none. */
 struct mp_read en_read_check(const struct en_case *c);
@@ -489,7 +522,48 @@ mp_str en_target_text(struct mp_engine *e, const struct mp_lease *l);
 extern const struct mpol_backend_ops en_prompt_ops;
 enum mp_err en_prompt_create(struct mp_engine *e);
 
+/* A free slot, counted against its rule; NULL: no room. Given back before it was linked. */
+struct en_lease *en_lease_take(struct mp_engine *e, uint32_t rule);
+void en_lease_give(struct mp_engine *e, struct en_lease *l);
+/* Copies the text of *v into the lease; false: no room. */
+bool en_lease_own_text(struct mp_lease *l, enum mp_type type, struct mp_value *v);
+void en_lease_print_target(struct en_lease *l);
+/* Leases of one step: may they be? Then they are put in force. */
+bool en_leases_admit(struct mp_engine *e, struct en_lease **made, uint32_t count,
+                     struct mp_admission *out);
+void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease **made, uint32_t count);
+void en_cause_admission(struct mp_engine *e, const struct mp_admission *a);
+mp_str en_admission_word(enum mp_decide_why why);
+/* Those that compete with `about`; at most EN_TARGET_LEASES_MAX. */
+uint32_t en_lease_rivals(struct mp_engine *e, const struct mp_lease *about, struct en_lease **out);
+
+/* ---- manual.c ---- */
+enum mp_err en_manual_create(struct mp_engine *e);
+/* A place for who and why; EN_NONE: no room. */
+uint32_t en_manual_put(struct mp_engine *e, mp_str who, mp_str reason);
+mp_str en_manual_who(const struct mp_engine *e, const struct en_case *c);
+mp_str en_manual_reason(const struct mp_engine *e, const struct en_case *c);
+/* Begins an answer to an operator; a piece of it, printed. */
+void en_manual_begin(struct mp_engine *e);
+mp_str en_manual_say(struct mp_engine *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+mp_str en_manual_value(struct mp_engine *e, enum mp_type type, struct mp_value v);
+void en_manual_fact(struct mp_manual_answer *out, mp_str name, mp_str value);
+/* Adds who and why to the entry at hand. */
+void en_cause_who(struct mp_engine *e, mp_str who, mp_str reason);
+
+/* ---- manual_read.c, manual_facts.c ---- */
+/* Verb, target and arguments; false with out->why and out->help. */
+bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_lease *l,
+                    struct mp_manual_answer *out);
+void en_manual_facts(struct mp_engine *e, const struct en_lease *l, struct mp_manual_answer *out);
+/* KIND=KEY of a target, read; false with *why. */
+bool en_manual_target(struct mp_engine *e, mp_str text, struct mp_lease *l, mp_str *why, mp_str *help);
+
 /* ---- mesh.c ---- */
+mp_str en_target_word(const struct mp_program *p, uint32_t entity, uint32_t type);
+/* The hooks at which a backend does it. */
+uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action, uint32_t entity,
+                          uint32_t type);
 /* Hands changed sets to their backends, and does what their progress says, until nothing moves. */
 void en_flush(struct mp_engine *e);
 bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target);
@@ -525,13 +599,18 @@ uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp
 uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to, mp_str why);
 uint64_t en_entry_put(struct mp_engine *e);
 mp_str en_rule_name(const struct mp_engine *e, uint32_t rule);
+/* Remembers it for `why`, with values read like `how`, where it is a change. */
 void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kind,
-                      enum mp_truth truth);
+                      enum mp_truth truth, const struct mp_read *how);
+/* The values of what has been remembered belong to a program that goes. */
+void en_truths_forget_values(struct mp_engine *e);
 
 /* ---- engine.c ---- */
 void en_take(struct mp_engine *e, struct mp_record *r, bool judged);
 /* The end of every call from outside: backends, messages, and what that makes rules see. */
 void en_settle(struct mp_engine *e);
+/* An operator releases it; false: there is nothing to release. */
+bool en_case_cancel(struct mp_engine *e, struct en_case *c);
 
 /* ---- feedback.c ---- */
 enum mp_err en_feedback_prepare(struct mp_engine *e);

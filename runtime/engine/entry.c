@@ -39,7 +39,7 @@ void en_cause_number(struct mp_engine *e, mp_str name, uint64_t n)
 
 mp_str en_rule_name(const struct mp_engine *e, uint32_t rule)
 {
-    return mp_program_text(e->p, e->p->rule[rule].name);
+    return rule == EN_MANUAL ? MP_STR("manual") : mp_program_text(e->p, e->p->rule[rule].name);
 }
 
 uint64_t en_entry_put(struct mp_engine *e)
@@ -95,7 +95,12 @@ static void lease_args(struct mp_engine *e, const struct mp_lease *l)
 mp_str en_target_text(struct mp_engine *e, const struct mp_lease *l)
 {
     struct mp_buf b;
-    mp_value_print(en_words(e, &b), (enum mp_type)l->target.type, l->target.value);
+    en_words(e, &b);
+    if (l->target.bits != 0) {
+        mp_value_print_net(&b, l->target.value, l->target.bits);
+    } else {
+        mp_value_print(&b, (enum mp_type)l->target.type, l->target.value);
+    }
     return mp_buf_view(&b);
 }
 
@@ -138,15 +143,56 @@ uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from
     return en_entry_put(e);
 }
 
+static uint32_t clause_of(const struct mp_engine *e, const struct en_case *c, enum mp_clause kind)
+{
+    const struct mp_rule_row *r = &e->p->rule[c->rule];
+    switch (kind) {
+    case MP_CLAUSE_TRIGGER: return r->trigger;
+    case MP_CLAUSE_UNLESS: return r->unless;
+    case MP_CLAUSE_UNTIL: return r->until;
+    case MP_CLAUSE_VERIFY: return c->step == MP_NONE ? MP_NONE : e->p->step[c->step].verify;
+    case MP_CLAUSE_HARM: return en_case_harm(e, c);
+    default: return MP_NONE;
+    }
+}
+
+/* Texts are left out: they may belong to the record at hand, which goes. */
+static void keep_values(struct mp_engine *e, const struct en_case *c, uint32_t clause,
+                        const struct mp_read *how, struct en_truth *t)
+{
+    const struct mp_clause_row *row = &e->p->clause[clause];
+    en_clause_truth(e, clause, how, c->key); /* fills the row that the parts read */
+    for (uint32_t i = row->parts_at; i < row->parts_at + row->parts_count; i++) {
+        const struct mp_part_row *part = &e->p->part[i];
+        if (part->shown == MP_NONE || t->value_count == MP_TRUTH_VALUES_MAX) continue;
+        enum mp_rep rep = mp_type_rep((enum mp_type)part->type);
+        if (rep == MP_REP_T || rep == MP_REP_S) continue;
+        uint32_t n = t->value_count++;
+        t->part[n] = i;
+        if (mp_eval_value(e->p, part->shown, en_row_inputs(e, &e->clause_row), &t->value[n])) {
+            t->known |= (uint8_t)(1u << n);
+        }
+    }
+}
+
 void en_truth_changed(struct mp_engine *e, struct en_case *c, enum mp_clause kind,
-                      enum mp_truth truth)
+                      enum mp_truth truth, const struct mp_read *how)
 {
     if (c->seen[kind] == truth + 1) return;
     c->seen[kind] = (uint8_t)(truth + 1);
     en_case_touch(c);
     uint64_t key = en_rule_key(e, c->rule, en_case_key(e, c));
-    e->truths[e->truth_at] = (struct en_truth){e->now_ns, key, (uint8_t)kind, (uint8_t)truth};
+    struct en_truth *t = &e->truths[e->truth_at];
+    *t = (struct en_truth){.time_ns = e->now_ns, .rule_key = key, .clause = (uint8_t)kind,
+                           .truth = (uint8_t)truth};
+    uint32_t clause = clause_of(e, c, kind);
+    if (clause != MP_NONE) keep_values(e, c, clause, how, t);
     e->truth_at = (e->truth_at + 1) % e->limits.truths;
     e->truth_total++;
     if (e->truth_count < e->limits.truths) e->truth_count++;
+}
+
+void en_truths_forget_values(struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->truth_count; i++) e->truths[i].value_count = 0;
 }

@@ -145,7 +145,7 @@ static bool unless_stops(struct mp_engine *e, struct en_case *c)
         mp_hold_progress(&c->unless, e->now_ns) < row->hold_ns) {
         truth = MP_FALSE;
     }
-    en_truth_changed(e, c, MP_CLAUSE_UNLESS, truth);
+    en_truth_changed(e, c, MP_CLAUSE_UNLESS, truth, &how);
     bool stops = truth == MP_TRUE ||
                  (truth == MP_UNKNOWN && (r->flags & MP_RULE_DENIES_FIRST) == 0);
     if (!stops) return false;
@@ -254,7 +254,8 @@ void en_trigger(struct mp_engine *e, uint32_t rule, uint32_t key, struct en_case
         c = en_case_make(e, rule, key);
         if (c == NULL) return;
     }
-    en_truth_changed(e, c, MP_CLAUSE_TRIGGER, truth);
+    struct mp_read how = read_now(e, c);
+    en_truth_changed(e, c, MP_CLAUSE_TRIGGER, truth, &how);
     step_unless(e, c);
     switch (c->state) {
     case MP_INCIDENT_IDLE:
@@ -346,6 +347,7 @@ static void step_without_leases(struct mp_engine *e, struct en_case *c)
 
 static void take_rung(struct mp_engine *e, struct en_case *c)
 {
+    if (en_is_manual(c)) return; /* who decides by hand brings the lease (manual.c) */
     c->told = false;
     en_messages_write(e, c);
     switch (en_step_leases(e, c)) {
@@ -484,7 +486,7 @@ static bool check_harm(struct mp_engine *e, struct en_case *c)
     struct mp_read how = {.since_ns = c->effective_ns, .record = e->record,
                           .outputs = e->record_outputs, .asker = c};
     enum mp_truth truth = en_clause_truth(e, clause, &how, c->key);
-    en_truth_changed(e, c, MP_CLAUSE_HARM, truth);
+    en_truth_changed(e, c, MP_CLAUSE_HARM, truth, &how);
     if (!mp_hold_step(&c->harm, e->now_ns, truth, e->p->clause[clause].hold_ns)) return false;
     en_cause_clause(e, clause, &how, c->key);
     en_case_event(e, c, MP_INCIDENT_ON_HARMED, MP_STR(""));
@@ -501,7 +503,7 @@ static void check_verify(struct mp_engine *e, struct en_case *c)
     if (w > c->check.to_ns) w = c->check.to_ns;
     struct mp_read how = en_read_check(c);
     enum mp_truth truth = en_clause_truth(e, clause, &how, c->key);
-    en_truth_changed(e, c, MP_CLAUSE_VERIFY, truth);
+    en_truth_changed(e, c, MP_CLAUSE_VERIFY, truth, &how);
     enum mp_verdict_kind kind = mp_check_step(&c->check, w, truth);
     if (kind != MP_VERDICT_NONE) verdict(e, c, kind);
 }
@@ -513,7 +515,7 @@ static void check_until(struct mp_engine *e, struct en_case *c)
     if (w < c->until_from_ns) return;
     struct mp_read how = {.settled = true, .asker = c};
     enum mp_truth truth = en_clause_truth(e, r->until, &how, c->key);
-    en_truth_changed(e, c, MP_CLAUSE_UNTIL, truth);
+    en_truth_changed(e, c, MP_CLAUSE_UNTIL, truth, &how);
     truth = no_data(r, truth, MP_CLAUSE_UNTIL);
     bool calm = mp_run_step(&c->until, w, truth, e->p->clause[r->until].hold_ns);
     if (calm && c->state == MP_INCIDENT_HOLDING) {
@@ -612,6 +614,10 @@ static void start_cooldown(struct mp_engine *e, struct en_case *c)
 void en_case_cooled(struct mp_engine *e, struct en_case *c)
 {
     en_case_event(e, c, MP_INCIDENT_ON_COOLED, MP_STR(""));
+    if (en_is_manual(c)) {
+        en_case_free(e, c);
+        return;
+    }
     c->trigger = (struct mp_hold){0};
     c->id = 0;
     c->rung = 0;

@@ -13,10 +13,10 @@ static bool is_outstanding(uint8_t state)
            state == MP_LEASE_WITHDRAWING;
 }
 
-static struct en_lease *take_slot(struct mp_engine *e, uint32_t rule)
+struct en_lease *en_lease_take(struct mp_engine *e, uint32_t rule)
 {
     uint32_t most = e->limits.leases - e->limits.leases / 4;
-    if (e->lease_free == EN_NONE || e->rule_leases[rule] >= most) {
+    if (e->lease_free == EN_NONE || e->rule_leases[en_rule_slot(e, rule)] >= most) {
         e->refused_leases++;
         return NULL;
     }
@@ -35,7 +35,7 @@ static uint32_t index_of(const struct mp_engine *e, const struct en_lease *l)
     return (uint32_t)(l - e->leases);
 }
 
-static void give_slot(struct mp_engine *e, struct en_lease *l)
+void en_lease_give(struct mp_engine *e, struct en_lease *l)
 {
     l->used = false;
     l->dirty = true;
@@ -60,7 +60,7 @@ static void link_lease(struct mp_engine *e, struct en_case *c, struct en_lease *
     }
     e->lease_live_last = i;
     e->lease_used++;
-    e->rule_leases[l->l.rule]++;
+    e->rule_leases[en_rule_slot(e, l->l.rule)]++;
 }
 
 static void unlink_lease(struct mp_engine *e, struct en_lease *l)
@@ -82,7 +82,7 @@ static void unlink_lease(struct mp_engine *e, struct en_lease *l)
     *at = l->next_live;
     if (e->lease_live_last == i) e->lease_live_last = before;
     e->lease_used--;
-    e->rule_leases[l->l.rule]--;
+    e->rule_leases[en_rule_slot(e, l->l.rule)]--;
 }
 
 void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l)
@@ -199,7 +199,7 @@ static void do_effect(struct mp_engine *e, struct en_lease *l, enum mp_lease_eff
     case MP_LEASE_DO_TAKE_BACK: take_back(e, l, before); break;
     case MP_LEASE_DO_FREE:
         unlink_lease(e, l);
-        give_slot(e, l);
+        en_lease_give(e, l);
         en_case_lease_gone(e, c);
         break;
     case MP_LEASE_DO_BACK_OFF:
@@ -278,7 +278,7 @@ void en_lease_revive(struct mp_engine *e, struct en_case *c)
 
 /* The leases that compete with `about`. A rung that is being replaced does not compete with the new
  * one: it stays as it is until that is in force. */
-static uint32_t rivals(struct mp_engine *e, const struct mp_lease *about, struct en_lease **out)
+uint32_t en_lease_rivals(struct mp_engine *e, const struct mp_lease *about, struct en_lease **out)
 {
     uint32_t n = 0;
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
@@ -316,7 +316,7 @@ void en_lease_arbitrate(struct mp_engine *e, const struct mp_lease *about)
     struct en_lease *rival[EN_TARGET_LEASES_MAX];
     const struct mp_lease *leases[EN_TARGET_LEASES_MAX];
     enum mp_standing standing[EN_TARGET_LEASES_MAX];
-    uint32_t n = rivals(e, about, rival);
+    uint32_t n = en_lease_rivals(e, about, rival);
     if (n == 0) return;
     for (uint32_t i = 0; i < n; i++) leases[i] = &rival[i]->l;
     mp_decide_arbitrate(e->p, leases, n, standing);
@@ -326,7 +326,7 @@ void en_lease_arbitrate(struct mp_engine *e, const struct mp_lease *about)
 /* ---- making ---- */
 
 /* Text of a value is copied: what it borrows may be gone at the next record. */
-static bool own_text(struct mp_lease *l, enum mp_type type, struct mp_value *v)
+bool en_lease_own_text(struct mp_lease *l, enum mp_type type, struct mp_value *v)
 {
     if (mp_type_rep(type) != MP_REP_T) return true;
     mp_str text = mp_value_as_text(v);
@@ -364,7 +364,7 @@ static bool fill_args(struct mp_engine *e, const struct mp_act_row *act, struct 
             *why = "an argument is unknown";
             return false;
         }
-        if (!own_text(l, (enum mp_type)row->type, &arg->value)) {
+        if (!en_lease_own_text(l, (enum mp_type)row->type, &arg->value)) {
             *why = "an argument is too long";
             return false;
         }
@@ -372,15 +372,18 @@ static bool fill_args(struct mp_engine *e, const struct mp_act_row *act, struct 
     return true;
 }
 
-static void print_target(struct mp_engine *e, struct en_lease *l)
+void en_lease_print_target(struct en_lease *l)
 {
     char bytes[1024];
     struct mp_arena arena;
     struct mp_buf b;
-    (void)e;
     mp_arena_init_fixed(&arena, bytes, sizeof bytes);
     mp_buf_init(&b, &arena);
-    mp_value_print(&b, (enum mp_type)l->l.target.type, l->l.target.value);
+    if (l->l.target.bits != 0) {
+        mp_value_print_net(&b, l->l.target.value, l->l.target.bits);
+    } else {
+        mp_value_print(&b, (enum mp_type)l->l.target.type, l->l.target.value);
+    }
     l->target_len = b.len < EN_KEY_TEXT_MAX ? (uint32_t)b.len : EN_KEY_TEXT_MAX;
     memcpy(l->target_text, b.ptr, l->target_len);
 }
@@ -401,11 +404,11 @@ static bool fill_lease(struct mp_engine *e, struct en_case *c, uint32_t row, str
         *why = "the target is unknown";
         return false;
     }
-    if (!own_text(&l->l, (enum mp_type)act->type, &l->l.target.value)) {
+    if (!en_lease_own_text(&l->l, (enum mp_type)act->type, &l->l.target.value)) {
         *why = "the target's name is too long";
         return false;
     }
-    print_target(e, l);
+    en_lease_print_target(l);
     if (!c->shadow) {
         l->backend = en_backend_for(e, act->action, act->entity, act->type);
         if (l->backend == EN_NONE) {
@@ -441,7 +444,7 @@ static enum mp_truth ask_guard(void *ctx, uint32_t guard, const struct mp_lease_
 {
     struct mp_engine *e = ctx;
     uint32_t clause = e->p->guard[guard].clause;
-    if (clause == MP_NONE) return MP_UNKNOWN;
+    if (clause == MP_NONE || target->bits != 0) return MP_UNKNOWN;
     uint32_t grouping = e->p->fn[e->p->clause[clause].fn].grouping;
     bool fresh;
     if (grouping == MP_NONE) return en_clause_truth(e, clause, &(struct mp_read){0}, 0);
@@ -462,7 +465,7 @@ static struct mp_decide_world world_of(struct mp_engine *e)
                                     ask_guard, en_live,  ask_alive};
 }
 
-static void cause_admission(struct mp_engine *e, const struct mp_admission *a)
+void en_cause_admission(struct mp_engine *e, const struct mp_admission *a)
 {
     if (a->guard != MP_NONE) {
         en_cause(e, MP_STR("guard"), mp_program_text(e->p, e->p->guard[a->guard].text));
@@ -473,7 +476,7 @@ static void cause_admission(struct mp_engine *e, const struct mp_admission *a)
     }
 }
 
-static mp_str admission_word(enum mp_decide_why why)
+mp_str en_admission_word(enum mp_decide_why why)
 {
     switch (why) {
     case MP_DECIDE_LIMIT: return MP_STR("limit");
@@ -487,10 +490,10 @@ static void withhold_all(struct mp_engine *e, struct en_lease **made, uint32_t c
                          const struct mp_admission *admission)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (admission != NULL) cause_admission(e, admission);
+        if (admission != NULL) en_cause_admission(e, admission);
         mp_str word = admission != NULL && admission->lease != i ? MP_STR("joined") : why;
         en_entry_lease(e, made[i], MP_STR("proposed"), MP_STR("withheld"), word);
-        give_slot(e, made[i]);
+        en_lease_give(e, made[i]);
     }
 }
 
@@ -511,6 +514,22 @@ static void put_in_force(struct mp_engine *e, struct en_case *c, struct en_lease
     }
 }
 
+bool en_leases_admit(struct mp_engine *e, struct en_lease **made, uint32_t count,
+                     struct mp_admission *out)
+{
+    struct mp_decide_world world = world_of(e);
+    for (uint32_t i = 0; i < count; i++) e->step_leases[i] = &made[i]->l;
+    return mp_decide_admit(e->decide, e->p, &world, e->step_leases, count, e->now_ns, out);
+}
+
+void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease **made, uint32_t count)
+{
+    struct mp_decide_world world = world_of(e);
+    for (uint32_t i = 0; i < count; i++) e->step_leases[i] = &made[i]->l;
+    mp_decide_note(e->decide, e->p, &world, e->step_leases, count, e->now_ns);
+    put_in_force(e, c, made, count);
+}
+
 static uint32_t make_all(struct mp_engine *e, struct en_case *c, struct en_lease **made,
                          const char **why)
 {
@@ -520,7 +539,7 @@ static uint32_t make_all(struct mp_engine *e, struct en_case *c, struct en_lease
         if (e->p->act[a].target_kind != MP_TARGET_LEASE) continue;
         if (count == EN_STEP_ACTS_MAX) break;
         if (count == 0) en_fill(e, c->grouping, c->key, c);
-        struct en_lease *l = take_slot(e, c->rule);
+        struct en_lease *l = en_lease_take(e, c->rule);
         if (l == NULL) {
             *why = "no room for another lease";
             break;
@@ -543,15 +562,12 @@ enum en_step en_step_leases(struct mp_engine *e, struct en_case *c)
         withhold_all(e, made, count, mp_str_of(why), NULL);
         return EN_STEP_WITHHELD;
     }
-    struct mp_decide_world world = world_of(e);
     struct mp_admission admission;
-    for (uint32_t i = 0; i < count; i++) e->step_leases[i] = &made[i]->l;
-    if (!mp_decide_admit(e->decide, e->p, &world, e->step_leases, count, e->now_ns, &admission)) {
-        withhold_all(e, made, count, admission_word(admission.why), &admission);
+    if (!en_leases_admit(e, made, count, &admission)) {
+        withhold_all(e, made, count, en_admission_word(admission.why), &admission);
         return EN_STEP_WITHHELD;
     }
-    mp_decide_note(e->decide, e->p, &world, e->step_leases, count, e->now_ns);
-    put_in_force(e, c, made, count);
+    en_leases_enforce(e, c, made, count);
     return EN_STEP_TAKEN;
 }
 

@@ -13,31 +13,48 @@ static struct mpol_text text_of(mp_str s) { return (struct mpol_text){s.ptr, s.l
 
 /* ---- who can do what ---- */
 
-static mp_str target_word(const struct mp_program *p, uint32_t entity, uint32_t type)
+mp_str en_target_word(const struct mp_program *p, uint32_t entity, uint32_t type)
 {
     return entity != MP_NONE ? mp_program_text(p, p->entity[entity].name)
                              : mp_type_word((enum mp_type)type);
 }
 
-bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target)
+static const struct mpol_capability *capability(const struct mpol_backend_ops *ops, mp_str verb,
+                                                mp_str target)
 {
     for (size_t i = 0; i < ops->capability_count; i++) {
         const struct mpol_capability *c = &ops->capabilities[i];
         if (!mp_str_eq(mp_str_of(c->verb), verb)) continue;
-        if (mp_str_eq(mp_str_of(c->target), target)) return true;
+        if (mp_str_eq(mp_str_of(c->target), target)) return c;
     }
-    return false;
+    return NULL;
+}
+
+bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target)
+{
+    return capability(ops, verb, target) != NULL;
 }
 
 uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t entity, uint32_t type)
 {
     mp_str verb = mp_program_text(e->p, e->p->action[action].name);
-    mp_str target = target_word(e->p, entity, type);
+    mp_str target = en_target_word(e->p, entity, type);
     for (uint32_t i = 0; i < e->backend_count; i++) {
         const struct mpol_backend_ops *ops = e->backends[i].ops;
-        if (ops == &en_prompt_ops || en_backend_can(ops, verb, target)) return i;
+        if (ops == &en_prompt_ops) return i;
+        const struct mpol_capability *c = capability(ops, verb, target);
+        if (c != NULL && (type != MP_TYPE_CIDR || (c->flags & MPOL_CAN_RANGE) != 0)) return i;
     }
     return EN_NONE;
+}
+
+uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action, uint32_t entity,
+                          uint32_t type)
+{
+    mp_str verb = mp_program_text(e->p, e->p->action[action].name);
+    const struct mpol_backend_ops *ops = e->backends[backend].ops;
+    const struct mpol_capability *c = capability(ops, verb, en_target_word(e->p, entity, type));
+    return c == NULL ? MPOL_ANY_LAYER : c->hooks;
 }
 
 uint32_t mp_engine_unsupported(const struct mp_engine *e)
@@ -104,6 +121,7 @@ static void put_arg(const struct mp_lease_arg *in, struct mpol_arg *out)
 
 static int64_t ramp_ns(const struct mp_engine *e, const struct mp_lease *l)
 {
+    if (l->rule == EN_MANUAL) return 0;
     const struct mp_rule_row *r = &e->p->rule[l->rule];
     int64_t steps = 0;
     if (r->ramp <= 0) return 0;
@@ -119,7 +137,7 @@ static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol
         .size = sizeof *out, .id = l->l.id, .incident = l->l.incident,
         .rule = text_of(en_rule_name(e, l->l.rule)),
         .verb = text_of(mp_program_text(e->p, e->p->action[l->l.action].name)),
-        .target_kind = text_of(target_word(e->p, l->l.target.entity, l->l.target.type)),
+        .target_kind = text_of(en_target_word(e->p, l->l.target.entity, l->l.target.type)),
         .target_type = text_of(mp_type_word((enum mp_type)l->l.target.type)),
         .target = {l->target_text, l->target_len},
         .hooks = l->l.hooks, .arg_count = l->l.arg_count, .args = args,
@@ -162,9 +180,16 @@ static int64_t pause_ns(uint32_t attempts)
     return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
 }
 
+/* What the mesh said goes into the entry of the lease, for `why`. */
+static void stuck(struct mp_engine *e, struct en_lease *l, enum mpol_err err, struct mpol_text text)
+{
+    if (text.len > 0) en_cause(e, MP_STR("trouble"), (mp_str){text.ptr, text.len});
+    en_lease_event(e, l, MP_LEASE_ON_TROUBLE, mp_str_of(mp_err_text((enum mp_err)err)));
+}
+
 /* The mesh is away, or will not have the set. What was not yet accepted is stuck; where the set itself
  * is what is wrong, those leases are left out until the next attempt, so that the rest goes on. */
-static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err)
+static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err, struct mpol_text text)
 {
     struct en_backend *b = &e->backends[backend];
     bool the_set = err == MPOL_EUNSUPPORTED || err == MPOL_ELIMIT || err == MPOL_EINVAL;
@@ -174,7 +199,7 @@ static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err)
         if (l->backend != backend || l->state != MP_LEASE_APPLYING) continue;
         if (l->revision <= b->accepted) continue;
         if (the_set && in_set(l, backend)) l->excluded = left_out = true;
-        en_lease_event(e, l, MP_LEASE_ON_TROUBLE, mp_str_of(mp_err_text((enum mp_err)err)));
+        stuck(e, l, err, text);
     }
     b->attempts++;
     retry_at(e, backend, pause_ns(b->attempts));
@@ -194,7 +219,7 @@ void en_backend_due(struct mp_engine *e, uint32_t backend)
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
         if (l->backend != backend || l->state != MP_LEASE_STUCK) continue;
-        if (!l->excluded && l->revision <= b->accepted) continue;
+        if (l->held || (!l->excluded && l->revision <= b->accepted)) continue;
         l->excluded = false;
         en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
     }
@@ -212,12 +237,41 @@ static bool send(struct mp_engine *e, uint32_t backend)
         return false;
     }
     if (err != MPOL_OK) {
-        trouble(e, backend, err);
+        trouble(e, backend, err, (struct mpol_text){0});
         return false;
     }
     b->revision++;
     b->dirty = false;
     return true;
+}
+
+static const struct mpol_lease_trouble *held_of(const struct mpol_progress *now, uint64_t lease)
+{
+    for (size_t i = 0; i < now->held_count; i++) {
+        if (now->held[i].lease == lease) return &now->held[i];
+    }
+    return NULL;
+}
+
+/* Leases that nothing in the mesh can carry now wait by themselves: the set stays as it is, so that who
+ * comes later gets them at once. */
+static void look_held(struct mp_engine *e, uint32_t backend, const struct mpol_progress *now)
+{
+    struct en_backend *b = &e->backends[backend];
+    if (now->held_count == 0 && !b->holds) return;
+    b->holds = now->held_count > 0;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        struct en_lease *l = &e->leases[i];
+        if (l->backend != backend || l->excluded) continue;
+        const struct mpol_lease_trouble *t = now->held_count > 0 ? held_of(now, l->l.id) : NULL;
+        if (t != NULL && l->state == MP_LEASE_APPLYING) {
+            l->held = true;
+            stuck(e, l, t->trouble, t->text);
+        } else if (t == NULL && l->held) {
+            l->held = false;
+            if (l->state == MP_LEASE_STUCK) en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
+        }
+    }
 }
 
 static void look(struct mp_engine *e, uint32_t backend)
@@ -237,8 +291,9 @@ static void look(struct mp_engine *e, uint32_t backend)
     }
     if (now.trouble != MPOL_OK && b->retry_mono_ns == 0 && b->accepted < b->revision) {
         b->dirty = true; /* the same set again, when the pause is over */
-        trouble(e, backend, now.trouble);
+        trouble(e, backend, now.trouble, now.trouble_text);
     }
+    look_held(e, backend, &now);
 }
 
 static bool unproven(const struct mp_engine *e, const struct en_lease *l)
@@ -252,8 +307,8 @@ static bool move(struct mp_engine *e, struct en_lease *l)
     if (l->backend == EN_NONE) return false;
     const struct en_backend *b = &e->backends[l->backend];
     bool accepted = b->accepted >= l->revision, effective = b->effective >= l->revision;
-    bool asked = l->state == MP_LEASE_APPLYING ||
-                 (l->state == MP_LEASE_STUCK && !l->excluded && l->accepted_mono_ns == 0);
+    bool asked = l->state == MP_LEASE_APPLYING || (l->state == MP_LEASE_STUCK && !l->excluded &&
+                                                   !l->held && l->accepted_mono_ns == 0);
     if (asked && accepted && e->committed >= l->applied_seq) {
         en_lease_event(e, l, MP_LEASE_ON_ACKNOWLEDGED, MP_STR(""));
         return true;

@@ -300,6 +300,7 @@ static void clear_tables(struct mp_engine *e)
     for (uint32_t i = 0; i < e->limits.holds; i++) {
         e->clocks[i] = (struct en_clock){.dirty = e->clocks[i].used};
     }
+    memset(e->manuals, 0, EN_MANUALS_MAX * sizeof *e->manuals);
     for (uint32_t i = 0; i < e->limits.leases; i++) {
         bool used = e->leases[i].used;
         e->leases[i].used = false;
@@ -427,6 +428,7 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
         if (why != NULL) *why = mp_err_text(err);
         return err;
     }
+    en_truths_forget_values(e);
     unpin_old(e, &old);
     mp_inventory_adopt(e->inventory, old.inventory);
     mp_window_adopt(e->window, old.window, NULL, NULL);

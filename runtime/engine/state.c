@@ -192,8 +192,16 @@ static int64_t get_mono(struct mp_engine *e, struct in *i)
 
 /* ---- whose ---- */
 
+#define BY_HAND "@operator" /* in place of a package: none can be called so */
+
 static void put_rule(struct mp_engine *e, struct out *o, uint32_t rule)
 {
+    if (rule == EN_MANUAL) {
+        put_text(o, MP_STR(BY_HAND));
+        put_text(o, en_rule_name(e, rule));
+        for (int i = 0; i < 4; i++) put_i64(o, 0);
+        return;
+    }
     const struct mp_rule_row *r = &e->p->rule[rule];
     put_text(o, mp_program_text(e->p, r->package));
     put_text(o, mp_program_text(e->p, r->name));
@@ -206,7 +214,8 @@ static void put_rule(struct mp_engine *e, struct out *o, uint32_t rule)
 struct whose {
     mp_str package, name;
     int64_t trigger, shape, ladder, until;
-    uint32_t rule; /* MP_NONE: gone */
+    uint32_t rule; /* MP_NONE: gone, or an operator's */
+    bool manual;
 };
 
 static int compare_rule(const struct mp_program *p, uint32_t rule, mp_str package, mp_str name)
@@ -241,12 +250,17 @@ static struct whose get_rule(struct mp_engine *e, struct in *i)
     w.shape = get_i64(i);
     w.ladder = get_i64(i);
     w.until = get_i64(i);
-    w.rule = en_find_rule(e->p, w.package, w.name);
+    w.manual = mp_str_eq(w.package, MP_STR(BY_HAND));
+    w.rule = w.manual ? EN_MANUAL : en_find_rule(e->p, w.package, w.name);
     return w;
 }
 
 static void put_key(struct mp_engine *e, struct out *o, uint32_t grouping, uint32_t key)
 {
+    if (grouping == MP_NONE) { /* of an operator's decision: its text is its key */
+        put_u8(o, 0);
+        return;
+    }
     const struct mp_grouping_row *g = &e->p->grouping[grouping];
     const struct mp_value *values = mp_window_key(e->window, grouping, key);
     put_u8(o, (uint8_t)g->keys_count);
@@ -281,7 +295,7 @@ static uint32_t get_key(struct mp_engine *e, struct in *i, uint32_t grouping)
 
 static void put_case(struct mp_engine *e, struct out *o, struct en_case *c)
 {
-    const struct mp_rule_row *r = &e->p->rule[c->rule];
+    const struct mp_rule_row *r = en_rule_of(e, c);
     put_u8(o, VERSION);
     put_rule(e, o, c->rule);
     put_text(o, en_case_key(e, c));
@@ -319,6 +333,9 @@ static void put_case(struct mp_engine *e, struct out *o, struct en_case *c)
         put_u8(o, known);
         if (known) put_value(o, e->p->out[e->p->fn[fn].outs_at].type, c->at_trigger[i]);
     }
+    if (!en_is_manual(c)) return;
+    put_text(o, en_manual_who(e, c));
+    put_text(o, en_manual_reason(e, c));
 }
 
 /* What is left of a rule that is gone: it is told once, when everything is back. */
@@ -344,7 +361,7 @@ static enum mp_rep trigger_rep(const struct mp_program *p, const struct mp_rule_
 
 static void restore_triggers(struct mp_engine *e, struct in *i, struct en_case *c)
 {
-    const struct mp_rule_row *r = &e->p->rule[c->rule];
+    const struct mp_rule_row *r = en_rule_of(e, c);
     uint32_t count = get_u8(i);
     if (count > EN_TRIGGERS_MAX) i->bad = true;
     for (uint32_t k = 0; k < count && !i->bad; k++) {
@@ -369,7 +386,7 @@ static void restore_triggers(struct mp_engine *e, struct in *i, struct en_case *
 static void apply_marks(struct mp_engine *e, struct en_case *c, const struct whose *w,
                         uint64_t step)
 {
-    const struct mp_rule_row *r = &e->p->rule[c->rule];
+    const struct mp_rule_row *r = en_rule_of(e, c);
     if (w->trigger != r->mark_trigger && w->shape != r->mark_trigger_shape) {
         c->trigger = (struct mp_hold){.last = c->trigger.last == MP_TRUE ? MP_UNKNOWN : MP_FALSE,
                                       .unknown_ns = e->now_ns};
@@ -384,6 +401,13 @@ static void apply_marks(struct mp_engine *e, struct en_case *c, const struct who
     }
 }
 
+static void restore_manual(struct mp_engine *e, struct in *i, struct en_case *c)
+{
+    mp_str who = get_text(i, MP_MANUAL_WHO_MAX), reason = get_text(i, MP_MANUAL_REASON_MAX);
+    if (!i->bad) c->manual = en_manual_put(e, who, reason);
+    if (!i->bad && c->manual == EN_NONE) i->bad = true; /* there are never so many */
+}
+
 static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
 {
     struct whose w = get_rule(e, i);
@@ -395,7 +419,8 @@ static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
     if (i->bad || state >= MP_INCIDENT_STATE_COUNT) return MP_ECORRUPT;
     if (id == 0 || id > e->limits.incidents) return MP_ELIMIT;
     struct en_case *slot = &e->cases[id - 1];
-    if (w.rule == MP_NONE || key == MP_NONE || e->p->rule[w.rule].kind != MP_RULE_LOOP) {
+    bool alive = w.rule != MP_NONE && key != MP_NONE && e->p->rule[w.rule].kind == MP_RULE_LOOP;
+    if (!alive && !w.manual) {
         slot->dirty = true; /* the row goes */
         struct en_gone gone = {.incident = incident, .rung = (uint32_t)rung, .state = state};
         if (incident != 0) remember_gone(e, &gone, w.name, key_text, (mp_str){0}, (mp_str){0});
@@ -404,7 +429,7 @@ static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
     if (slot->used) return MP_ECORRUPT;
     struct en_case c = {.rule = w.rule, .grouping = grouping, .key = key, .used = true, .dirty = true,
                         .state = state, .id = incident, .rung = (uint32_t)rung,
-                        .leases = EN_NONE, .last_lease = EN_NONE};
+                        .leases = EN_NONE, .last_lease = EN_NONE, .manual = EN_NONE};
     c.shadow = get_u8(i) != 0;
     c.armed = get_u8(i) != 0;
     c.was_false = get_u8(i) != 0;
@@ -432,11 +457,13 @@ static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
     memcpy(c.key_text, key_text.ptr, key_text.len);
     if (c.cause > EN_CAUSE_DONE || c.check.from_ns > c.check.to_ns) i->bad = true;
     bool needs_step = state >= MP_INCIDENT_OPEN && state <= MP_INCIDENT_RELEASING;
-    if (i->bad || (needs_step && step == 0)) return MP_ECORRUPT;
+    if (i->bad || (needs_step && step == 0 && !w.manual)) return MP_ECORRUPT;
+    if (w.manual && (step != 0 || key_text.len == 0)) return MP_ECORRUPT;
     apply_marks(e, &c, &w, step);
     if (stopped_ns > e->kept_ns) e->kept_ns = stopped_ns;
     *slot = c;
     restore_triggers(e, i, slot);
+    if (w.manual) restore_manual(e, i, slot);
     if (i->bad) {
         slot->used = false;
         return MP_ECORRUPT;
@@ -478,6 +505,7 @@ static void put_lease(struct mp_engine *e, struct out *o, const struct en_lease 
         put_u8(o, (uint8_t)l->l.args[i].type);
         put_value(o, l->l.args[i].type, l->l.args[i].value);
     }
+    if (l->l.target.type == MP_TYPE_CIDR) put_u64(o, l->l.target.bits);
 }
 
 static uint32_t find_entity(const struct mp_program *p, mp_str name)
@@ -536,6 +564,10 @@ static mp_str arg_name(const struct mp_program *p, mp_str name)
         mp_str own = mp_program_text(p, p->arg[i].name);
         if (mp_str_eq(own, name)) return own;
     }
+    for (uint32_t i = 0; i < p->action_param_count; i++) {
+        mp_str own = mp_program_text(p, p->action_param[i].name);
+        if (mp_str_eq(own, name)) return own;
+    }
     return (mp_str){"", 0};
 }
 
@@ -585,6 +617,8 @@ static enum mp_err restore_lease(struct mp_engine *e, uint64_t id, struct in *i)
     l->l.target.entity = find_entity(e->p, entity);
     if (!get_typed(i, &l->l, &l->l.target.type, &l->l.target.value)) i->bad = true;
     get_args(e, i, &l->l);
+    if (l->l.target.type == MP_TYPE_CIDR) l->l.target.bits = (uint32_t)get_u64(i);
+    if (l->l.target.bits > 127) i->bad = true;
     if (i->bad || l->state >= MP_LEASE_STATE_COUNT) return MP_ECORRUPT;
     if (l->owner >= e->limits.incidents) return MP_ECORRUPT;
     l->applied_seq = durable_with(e);

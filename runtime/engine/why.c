@@ -60,6 +60,7 @@ static int64_t last_end(const struct mp_engine *e, const struct en_case *c)
 static bool before(const struct mp_engine *e, const struct en_case *a, const struct en_case *b)
 {
     if (a->rule != b->rule) return a->rule < b->rule;
+    if (en_is_manual(a)) return a->id < b->id;
     return mp_window_key_cmp(e->window, a->grouping, a->key, b->key) < 0;
 }
 
@@ -98,7 +99,10 @@ void mp_engine_leases(const struct mp_engine *e, void *ctx,
         const struct en_lease *l = &e->leases[i];
         struct mp_lease_view view = {
             .lease = &l->l, .state = mp_lease_state_word(l->state),
-            .rule_name = en_rule_name(e, l->l.rule),
+            .rule_name = en_rule_name(e, l->l.rule), .manual = l->l.rule == EN_MANUAL,
+            .who = en_manual_who(e, &e->cases[l->owner]),
+            .reason = en_manual_reason(e, &e->cases[l->owner]),
+            .kind = en_target_word(e->p, l->l.target.entity, l->l.target.type),
             .verb = mp_program_text(e->p, e->p->action[l->l.action].name),
             .target = {l->target_text, l->target_len},
             .ends_ns = l->accepted_mono_ns == 0 ? 0 : as_event_time(e, l->ends_mono_ns),
@@ -115,6 +119,19 @@ enum mp_err mp_engine_entries(const struct mp_engine *e, uint64_t after, void *c
 
 void mp_engine_chain(const struct mp_engine *e, uint8_t out[32]) { mp_ledger_hash(e->ledger, out); }
 
+static struct mp_truth_view truth_view(const struct mp_engine *e, const struct en_truth *t)
+{
+    struct mp_truth_view view = {.time_ns = t->time_ns, .clause = t->clause,
+                                 .truth = (enum mp_truth)t->truth, .value_count = t->value_count};
+    for (uint32_t i = 0; i < t->value_count; i++) {
+        const struct mp_part_row *part = &e->p->part[t->part[i]];
+        view.value[i] = (struct mp_truth_value){mp_program_text(e->p, part->shown_text),
+                                                (enum mp_type)part->type,
+                                                ((t->known >> i) & 1) != 0, t->value[i]};
+    }
+    return view;
+}
+
 void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns, void *ctx,
                       bool (*each)(void *ctx, const struct mp_truth_view *t))
 {
@@ -125,7 +142,7 @@ void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_
             uint32_t at = (e->truth_at + e->limits.truths - e->truth_count + i) % e->limits.truths;
             const struct en_truth *t = &e->truths[at];
             if (t->rule_key != rule_key || t->time_ns < from_ns) continue;
-            struct mp_truth_view view = {t->time_ns, t->clause, (enum mp_truth)t->truth};
+            struct mp_truth_view view = truth_view(e, t);
             if (!each(ctx, &view)) return;
         }
         return;

@@ -96,6 +96,7 @@ struct mp_lease_target {
     uint32_t entity; /* row of entity, or MP_NONE */
     uint32_t type;   /* enum mp_type */
     struct mp_value value;
+    uint32_t bits;   /* of a range (type CIDR): its prefix, as in mp_value_address; 0: one key */
 };
 
 /* hits → decide: one rung of one incident asks to be enforced. Nothing of it is in force yet. */
@@ -114,9 +115,9 @@ struct mp_decision {
 struct mp_lease {
     uint64_t id;       /* from 1, in order of decision */
     uint64_t incident; /* id of the incident that holds it */
-    uint32_t rule;     /* row of rule */
+    uint32_t rule;     /* row of rule; MP_NONE: an operator's decision */
     uint32_t rung;     /* from 1 */
-    uint32_t act;      /* row of act */
+    uint32_t act;      /* row of act, or MP_NONE */
     uint32_t action;   /* row of action: its name is the verb */
     uint32_t class;    /* enum mp_class */
     uint32_t strength;

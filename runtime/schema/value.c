@@ -123,6 +123,12 @@ bool mp_value_in_net(struct mp_value v, struct mp_value net, uint32_t bits)
     return (high | low) == 0;
 }
 
+struct mp_value mp_value_net(struct mp_value v, uint32_t bits)
+{
+    uint64_t high = network_word(mask_of(bits)), low = network_word(mask_of(bits > 64 ? bits - 64 : 0));
+    return (struct mp_value){{v.w[0] & high, v.w[1] & low}};
+}
+
 static bool take_decimal(mp_str s, size_t *at, uint32_t max, uint32_t *out)
 {
     size_t from = *at;

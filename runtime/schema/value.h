@@ -73,6 +73,8 @@ bool mp_value_address(mp_str text, struct mp_value *out, uint32_t *bits);
 size_t mp_value_address_text(struct mp_value v, char out[48]);
 /* Is `v` inside the first `bits` bits of `net`? */
 bool mp_value_in_net(struct mp_value v, struct mp_value net, uint32_t bits);
+/* The address with all bits behind the first `bits` cleared. */
+struct mp_value mp_value_net(struct mp_value v, uint32_t bits);
 
 /* Equality and a total order (for deterministic iteration) of two values of one representation. */
 bool mp_value_eq(enum mp_rep rep, struct mp_value a, struct mp_value b);

@@ -228,7 +228,7 @@ static void why_answers_for_now_and_for_then(void **state)
     has(out, "true");
     has(out, "(3 samples)");
     assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", "--at=2098-01-01T00:00:00Z", STATE, NULL), 0);
-    has(out, "when turned true");
+    has(out, "when turned true   count(requests where status == 401) over 30s = 3");
     assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", "--at=2001-01-01T00:00:00Z", STATE, NULL), 0);
     assert_null(strstr(out, "turned true"));
     assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", "--at=noon", STATE, NULL), 2);

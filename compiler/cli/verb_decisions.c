@@ -1,0 +1,138 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `mpol decisions list|add|delete`: leases by hand. Before anything is done to a live mesh, the daemon is
+ * asked whom it would touch; then a person says yes, at the terminal or by --yes.
+ */
+#include "cli/verbs.h"
+
+#include "cli/control.h"
+
+#include <string.h>
+#include <unistd.h>
+
+#define ARGS_MAX 8   /* as the daemon takes them */
+#define WORDS_MAX 16
+
+const struct cli_option cli_decisions_options[] = {
+    {"state", "DIR", "the folder of `mpol run`"},
+    {"on", "HOOK", "add: ingress, service (if nothing is said) or edge"},
+    {"for", "TIME", "add: 5m; if nothing is said, what the vocabulary says"},
+    {"reason", "TEXT", "add, delete: kept in the ledger, with who it was"},
+    {"yes", NULL, "do not ask"},
+    {"dry-run", NULL, "say whom it would touch, and do nothing"},
+    {"force", NULL, "add: a range of more than a /24 (IPv6: /48) is meant"},
+    {"format", "FORMAT", "text or json"},
+    {NULL, NULL, NULL}};
+
+enum mode { LOOK, SHOW, DO };
+
+struct decision {
+    const struct cli_args *args;
+    const char *words[WORDS_MAX];
+    size_t count;
+    bool json;
+};
+
+static void add_word(struct decision *d, const char *word) { d->words[d->count++] = word; }
+
+static int ask(struct decision *d, enum mode mode)
+{
+    static const char *const words[] = {"look", "show", "do"};
+    d->words[2] = words[mode];
+    return cli_control_ask(d->args, d->words, d->count);
+}
+
+/* A person at a terminal; nobody else can say yes to this. */
+static bool confirmed(void)
+{
+    char line[16];
+    fputs("do it? [y/N] ", stderr);
+    fflush(stderr);
+    if (fgets(line, sizeof line, stdin) == NULL) return false;
+    return strcmp(line, "y\n") == 0 || strcmp(line, "yes\n") == 0;
+}
+
+/* Whom it touches comes first, also for who said yes beforehand. */
+static int look_and_do(struct decision *d, bool show)
+{
+    bool yes = cli_flag(d->args, "yes"), dry = cli_flag(d->args, "dry-run");
+    if (yes && !dry && (d->json || !show)) return ask(d, DO); /* the answer tells that, too */
+    int code = ask(d, yes && !dry ? SHOW : LOOK); /* what is withheld then is for the ledger, too */
+    if (code != CLI_OK || dry) return code;
+    fflush(stdout);
+    if (!yes && !(isatty(STDIN_FILENO) && isatty(STDERR_FILENO))) {
+        return cli_complain(d->args, "nothing was done: say --yes if that is meant");
+    }
+    if (!yes && !confirmed()) {
+        fputs("nothing was done\n", stderr);
+        return CLI_FINDINGS;
+    }
+    return ask(d, DO);
+}
+
+static int too_many(const struct cli_args *args)
+{
+    return cli_complain(args, "that is too much at once");
+}
+
+static int add(struct decision *d, const char *const *operands, size_t count)
+{
+    static char on[64], time[64];
+    const char *hook = cli_value(d->args, "on", NULL), *span = cli_value(d->args, "for", NULL);
+    if (count < 2) {
+        return cli_complain(d->args, "say what to do, and to whom: decisions add deny client.ip=10.0.0.7 --for=5m");
+    }
+    if (count - 2 + (hook != NULL) + (span != NULL) > ARGS_MAX) return too_many(d->args);
+    add_word(d, d->json ? "json" : "text");
+    add_word(d, cli_flag(d->args, "force") ? "wide" : "-");
+    add_word(d, cli_value(d->args, "reason", ""));
+    for (size_t i = 0; i < count; i++) add_word(d, operands[i]);
+    if (hook != NULL) {
+        if ((size_t)snprintf(on, sizeof on, "on=%s", hook) >= sizeof on) return too_many(d->args);
+        add_word(d, on);
+    }
+    if (span != NULL) {
+        if ((size_t)snprintf(time, sizeof time, "for=%s", span) >= sizeof time) return too_many(d->args);
+        add_word(d, time);
+    }
+    return look_and_do(d, true);
+}
+
+static int take_back(struct decision *d, const char *const *operands, size_t count)
+{
+    if (count != 1) {
+        return cli_complain(d->args, "say what: decisions delete client.ip=10.0.0.7, or decisions delete '#12'");
+    }
+    add_word(d, d->json ? "json" : "text");
+    add_word(d, cli_value(d->args, "reason", ""));
+    add_word(d, operands[0]);
+    return look_and_do(d, false);
+}
+
+static int unknown(const struct cli_args *args, const char *word)
+{
+    static const char *const known[] = {"list", "add", "delete"};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (mp_str_distance(mp_str_of(word), mp_str_of(known[i]), 3) <= 2) {
+            return cli_complain(args, "there is no `decisions %s`; did you mean `decisions %s`?", word, known[i]);
+        }
+    }
+    return cli_complain(args, "decisions list, decisions add, or decisions delete");
+}
+
+int cli_decisions(const struct cli_args *args)
+{
+    static const char *const formats[] = {"text", "json", NULL};
+    size_t count;
+    const char *const *operands = cli_operands(args, &count);
+    int format = cli_choice(args, "format", formats);
+    if (format < 0) return CLI_USAGE;
+    if (count == 0) return unknown(args, "");
+    struct decision d = {.args = args, .words = {"decisions", operands[0], "look"}, .count = 3,
+                         .json = format == 1};
+    if (strcmp(operands[0], "add") == 0) return add(&d, operands + 1, count - 1);
+    if (strcmp(operands[0], "delete") == 0) return take_back(&d, operands + 1, count - 1);
+    if (strcmp(operands[0], "list") != 0) return unknown(args, operands[0]);
+    if (count > 1) return cli_complain(args, "decisions list takes no operand");
+    d.words[2] = d.json ? "json" : "text";
+    return cli_control_ask(args, d.words, d.count);
+}
