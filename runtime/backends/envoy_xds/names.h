@@ -20,14 +20,20 @@
 #define MP_ENVOY_TYPE_CLUSTER MP_ENVOY_TYPE_PREFIX "envoy.config.cluster.v3.Cluster"
 
 /* Types inside of an extension's config. */
+/* Around any of them: some requests pass it over (`exempt`), or each gets its own. */
+#define MP_ENVOY_TYPE_WITH_MATCHER MP_ENVOY_TYPE_PREFIX "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 #define MP_ENVOY_TYPE_HTTP_RBAC MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.rbac.v3.RBAC"
 #define MP_ENVOY_TYPE_LOCAL_RATE_LIMIT \
     MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 #define MP_ENVOY_TYPE_FAULT MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.fault.v3.HTTPFault"
 
+/* Around any of them: some requests pass the filter over (`exempt`), or each gets one of its own. */
+#define MP_ENVOY_TYPE_WITH_MATCHER \
+    MP_ENVOY_TYPE_PREFIX "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+
 /* HTTP filters of a connection manager, in this order, each found by the resource of the same name
- * (ECDS): an `exempt` and the denials, then what must be allowed, then throttles to a rate, then
- * throttles to a share. */
+ * (ECDS): denials by address and of who answers; denials by identity and what must be shown; throttles
+ * to a rate; throttles to a share. */
 #define MP_ENVOY_DENY "mpol-deny"
 #define MP_ENVOY_ALLOW "mpol-allow"
 #define MP_ENVOY_THROTTLE "mpol-throttle"
@@ -40,6 +46,8 @@
 #define MP_ENVOY_RUNTIME_LAYER "mpol"
 #define MP_ENVOY_RUNTIME "mpol-runtime"
 #define MP_ENVOY_KEY_SHARE "mpol.share"
+/* Says which version of the layer is obeyed, for who reads it back. */
+#define MP_ENVOY_KEY_VERSION "mpol.version"
 
 #define MP_ENVOY_ROUTES "mpol-routes"
 #define MP_ENVOY_CERTIFICATE "mpol-cert"
@@ -55,6 +63,8 @@
 #define MP_ENVOY_OWN_PATH "/.mpol/"
 /* Followed by the version of MP_ENVOY_DENY: refused with 403 by who has that version in force. */
 #define MP_ENVOY_PROBE_PATH "/.mpol/probe/"
+/* Followed by the version of MP_ENVOY_ROUTES: answered with 204 by who has it in force. */
+#define MP_ENVOY_ROUTES_PATH "/.mpol/routes/"
 
 /* Policies in the RBAC filters; they appear in response_code_details as
  * MP_ENVOY_DETAILS_RBAC "mpol:RULE/LEASE" "]". */

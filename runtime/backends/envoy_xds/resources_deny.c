@@ -1,0 +1,372 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mpol-deny: who asks by address, and who answers. mpol-allow: who asks by certificate.
+ *
+ * Two filters, because in a tree of matchers the look at a certificate ends the tree on a connection
+ * without TLS, and because a thousand principals of plain RBAC cost 17 ms a push and a comparison each
+ * a request, where a table of addresses costs nearly nothing. So addresses are looked up in a matcher,
+ * and identities, of which there are few, are principals.
+ *
+ * Each carries one policy more, MP_ENVOY_POLICY_PROBE, that refuses one path made of the version of the
+ * rest; other paths of that shape pass, so that a refusal proves that this version is in force.
+ */
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "envoy_xds/resources_priv.h"
+
+/* RBAC{rules 1, matcher 4}; config.rbac.v3: RBAC{action 1, policies 2}, Policy{permissions 1,
+ * principals 2}, Permission{any 3, not_rule 8, url_path 10}, Principal{any 3, authenticated 4, not_id 8},
+ * Authenticated{principal_name 2}, PathMatcher{path 1}, StringMatcher{exact 1, safe_regex 5}. */
+
+struct filter {
+    mp_str name;
+    /* Writes the config; `probe` is the path that is refused, empty: none. */
+    void (*put)(struct pb_out *out, const void *what, mp_str probe);
+    const void *what;
+    struct envoy_leases partial;
+};
+
+static enum mp_err config_of(struct envoy_build *b, const struct filter *f, mp_str probe,
+                             struct envoy_config *out)
+{
+    struct pb_out o = pb_out_arena(b->arena);
+    f->put(&o, f->what, probe);
+    if (o.failed) return MP_ENOMEM;
+    struct envoy_config plain = {MP_STR(MP_ENVOY_TYPE_HTTP_RBAC), pb_view(&o)};
+    return mp_envoy_exempting(b, f->name, plain, f->partial, out);
+}
+
+/* The version is that of the config without the probe, and the probe is made of it. */
+static enum mp_err filter_build(struct envoy_build *b, const struct filter *f,
+                                struct mp_envoy_resource *out)
+{
+    struct envoy_config config;
+    MP_TRY(config_of(b, f, MP_STR(""), &config));
+    mp_str version = mp_envoy_version(b->arena, config.value);
+    mp_str path = mp_arena_printf(b->arena, MP_ENVOY_PROBE_PATH "%.*s", MP_STR_ARG(version));
+    if (version.ptr == NULL || path.ptr == NULL) return MP_ENOMEM;
+    MP_TRY(config_of(b, f, path, &config));
+    MP_TRY(mp_envoy_extension(b, f->name, &config, version, out));
+    out->proof = (struct mp_envoy_proof){.kind = MP_ENVOY_PROOF_REQUEST, .path = path, .status = 403};
+    return MP_OK;
+}
+
+/* ---- mpol-deny: a matcher ---- */
+
+struct denial {
+    mp_str key, policy;
+};
+
+struct addresses {
+    const struct denial *denials; /* in order of key, each key once */
+    size_t count;
+    const struct envoy_lease *own; /* quarantine of who answers; NULL: none */
+    mp_str own_policy;
+};
+
+static void put_pass(struct pb_out *out) { mp_envoy_put_decision(out, MP_STR("mpol:none"), false); }
+
+/* Fields of an OnMatch: what becomes of who is not denied by address. */
+static void put_own(struct pb_out *out, const struct addresses *a)
+{
+    if (a->own == NULL) {
+        put_pass(out);
+        return;
+    }
+    if (a->own->given_back <= 0) {
+        mp_envoy_put_decision(out, a->own_policy, true);
+        return;
+    }
+    size_t matcher = pb_begin(out, 1);
+    struct pb_pair list = pb_within(out, 1, 1);
+    size_t predicate = pb_begin(out, 1);
+    mp_envoy_put_still_refused(out, a->own);
+    pb_end(out, predicate);
+    size_t on_match = pb_begin(out, 2);
+    mp_envoy_put_decision(out, a->own_policy, true);
+    pb_end(out, on_match);
+    pb_pair_end(out, list);
+    size_t else_pass = pb_begin(out, 3);
+    put_pass(out);
+    pb_end(out, else_pass);
+    pb_end(out, matcher);
+}
+
+/* Fields of an OnMatch: addresses, then the quarantine. */
+static void put_addresses(struct pb_out *out, const struct addresses *a)
+{
+    if (a->count == 0) {
+        put_own(out, a);
+        return;
+    }
+    size_t matcher = pb_begin(out, 1);
+    struct envoy_tree tree = mp_envoy_tree_begin(out, ENVOY_INPUT_CLIENT);
+    for (size_t i = 0; i < a->count; i++) {
+        struct pb_pair row = mp_envoy_row_begin(out, a->denials[i].key);
+        mp_envoy_put_decision(out, a->denials[i].policy, true);
+        pb_pair_end(out, row);
+    }
+    mp_envoy_tree_end(out, tree);
+    size_t no_match = pb_begin(out, 3);
+    put_own(out, a);
+    pb_end(out, no_match);
+    pb_end(out, matcher);
+}
+
+static void put_matcher(struct pb_out *out, const void *what, mp_str probe)
+{
+    size_t matcher = pb_begin(out, 4), list = pb_begin(out, 1);
+    if (probe.len > 0) {
+        struct pb_pair refused = pb_within(out, 1, 1);
+        mp_envoy_put_exactly(out, ENVOY_INPUT_PATH, probe);
+        pb_end(out, refused.inner);
+        size_t on_match = pb_begin(out, 2);
+        mp_envoy_put_decision(out, MP_STR(MP_ENVOY_POLICY_PROBE), true);
+        pb_end(out, on_match);
+        pb_end(out, refused.outer);
+    }
+    struct pb_pair shape = pb_within(out, 1, 1);
+    mp_envoy_put_probe_shape(out);
+    pb_end(out, shape.inner);
+    size_t on_match = pb_begin(out, 2);
+    put_pass(out);
+    pb_end(out, on_match);
+    pb_end(out, shape.outer);
+    pb_end(out, list);
+    size_t others = pb_begin(out, 3);
+    put_addresses(out, what);
+    pb_end(out, others);
+    pb_end(out, matcher);
+}
+
+static const struct envoy_lease *own_quarantine(const struct envoy_build *b)
+{
+    struct envoy_leases services = mp_envoy_leases_of(b->leases, ENVOY_QUARANTINE, ENVOY_SERVICE);
+    struct envoy_leases instances = mp_envoy_leases_of(b->leases, ENVOY_QUARANTINE, ENVOY_INSTANCE);
+    const struct envoy_lease *l = mp_envoy_lease_strongest(instances, b->audience);
+    /* What is given back of an instance is a matter of balancing: here it answers again. */
+    if (l != NULL && l->given_back <= 0) return l;
+    return mp_envoy_lease_strongest(services, b->audience);
+}
+
+/* Of an address the oldest denial that has not let it pass. */
+static enum mp_err denied_addresses(struct envoy_build *b, struct addresses *a)
+{
+    struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_DENY, ENVOY_CLIENT);
+    struct denial *denials = MP_NEW(b->arena, struct denial, of.count + 1);
+    if (denials == NULL) return MP_ENOMEM;
+    for (size_t i = 0; i < of.count; i++) {
+        const struct envoy_lease *l = &of.ptr[i];
+        if (a->count > 0 && mp_str_eq(denials[a->count - 1].key, l->key)) continue;
+        if (mp_envoy_passes(l, l->key)) continue;
+        mp_str policy = mp_envoy_policy_name(b->arena, l);
+        if (policy.ptr == NULL) return MP_ENOMEM;
+        denials[a->count++] = (struct denial){l->key, policy};
+    }
+    a->denials = denials;
+    return MP_OK;
+}
+
+enum mp_err mp_envoy_build_deny(struct envoy_build *b, struct mp_envoy_resource *out)
+{
+    struct addresses a = {0};
+    if (!mp_envoy_all_exempt(b)) {
+        MP_TRY(denied_addresses(b, &a));
+        a.own = own_quarantine(b);
+    }
+    if (a.own != NULL) {
+        a.own_policy = mp_envoy_policy_name(b->arena, a.own);
+        if (a.own_policy.ptr == NULL) return MP_ENOMEM;
+    }
+    struct filter f = {MP_STR(MP_ENVOY_DENY), put_matcher, &a, {0}};
+    return filter_build(b, &f, out);
+}
+
+/* ---- mpol-allow: policies ---- */
+
+/* A principal of a policy. */
+struct principal {
+    mp_str policy;
+    mp_str identity; /* empty: whoever has none */
+};
+
+struct principals {
+    struct principal *ptr;
+    size_t count;
+};
+
+/* Everybody's business but the probe's. */
+static void put_permission(struct pb_out *out)
+{
+    size_t permission = pb_begin(out, 1);
+    struct pb_pair not = pb_within(out, 8, 10);
+    struct pb_pair regex = pb_within(out, 1, 5);
+    pb_text(out, 2, MP_STR(ENVOY_PROBE_SHAPE));
+    pb_pair_end(out, regex);
+    pb_pair_end(out, not);
+    pb_end(out, permission);
+}
+
+static void put_principal(struct pb_out *out, mp_str identity)
+{
+    size_t principal = pb_begin(out, 2);
+    if (identity.len == 0) {
+        struct pb_pair nobody = pb_within(out, 8, 4);
+        pb_pair_end(out, nobody);
+    } else {
+        struct pb_pair name = pb_within(out, 4, 2);
+        pb_text(out, 1, identity);
+        pb_pair_end(out, name);
+    }
+    pb_end(out, principal);
+}
+
+static void put_probe_policy(struct pb_out *out, mp_str probe)
+{
+    struct pb_pair policy = pb_map_begin(out, 2, MP_STR(MP_ENVOY_POLICY_PROBE));
+    size_t permission = pb_begin(out, 1);
+    struct pb_pair path = pb_within(out, 10, 1);
+    pb_text(out, 1, probe);
+    pb_pair_end(out, path);
+    pb_end(out, permission);
+    size_t principal = pb_begin(out, 2);
+    pb_bool(out, 3, true);
+    pb_end(out, principal);
+    pb_pair_end(out, policy);
+}
+
+static void put_rules(struct pb_out *out, const void *what, mp_str probe)
+{
+    const struct principals *all = what;
+    size_t rules = pb_begin(out, 1);
+    pb_uint(out, 1, 1);
+    if (probe.len > 0) put_probe_policy(out, probe);
+    for (size_t i = 0; i < all->count;) {
+        mp_str name = all->ptr[i].policy;
+        struct pb_pair policy = pb_map_begin(out, 2, name);
+        put_permission(out);
+        for (; i < all->count && mp_str_eq(all->ptr[i].policy, name); i++) {
+            put_principal(out, all->ptr[i].identity);
+        }
+        pb_pair_end(out, policy);
+    }
+    pb_end(out, rules);
+}
+
+/* ---- whom mpol-allow refuses ---- */
+
+struct refused {
+    struct mp_arena *arena;
+    struct envoy_lease *rows; /* `key` is the identity */
+    size_t count, cap;
+    const struct envoy_lease *because;
+    bool failed;
+};
+
+static bool refuse_identity(void *ctx, mp_str identity)
+{
+    struct refused *r = ctx;
+    if (r->count == r->cap) {
+        size_t cap = r->cap == 0 ? 64 : 2 * r->cap;
+        struct envoy_lease *rows = mp_arena_grow(r->arena, r->rows, r->cap * sizeof *rows,
+                                                 cap * sizeof *rows, _Alignof(struct envoy_lease));
+        if (rows == NULL) {
+            r->failed = true;
+            return false;
+        }
+        r->rows = rows;
+        r->cap = cap;
+    }
+    r->rows[r->count] = *r->because;
+    r->rows[r->count++].key = identity;
+    return true;
+}
+
+/* Of one identity first what refuses most, then a denial before a quarantine, then the oldest. */
+static int by_identity(const void *x, const void *y)
+{
+    const struct envoy_lease *a = x, *b = y;
+    int order = mp_str_cmp(a->key, b->key);
+    if (order != 0) return order;
+    if (a->given_back < b->given_back || a->given_back > b->given_back) {
+        return a->given_back < b->given_back ? -1 : 1;
+    }
+    if (a->verb != b->verb) return a->verb == ENVOY_DENY ? -1 : 1;
+    if (a->lease->id != b->lease->id) return a->lease->id < b->lease->id ? -1 : 1;
+    return mp_str_cmp(a->rule, b->rule);
+}
+
+static enum mp_err refused_identities(struct envoy_build *b, struct refused *r)
+{
+    struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_DENY, ENVOY_IDENTITY);
+    for (size_t i = 0; i < of.count; i++) {
+        r->because = &of.ptr[i];
+        refuse_identity(r, of.ptr[i].key);
+    }
+    of = mp_envoy_leases_of(b->leases, ENVOY_QUARANTINE, ENVOY_SERVICE);
+    const struct mp_envoy_world *w = b->plan->world;
+    for (size_t i = 0; i < of.count; i++) {
+        /* Its own proxy refuses everybody already. */
+        if (mp_envoy_lease_own(&of.ptr[i], b->audience)) continue;
+        r->because = &of.ptr[i];
+        w->identities(w->ctx, of.ptr[i].key, refuse_identity, r);
+    }
+    if (r->failed) return MP_ENOMEM;
+    if (r->count > 0) qsort(r->rows, r->count, sizeof *r->rows, by_identity);
+    size_t kept = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        if (kept > 0 && mp_str_eq(r->rows[kept - 1].key, r->rows[i].key)) continue;
+        r->rows[kept++] = r->rows[i];
+    }
+    r->count = kept;
+    return MP_OK;
+}
+
+static int by_policy(const void *x, const void *y)
+{
+    const struct principal *a = x, *b = y;
+    int order = mp_str_cmp(a->policy, b->policy);
+    return order != 0 ? order : mp_str_cmp(a->identity, b->identity);
+}
+
+static enum mp_err add_principal(struct envoy_build *b, const struct envoy_lease *l, mp_str identity,
+                                 struct principals *out)
+{
+    mp_str policy = mp_envoy_policy_name(b->arena, l);
+    if (policy.ptr == NULL) return MP_ENOMEM;
+    out->ptr[out->count++] = (struct principal){policy, identity};
+    return MP_OK;
+}
+
+static enum mp_err list_principals(struct envoy_build *b, const struct refused *r,
+                                   struct principals *out)
+{
+    struct envoy_leases require = mp_envoy_leases_of(b->leases, ENVOY_REQUIRE, ENVOY_SERVICE);
+    out->ptr = MP_NEW(b->arena, struct principal, r->count + require.count + 1);
+    if (out->ptr == NULL) return MP_ENOMEM;
+    for (size_t i = 0; i < r->count; i++) MP_TRY(add_principal(b, &r->rows[i], r->rows[i].key, out));
+    for (size_t i = 0; i < require.count; i++) {
+        const struct envoy_lease *l = &require.ptr[i];
+        if (!l->strict || !mp_envoy_lease_own(l, b->audience)) continue;
+        MP_TRY(add_principal(b, l, MP_STR(""), out));
+    }
+    qsort(out->ptr, out->count, sizeof *out->ptr, by_policy);
+    return MP_OK;
+}
+
+enum mp_err mp_envoy_build_identities(struct envoy_build *b, struct mp_envoy_resource *out)
+{
+    struct refused r = {.arena = b->arena};
+    struct principals principals = {0};
+    if (!mp_envoy_all_exempt(b)) {
+        MP_TRY(refused_identities(b, &r));
+        MP_TRY(list_principals(b, &r, &principals));
+    }
+    struct envoy_lease *partial = MP_NEW(b->arena, struct envoy_lease, r.count + 1);
+    if (partial == NULL) return MP_ENOMEM;
+    struct filter f = {MP_STR(MP_ENVOY_ALLOW), put_rules, &principals, {partial, 0}};
+    for (size_t i = 0; i < r.count; i++) {
+        if (r.rows[i].given_back > 0) partial[f.partial.count++] = r.rows[i];
+    }
+    return filter_build(b, &f, out);
+}

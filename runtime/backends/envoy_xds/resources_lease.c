@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Leases as resources see them: words as numbers, addresses as Envoy writes them, in an order that does
+ * not depend on the set's.
+ */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "capability/capability.h"
+#include "envoy_xds/resources_priv.h"
+#include "schema/value.h"
+
+static const mp_str verb_words[ENVOY_VERBS] = {
+    [ENVOY_EXEMPT] = MP_STR_INIT("exempt"),     [ENVOY_DENY] = MP_STR_INIT("deny"),
+    [ENVOY_QUARANTINE] = MP_STR_INIT("quarantine"), [ENVOY_THROTTLE] = MP_STR_INIT("throttle"),
+    [ENVOY_ROUTE] = MP_STR_INIT("route"),       [ENVOY_REQUIRE] = MP_STR_INIT("require"),
+};
+static const mp_str kind_words[ENVOY_KINDS] = {
+    [ENVOY_CLIENT] = MP_STR_INIT("client"),   [ENVOY_IDENTITY] = MP_STR_INIT("identity"),
+    [ENVOY_SERVICE] = MP_STR_INIT("service"), [ENVOY_INSTANCE] = MP_STR_INIT("instance"),
+};
+
+static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
+
+static int word_of(const mp_str *words, int count, mp_str word)
+{
+    for (int i = 0; i < count; i++) {
+        if (mp_str_eq(words[i], word)) return i;
+    }
+    return -1;
+}
+
+/* ---- arguments ---- */
+
+static const struct mpol_arg *arg_named(const struct mpol_lease *l, const char *name)
+{
+    for (uint32_t i = 0; i < l->arg_count; i++) {
+        if (mp_str_eq(str_of(l->args[i].name), mp_str_of(name))) return &l->args[i];
+    }
+    return NULL;
+}
+
+static double number_of(const struct mpol_arg *a, double without)
+{
+    if (a == NULL || a->kind == MPOL_ARG_TEXT) return without;
+    return a->kind == MPOL_ARG_INT ? (double)a->integer : a->number;
+}
+
+static mp_str text_of(const struct mpol_arg *a, mp_str without)
+{
+    return a == NULL || a->kind != MPOL_ARG_TEXT ? without : str_of(a->text);
+}
+
+static enum mp_err refuse(enum mp_err err, const char *text, const char **why)
+{
+    *why = text;
+    return err;
+}
+
+static enum mp_err read_throttle(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
+{
+    const struct mpol_arg *to = arg_named(l, "to");
+    if (to == NULL || to->kind == MPOL_ARG_TEXT) return refuse(MP_EINVAL, "a throttle to nothing", why);
+    out->to = number_of(to, 0);
+    out->burst = number_of(arg_named(l, "burst"), 0);
+    out->is_rate = mp_str_eq(str_of(to->type), MP_STR("rate"));
+    if (!out->is_rate && !mp_str_eq(str_of(to->type), MP_STR("percent"))) {
+        return refuse(MP_EUNSUPPORTED, "a throttle is to a share or to a rate", why);
+    }
+    if (!isfinite(out->to) || out->to < 0) return refuse(MP_EINVAL, "a throttle to less than nothing", why);
+    if (out->is_rate && out->to <= 0) {
+        return refuse(MP_EUNSUPPORTED, "an Envoy's bucket has at least one token: write `deny`", why);
+    }
+    return MP_OK;
+}
+
+static enum mp_err read_route(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
+{
+    out->from = text_of(arg_named(l, "from"), MP_STR(""));
+    out->onto = text_of(arg_named(l, "to"), MP_STR(""));
+    out->weight = number_of(arg_named(l, "weight"), 1);
+    if (!(out->weight >= 0 && out->weight <= 1)) return refuse(MP_EINVAL, "a weight is from 0% to 100%", why);
+    return MP_OK;
+}
+
+static enum mp_err read_require(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
+{
+    if (!mp_str_eq(text_of(arg_named(l, "what"), MP_STR("mtls")), MP_STR("mtls"))) {
+        return refuse(MP_EUNSUPPORTED, "an Envoy verifies tokens by its own configuration alone", why);
+    }
+    out->strict = mp_str_eq(text_of(arg_named(l, "mode"), MP_STR("strict")), MP_STR("strict"));
+    return MP_OK;
+}
+
+static enum mp_err read_deny(const struct mpol_lease *l, const char **why)
+{
+    if (number_of(arg_named(l, "status"), 403) == 403) return MP_OK;
+    return refuse(MP_EUNSUPPORTED, "an Envoy's access filter answers 403 and nothing else", why);
+}
+
+/* ---- one lease ---- */
+
+/* Texts go into messages whose strings must be UTF-8, and into access logs. */
+static bool is_clean(mp_str s)
+{
+    for (size_t at = 0; at < s.len;) {
+        size_t n = mp_str_utf8(s, at);
+        if (n == 0 || mp_str_control(s, at) != 0) return false;
+        at += n;
+    }
+    return true;
+}
+
+static enum mp_err read_key(const struct mpol_lease *l, char *address, struct envoy_lease *out,
+                            const char **why)
+{
+    out->key = str_of(l->target);
+    if (out->key.len == 0 || !is_clean(out->key)) return refuse(MP_EINVAL, "a key that is no text", why);
+    if (out->kind != ENVOY_CLIENT) return MP_OK;
+    struct mp_value v;
+    uint32_t bits = 0;
+    if (!mp_value_address(out->key, &v, &bits) || bits != 128) {
+        return refuse(MP_EINVAL, "a client's key that is no address", why);
+    }
+    out->key = (mp_str){address, mp_value_address_text(v, address)};
+    return MP_OK;
+}
+
+static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
+{
+    int verb = word_of(verb_words, ENVOY_VERBS, str_of(l->verb));
+    int kind = word_of(kind_words, ENVOY_KINDS, str_of(l->target_kind));
+    if (verb < 0 || kind < 0) return refuse(MP_EUNSUPPORTED, "not a verb or target of an Envoy", why);
+    for (size_t i = 0; i < MP_ENVOY_CAPABILITY_COUNT; i++) {
+        const struct mpol_capability *c = &mp_envoy_capabilities[i];
+        if (!mp_str_eq(mp_str_of(c->verb), verb_words[verb])) continue;
+        if (!mp_str_eq(mp_str_of(c->target), kind_words[kind])) continue;
+        if ((l->hooks & ~c->hooks) != 0) return refuse(MP_EUNSUPPORTED, "not at this hook", why);
+        out->verb = (enum envoy_verb)verb;
+        out->kind = (enum envoy_kind)kind;
+        return MP_OK;
+    }
+    return refuse(MP_EUNSUPPORTED, "an Envoy cannot do this to such a target", why);
+}
+
+enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address, struct envoy_lease *out,
+                                const char **why)
+{
+    struct envoy_lease l = {.lease = lease, .rule = str_of(lease->rule)};
+    MP_TRY(read_words(lease, &l, why));
+    MP_TRY(read_key(lease, address, &l, why));
+    if (!is_clean(l.rule)) return refuse(MP_EINVAL, "a rule's name that is no text", why);
+    l.given_back = lease->given_back > 0 ? lease->given_back < 1 ? lease->given_back : 1 : 0;
+    switch (l.verb) {
+    case ENVOY_THROTTLE: MP_TRY(read_throttle(lease, &l, why)); break;
+    case ENVOY_ROUTE: MP_TRY(read_route(lease, &l, why)); break;
+    case ENVOY_REQUIRE: MP_TRY(read_require(lease, &l, why)); break;
+    case ENVOY_DENY: MP_TRY(read_deny(lease, why)); break;
+    default: break;
+    }
+    *out = l;
+    return MP_OK;
+}
+
+enum mp_err mp_envoy_lease_check(const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    char address[ADDRESS_TEXT_MAX];
+    struct envoy_lease l;
+    const char *text = "";
+    enum mp_err err = mp_envoy_lease_read(lease, address, &l, &text);
+    if (err != MP_OK) {
+        snprintf(why, why_size, "%.*s %.*s: %s", MP_STR_ARG(str_of(lease->verb)),
+                 MP_STR_ARG(str_of(lease->target_kind)), text);
+    }
+    return err;
+}
+
+/* ---- all of them ---- */
+
+static int compare_numbers(double a, double b) { return (a > b) - (a < b); }
+
+static int by_place(const struct envoy_lease *a, const struct envoy_lease *b)
+{
+    if (a->verb != b->verb) return a->verb < b->verb ? -1 : 1;
+    if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
+    return mp_str_cmp(a->key, b->key);
+}
+
+/* Two owners may have a lease of one id, so what it says decides too; equal in all of it is equal bytes. */
+static int by_content(const void *x, const void *y)
+{
+    const struct envoy_lease *a = x, *b = y;
+    int order = by_place(a, b);
+    if (order != 0) return order;
+    if (a->lease->id != b->lease->id) return a->lease->id < b->lease->id ? -1 : 1;
+    if ((order = mp_str_cmp(a->rule, b->rule)) != 0) return order;
+    if (a->lease->incident != b->lease->incident) return a->lease->incident < b->lease->incident ? -1 : 1;
+    if ((order = compare_numbers(a->given_back, b->given_back)) != 0) return order;
+    if (a->is_rate != b->is_rate) return a->is_rate ? 1 : -1;
+    if (a->strict != b->strict) return a->strict ? 1 : -1;
+    if ((order = compare_numbers(a->to, b->to)) != 0) return order;
+    if ((order = compare_numbers(a->burst, b->burst)) != 0) return order;
+    if ((order = compare_numbers(a->weight, b->weight)) != 0) return order;
+    if ((order = mp_str_cmp(a->from, b->from)) != 0) return order;
+    return mp_str_cmp(a->onto, b->onto);
+}
+
+/* Most sets come in an order of ids already; those of one verb and kind then differ by key alone. */
+enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t layer,
+                                 struct mp_arena *arena, struct envoy_leases *out)
+{
+    struct envoy_lease *all = MP_NEW(arena, struct envoy_lease, plan->lease_count + 1);
+    if (all == NULL) return MP_ENOMEM;
+    size_t count = 0;
+    for (size_t i = 0; i < plan->lease_count; i++) {
+        const struct mpol_lease *l = &plan->leases[i];
+        const char *why;
+        if (layer != 0 && (l->hooks & layer) == 0) continue;
+        bool is_client = mp_str_eq(str_of(l->target_kind), kind_words[ENVOY_CLIENT]);
+        char *address = is_client ? mp_arena_alloc_raw(arena, ADDRESS_TEXT_MAX, 1) : NULL;
+        if (is_client && address == NULL) return MP_ENOMEM;
+        enum mp_err err = mp_envoy_lease_read(l, address, &all[count], &why);
+        MP_ASSERT(err == MP_OK); /* whoever made the plan has asked mp_envoy_lease_check */
+        count++;
+    }
+    qsort(all, count, sizeof *all, by_content);
+    *out = (struct envoy_leases){all, count};
+    return MP_OK;
+}
+
+struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb, enum envoy_kind kind)
+{
+    size_t from = 0;
+    while (from < all.count && (all.ptr[from].verb != verb || all.ptr[from].kind != kind)) from++;
+    size_t to = from;
+    while (to < all.count && all.ptr[to].verb == verb && all.ptr[to].kind == kind) to++;
+    return (struct envoy_leases){all.ptr + from, to - from};
+}
+
+bool mp_envoy_lease_own(const struct envoy_lease *l, const struct mp_envoy_audience *audience)
+{
+    if (l->kind == ENVOY_SERVICE) return mp_str_eq(l->key, audience->service);
+    return l->kind == ENVOY_INSTANCE && mp_str_eq(l->key, audience->instance);
+}
+
+const struct envoy_lease *mp_envoy_lease_strongest(struct envoy_leases of,
+                                                   const struct mp_envoy_audience *audience)
+{
+    const struct envoy_lease *best = NULL;
+    for (size_t i = 0; i < of.count; i++) {
+        if (!mp_envoy_lease_own(&of.ptr[i], audience)) continue;
+        if (best == NULL || of.ptr[i].given_back < best->given_back) best = &of.ptr[i];
+    }
+    return best;
+}
+
+/* ---- what has been given back ---- */
+
+/* Fixed: every run and every control plane chooses the same clients. */
+static const struct mp_hash_key choice = {0x6d706f6c20656e76, 0x6f79206368656f73};
+
+bool mp_envoy_passes(const struct envoy_lease *l, mp_str client)
+{
+    if (l->given_back <= 0) return false;
+    uint64_t words[2] = {l->lease->incident, mp_siphash(choice, client.ptr, client.len)};
+    uint64_t hash = mp_siphash(choice, words, sizeof words) & UINT32_MAX;
+    return (double)hash < l->given_back * 4294967296.0;
+}
+
+double mp_envoy_share_now(const struct envoy_lease *l)
+{
+    double q = l->to < 1 ? l->to : 1;
+    return q + (1 - q) * l->given_back;
+}
+
+double mp_envoy_rate_now(const struct envoy_lease *l)
+{
+    return l->given_back < 1 ? l->to / (1 - l->given_back) : 0;
+}
+
+static bool read_if(const struct mpol_lease *lease, bool is_rate, struct envoy_lease *out)
+{
+    char address[ADDRESS_TEXT_MAX];
+    const char *why;
+    return mp_envoy_lease_read(lease, address, out, &why) == MP_OK && out->verb == ENVOY_THROTTLE &&
+           out->is_rate == is_rate;
+}
+
+bool mp_envoy_lease_share(const struct mpol_lease *lease, double *admitted)
+{
+    struct envoy_lease l;
+    if (!read_if(lease, false, &l)) return false;
+    *admitted = mp_envoy_share_now(&l);
+    return true;
+}
+
+bool mp_envoy_lease_rate(const struct mpol_lease *lease, double *per_second, double *burst)
+{
+    struct envoy_lease l;
+    if (!read_if(lease, true, &l)) return false;
+    *per_second = mp_envoy_rate_now(&l);
+    *burst = l.burst;
+    return true;
+}
+
+/* ---- who must carry it ---- */
+
+bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_world *world,
+                       const struct mp_envoy_audience *audience)
+{
+    char address[ADDRESS_TEXT_MAX];
+    struct envoy_lease l;
+    const char *why;
+    (void)world;
+    if ((lease->hooks & audience->layer) == 0) return false;
+    if (mp_envoy_lease_read(lease, address, &l, &why) != MP_OK) return false;
+    if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_IDENTITY) return true;
+    /* Endpoints and identities are everybody's business. */
+    if (l.verb == ENVOY_QUARANTINE || l.verb == ENVOY_ROUTE) return true;
+    return mp_envoy_lease_own(&l, audience);
+}

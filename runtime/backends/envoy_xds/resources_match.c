@@ -1,0 +1,254 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Matchers: xds/type/matcher/v3/matcher.proto of github.com/cncf/xds, inputs and actions of Envoy.
+ * Evaluated from the top; a tree is one look into a hash table, so a thousand addresses cost as much
+ * as one. What they mean was tried on 1.38, 1.39 and 1.40 (tests/envoy).
+ */
+#include "envoy_xds/resources_priv.h"
+
+#include "base/assert.h"
+
+/* Matcher{matcher_list 1, matcher_tree 2, on_no_match 3}, MatcherTree{input 1, exact_match_map 2},
+ * MatchMap{map 1}, OnMatch{matcher 1, action 2}, TypedExtensionConfig{name 1, typed_config 2},
+ * MatcherList{matchers 1{predicate 1, on_match 2}}, Predicate{single 1, or 2, and 3, not 4},
+ * SinglePredicate{input 1, value_match 2, custom_match 3}, StringMatcher{exact 1, safe_regex 5}. */
+
+static const struct {
+    mp_str name, type_url;
+} inputs[] = {
+    [ENVOY_INPUT_CLIENT] = {MP_STR_INIT("client"), MP_STR_INIT(MP_ENVOY_TYPE_PREFIX
+        "envoy.extensions.matching.common_inputs.network.v3.SourceIPInput")},
+    [ENVOY_INPUT_IDENTITY] = {MP_STR_INIT("identity"), MP_STR_INIT(MP_ENVOY_TYPE_PREFIX
+        "envoy.extensions.matching.common_inputs.ssl.v3.UriSanInput")},
+    [ENVOY_INPUT_PATH] = {MP_STR_INIT("path"), MP_STR_INIT(MP_ENVOY_TYPE_PREFIX
+        "envoy.type.matcher.v3.HttpRequestHeaderMatchInput")},
+};
+
+void mp_envoy_put_input(struct pb_out *out, uint32_t field, enum envoy_input input)
+{
+    size_t extension = pb_begin(out, field);
+    pb_text(out, 1, inputs[input].name);
+    struct pb_pair any = pb_any_begin(out, 2, inputs[input].type_url);
+    if (input == ENVOY_INPUT_PATH) pb_text(out, 1, MP_STR(":path"));
+    pb_pair_end(out, any);
+    pb_end(out, extension);
+}
+
+struct envoy_tree mp_envoy_tree_begin(struct pb_out *out, enum envoy_input input)
+{
+    struct envoy_tree mark;
+    mark.tree = pb_begin(out, 2);
+    mp_envoy_put_input(out, 1, input);
+    mark.map = pb_begin(out, 2);
+    return mark;
+}
+
+void mp_envoy_tree_end(struct pb_out *out, struct envoy_tree mark)
+{
+    pb_end(out, mark.map);
+    pb_end(out, mark.tree);
+}
+
+struct pb_pair mp_envoy_row_begin(struct pb_out *out, mp_str key) { return pb_map_begin(out, 1, key); }
+
+/* ---- actions ---- */
+
+struct action {
+    size_t extension;
+    struct pb_pair any;
+};
+
+static struct action action_begin(struct pb_out *out, mp_str type_url)
+{
+    struct action a;
+    a.extension = pb_begin(out, 2);
+    pb_text(out, 1, MP_STR("mpol"));
+    a.any = pb_any_begin(out, 2, type_url);
+    return a;
+}
+
+static void action_end(struct pb_out *out, struct action a)
+{
+    pb_pair_end(out, a.any);
+    pb_end(out, a.extension);
+}
+
+void mp_envoy_put_decision(struct pb_out *out, mp_str policy, bool deny)
+{
+    struct action a = action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX "envoy.config.rbac.v3.Action"));
+    pb_text(out, 1, policy);
+    if (deny) pb_uint(out, 2, 1);
+    action_end(out, a);
+}
+
+void mp_envoy_put_skip(struct pb_out *out)
+{
+    action_end(out, action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX
+                                             "envoy.extensions.filters.common.matcher.action.v3.SkipFilter")));
+}
+
+void mp_envoy_put_execute(struct pb_out *out, mp_str type_url, mp_str config)
+{
+    struct action a = action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX
+                                               "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"));
+    size_t extension = pb_begin(out, 1);
+    pb_text(out, 1, MP_STR("mpol"));
+    struct pb_pair any = pb_any_begin(out, 2, type_url);
+    pb_raw(out, config);
+    pb_pair_end(out, any);
+    pb_end(out, extension);
+    action_end(out, a);
+}
+
+/* ---- predicates ---- */
+
+void mp_envoy_put_exactly(struct pb_out *out, enum envoy_input input, mp_str text)
+{
+    size_t single = pb_begin(out, 1);
+    mp_envoy_put_input(out, 1, input);
+    size_t match = pb_begin(out, 2);
+    pb_text(out, 1, text);
+    pb_end(out, match);
+    pb_end(out, single);
+}
+
+void mp_envoy_put_probe_shape(struct pb_out *out)
+{
+    size_t single = pb_begin(out, 1);
+    mp_envoy_put_input(out, 1, ENVOY_INPUT_PATH);
+    struct pb_pair regex = pb_within(out, 2, 5);
+    pb_empty(out, 1); /* the engine, RE2: it must be named here */
+    pb_text(out, 2, MP_STR(ENVOY_PROBE_SHAPE));
+    pb_pair_end(out, regex);
+    pb_end(out, single);
+}
+
+void mp_envoy_put_no_probe_shape(struct pb_out *out)
+{
+    size_t not = pb_begin(out, 4);
+    mp_envoy_put_probe_shape(out);
+    pb_end(out, not);
+}
+
+/* ConsistentHashing{threshold 1, modulo 2, seed 3} matches where hash(input, seed) % modulo is at least
+ * the threshold: the same clients at every proxy, others for another incident (R27). */
+#define PARTS 1000000u
+
+void mp_envoy_put_still_refused(struct pb_out *out, const struct envoy_lease *l)
+{
+    size_t single = pb_begin(out, 1);
+    mp_envoy_put_input(out, 1, ENVOY_INPUT_CLIENT);
+    size_t custom = pb_begin(out, 3);
+    pb_text(out, 1, MP_STR("given-back"));
+    struct pb_pair any = pb_any_begin(out, 2, MP_STR(MP_ENVOY_TYPE_PREFIX
+        "envoy.extensions.matching.input_matchers.consistent_hashing.v3.ConsistentHashing"));
+    uint32_t threshold = (uint32_t)(l->given_back * PARTS);
+    if (threshold > 0) pb_uint(out, 1, threshold);
+    pb_uint(out, 2, PARTS);
+    pb_uint(out, 3, l->lease->incident);
+    pb_pair_end(out, any);
+    pb_end(out, custom);
+    pb_end(out, single);
+}
+
+/* ---- exemptions: ExtensionWithMatcher{extension_config 2, xds_matcher 3} with SkipFilter ---- */
+
+bool mp_envoy_all_exempt(const struct envoy_build *b)
+{
+    return mp_envoy_lease_strongest(mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_SERVICE),
+                                    b->audience) != NULL ||
+           mp_envoy_lease_strongest(mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_INSTANCE),
+                                    b->audience) != NULL;
+}
+
+static void put_skipped(struct pb_out *out, enum envoy_input input, struct envoy_leases of)
+{
+    struct envoy_tree tree = mp_envoy_tree_begin(out, input);
+    for (size_t i = 0; i < of.count; i++) {
+        if (i > 0 && mp_str_eq(of.ptr[i].key, of.ptr[i - 1].key)) continue;
+        struct pb_pair row = mp_envoy_row_begin(out, of.ptr[i].key);
+        mp_envoy_put_skip(out);
+        pb_pair_end(out, row);
+    }
+    mp_envoy_tree_end(out, tree);
+}
+
+/* A FieldMatcher: this identity, and a client that has been given back. */
+static void put_given_back(struct pb_out *out, const struct envoy_lease *l)
+{
+    size_t field = pb_begin(out, 1), predicate = pb_begin(out, 1), both = pb_begin(out, 3);
+    size_t first = pb_begin(out, 1);
+    mp_envoy_put_exactly(out, ENVOY_INPUT_IDENTITY, l->key);
+    pb_end(out, first);
+    struct pb_pair second = pb_within(out, 1, 4);
+    mp_envoy_put_still_refused(out, l);
+    pb_pair_end(out, second);
+    pb_end(out, both);
+    pb_end(out, predicate);
+    size_t on_match = pb_begin(out, 2);
+    mp_envoy_put_skip(out);
+    pb_end(out, on_match);
+    pb_end(out, field);
+}
+
+/* A Matcher: identities last, since without TLS the look at them ends the tree. */
+static void put_skipped_identities(struct pb_out *out, struct envoy_leases exempt,
+                                   struct envoy_leases partial)
+{
+    if (partial.count == 0) {
+        put_skipped(out, ENVOY_INPUT_IDENTITY, exempt);
+        return;
+    }
+    size_t list = pb_begin(out, 1);
+    for (size_t i = 0; i < partial.count; i++) put_given_back(out, &partial.ptr[i]);
+    pb_end(out, list);
+    if (exempt.count == 0) return;
+    struct pb_pair next = pb_within(out, 3, 1);
+    put_skipped(out, ENVOY_INPUT_IDENTITY, exempt);
+    pb_pair_end(out, next);
+}
+
+static void put_who_skips(struct envoy_build *b, struct pb_out *out, struct envoy_leases partial)
+{
+    struct envoy_leases clients = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT);
+    struct envoy_leases who = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY);
+    if (clients.count == 0) {
+        put_skipped_identities(out, who, partial);
+        return;
+    }
+    put_skipped(out, ENVOY_INPUT_CLIENT, clients);
+    if (who.count + partial.count == 0) return;
+    struct pb_pair next = pb_within(out, 3, 1);
+    put_skipped_identities(out, who, partial);
+    pb_pair_end(out, next);
+}
+
+enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
+                               struct envoy_leases partial, struct envoy_config *out)
+{
+    size_t rows = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT).count +
+                  mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY).count + partial.count;
+    if (rows == 0) {
+        *out = config;
+        return MP_OK;
+    }
+    struct pb_out o = pb_out_arena(b->arena);
+    size_t extension = pb_begin(&o, 2);
+    pb_text(&o, 1, name);
+    struct pb_pair any = pb_any_begin(&o, 2, config.type_url);
+    pb_raw(&o, config.value);
+    pb_pair_end(&o, any);
+    pb_end(&o, extension);
+    /* Nobody is exempt from the probe. */
+    struct pb_pair list = pb_within(&o, 3, 1);
+    size_t field = pb_begin(&o, 1), predicate = pb_begin(&o, 1);
+    mp_envoy_put_no_probe_shape(&o);
+    pb_end(&o, predicate);
+    struct pb_pair who = pb_within(&o, 2, 1);
+    put_who_skips(b, &o, partial);
+    pb_pair_end(&o, who);
+    pb_end(&o, field);
+    pb_pair_end(&o, list);
+    if (o.failed) return MP_ENOMEM;
+    *out = (struct envoy_config){MP_STR(MP_ENVOY_TYPE_WITH_MATCHER), pb_view(&o)};
+    return MP_OK;
+}
