@@ -84,6 +84,22 @@ if(MPOL_JIT)
   mp_loadable(jit jit)
 endif()
 
+# The module that Envoy loads: its hooks, what decides, and regular expressions; no TLS, no LLVM. The
+# proxy resolves the callbacks.
+mp_have(mp_envoy_mod_there envoy_mod os)
+if(mp_envoy_mod_there AND TARGET mpol_use_pcre2)
+  add_library(mpol_envoy MODULE)
+  set_target_properties(mpol_envoy PROPERTIES OUTPUT_NAME mpol_envoy LINKER_LANGUAGE C
+                        LIBRARY_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/lib/mpol)
+  target_link_options(mpol_envoy PRIVATE
+    -Wl,--version-script=${CMAKE_SOURCE_DIR}/runtime/backends/envoy_mod/envoy_mod.map)
+  mp_contain(mpol_envoy envoy_mod)
+  mp_envoy_hooks(mpol_envoy)
+  install(TARGETS mpol_envoy LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}/mpol)
+else()
+  mp_note("libmpol_envoy is left out: envoy_mod, os or pcre2 is not there")
+endif()
+
 mp_have(mp_cli_there cli)
 if(mp_cli_there)
   file(WRITE ${CMAKE_BINARY_DIR}/config/mpol_main.c

@@ -92,6 +92,19 @@ static void meet_lease(const struct signal_plan *sp, const struct mp_inproc_view
     }
 }
 
+/* Ranges that the address lies in. */
+static void meet_ranges(const struct signal_plan *sp, const struct mp_inproc_view *view,
+                        const struct reach_plan *reach, struct mp_value address,
+                        struct mp_verdict_scratch *s, struct leases *out, struct met *met)
+{
+    const struct mp_inproc_lease *l = mp_inproc_first_range(view);
+    for (; l != NULL; l = mp_inproc_next(view, l)) {
+        if (l->kind != reach->kind || (l->hooks & s->record.layer) == 0) continue;
+        if (!mp_value_in_net(address, l->key, l->bits)) continue;
+        meet_lease(sp, view, l, met->throttle_count, s, out, met);
+    }
+}
+
 static void meet_leases(const struct signal_plan *sp, const struct mp_inproc_view *view,
                         struct mp_verdict_scratch *s, struct leases *out, struct met *met)
 {
@@ -107,6 +120,9 @@ static void meet_leases(const struct signal_plan *sp, const struct mp_inproc_vie
             /* The caller's side is met by what concerns both directions alone (R30). */
             if (reach->outbound && l->verb != MP_INPROC_QUARANTINE) continue;
             meet_lease(sp, view, l, from, s, out, met);
+        }
+        if (view->ranges != 0 && reach->rep == MP_REP_A && !reach->outbound) {
+            meet_ranges(sp, view, reach, target, s, out, met);
         }
     }
 }
@@ -227,4 +243,22 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
     } else if (refusing) {
         refuse_by_access(plan, &met, out);
     }
+}
+
+void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inproc_view *view,
+                        struct mp_inventory *inventory, const struct mp_record *request,
+                        struct mp_verdict_scratch *s, struct mp_verdict_answer *out)
+{
+    MP_ASSERT(request->signal < plan->p->signal_count);
+    struct leases leases = {NULL, NULL};
+    struct met met = {.throttle_count = 0};
+    mp_str guard = MP_STR("");
+    memset(out, 0, offsetof(struct mp_verdict_answer, fired));
+    out->allow = true;
+    if (view->kinds == 0) return;
+    mp_verdict_prepare(plan, request, inventory, s);
+    meet_leases(&plan->signals[request->signal], view, s, &leases, &met);
+    if (leases.exempt != NULL || leases.denial == NULL) return;
+    if (mp_verdict_protected(plan, s, &guard) == FROM_ALL) return;
+    refuse_by_lease(leases.denial, request->time_ns, out);
 }

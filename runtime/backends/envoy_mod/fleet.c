@@ -1,0 +1,403 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envoy_mod/fleet.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "inproc/inproc.h"
+
+#define NAME_MAX_BYTES 256
+#define TROUBLE_MAX 256
+
+struct mp_fleet_peer {
+    struct mp_fleet *fleet;
+    void *connection;
+    struct mp_fleet_peer *next, **at;
+    struct mp_frame_out in;
+    bool known; /* has said who it is */
+    struct mp_fleet_info info;
+    char texts[4][NAME_MAX_BYTES];
+    char trouble[TROUBLE_MAX];
+    uint64_t refused; /* revision of the set that it refused, 0: none */
+    enum mp_err refused_err;
+    int64_t told_ns;
+};
+
+struct mp_fleet {
+    struct mp_fleet_host host;
+    struct mpol_backend_ops ops;
+    const struct mpol_backend_ops *inner;
+    void *inner_ctx;
+    struct mp_fleet_peer *peers;
+    uint32_t peer_count;
+    struct mp_frame_out program, leases; /* whole frames, empty: not yet known */
+    uint64_t program_revision, revision;
+    char trouble[TROUBLE_MAX + NAME_MAX_BYTES];
+};
+
+static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
+
+/* ---- to the proxies ---- */
+
+static void tell(struct mp_fleet_peer *p, const struct mp_frame_out *frame)
+{
+    struct mp_fleet *f = p->fleet;
+    if (!p->known || frame->len == 0) return;
+    p->told_ns = f->host.now_ns(f->host.ctx);
+    f->host.send(f->host.ctx, p->connection, (mp_str){frame->ptr, frame->len});
+}
+
+static void tell_all(struct mp_fleet *f, const struct mp_frame_out *frame)
+{
+    for (struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) tell(p, frame);
+}
+
+enum mp_err mp_fleet_program(struct mp_fleet *f, mp_str image, const struct mp_frame_param *params,
+                             uint32_t param_count)
+{
+    struct mp_frame_out frame = {0};
+    mp_frame_put_program(&frame, f->program_revision + 1, image, params, param_count);
+    if (frame.failed || frame.len > MP_FRAME_DOWN_MAX) {
+        bool failed = frame.failed;
+        mp_frame_out_free(&frame);
+        return failed ? MP_ENOMEM : MP_ELIMIT;
+    }
+    f->program_revision++;
+    mp_frame_out_free(&f->program);
+    f->program = frame;
+    tell_all(f, &f->program);
+    return MP_OK;
+}
+
+/* ---- the backend's functions ---- */
+
+static bool module_can(void *ctx, const struct mpol_lease *l)
+{
+    (void)ctx;
+    for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
+        const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
+        if (!mp_str_eq(mp_str_of(c->verb), str_of(l->verb))) continue;
+        if (!mp_str_eq(mp_str_of(c->target), str_of(l->target_kind))) continue;
+        return (l->hooks & ~c->hooks) == 0;
+    }
+    return false;
+}
+
+static enum mpol_err check_all(const struct mpol_desired *set)
+{
+    for (size_t i = 0; i < set->lease_count; i++) {
+        if (!module_can(NULL, &set->leases[i])) return MPOL_EUNSUPPORTED;
+        if (set->leases[i].arg_count > MP_FRAME_ARGS_MAX) return MPOL_ELIMIT;
+    }
+    return MPOL_OK;
+}
+
+static enum mpol_err fleet_apply(void *backend, const struct mpol_desired *set)
+{
+    struct mp_fleet *f = backend;
+    struct mp_frame_out frame = {0};
+    enum mpol_err err = f->inner != NULL ? MPOL_OK : check_all(set);
+    if (err != MPOL_OK) return err;
+    mp_frame_put_leases(&frame, set, module_can, NULL);
+    if (frame.failed) err = MPOL_ENOMEM;
+    if (!frame.failed && frame.len > MP_FRAME_DOWN_MAX) err = MPOL_ELIMIT;
+    if (err == MPOL_OK && f->inner != NULL) err = f->inner->apply(f->inner_ctx, set);
+    if (err != MPOL_OK) {
+        mp_frame_out_free(&frame);
+        return err;
+    }
+    mp_frame_out_free(&f->leases);
+    f->leases = frame;
+    f->revision = set->revision;
+    tell_all(f, &f->leases);
+    return MPOL_OK;
+}
+
+static bool is_silent(const struct mp_fleet_peer *p)
+{
+    const struct mp_fleet *f = p->fleet;
+    if (p->info.leases_passed >= f->revision || p->told_ns == 0) return false;
+    return f->host.now_ns(f->host.ctx) - p->told_ns > MP_FLEET_SILENT_NS;
+}
+
+static void set_trouble(struct mp_fleet *f, enum mp_err err, mp_str who, const char *what,
+                        struct mpol_progress *out)
+{
+    int len = snprintf(f->trouble, sizeof f->trouble, "%.*s%s%s", MP_STR_ARG(who),
+                       who.len > 0 ? ": " : "", what);
+    if (len < 0) len = 0;
+    if ((size_t)len >= sizeof f->trouble) len = (int)sizeof f->trouble - 1;
+    out->trouble = (enum mpol_err)err;
+    out->trouble_text = (struct mpol_text){f->trouble, (size_t)len};
+}
+
+static uint64_t lower(uint64_t a, uint64_t b) { return a < b ? a : b; }
+
+static enum mpol_err fleet_progress(void *backend, struct mpol_progress *out)
+{
+    struct mp_fleet *f = backend;
+    struct mpol_progress p = {.size = sizeof p, .accepted = f->revision, .effective = f->revision};
+    uint32_t asked = 0;
+    if (f->inner != NULL) {
+        enum mpol_err err = f->inner->progress(f->inner_ctx, &p);
+        if (err != MPOL_OK) return err;
+    }
+    for (const struct mp_fleet_peer *peer = f->peers; peer != NULL; peer = peer->next) {
+        if (!peer->known || is_silent(peer)) continue;
+        asked++;
+        p.accepted = lower(p.accepted, peer->info.leases);
+        p.effective = lower(p.effective, peer->info.leases_passed);
+        if (peer->refused == f->revision && f->revision != 0) {
+            set_trouble(f, peer->refused_err, peer->info.instance, peer->trouble, &p);
+        }
+    }
+    if (asked == 0 && f->inner == NULL && f->revision != 0) {
+        p.accepted = p.effective = 0;
+        set_trouble(f, MP_EAGAIN, MP_STR(""), "no proxy with the module is connected", &p);
+    }
+    *out = p;
+    return MPOL_OK;
+}
+
+static enum mpol_err fleet_read_back(void *backend, struct mpol_text owner, mpol_read_back_fn found,
+                                     void *ctx)
+{
+    struct mp_fleet *f = backend;
+    if (f->inner != NULL) return f->inner->read_back(f->inner_ctx, owner, found, ctx);
+    if (f->leases.len == 0) return MPOL_OK;
+    struct mpol_desired set;
+    void *memory;
+    mp_str body = {f->leases.ptr + MP_FRAME_HEAD, f->leases.len - MP_FRAME_HEAD};
+    enum mp_err err = mp_frame_get_leases(body, &set, &memory);
+    if (err != MP_OK) return (enum mpol_err)err;
+    bool ours = mp_str_eq(str_of(set.owner), str_of(owner));
+    for (size_t i = 0; ours && i < set.lease_count; i++) {
+        if (found(ctx, &set.leases[i]) != 0) break;
+    }
+    free(memory);
+    return MPOL_OK;
+}
+
+static void fleet_close(void *backend)
+{
+    struct mp_fleet *f = backend;
+    if (f->inner != NULL && f->inner->close != NULL) f->inner->close(f->inner_ctx);
+}
+
+/* ---- life ---- */
+
+enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_backend_ops *inner,
+                            void *inner_ctx, struct mp_fleet **out)
+{
+    struct mp_fleet *f = calloc(1, sizeof *f);
+    if (f == NULL) return MP_ENOMEM;
+    f->host = *host;
+    f->inner = inner;
+    f->inner_ctx = inner_ctx;
+    /* What only modules can do is not offered beside xDS: a proxy without one would not do it. */
+    f->ops = inner != NULL ? *inner : mp_inproc_ops;
+    f->ops.size = sizeof f->ops;
+    if (inner == NULL) f->ops.name = "envoy-module";
+    f->ops.apply = fleet_apply;
+    f->ops.progress = fleet_progress;
+    f->ops.read_back = fleet_read_back;
+    f->ops.close = fleet_close;
+    *out = f;
+    return MP_OK;
+}
+
+void mp_fleet_destroy(struct mp_fleet *f)
+{
+    if (f == NULL) return;
+    while (f->peers != NULL) mp_fleet_close(f->peers);
+    mp_frame_out_free(&f->program);
+    mp_frame_out_free(&f->leases);
+    free(f);
+}
+
+const struct mpol_backend_ops *mp_fleet_ops(const struct mp_fleet *f) { return &f->ops; }
+
+/* ---- from the proxies ---- */
+
+static void event(struct mp_fleet_peer *p, const char *what)
+{
+    struct mp_fleet *f = p->fleet;
+    if (f->host.event != NULL) f->host.event(f->host.ctx, &p->info, what);
+}
+
+static mp_str keep_text(struct mp_fleet_peer *p, int i, mp_str s)
+{
+    size_t len = s.len < NAME_MAX_BYTES ? s.len : NAME_MAX_BYTES;
+    if (len > 0) memcpy(p->texts[i], s.ptr, len);
+    return (mp_str){p->texts[i], len};
+}
+
+/* A name goes into logs and records: no control character, not empty. */
+static bool is_name(mp_str s)
+{
+    if (s.len == 0 || s.len > NAME_MAX_BYTES) return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (mp_str_control(s, i) != 0) return false;
+    }
+    return true;
+}
+
+static bool is_layer(mp_str s)
+{
+    return mp_str_eq(s, MP_STR("ingress")) || mp_str_eq(s, MP_STR("service")) ||
+           mp_str_eq(s, MP_STR("edge"));
+}
+
+static bool on_hello(struct mp_fleet_peer *p, mp_str body)
+{
+    struct mp_frame_hello h;
+    if (p->known || !mp_frame_get_hello(body, &h) || h.protocol != MP_FRAME_PROTOCOL) return false;
+    if (!is_layer(h.layer) || !is_name(h.service) || !is_name(h.instance)) return false;
+    p->known = true;
+    p->info.layer = keep_text(p, 0, h.layer);
+    p->info.service = keep_text(p, 1, h.service);
+    p->info.instance = keep_text(p, 2, h.instance);
+    p->info.version = keep_text(p, 3, is_name(h.version) ? h.version : MP_STR("?"));
+    p->info.workers = h.workers;
+    event(p, "connected");
+    tell(p, &p->fleet->program);
+    tell(p, &p->fleet->leases);
+    return true;
+}
+
+static void refused(struct mp_fleet_peer *p, const struct mp_frame_taken *t)
+{
+    bool leases = t->what == MP_FRAME_LEASES;
+    int len = snprintf(p->trouble, sizeof p->trouble, "%s refused: %.*s",
+                       leases ? "leases" : "program", MP_STR_ARG(t->why));
+    if (len < 0) len = 0;
+    if ((size_t)len >= sizeof p->trouble) len = (int)sizeof p->trouble - 1;
+    for (int i = 0; i < len; i++) {
+        if ((unsigned char)p->trouble[i] < ' ') p->trouble[i] = '?';
+    }
+    p->info.trouble = (mp_str){p->trouble, (size_t)len};
+    if (leases) {
+        p->refused = t->revision;
+        p->refused_err = (enum mp_err)t->err;
+    }
+    event(p, p->trouble);
+}
+
+/* It can only have taken what it was told. */
+static bool was_told(const struct mp_fleet *f, uint8_t what, uint64_t revision)
+{
+    if (what == MP_FRAME_PROGRAM) return revision <= f->program_revision;
+    return what == MP_FRAME_LEASES && revision <= f->revision;
+}
+
+static bool on_taken(struct mp_fleet_peer *p, mp_str body)
+{
+    struct mp_frame_taken t;
+    if (!mp_frame_get_taken(body, &t)) return false;
+    if (t.err != MP_OK) {
+        refused(p, &t);
+        return true;
+    }
+    if (!was_told(p->fleet, t.what, t.revision)) return false;
+    if (t.what == MP_FRAME_PROGRAM) p->info.program = t.revision;
+    if (t.what == MP_FRAME_LEASES) p->info.leases = t.revision;
+    p->info.trouble = MP_STR("");
+    return true;
+}
+
+static bool on_passed(struct mp_fleet_peer *p, mp_str body)
+{
+    struct mp_frame_in in = mp_frame_open(body);
+    uint8_t what = mp_frame_u8(&in);
+    uint64_t revision = mp_frame_u64(&in);
+    if (!mp_frame_closed(&in) || !was_told(p->fleet, what, revision)) return false;
+    if (what == MP_FRAME_PROGRAM) p->info.program_passed = revision;
+    if (what == MP_FRAME_LEASES) p->info.leases_passed = revision;
+    return true;
+}
+
+static bool is_object(mp_str line)
+{
+    return line.len >= 2 && line.ptr[0] == '{' && line.ptr[line.len - 1] == '}';
+}
+
+static bool on_records(struct mp_fleet_peer *p, mp_str body)
+{
+    struct mp_fleet *f = p->fleet;
+    struct mp_frame_in in = mp_frame_open(body);
+    while (!in.bad && in.at < in.end) {
+        struct mp_fleet_record r = {.upstream = mp_frame_text(&in)};
+        r.peer = mp_frame_text(&in);
+        r.line = mp_frame_text(&in);
+        if (in.bad || !is_object(r.line)) return false;
+        if (f->host.record != NULL) f->host.record(f->host.ctx, &p->info, &r);
+    }
+    return !in.bad;
+}
+
+static bool on_frame(struct mp_fleet_peer *p, uint8_t type, mp_str body)
+{
+    if (!p->known && type != MP_FRAME_HELLO) return false;
+    switch (type) {
+    case MP_FRAME_HELLO: return on_hello(p, body);
+    case MP_FRAME_TAKEN: return on_taken(p, body);
+    case MP_FRAME_PASSED: return on_passed(p, body);
+    case MP_FRAME_RECORDS: return on_records(p, body);
+    case MP_FRAME_COUNTS: return mp_frame_get_counts(body, &p->info.counts);
+    default: return false;
+    }
+}
+
+struct mp_fleet_peer *mp_fleet_open(struct mp_fleet *f, void *connection)
+{
+    if (f->peer_count == MP_FLEET_PEERS_MAX) return NULL;
+    struct mp_fleet_peer *p = calloc(1, sizeof *p);
+    if (p == NULL) return NULL;
+    p->fleet = f;
+    p->connection = connection;
+    p->next = f->peers;
+    p->at = &f->peers;
+    if (p->next != NULL) p->next->at = &p->next;
+    f->peers = p;
+    f->peer_count++;
+    return p;
+}
+
+bool mp_fleet_take(struct mp_fleet_peer *p, mp_str bytes)
+{
+    size_t at = 0, wanted;
+    mp_frame_put_bytes(&p->in, bytes);
+    if (p->in.failed) return false;
+    for (;;) {
+        mp_str left = {p->in.ptr + at, p->in.len - at}, body;
+        uint8_t type;
+        enum mp_err err = mp_frame_next(left, MP_FRAME_UP_MAX, &type, &body, &wanted);
+        if (err == MP_EAGAIN) break;
+        if (err != MP_OK || !on_frame(p, type, body)) return false;
+        at += wanted;
+    }
+    if (at > 0) memmove(p->in.ptr, p->in.ptr + at, p->in.len - at);
+    p->in.len -= at;
+    return true;
+}
+
+void mp_fleet_close(struct mp_fleet_peer *p)
+{
+    if (p->known) event(p, "gone: it keeps what it was told last");
+    *p->at = p->next;
+    if (p->next != NULL) p->next->at = p->at;
+    p->fleet->peer_count--;
+    mp_frame_out_free(&p->in);
+    free(p);
+}
+
+void mp_fleet_each(const struct mp_fleet *f, void *ctx,
+                   void (*proxy)(void *ctx, const struct mp_fleet_info *info))
+{
+    for (struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
+        if (!p->known) continue;
+        p->info.silent = is_silent(p);
+        proxy(ctx, &p->info);
+    }
+}

@@ -1,0 +1,250 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envoy_mod/gate.h"
+
+#include <stdlib.h>
+
+#include "base/assert.h"
+#include "envoy_mod/gate_priv.h"
+
+/* ---- life ---- */
+
+static void *memory_get(void *ctx, size_t size)
+{
+    (void)ctx;
+    return malloc(size);
+}
+
+/* Fresh pages are clear and not there yet: a table for many leases costs what is used of it. */
+static void *memory_zeroed(void *ctx, size_t size)
+{
+    (void)ctx;
+    return calloc(1, size);
+}
+
+static void memory_free(void *ctx, void *ptr, size_t size)
+{
+    (void)ctx;
+    (void)size;
+    free(ptr);
+}
+
+static enum mp_err open_workers(struct mp_gate *g)
+{
+    g->workers = MP_NEW(&g->arena, struct worker, g->worker_count);
+    if (g->workers == NULL) return MP_ENOMEM;
+    for (uint32_t i = 0; i < g->worker_count; i++) {
+        MP_TRY(mp_inproc_reader_open(g->table, &g->workers[i].epoch));
+    }
+    return MP_OK;
+}
+
+static enum mp_err fill(struct mp_gate *g, const struct mp_gate_options *options)
+{
+    struct mp_inproc_limits limits = {.leases = options->leases, .readers = options->workers};
+    MP_TRY(mp_inproc_create(&g->arena, limits, g->key, &g->table));
+    MP_TRY(mp_verdict_buckets_create(&g->arena, BUCKET_KEYS, g->key, &g->buckets));
+    return open_workers(g);
+}
+
+enum mp_err mp_gate_create(const struct mp_gate_options *options, struct mp_gate **out)
+{
+    if (options->workers == 0) return MP_EINVAL;
+    struct mp_gate *g = calloc(1, sizeof *g);
+    if (g == NULL) return MP_ENOMEM;
+    g->os = *options->os;
+    g->key = options->key;
+    g->worker_count = options->workers;
+    g->memory = (struct mp_alloc){memory_get, memory_free, NULL, memory_zeroed};
+    mp_arena_init(&g->arena, &g->memory, 0);
+    enum mp_err err = fill(g, options);
+    if (err != MP_OK) {
+        mp_gate_destroy(g);
+        return err;
+    }
+    *out = g;
+    return MP_OK;
+}
+
+void mp_gate_destroy(struct mp_gate *g)
+{
+    if (g == NULL) return;
+    while (g->current != NULL) {
+        struct generation *gen = g->current;
+        g->current = gen->older;
+        gate_generation_destroy(g, gen);
+    }
+    mp_arena_free(&g->arena);
+    free(g);
+}
+
+/* ---- the publisher ---- */
+
+enum mp_err mp_gate_program(struct mp_gate *g, struct mp_frame_program *program, const char **why)
+{
+    struct generation *gen = NULL;
+    MP_TRY(gate_generation_create(g, program, &gen, why));
+    uint64_t number;
+    enum mp_err err = mp_inproc_set_context(g->table, gen, &number);
+    if (err != MP_OK) {
+        *why = "workers still hold older programs";
+        gate_generation_destroy(g, gen);
+        return err;
+    }
+    if (g->current != NULL) g->current->retired_by = number;
+    gen->older = g->current;
+    g->current = gen;
+    g->program_number = number;
+    return MP_OK;
+}
+
+static bool refuses(const struct mpol_lease *l)
+{
+    mp_str verb = {l->verb.ptr, l->verb.len};
+    return mp_str_eq(verb, mp_inproc_verb_word(MP_INPROC_DENY)) ||
+           mp_str_eq(verb, mp_inproc_verb_word(MP_INPROC_QUARANTINE));
+}
+
+static const char *why_not(enum mpol_err err)
+{
+    switch (err) {
+    case MPOL_EAGAIN: return "workers still hold older tables";
+    case MPOL_ELIMIT: return "more leases than there is room for";
+    case MPOL_EUNSUPPORTED: return "a lease that the module cannot carry";
+    default: return "a lease that is not well formed";
+    }
+}
+
+enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, const char **why)
+{
+    enum mpol_err err = mp_inproc_ops.apply(g->table, set);
+    if (err != MPOL_OK) {
+        *why = why_not(err);
+        return (enum mp_err)err;
+    }
+    g->refuses = false;
+    for (size_t i = 0; i < set->lease_count && !g->refuses; i++) g->refuses = refuses(&set->leases[i]);
+    return MP_OK;
+}
+
+void mp_gate_step(struct mp_gate *g)
+{
+    if (g->current == NULL) return;
+    for (struct generation **at = &g->current->older; *at != NULL;) {
+        struct generation *gen = *at;
+        if (mp_inproc_passed(g->table, gen->retired_by)) {
+            *at = gen->older;
+            gate_generation_destroy(g, gen);
+        } else {
+            at = &gen->older;
+        }
+    }
+}
+
+void mp_gate_passed(const struct mp_gate *g, uint64_t *program, uint64_t *leases)
+{
+    struct mpol_progress progress = {.size = sizeof progress};
+    mp_inproc_ops.progress(g->table, &progress);
+    *leases = progress.effective;
+    bool passed = g->current != NULL && mp_inproc_passed(g->table, g->program_number);
+    *program = passed ? g->current->revision : 0;
+}
+
+bool mp_gate_may_cut(const struct mp_gate *g) { return g->refuses; }
+
+/* ---- workers ---- */
+
+static void count_up(_Atomic uint64_t *counter)
+{
+    /* One writer: no read-modify-write is needed. */
+    uint64_t n = atomic_load_explicit(counter, memory_order_relaxed);
+    atomic_store_explicit(counter, n + 1, memory_order_relaxed);
+}
+
+static void decode(const struct generation *gen, struct decoder *d, const struct mp_gate_host *host,
+                   int64_t wall_ns, uint32_t layer, struct mp_record *out)
+{
+    struct mp_field_in fields[WANTS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < gen->want_count; i++) {
+        const struct mp_gate_want *want = &gen->wants[i];
+        if (want->at_end) continue;
+        fields[count] = (struct mp_field_in){.name = want->name};
+        if (host->get(host->ctx, want, &fields[count])) count++;
+    }
+    mp_ingest_fields(d->ingest, gen->signal, wall_ns, 0, fields, count, out);
+    out->layer = layer;
+}
+
+static void answer_out(const struct mp_verdict_answer *a, struct mp_gate_answer *out)
+{
+    out->allow = a->allow;
+    out->by_lease = a->reason == MP_VERDICT_REASON_LEASE;
+    out->status = a->status;
+    out->retry_after_ns = a->retry_after_ns;
+    out->rule_len = (uint32_t)(a->rule.len < MP_GATE_RULE_MAX ? a->rule.len : MP_GATE_RULE_MAX);
+    if (out->rule_len > 0) memcpy(out->rule, a->rule.ptr, out->rule_len);
+}
+
+static const struct generation *judged_by(const struct mp_inproc_view *view)
+{
+    const struct generation *gen = view->context;
+    return gen != NULL && gen->signal != MP_NONE ? gen : NULL;
+}
+
+void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host, int64_t wall_ns,
+                 uint32_t layer, struct mp_gate_answer *out)
+{
+    MP_ASSERT(worker < g->worker_count);
+    struct worker *w = &g->workers[worker];
+    const struct mp_inproc_view *view = mp_inproc_enter(w->epoch);
+    const struct generation *gen = judged_by(view);
+    out->allow = true;
+    if (gen != NULL) {
+        struct decoder *d = &gen->decoders[worker];
+        struct mp_record record;
+        decode(gen, d, host, wall_ns, layer, &record);
+        mp_verdict_ask(gen->plan, g->buckets, view, NULL, &record, d->scratch, &w->answer);
+        if (!w->answer.allow) answer_out(&w->answer, out);
+    }
+    mp_inproc_leave(w->epoch);
+    count_up(&w->verdicts);
+    if (!out->allow) count_up(&w->refusals);
+}
+
+void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
+                     int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out)
+{
+    MP_ASSERT(worker < g->worker_count);
+    struct worker *w = &g->workers[worker];
+    const struct mp_inproc_view *view = mp_inproc_enter(w->epoch);
+    const struct generation *gen = judged_by(view);
+    out->allow = true;
+    if (gen != NULL && view->lease_count > 0) {
+        struct decoder *d = &gen->decoders[worker];
+        struct mp_record record;
+        decode(gen, d, host, wall_ns, layer, &record);
+        mp_verdict_recheck(gen->plan, view, NULL, &record, d->scratch, &w->answer);
+        if (!w->answer.allow) answer_out(&w->answer, out);
+    }
+    mp_inproc_leave(w->epoch);
+}
+
+const struct mp_gate_want *mp_gate_enter(struct mp_gate *g, uint32_t worker, uint32_t *count)
+{
+    MP_ASSERT(worker < g->worker_count);
+    const struct mp_inproc_view *view = mp_inproc_enter(g->workers[worker].epoch);
+    const struct generation *gen = judged_by(view);
+    *count = gen != NULL ? gen->want_count : 0;
+    return gen != NULL ? gen->wants : NULL;
+}
+
+void mp_gate_leave(struct mp_gate *g, uint32_t worker) { mp_inproc_leave(g->workers[worker].epoch); }
+
+void mp_gate_counts(const struct mp_gate *g, uint64_t *verdicts, uint64_t *refusals)
+{
+    *verdicts = *refusals = 0;
+    for (uint32_t i = 0; i < g->worker_count; i++) {
+        *verdicts += atomic_load_explicit(&g->workers[i].verdicts, memory_order_relaxed);
+        *refusals += atomic_load_explicit(&g->workers[i].refusals, memory_order_relaxed);
+    }
+}

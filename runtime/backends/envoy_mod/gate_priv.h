@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * gate_priv.h - programs and places of workers; this folder only.
+ */
+#ifndef MP_ENVOY_MOD_GATE_PRIV_H
+#define MP_ENVOY_MOD_GATE_PRIV_H
+
+#include <stdatomic.h>
+
+#include "envoy_mod/gate.h"
+#include "inproc/inproc.h"
+#include "program/program.h"
+#include "verdict/verdict.h"
+
+#define CACHE_LINE 64
+/* LIMIT: fields of `requests` that a program may read here; the rest is absent. */
+#define WANTS_MAX 256
+/* Buckets of inline throttles, keys of all rules together. */
+#define BUCKET_KEYS 65536
+/* LIMIT: inventory is not asked here: a walk over attributes leads nowhere. */
+
+/* How one worker makes a record of a request. */
+struct decoder {
+    struct mp_ingest *ingest;
+    struct mp_verdict_scratch *scratch;
+};
+
+/* A program in force, or on its way out. Published as the context of the table of leases. */
+struct generation {
+    struct mp_program *p;
+    struct mp_arena arena;
+    struct mp_verdict_plan *plan;
+    uint32_t signal; /* row of `requests`, MP_NONE */
+    struct mp_gate_want *wants;
+    uint32_t want_count;
+    struct decoder *decoders; /* one a worker */
+    uint64_t revision;
+    uint64_t retired_by; /* number of the table that came with another program; 0: in force */
+    struct generation *older;
+};
+
+struct worker {
+    _Alignas(CACHE_LINE) struct mp_inproc_reader *epoch;
+    _Atomic uint64_t verdicts, refusals;
+    struct mp_verdict_answer answer;
+};
+
+struct mp_gate {
+    struct mp_os os;
+    struct mp_alloc memory;
+    struct mp_arena arena;
+    struct mp_hash_key key;
+    uint32_t worker_count;
+    struct worker *workers;
+    struct mp_inproc *table;
+    struct mp_verdict_buckets *buckets;
+    struct generation *current; /* the publisher's; `older` are on their way out */
+    uint64_t program_number;    /* of the table that brought it */
+    bool refuses;               /* the set in force denies or quarantines somebody */
+};
+
+/* gate_program.c: a program, checked and made ready for all workers. */
+enum mp_err gate_generation_create(struct mp_gate *g, struct mp_frame_program *from,
+                                   struct generation **out, const char **why);
+void gate_generation_destroy(struct mp_gate *g, struct generation *gen);
+
+#endif

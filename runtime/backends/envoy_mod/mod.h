@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * mod.h - the one state of the module inside a proxy's process: gate, link, rings, open streams.
+ *
+ * Made when the first configuration of any of the three extensions comes, given back with the last one.
+ * All configurations of a process must say the same: a proxy is one reporter.
+ *
+ * Threads: open and close on any thread, under a lock; everything else as gate.h, ring.h and link.h say.
+ */
+#ifndef MP_ENVOY_MOD_MOD_H
+#define MP_ENVOY_MOD_MOD_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "envoy_mod/abi.h"
+#include "envoy_mod/link.h"
+
+/* LIMIT: leases in force at one time; memory is touched as it is used. */
+#define MOD_LEASES_MAX 32768
+#define MOD_CLIENT_MAX 64
+#define MOD_PEER_MAX 256
+
+struct mod_worker;
+
+/* A request, from its headers to its end. The facts are those that leases are found by. */
+struct mod_stream {
+    void *envoy; /* the proxy's filter */
+    struct mod_worker *worker; /* NULL: not among the open ones */
+    struct mod_stream *next, **at, *victim;
+    uint16_t client_len, peer_len, service_len;
+    char client[MOD_CLIENT_MAX], peer[MOD_PEER_MAX], service[MP_MOD_NAME_MAX];
+};
+
+/* The open streams of a worker. The list is the worker's alone; the anchor is one of them, through which
+ * another thread can call the worker. */
+struct mod_worker {
+    _Alignas(64) struct mod_stream *first;
+    uint32_t number;
+    pthread_mutex_t lock; /* of the members below */
+    struct mod_stream *anchor;
+    void *scheduler;      /* of the anchor */
+    uint64_t wanted, done;
+    _Atomic uint64_t cut;
+};
+
+struct mod {
+    struct mp_mod_config config;
+    uint32_t uses;
+    uint32_t worker_count;
+    struct mp_gate *gate;
+    struct mp_link *link;
+    struct mp_ring *rings; /* one a worker */
+    struct mod_worker *workers;
+    struct mp_os os;
+};
+
+/* One use of the module's state; `config` as config.h says. In validation the configuration is looked
+ * at, and nothing is started: the answer is then a state without a gate. NULL: refused, the log says why. */
+struct mod *mod_open(struct abi_text config);
+void mod_close(struct mod *m);
+/* Ends the link's thread: workers go away after this. */
+void mod_stop(struct mod *m);
+int64_t mod_wall_ns(void);
+
+/* mod_streams.c: on the stream's worker */
+void mod_stream_add(struct mod *m, uint32_t worker, struct mod_stream *s);
+void mod_stream_remove(struct mod_stream *s);
+/* Looks at all open streams of this one's worker, and cuts those that leases deny now. */
+void mod_streams_look(struct mod *m, struct mod_stream *s);
+/* mod_streams.c: on the link's thread */
+void mod_streams_cut(struct mod *m);
+bool mod_streams_cut_done(struct mod *m);
+uint64_t mod_streams_cut_count(const struct mod *m);
+
+static inline mp_str mod_str(struct abi_text t) { return (mp_str){t.ptr, t.len}; }
+static inline struct abi_text mod_text(mp_str s) { return (struct abi_text){s.ptr, s.len}; }
+
+#endif

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The HTTP filter: every request is asked about when its headers are there.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "envoy_mod/mod.h"
+#include "envoy_mod/mod_read.h"
+
+#define OUR_PATHS MP_STR("/.mpol/")
+
+/* One configuration of the filter in the proxy. */
+struct mod_filter {
+    struct mod *m;
+    size_t refused_id;
+    bool counts;
+};
+
+/* What a hook gets of us for a stream. */
+struct request {
+    struct mod_stream stream; /* first: streams are found by it */
+    struct mod_filter *filter;
+};
+
+/* ---- fields of the request at hand ---- */
+
+struct asking {
+    struct mod *m;
+    void *envoy;
+    struct mod_stream *stream;
+    struct mod_room room; /* texts that are made, not found */
+};
+
+static mp_str header(void *envoy, mp_str name)
+{
+    struct abi_text value = {NULL, 0};
+    ABI_CALLBACK(http_get_header)(envoy, ABI_REQUEST_HEADERS, mod_text(name), &value, 0, NULL);
+    return mod_str(value);
+}
+
+static bool next_header(void *envoy, int headers, mp_str name, size_t i, mp_str *out)
+{
+    struct abi_text value = {NULL, 0};
+    size_t count = 0;
+    if (!ABI_CALLBACK(http_get_header)(envoy, headers, mod_text(name), &value, i, &count)) return false;
+    *out = mod_str(value);
+    return value.ptr != NULL && i < count;
+}
+
+static mp_str attribute(void *envoy, int which)
+{
+    struct abi_text value = {NULL, 0};
+    if (!ABI_CALLBACK(http_filter_get_attribute_string)(envoy, which, &value)) return MP_STR("");
+    return mod_str(value);
+}
+
+static bool get_int(void *envoy, int which, struct mp_field_in *out)
+{
+    uint64_t value = 0;
+    if (!ABI_CALLBACK(http_filter_get_attribute_int)(envoy, which, &value)) return false;
+    out->kind = MP_FIELD_INT;
+    out->integer = (int64_t)value;
+    return true;
+}
+
+static bool get_mtls(void *envoy, struct mp_field_in *out)
+{
+    bool value = false;
+    if (ABI_CALLBACK(http_filter_get_attribute_bool) == NULL) return false;
+    if (!ABI_CALLBACK(http_filter_get_attribute_bool)(envoy, ABI_CONNECTION_MTLS, &value)) return false;
+    out->kind = MP_FIELD_INT;
+    out->integer = value;
+    return true;
+}
+
+static bool is_grpc(void *envoy)
+{
+    return mp_str_starts(header(envoy, MP_STR("content-type")), MP_STR("application/grpc"));
+}
+
+static bool get_connection(struct asking *a, struct mp_field_in *out)
+{
+    struct mp_field_in id;
+    if (!get_int(a->envoy, ABI_CONNECTION_ID, &id)) return false;
+    out->text = mod_room_number(&a->room, (uint64_t)id.integer);
+    return out->text.len > 0;
+}
+
+/* Facts that the stream keeps are read once. */
+static void keep(char *to, size_t size, uint16_t *len, mp_str s)
+{
+    *len = (uint16_t)(s.len <= size ? s.len : 0); /* a text that is cut is another text */
+    if (*len > 0) memcpy(to, s.ptr, *len);
+}
+
+static mp_str service_of(struct mod *m, void *envoy)
+{
+    struct abi_text cluster = {NULL, 0};
+    if (m->config.layer_bit == MPOL_SERVICE) return mp_str_of(m->config.service);
+    if (ABI_CALLBACK(http_get_cluster_name) == NULL ||
+        !ABI_CALLBACK(http_get_cluster_name)(envoy, &cluster)) {
+        return MP_STR("");
+    }
+    return mod_read_cluster(mod_str(cluster));
+}
+
+static void read_facts(struct mod *m, struct mod_stream *s)
+{
+    keep(s->client, sizeof s->client, &s->client_len,
+         mod_read_address(attribute(s->envoy, ABI_SOURCE_ADDRESS)));
+    keep(s->peer, sizeof s->peer, &s->peer_len, mod_read_first(attribute(s->envoy, ABI_URI_SAN_PEER)));
+    keep(s->service, sizeof s->service, &s->service_len, service_of(m, s->envoy));
+}
+
+static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
+{
+    const struct mod_stream *s = a->stream;
+    struct mod_headers headers = {a->envoy, ABI_REQUEST_HEADERS, next_header, &a->room};
+    mp_str path;
+    switch (want->source) {
+    case MP_GATE_LAYER: return mp_str_of(a->m->config.layer);
+    case MP_GATE_CLIENT: return (mp_str){s->client, s->client_len};
+    case MP_GATE_PEER:
+    case MP_GATE_PRINCIPAL:
+    case MP_GATE_CLIENT_IDENTITY: return (mp_str){s->peer, s->peer_len};
+    case MP_GATE_SERVICE: return (mp_str){s->service, s->service_len};
+    case MP_GATE_INSTANCE:
+        return a->m->config.layer_bit == MPOL_SERVICE ? mp_str_of(a->m->config.instance) : MP_STR("");
+    case MP_GATE_METHOD: return header(a->envoy, MP_STR(":method"));
+    case MP_GATE_SCHEME: return header(a->envoy, MP_STR(":scheme"));
+    case MP_GATE_HOST: return header(a->envoy, MP_STR(":authority"));
+    case MP_GATE_PATH: return header(a->envoy, MP_STR(":path"));
+    case MP_GATE_RAW_PATH: return mod_read_raw_path(header(a->envoy, MP_STR(":path")));
+    case MP_GATE_QUERY: return mod_read_query(header(a->envoy, MP_STR(":path")));
+    case MP_GATE_USER_AGENT: return header(a->envoy, MP_STR("user-agent"));
+    case MP_GATE_HTTP_VERSION: return mod_read_version(attribute(a->envoy, ABI_REQUEST_PROTOCOL));
+    case MP_GATE_HEADER: return mod_read_header(&headers, want->entry);
+    case MP_GATE_COOKIE: return mod_read_cookie(&headers, want->entry);
+    case MP_GATE_ARG:
+        path = header(a->envoy, MP_STR(":path"));
+        return mod_read_arg(mod_read_query(path), want->entry, &a->room);
+    case MP_GATE_GRPC_SERVICE:
+        return is_grpc(a->envoy) ? mod_read_grpc_service(header(a->envoy, MP_STR(":path"))) : MP_STR("");
+    case MP_GATE_GRPC_METHOD:
+        return is_grpc(a->envoy) ? mod_read_grpc_method(header(a->envoy, MP_STR(":path"))) : MP_STR("");
+    default: return MP_STR("");
+    }
+}
+
+static bool get_field(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out)
+{
+    struct asking *a = ctx;
+    out->kind = MP_FIELD_TEXT;
+    switch (want->source) {
+    case MP_GATE_PORT: return get_int(a->envoy, ABI_DESTINATION_PORT, out);
+    case MP_GATE_MTLS: return get_mtls(a->envoy, out);
+    case MP_GATE_CONNECTION_ID: return get_connection(a, out);
+    case MP_GATE_BYTES_IN:
+        out->text = header(a->envoy, MP_STR("content-length"));
+        out->kind = MP_FIELD_INT;
+        return mod_read_int(out->text, &out->integer);
+    default: out->text = read_text(a, want); return out->text.ptr != NULL && out->text.len > 0;
+    }
+}
+
+/* ---- the answer ---- */
+
+static void refuse(struct request *r, const struct mp_gate_answer *a)
+{
+    char details[MP_GATE_RULE_MAX + 8] = "mpol:", after[24];
+    struct abi_header retry = {"retry-after", 11, after, 0};
+    memcpy(details + 5, a->rule, a->rule_len);
+    if (a->status == 429 && a->retry_after_ns > 0) {
+        long long seconds = (long long)((a->retry_after_ns + 999999999) / 1000000000);
+        retry.value_len = (size_t)snprintf(after, sizeof after, "%lld", seconds);
+    }
+    if (r->filter->counts) {
+        ABI_CALLBACK(http_filter_increment_counter)(r->stream.envoy, r->filter->refused_id, NULL, 0, 1);
+    }
+    ABI_CALLBACK(http_send_response)(r->stream.envoy, (uint32_t)a->status, &retry,
+                                     retry.value_len > 0 ? 1 : 0, (struct abi_text){"", 0},
+                                     (struct abi_text){details, 5 + (size_t)a->rule_len});
+}
+
+static int on_request(struct request *r)
+{
+    struct mod *m = r->filter->m;
+    struct mod_stream *s = &r->stream;
+    uint32_t worker = ABI_CALLBACK(http_filter_get_worker_index)(s->envoy);
+    if (worker >= m->worker_count || m->gate == NULL) return ABI_CONTINUE;
+    /* The control plane's own paths end before a service; they prove what others do. */
+    if (mp_str_starts(header(s->envoy, MP_STR(":path")), OUR_PATHS)) return ABI_CONTINUE;
+    read_facts(m, s);
+    struct asking asking = {.m = m, .envoy = s->envoy, .stream = s};
+    struct mp_gate_host host = {&asking, get_field};
+    struct mp_gate_answer answer;
+    mp_gate_ask(m->gate, worker, &host, mod_wall_ns(), m->config.layer_bit, &answer);
+    if (!answer.allow) {
+        refuse(r, &answer);
+        return ABI_STOP;
+    }
+    mod_stream_add(m, worker, s);
+    return ABI_CONTINUE;
+}
+
+/* ---- hooks: configuration, on the main thread ---- */
+
+ABI_HOOK const void *envoy_dynamic_module_on_http_filter_config_new(void *envoy, struct abi_text name,
+                                                                    struct abi_text config);
+ABI_HOOK void envoy_dynamic_module_on_http_filter_config_destroy(const void *config);
+ABI_HOOK const void *envoy_dynamic_module_on_http_filter_new(const void *config, void *envoy);
+ABI_HOOK void envoy_dynamic_module_on_http_filter_destroy(const void *filter);
+
+const void *envoy_dynamic_module_on_http_filter_config_new(void *envoy, struct abi_text name,
+                                                           struct abi_text config)
+{
+    (void)name;
+    struct mod *m = mod_open(config);
+    struct mod_filter *f = m != NULL ? calloc(1, sizeof *f) : NULL;
+    if (f == NULL) {
+        if (m != NULL) mod_close(m);
+        return NULL;
+    }
+    f->m = m;
+    if (ABI_CALLBACK(http_filter_config_define_counter) != NULL &&
+        ABI_CALLBACK(http_filter_increment_counter) != NULL) {
+        struct abi_text refused = {"mpol_refused", 12};
+        f->counts = ABI_CALLBACK(http_filter_config_define_counter)(envoy, refused, NULL, 0,
+                                                                    &f->refused_id) == 0;
+    }
+    return f;
+}
+
+/* The proxy says const of what is ours. */
+static void *ours(const void *p) { return (void *)(uintptr_t)p; }
+
+void envoy_dynamic_module_on_http_filter_config_destroy(const void *config)
+{
+    struct mod_filter *f = ours(config);
+    mod_close(f->m);
+    free(f);
+}
+
+/* ---- hooks: streams, on a worker ---- */
+
+const void *envoy_dynamic_module_on_http_filter_new(const void *config, void *envoy)
+{
+    struct request *r = malloc(sizeof *r);
+    if (r == NULL) return NULL;
+    r->stream.envoy = envoy;
+    r->stream.worker = NULL;
+    r->filter = ours(config);
+    return r;
+}
+
+void envoy_dynamic_module_on_http_filter_destroy(const void *filter)
+{
+    struct request *r = ours(filter);
+    mod_stream_remove(&r->stream);
+    free(r);
+}
+
+ABI_HOOK int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void *filter,
+                                                                 bool end);
+int envoy_dynamic_module_on_http_filter_request_headers(void *envoy, const void *filter, bool end)
+{
+    (void)envoy;
+    (void)end;
+    return on_request(ours(filter));
+}
+
+ABI_HOOK void envoy_dynamic_module_on_http_filter_stream_complete(void *envoy, const void *filter);
+void envoy_dynamic_module_on_http_filter_stream_complete(void *envoy, const void *filter)
+{
+    (void)envoy;
+    struct request *r = ours(filter);
+    mod_stream_remove(&r->stream);
+}
+
+ABI_HOOK void envoy_dynamic_module_on_http_filter_scheduled(void *envoy, const void *filter,
+                                                            uint64_t event);
+void envoy_dynamic_module_on_http_filter_scheduled(void *envoy, const void *filter, uint64_t event)
+{
+    (void)envoy;
+    (void)event;
+    struct request *r = ours(filter);
+    mod_streams_look(r->filter->m, &r->stream);
+}
+
+/* ---- hooks that the proxy looks for, and that have nothing to do ---- */
+
+#define PASSING_HOOK(name)                                                                         \
+    ABI_HOOK int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter, bool end); \
+    int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter, bool end)      \
+    {                                                                                              \
+        (void)envoy;                                                                               \
+        (void)filter;                                                                              \
+        (void)end;                                                                                 \
+        return ABI_CONTINUE;                                                                       \
+    }
+PASSING_HOOK(request_body)
+PASSING_HOOK(response_headers)
+PASSING_HOOK(response_body)
+
+#define TRAILERS_HOOK(name)                                                                        \
+    ABI_HOOK int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter);      \
+    int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter)                \
+    {                                                                                              \
+        (void)envoy;                                                                               \
+        (void)filter;                                                                              \
+        return ABI_CONTINUE;                                                                       \
+    }
+TRAILERS_HOOK(request_trailers)
+TRAILERS_HOOK(response_trailers)
+
+#define QUIET_HOOK(name)                                                                           \
+    ABI_HOOK void envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter);     \
+    void envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter)               \
+    {                                                                                              \
+        (void)envoy;                                                                               \
+        (void)filter;                                                                              \
+    }
+QUIET_HOOK(downstream_above_write_buffer_high_watermark)
+QUIET_HOOK(downstream_below_write_buffer_low_watermark)
+
+/* Callouts that we never make; their further parameters are nobody's here. */
+QUIET_HOOK(http_callout_done)
+QUIET_HOOK(http_stream_headers)
+QUIET_HOOK(http_stream_data)
+QUIET_HOOK(http_stream_trailers)
+QUIET_HOOK(http_stream_complete)
+QUIET_HOOK(http_stream_reset)
+
+ABI_HOOK int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *filter,
+                                                             uint32_t status, struct abi_text details,
+                                                             bool reset);
+int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *filter, uint32_t status,
+                                                    struct abi_text details, bool reset)
+{
+    (void)envoy;
+    (void)filter;
+    (void)status;
+    (void)details;
+    (void)reset;
+    return ABI_CONTINUE;
+}

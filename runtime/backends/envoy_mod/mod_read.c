@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "envoy_mod/mod_read.h"
+
+#include <stdio.h>
+
+/* LIMIT: values of one header name. */
+#define VALUES_MAX 16
+
+static const mp_str none = {NULL, 0};
+
+/* ---- room ---- */
+
+static char *room_get(struct mod_room *room, size_t len)
+{
+    if (len > sizeof room->bytes - room->used) return NULL;
+    char *at = room->bytes + room->used;
+    room->used += len;
+    return at;
+}
+
+mp_str mod_room_number(struct mod_room *room, uint64_t number)
+{
+    char text[24];
+    int len = snprintf(text, sizeof text, "%llu", (unsigned long long)number);
+    char *at = room_get(room, (size_t)len);
+    if (at == NULL) return none;
+    memcpy(at, text, (size_t)len);
+    return (mp_str){at, (size_t)len};
+}
+
+/* ---- headers ---- */
+
+static bool add(struct mod_room *room, mp_str s)
+{
+    char *at = room_get(room, s.len);
+    if (at != NULL && s.len > 0) memcpy(at, s.ptr, s.len);
+    return at != NULL;
+}
+
+mp_str mod_read_header(const struct mod_headers *h, mp_str name)
+{
+    mp_str first = none, value;
+    if (!h->next(h->envoy, h->map, name, 0, &first)) return none;
+    if (!h->next(h->envoy, h->map, name, 1, &value)) return first;
+    const char *from = h->room->bytes + h->room->used;
+    bool fits = add(h->room, first);
+    for (size_t i = 1; fits && i < VALUES_MAX && h->next(h->envoy, h->map, name, i, &value); i++) {
+        fits = add(h->room, MP_STR(", ")) && add(h->room, value);
+    }
+    return fits ? (mp_str){from, (size_t)(h->room->bytes + h->room->used - from)} : none;
+}
+
+/* The piece before `stop`; *rest is what is behind it. */
+static mp_str piece(mp_str *rest, char stop)
+{
+    if (rest->len == 0) return *rest;
+    const char *end = memchr(rest->ptr, stop, rest->len);
+    size_t len = end != NULL ? (size_t)(end - rest->ptr) : rest->len;
+    mp_str before = mp_str_sub(*rest, 0, len);
+    *rest = mp_str_sub(*rest, end != NULL ? len + 1 : len, rest->len);
+    return before;
+}
+
+/* The first value of `name` in `a=1; b=2` or `a=1&b=2`. */
+static mp_str pair(mp_str text, char stop, mp_str name)
+{
+    while (text.len > 0) {
+        mp_str value = piece(&text, stop);
+        while (value.len > 0 && value.ptr[0] == ' ') value = mp_str_sub(value, 1, value.len);
+        if (mp_str_eq(piece(&value, '='), name)) return value;
+    }
+    return none;
+}
+
+/* HTTP/2 may bring a cookie a header (RFC 9113, 8.2.3). */
+mp_str mod_read_cookie(const struct mod_headers *h, mp_str name)
+{
+    mp_str value, found = none;
+    for (size_t i = 0; found.ptr == NULL && i < VALUES_MAX; i++) {
+        if (!h->next(h->envoy, h->map, MP_STR("cookie"), i, &value)) break;
+        found = pair(value, ';', name);
+    }
+    return found;
+}
+
+static int hex(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c = (char)(c | 32);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+mp_str mod_read_arg(mp_str query, mp_str name, struct mod_room *room)
+{
+    mp_str raw = pair(query, '&', name);
+    char *to = room_get(room, raw.len);
+    size_t len = 0;
+    if (to == NULL || raw.len == 0) return none;
+    for (size_t i = 0; i < raw.len; i++) {
+        bool escape = raw.ptr[i] == '%' && raw.len - i > 2 && hex(raw.ptr[i + 1]) >= 0 &&
+                      hex(raw.ptr[i + 2]) >= 0;
+        to[len++] = escape ? (char)(hex(raw.ptr[i + 1]) * 16 + hex(raw.ptr[i + 2]))
+                           : raw.ptr[i] == '+' ? ' ' : raw.ptr[i];
+        i += escape ? 2 : 0;
+    }
+    return (mp_str){to, len};
+}
+
+/* ---- paths ---- */
+
+mp_str mod_read_raw_path(mp_str path) { return piece(&path, '?'); }
+
+mp_str mod_read_query(mp_str path)
+{
+    piece(&path, '?');
+    return path;
+}
+
+static mp_str without_slash(mp_str path)
+{
+    return path.len > 1 && path.ptr[0] == '/' ? mp_str_sub(path, 1, path.len) : none;
+}
+
+mp_str mod_read_grpc_service(mp_str path)
+{
+    mp_str rest = without_slash(mod_read_raw_path(path));
+    mp_str service = piece(&rest, '/');
+    return rest.len > 0 ? service : none;
+}
+
+mp_str mod_read_grpc_method(mp_str path)
+{
+    mp_str rest = without_slash(mod_read_raw_path(path));
+    piece(&rest, '/');
+    return rest;
+}
+
+/* ---- other texts ---- */
+
+mp_str mod_read_address(mp_str a)
+{
+    if (a.len > 0 && a.ptr[0] == '[') {
+        mp_str rest = mp_str_sub(a, 1, a.len);
+        return piece(&rest, ']');
+    }
+    size_t at = a.len;
+    while (at > 0 && a.ptr[at - 1] != ':') at--;
+    return at > 0 ? mp_str_sub(a, 0, at - 1) : a;
+}
+
+mp_str mod_read_first(mp_str list) { return piece(&list, ','); }
+mp_str mod_read_cluster(mp_str cluster) { return piece(&cluster, '@'); }
+
+mp_str mod_read_version(mp_str protocol)
+{
+    return mp_str_starts(protocol, MP_STR("HTTP/")) ? mp_str_sub(protocol, 5, protocol.len) : none;
+}
+
+bool mod_read_int(mp_str text, int64_t *out)
+{
+    int64_t n = 0;
+    if (text.len == 0 || text.len > 18) return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
+        n = n * 10 + (text.ptr[i] - '0');
+    }
+    *out = n;
+    return true;
+}
