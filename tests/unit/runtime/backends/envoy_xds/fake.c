@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "fake.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "envoy_xds/names.h"
+
+/* ---- the world ---- */
+
+static void instances(void *ctx, mp_str service, mp_envoy_instance_fn each, void *each_ctx)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->instance_count; i++) {
+        if (!mp_str_eq(m->instances[i].service, service)) continue;
+        if (!each(each_ctx, &m->instances[i])) return;
+    }
+}
+
+static bool instance(void *ctx, mp_str name, struct mp_envoy_instance *out)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->instance_count; i++) {
+        if (!mp_str_eq(m->instances[i].name, name)) continue;
+        *out = m->instances[i];
+        return true;
+    }
+    return false;
+}
+
+static bool instance_at(void *ctx, mp_str ip, uint16_t port, struct mp_envoy_instance *out)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->instance_count; i++) {
+        if (!mp_str_eq(m->instances[i].ip, ip) || m->instances[i].port != port) continue;
+        *out = m->instances[i];
+        return true;
+    }
+    return false;
+}
+
+static void identities(void *ctx, mp_str service, mp_envoy_text_fn each, void *each_ctx)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->identity_count; i++) {
+        if (!mp_str_eq(mp_str_of(m->identities[i][0]), service)) continue;
+        if (!each(each_ctx, mp_str_of(m->identities[i][1]))) return;
+    }
+}
+
+static mp_str service_of(void *ctx, mp_str identity)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->identity_count; i++) {
+        if (mp_str_eq(mp_str_of(m->identities[i][1]), identity)) return mp_str_of(m->identities[i][0]);
+    }
+    return MP_STR("");
+}
+
+static void services(void *ctx, mp_envoy_text_fn each, void *each_ctx)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->instance_count; i++) {
+        if (!each(each_ctx, m->instances[i].service)) return;
+    }
+}
+
+void fake_instance(struct fake_mesh *m, const char *name, const char *service, const char *version,
+                   const char *ip, uint16_t port)
+{
+    if (m->instance_count == FAKE_INSTANCES_MAX) abort();
+    m->instances[m->instance_count++] = (struct mp_envoy_instance){
+        mp_str_of(name), mp_str_of(service), mp_str_of(version), mp_str_of(ip), port};
+}
+
+/* ---- the host ---- */
+
+static enum mp_err host_send(void *ctx, void *wire, mp_str bytes)
+{
+    struct fake_proxy *p = wire;
+    (void)ctx;
+    if (p->room == 0) return MP_ELIMIT;
+    if (p->inbox_count == FAKE_INBOX_MAX) abort();
+    if (p->room != SIZE_MAX) p->room--;
+    char *copy = malloc(bytes.len + 1);
+    if (copy == NULL) abort();
+    memcpy(copy, bytes.ptr, bytes.len);
+    p->inbox[p->inbox_count].bytes = copy;
+    p->inbox[p->inbox_count++].len = bytes.len;
+    return MP_OK;
+}
+
+static void host_end(void *ctx, void *wire, mp_str why)
+{
+    (void)ctx;
+    (void)why;
+    ((struct fake_proxy *)wire)->ended = true;
+}
+
+static void put(char *out, size_t size, mp_str s)
+{
+    size_t n = s.len < size - 1 ? s.len : size - 1;
+    if (n > 0) memcpy(out, s.ptr, n);
+    out[n] = 0;
+}
+
+static void host_cancel(void *ctx, uint64_t ticket)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->ask_count; i++) {
+        if (m->asks[i].ticket != ticket) continue;
+        m->asks[i] = m->asks[--m->ask_count];
+        return;
+    }
+}
+
+static void host_prove(void *ctx, const struct mp_envoy_ask *ask)
+{
+    struct fake_mesh *m = ctx;
+    if (ask->replaces != 0) host_cancel(m, ask->replaces);
+    if (m->ask_count == FAKE_ASKS_MAX) abort();
+    struct fake_ask *a = &m->asks[m->ask_count++];
+    *a = (struct fake_ask){.ticket = ask->ticket, .kind = ask->what->kind, .status = ask->what->status};
+    put(a->node, sizeof a->node, ask->node);
+    put(a->resource, sizeof a->resource, ask->resource);
+    put(a->path, sizeof a->path, ask->what->path);
+    put(a->value, sizeof a->value, ask->what->value);
+}
+
+static void host_log(void *ctx, enum mp_envoy_note note, mp_str line)
+{
+    struct fake_mesh *m = ctx;
+    size_t at = strlen(m->log);
+    (void)note;
+    snprintf(m->log + at, sizeof m->log - at, "%.*s\n", MP_STR_ARG(line));
+}
+
+static int64_t host_now(void *ctx) { return ((struct fake_mesh *)ctx)->now_ns; }
+
+/* ---- life ---- */
+
+void fake_start(struct fake_mesh *m, const struct mp_envoy_limits *limits)
+{
+    struct mp_envoy_world world = {m, instances, instance, instance_at, identities, service_of, services};
+    struct mp_envoy_host host = {m, host_send, host_end, host_prove, host_cancel, host_log, host_now};
+    if (m->nobody_proves) host.prove = NULL;
+    if (m->now_ns == 0) m->now_ns = 1000000000;
+    if (mp_envoy_create(NULL, limits, &world, &host, &m->envoy) != MP_OK) abort();
+}
+
+void fake_crash(struct fake_mesh *m)
+{
+    for (uint32_t i = 0; i < m->proxy_count; i++) fake_close(&m->proxies[i]);
+    mp_envoy_destroy(m->envoy);
+    m->envoy = NULL;
+    m->ask_count = 0;
+}
+
+static void forget(struct fake_resource *r)
+{
+    free(r->bytes);
+    *r = (struct fake_resource){.used = false};
+}
+
+void fake_stop(struct fake_mesh *m)
+{
+    fake_crash(m);
+    for (uint32_t i = 0; i < m->proxy_count; i++) {
+        for (int k = 0; k < FAKE_RESOURCES_MAX; k++) forget(&m->proxies[i].has[k]);
+    }
+    memset(m, 0, sizeof *m);
+}
+
+struct fake_proxy *fake_proxy(struct fake_mesh *m, const char *id)
+{
+    for (uint32_t i = 0; i < m->proxy_count; i++) {
+        if (strcmp(m->proxies[i].id, id) == 0) return &m->proxies[i];
+    }
+    if (m->proxy_count == FAKE_PROXIES_MAX) abort();
+    struct fake_proxy *p = &m->proxies[m->proxy_count++];
+    *p = (struct fake_proxy){.mesh = m, .room = SIZE_MAX};
+    snprintf(p->id, sizeof p->id, "%s", id);
+    return p;
+}
+
+/* ---- requests ---- */
+
+bool fake_open(struct fake_proxy *p)
+{
+    struct mp_envoy_peer peer = {MP_STR("127.0.0.1:1"), mp_str_of(p->identity), p->mesh->authenticated};
+    fake_close(p);
+    p->nonce[0] = 0;
+    p->ended = false;
+    p->stream = mp_envoy_stream_open(p->mesh->envoy, p, &peer);
+    return p->stream != NULL;
+}
+
+void fake_close(struct fake_proxy *p)
+{
+    if (p->stream != NULL) mp_envoy_stream_closed(p->stream);
+    p->stream = NULL;
+    for (uint32_t i = 0; i < p->inbox_count; i++) free(p->inbox[i].bytes);
+    p->inbox_count = 0;
+}
+
+static mp_str write_metadata(struct fake_proxy *p, struct mp_arena *a)
+{
+    struct pb_out out = pb_out_arena(a);
+    struct pb_struct_mark mark = pb_struct_begin(&out, MP_STR(MP_ENVOY_METADATA));
+    pb_struct_number(&out, MP_STR("version"), MP_ENVOY_METADATA_VERSION);
+    pb_struct_text(&out, MP_STR("listen"), MP_STR("127.0.0.1:9"));
+    if (p->metadata_admin != NULL) pb_struct_text(&out, MP_STR("admin"), mp_str_of(p->metadata_admin));
+    pb_struct_end(&out, mark);
+    return pb_view(&out);
+}
+
+bool fake_request(struct fake_proxy *p, struct mp_discovery_ask *ask)
+{
+    struct mp_arena a;
+    mp_arena_init(&a, NULL, 0);
+    struct mp_discovery_node node = {.id = mp_str_of(p->id), .major = 1, .minor = 39, .patch = 3,
+                                     .metadata = write_metadata(p, &a)};
+    ask->node = &node;
+    struct pb_out out = pb_out_arena(&a);
+    mp_discovery_write_request(&out, ask);
+    bool ok = !out.failed && p->stream != NULL && mp_envoy_stream_message(p->stream, pb_view(&out));
+    mp_arena_free(&a);
+    return ok;
+}
+
+bool fake_subscribe(struct fake_proxy *p, const char *type, const char *const *names)
+{
+    mp_str list[64];
+    struct mp_discovery_pair versions[FAKE_RESOURCES_MAX];
+    struct mp_discovery_ask ask = {.type_url = mp_str_of(type), .subscribe = list, .versions = versions};
+    while (names != NULL && names[ask.subscribe_count] != NULL) {
+        list[ask.subscribe_count] = mp_str_of(names[ask.subscribe_count]);
+        ask.subscribe_count++;
+    }
+    for (int i = 0; i < FAKE_RESOURCES_MAX; i++) {
+        struct fake_resource *r = &p->has[i];
+        if (!r->used || strcmp(r->type, type) != 0) continue;
+        versions[ask.version_count++] =
+            (struct mp_discovery_pair){mp_str_of(r->name), mp_str_of(r->version)};
+    }
+    return fake_request(p, &ask);
+}
+
+bool fake_connect(struct fake_proxy *p, const char *const *clusters)
+{
+    static const char *const filters[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW, MP_ENVOY_THROTTLE,
+                                          MP_ENVOY_SHARE, NULL};
+    static const char *const runtime[] = {MP_ENVOY_RUNTIME, NULL};
+    return fake_open(p) && fake_subscribe(p, MP_ENVOY_TYPE_EXTENSION, filters) &&
+           fake_subscribe(p, MP_ENVOY_TYPE_RUNTIME, runtime) &&
+           (clusters == NULL || fake_subscribe(p, MP_ENVOY_TYPE_ENDPOINTS, clusters));
+}
+
+bool fake_answer(struct fake_proxy *p, const char *type, const char *nonce, const char *error)
+{
+    struct mp_discovery_ask ask = {.type_url = mp_str_of(type), .nonce = mp_str_of(nonce),
+                                   .has_error = error != NULL, .error_code = 3,
+                                   .error_text = mp_str_of(error != NULL ? error : "")};
+    return fake_request(p, &ask);
+}
+
+/* ---- responses ---- */
+
+static struct fake_resource *slot_of(struct fake_proxy *p, const char *type, mp_str name)
+{
+    struct fake_resource *empty = NULL;
+    for (int i = 0; i < FAKE_RESOURCES_MAX; i++) {
+        struct fake_resource *r = &p->has[i];
+        if (r->used && strcmp(r->type, type) == 0 && mp_str_eq(mp_str_of(r->name), name)) return r;
+        if (!r->used && empty == NULL) empty = r;
+    }
+    if (empty == NULL) abort();
+    return empty;
+}
+
+static void take(struct fake_proxy *p, const struct mp_discovery_resource *from)
+{
+    struct fake_resource *r = slot_of(p, p->type, from->name);
+    forget(r);
+    r->used = true;
+    snprintf(r->type, sizeof r->type, "%s", p->type);
+    put(r->name, sizeof r->name, from->name);
+    put(r->version, sizeof r->version, from->version);
+    r->bytes = malloc(from->value.len + 1);
+    if (r->bytes == NULL) abort();
+    memcpy(r->bytes, from->value.ptr, from->value.len);
+    r->len = from->value.len;
+}
+
+static bool is_refused(const struct fake_proxy *p, struct mp_discovery_answer answer)
+{
+    struct mp_discovery_resource r;
+    if (p->nacks == NULL) return false;
+    while (mp_discovery_next_resource(&answer.resources, &r)) {
+        if (strcmp(p->nacks, "*") == 0 || mp_str_eq(r.name, mp_str_of(p->nacks))) return true;
+    }
+    return false;
+}
+
+static void accept(struct fake_proxy *p, struct mp_discovery_answer answer)
+{
+    struct mp_discovery_resource r;
+    mp_str name;
+    while (mp_discovery_next_resource(&answer.resources, &r)) {
+        take(p, &r);
+        p->resources_in++;
+    }
+    while (pb_many_next(&answer.removed, &name)) {
+        forget(slot_of(p, p->type, name));
+        p->removed_in++;
+    }
+}
+
+bool fake_read(struct fake_proxy *p)
+{
+    if (p->stream == NULL || p->inbox_count == 0) return false;
+    mp_str bytes = {p->inbox[0].bytes, p->inbox[0].len};
+    struct mp_discovery_answer answer;
+    const char *why;
+    memmove(p->inbox, p->inbox + 1, --p->inbox_count * sizeof *p->inbox);
+    if (mp_discovery_read_response(bytes, &answer, &why) != MP_OK) abort();
+    put(p->nonce, sizeof p->nonce, answer.nonce);
+    put(p->type, sizeof p->type, answer.type_url);
+    p->responses++;
+    bool refused = is_refused(p, answer);
+    if (!refused) accept(p, answer);
+    free((char *)bytes.ptr);
+    if (p->silent) return true;
+    char nonce[64], type[128];
+    memcpy(nonce, p->nonce, sizeof nonce);
+    memcpy(type, p->type, sizeof type);
+    fake_answer(p, type, nonce, refused ? "no such thing\nunder the sun" : NULL);
+    return true;
+}
+
+bool fake_prove(struct fake_mesh *m)
+{
+    for (uint32_t i = 0; i < m->ask_count; i++) {
+        const struct fake_proxy *p = fake_proxy(m, m->asks[i].node);
+        uint64_t ticket = m->asks[i].ticket;
+        if (p->held) continue;
+        m->asks[i] = m->asks[--m->ask_count];
+        mp_envoy_proven(m->envoy, ticket, MP_ENVOY_PROVEN);
+        return true;
+    }
+    return false;
+}
+
+void fake_pump(struct fake_mesh *m)
+{
+    for (bool moved = true; moved;) {
+        moved = false;
+        for (uint32_t i = 0; i < m->proxy_count; i++) {
+            struct fake_proxy *p = &m->proxies[i];
+            if (p->ended) {
+                fake_close(p);
+                p->ended = false;
+            }
+            while (fake_read(p)) moved = true;
+        }
+        while (fake_prove(m)) moved = true;
+    }
+}
+
+const struct fake_resource *fake_has(const struct fake_proxy *p, const char *name)
+{
+    for (int i = 0; i < FAKE_RESOURCES_MAX; i++) {
+        if (p->has[i].used && strcmp(p->has[i].name, name) == 0) return &p->has[i];
+    }
+    return NULL;
+}
