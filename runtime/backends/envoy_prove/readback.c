@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * envoy.admin.v3.Clusters and the /runtime answer, as the admin port writes them in JSON.
+ */
+#include "envoy_prove/readback.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/assert.h"
+
+#define ADDRESS_BYTES 80
+
+static mp_str text_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text != NULL ? (mp_str){text, json_string_length(value)} : MP_STR("");
+}
+
+static json_t *named(json_t *list, const char *member, mp_str name)
+{
+    size_t i;
+    json_t *one;
+    json_array_foreach(list, i, one) {
+        if (mp_str_eq(text_of(json_object_get(one, member)), name)) return one;
+    }
+    return NULL;
+}
+
+/* ---- clusters ---- */
+
+/* What Envoy got over EDS; other marks (outlier ejection, active checks) are its own affair. */
+static bool is_in(const json_t *host)
+{
+    mp_str health = text_of(json_object_get(json_object_get(host, "health_status"), "eds_health_status"));
+    return health.len == 0 || mp_str_eq(health, MP_STR("HEALTHY")) || mp_str_eq(health, MP_STR("UNKNOWN")) ||
+           mp_str_eq(health, MP_STR("DEGRADED"));
+}
+
+/* "127.0.0.1:80" or "[::1]:80". */
+static mp_str address_of(const json_t *host, char *to, size_t size)
+{
+    const json_t *socket = json_object_get(json_object_get(host, "address"), "socket_address");
+    mp_str ip = text_of(json_object_get(socket, "address"));
+    bool v6 = mp_str_contains(ip, MP_STR(":"));
+    int len = snprintf(to, size, v6 ? "[%.*s]:%lld" : "%.*s:%lld", MP_STR_ARG(ip),
+                       (long long)json_integer_value(json_object_get(socket, "port_value")));
+    return len > 0 && (size_t)len < size ? (mp_str){to, (size_t)len} : MP_STR("");
+}
+
+static const struct mp_prove_endpoint *wanted(const struct mp_prove_task *task, mp_str address)
+{
+    for (size_t i = 0; i < task->endpoint_count; i++) {
+        if (mp_str_eq(task->endpoints[i].address, address)) return &task->endpoints[i];
+    }
+    return NULL;
+}
+
+/* A host that is listed; false: not as wanted. */
+static bool judge_host(const struct mp_prove_task *task, const json_t *host, char *seen, size_t size)
+{
+    char room[ADDRESS_BYTES];
+    mp_str address = address_of(host, room, sizeof room);
+    const struct mp_prove_endpoint *want = wanted(task, address);
+    bool in = is_in(host);
+    long long weight = (long long)json_integer_value(json_object_get(host, "weight"));
+    if (in != (want != NULL && want->state == MP_PROVE_IN)) {
+        snprintf(seen, size, "%.*s of %.*s is %s", MP_STR_ARG(address), MP_STR_ARG(task->cluster),
+                 in ? "still in" : "still out");
+        return false;
+    }
+    if (!in || want->weight == 0 || weight == (long long)want->weight) return true;
+    snprintf(seen, size, "%.*s of %.*s weighs %lld", MP_STR_ARG(address), MP_STR_ARG(task->cluster), weight);
+    return false;
+}
+
+static bool lists(json_t *hosts, mp_str address)
+{
+    size_t i;
+    json_t *host;
+    json_array_foreach(hosts, i, host) {
+        char room[ADDRESS_BYTES];
+        if (mp_str_eq(address_of(host, room, sizeof room), address)) return true;
+    }
+    return false;
+}
+
+static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen, size_t size)
+{
+    json_t *clusters = json_object_get(root, "cluster_statuses");
+    if (!json_is_array(clusters)) return MP_READBACK_BAD;
+    json_t *cluster = named(clusters, "name", task->cluster);
+    json_t *hosts = json_object_get(cluster, "host_statuses"), *host;
+    size_t i;
+    json_array_foreach(hosts, i, host) {
+        if (!judge_host(task, host, seen, size)) return MP_READBACK_OTHERWISE;
+    }
+    for (i = 0; i < task->endpoint_count; i++) {
+        const struct mp_prove_endpoint *e = &task->endpoints[i];
+        if (e->state != MP_PROVE_IN || lists(hosts, e->address)) continue;
+        snprintf(seen, size, "%.*s of %.*s is not there", MP_STR_ARG(e->address), MP_STR_ARG(task->cluster));
+        return MP_READBACK_OTHERWISE;
+    }
+    return MP_READBACK_AS_WANTED;
+}
+
+/* ---- runtime ---- */
+
+static enum mp_readback judge_runtime(const struct mp_prove_task *task, json_t *root, char *seen, size_t size)
+{
+    json_t *entries = json_object_get(root, "entries");
+    if (!json_is_object(entries)) return MP_READBACK_BAD;
+    for (size_t i = 0; i < task->value_count; i++) {
+        const struct mp_prove_value *v = &task->values[i];
+        json_t *entry = json_object_getn(entries, v->key.ptr, v->key.len);
+        mp_str final = text_of(json_object_get(entry, "final_value"));
+        if (mp_str_eq(final, v->value)) continue;
+        snprintf(seen, size, "%.*s is \"%.*s\"", MP_STR_ARG(v->key), MP_STR_ARG(final));
+        return MP_READBACK_OTHERWISE;
+    }
+    return MP_READBACK_AS_WANTED;
+}
+
+enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char *seen, size_t seen_size)
+{
+    json_error_t error;
+    json_t *root = json_loadb(body.ptr != NULL ? body.ptr : "", body.len, 0, &error);
+    enum mp_readback got = MP_READBACK_BAD;
+    if (json_is_object(root)) {
+        MP_ASSERT(task->kind != MP_PROVE_LISTENER);
+        got = task->kind == MP_PROVE_CLUSTERS ? judge_clusters(task, root, seen, seen_size)
+                                              : judge_runtime(task, root, seen, seen_size);
+    }
+    if (got == MP_READBACK_BAD) snprintf(seen, seen_size, "no JSON as an admin port writes it");
+    json_decref(root);
+    return got;
+}

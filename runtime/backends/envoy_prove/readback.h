@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * readback.h - what an admin port says, against what is wanted. Pure.
+ */
+#ifndef MP_ENVOY_PROVE_READBACK_H
+#define MP_ENVOY_PROVE_READBACK_H
+
+#include "envoy_prove/prove.h"
+
+enum mp_readback { MP_READBACK_AS_WANTED, MP_READBACK_OTHERWISE, MP_READBACK_BAD };
+
+/* Compares the body of /clusters?format=json or /runtime?format=json (by the task's kind) with the task.
+ * `seen` gets what was found otherwise, NUL-terminated, bytes of any kind. BAD: no such JSON. */
+enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char *seen, size_t seen_size);
+
+#endif
