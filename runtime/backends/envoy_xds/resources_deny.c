@@ -23,7 +23,7 @@ struct filter {
     /* Writes the config; `probe` is the path that is refused, empty: none. */
     void (*put)(struct pb_out *out, const void *what, mp_str probe);
     const void *what;
-    struct envoy_leases partial;
+    struct envoy_pass pass;
 };
 
 static enum mp_err config_of(struct envoy_build *b, const struct filter *f, mp_str probe,
@@ -33,7 +33,7 @@ static enum mp_err config_of(struct envoy_build *b, const struct filter *f, mp_s
     f->put(&o, f->what, probe);
     if (o.failed) return MP_ENOMEM;
     struct envoy_config plain = {MP_STR(MP_ENVOY_TYPE_HTTP_RBAC), pb_view(&o)};
-    return mp_envoy_exempting(b, f->name, plain, f->partial, out);
+    return mp_envoy_exempting(b, f->name, plain, &f->pass, out);
 }
 
 /* The version is that of the config without the probe, and the probe is made of it. */
@@ -178,7 +178,7 @@ enum mp_err mp_envoy_build_deny(struct envoy_build *b, struct mp_envoy_resource 
         a.own_policy = mp_envoy_policy_name(b->arena, a.own);
         if (a.own_policy.ptr == NULL) return MP_ENOMEM;
     }
-    struct filter f = {MP_STR(MP_ENVOY_DENY), put_matcher, &a, {0}};
+    struct filter f = {MP_STR(MP_ENVOY_DENY), put_matcher, &a, {{0}, false}};
     return filter_build(b, &f, out);
 }
 
@@ -211,7 +211,10 @@ static void put_principal(struct pb_out *out, mp_str identity)
 {
     size_t principal = pb_begin(out, 2);
     if (identity.len == 0) {
-        struct pb_pair nobody = pb_within(out, 8, 4);
+        /* A principal without a name would be everybody with TLS, certificate or not. */
+        struct pb_pair nobody = pb_within(out, 8, 4), name = pb_within(out, 2, 5);
+        pb_text(out, 2, MP_STR(".+"));
+        pb_pair_end(out, name);
         pb_pair_end(out, nobody);
     } else {
         struct pb_pair name = pb_within(out, 4, 2);
@@ -364,9 +367,9 @@ enum mp_err mp_envoy_build_identities(struct envoy_build *b, struct mp_envoy_res
     }
     struct envoy_lease *partial = MP_NEW(b->arena, struct envoy_lease, r.count + 1);
     if (partial == NULL) return MP_ENOMEM;
-    struct filter f = {MP_STR(MP_ENVOY_ALLOW), put_rules, &principals, {partial, 0}};
+    struct filter f = {MP_STR(MP_ENVOY_ALLOW), put_rules, &principals, {{partial, 0}, false}};
     for (size_t i = 0; i < r.count; i++) {
-        if (r.rows[i].given_back > 0) partial[f.partial.count++] = r.rows[i];
+        if (r.rows[i].given_back > 0) partial[f.pass.partial.count++] = r.rows[i];
     }
     return filter_build(b, &f, out);
 }

@@ -207,27 +207,54 @@ static void put_skipped_identities(struct pb_out *out, struct envoy_leases exemp
     pb_pair_end(out, next);
 }
 
+static size_t exempt_count(const struct envoy_build *b, enum envoy_kind kind)
+{
+    return mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, kind).count;
+}
+
+/* A Matcher. */
 static void put_who_skips(struct envoy_build *b, struct pb_out *out, struct envoy_leases partial)
 {
-    struct envoy_leases clients = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT);
     struct envoy_leases who = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY);
-    if (clients.count == 0) {
+    if (exempt_count(b, ENVOY_CLIENT) == 0) {
         put_skipped_identities(out, who, partial);
         return;
     }
-    put_skipped(out, ENVOY_INPUT_CLIENT, clients);
+    put_skipped(out, ENVOY_INPUT_CLIENT, mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT));
     if (who.count + partial.count == 0) return;
     struct pb_pair next = pb_within(out, 3, 1);
     put_skipped_identities(out, who, partial);
     pb_pair_end(out, next);
 }
 
-enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
-                               struct envoy_leases partial, struct envoy_config *out)
+/* A FieldMatcher of all others. */
+static void put_others(struct envoy_build *b, struct pb_out *out, struct envoy_leases partial)
 {
-    size_t rows = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT).count +
-                  mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY).count + partial.count;
-    if (rows == 0) {
+    size_t field = pb_begin(out, 1), predicate = pb_begin(out, 1);
+    mp_envoy_put_no_probe_shape(out);
+    pb_end(out, predicate);
+    struct pb_pair who = pb_within(out, 2, 1);
+    put_who_skips(b, out, partial);
+    pb_pair_end(out, who);
+    pb_end(out, field);
+}
+
+void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field)
+{
+    struct pb_pair probe = pb_within(out, field, 1);
+    mp_envoy_put_probe_shape(out);
+    pb_end(out, probe.inner);
+    size_t on_match = pb_begin(out, 2);
+    mp_envoy_put_skip(out);
+    pb_end(out, on_match);
+    pb_end(out, probe.outer);
+}
+
+enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
+                               const struct envoy_pass *pass, struct envoy_config *out)
+{
+    size_t others = exempt_count(b, ENVOY_CLIENT) + exempt_count(b, ENVOY_IDENTITY) + pass->partial.count;
+    if (others == 0 && !pass->probe) {
         *out = config;
         return MP_OK;
     }
@@ -238,15 +265,9 @@ enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_
     pb_raw(&o, config.value);
     pb_pair_end(&o, any);
     pb_end(&o, extension);
-    /* Nobody is exempt from the probe. */
     struct pb_pair list = pb_within(&o, 3, 1);
-    size_t field = pb_begin(&o, 1), predicate = pb_begin(&o, 1);
-    mp_envoy_put_no_probe_shape(&o);
-    pb_end(&o, predicate);
-    struct pb_pair who = pb_within(&o, 2, 1);
-    put_who_skips(b, &o, partial);
-    pb_pair_end(&o, who);
-    pb_end(&o, field);
+    if (pass->probe) mp_envoy_put_probe_skips(&o, 1);
+    if (others > 0) put_others(b, &o, pass->partial);
     pb_pair_end(&o, list);
     if (o.failed) return MP_ENOMEM;
     *out = (struct envoy_config){MP_STR(MP_ENVOY_TYPE_WITH_MATCHER), pb_view(&o)};

@@ -132,15 +132,21 @@ void mp_envoy_put_probe_shape(struct pb_out *out);
 void mp_envoy_put_no_probe_shape(struct pb_out *out);
 void mp_envoy_put_still_refused(struct pb_out *out, const struct envoy_lease *l);
 /* The shape as a regular expression (RE2). */
-#define ENVOY_PROBE_SHAPE "/\\.mpol/probe/[0-9a-f]{16}"
+#define ENVOY_PROBE_SHAPE "/\\.mpol/(probe|routes)/[0-9a-f]{16}"
 
-/* The config of a filter with exemptions around it: those pass it over. Where nobody is exempt, what was
- * given comes back. `partial`: identities of which a part has been given back, passed over as well. */
+/* The config of a filter, and around it those who pass it over: who is exempt, identities that have been
+ * given back in part, and the probe. Where that is nobody, what was given comes back. */
 struct envoy_config {
     mp_str type_url, value;
 };
+struct envoy_pass {
+    struct envoy_leases partial; /* `key` is the identity */
+    bool probe;                  /* passes; else it meets the filter even where its client is exempt */
+};
 enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
-                               struct envoy_leases partial, struct envoy_config *out);
+                               const struct envoy_pass *pass, struct envoy_config *out);
+/* A FieldMatcher as `field`: the probe passes the filter over. */
+void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field);
 /* Is everything exempt that this audience answers? */
 bool mp_envoy_all_exempt(const struct envoy_build *b);
 

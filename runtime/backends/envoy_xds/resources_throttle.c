@@ -53,6 +53,9 @@ static void put_bucket(struct pb_out *out, uint32_t field, struct rate r)
     pb_end(out, bucket);
 }
 
+/* A probe takes no token and falls to no chance. */
+static const struct envoy_pass probe_passes = {{NULL, 0}, true};
+
 static void put_always(struct pb_out *out, uint32_t field)
 {
     struct pb_pair fraction = pb_within(out, field, 1);
@@ -159,7 +162,7 @@ enum mp_err mp_envoy_build_throttle(struct envoy_build *b, struct mp_envoy_resou
     if (o.failed) return MP_ENOMEM;
     struct envoy_config config = {MP_STR(MP_ENVOY_TYPE_LOCAL_RATE_LIMIT), pb_view(&o)};
     if (o.len > empty) {
-        MP_TRY(mp_envoy_exempting(b, MP_STR(MP_ENVOY_THROTTLE), config, (struct envoy_leases){0}, &config));
+        MP_TRY(mp_envoy_exempting(b, MP_STR(MP_ENVOY_THROTTLE), config, &probe_passes, &config));
     }
     return mp_envoy_extension(b, MP_STR(MP_ENVOY_THROTTLE), &config, MP_STR(""), out);
 }
@@ -289,8 +292,12 @@ static enum mp_err shares_of_clients(struct envoy_build *b, struct envoy_config 
     pb_pair_end(&o, pb_any_begin(&o, 2, MP_STR(MP_ENVOY_TYPE_PREFIX
                                                "envoy.extensions.filters.http.composite.v3.Composite")));
     pb_end(&o, extension);
-    size_t matcher = pb_begin(&o, 3);
+    size_t matcher = pb_begin(&o, 3), list = pb_begin(&o, 1);
+    mp_envoy_put_probe_skips(&o, 1);
+    pb_end(&o, list);
+    struct pb_pair others = pb_within(&o, 3, 1);
     put_share_matcher(b, &o);
+    pb_pair_end(&o, others);
     pb_end(&o, matcher);
     *out = (struct envoy_config){MP_STR(MP_ENVOY_TYPE_WITH_MATCHER), pb_view(&o)};
     return o.failed ? MP_ENOMEM : MP_OK;
@@ -307,7 +314,7 @@ enum mp_err mp_envoy_build_share(struct envoy_build *b, struct mp_envoy_resource
         if (of_clients) {
             MP_TRY(shares_of_clients(b, &config));
         } else if (own_share(b) < 1) {
-            MP_TRY(mp_envoy_exempting(b, MP_STR(MP_ENVOY_SHARE), config, (struct envoy_leases){0}, &config));
+            MP_TRY(mp_envoy_exempting(b, MP_STR(MP_ENVOY_SHARE), config, &probe_passes, &config));
         }
     }
     return mp_envoy_extension(b, MP_STR(MP_ENVOY_SHARE), &config, MP_STR(""), out);
