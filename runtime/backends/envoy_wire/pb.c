@@ -230,7 +230,10 @@ void pb_many_add_entry(struct pb_many *many, struct pb_in *in, const struct pb_f
 {
     mp_str key;
     struct pb_field value;
-    if (!pb_entry_of(pb_bytes_of(in, f), &key, &value)) pb_fail(in, "an entry of a map is bad");
+    if (!pb_entry_of(pb_bytes_of(in, f), &key, &value)) {
+        pb_fail(in, "an entry of a map is bad");
+        return;
+    }
     (void)pb_text_of(in, &value);
     if (in->why == NULL) pb_many_add(many, in, f);
 }
