@@ -121,14 +121,10 @@ static bool too_wide(struct mp_engine *e, const struct mp_manual *ask, const str
     bool v4 = bits >= 96 && is_v4(l->target.value);
     uint32_t prefix = v4 ? bits - 96 : bits, least = v4 ? MP_MANUAL_RANGE_V4 : MP_MANUAL_RANGE_V6;
     if (bits == 0 || prefix >= least) return false;
-    if (prefix == 0 || !ask->wide) {
-        out->why = prefix == 0 ? MP_STR("that is every address there is")
-                               : en_manual_say(e, "a /%u is wider than /%u", prefix, least);
-        out->help = prefix == 0 ? MP_STR("what concerns everybody is a rule: write it into a policy")
-                                : MP_STR("say --force if all of it is meant");
-        return true;
-    }
-    return false;
+    if (ask->wide) return false;
+    out->why = en_manual_say(e, "a /%u is wider than /%u", prefix, least);
+    out->help = MP_STR("say --force if all of it is meant");
+    return true;
 }
 
 static bool find_backend(struct mp_engine *e, struct en_lease *l, struct mp_manual_answer *out)

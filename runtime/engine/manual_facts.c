@@ -134,10 +134,10 @@ static void range_facts(struct mp_engine *e, const struct mp_lease *mine, struct
 
 static const char *beside(enum mp_standing mine, enum mp_standing was, enum mp_standing its)
 {
-    if (mine == MP_STANDING_SUPERSEDED) return "stronger: this one waits until it ends";
     if (its == MP_STANDING_SUPERSEDED) {
         return was == MP_STANDING_SUPERSEDED ? "waits already" : "waits until this one ends";
     }
+    if (mine == MP_STANDING_SUPERSEDED) return "stronger: this one waits until it ends";
     return "holds beside this one";
 }
 

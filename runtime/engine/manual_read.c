@@ -108,7 +108,8 @@ static mp_str kinds_help(struct mp_engine *e, mp_str kind)
 }
 
 /* 10.0.0.0/24. The bits behind the prefix must be clear: who writes others means something else. */
-static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *t, mp_str *why)
+static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *t, mp_str *why,
+                       mp_str *help)
 {
     uint32_t bits;
     struct mp_value v;
@@ -117,6 +118,11 @@ static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *
     if (bits == 128) { /* 10.0.0.7/32 */
         t->value = v;
         return true;
+    }
+    if (bits == 0 || (bits == 96 && memchr(key.ptr, ':', key.len) == NULL)) {
+        *why = MP_STR("that is every address there is");
+        *help = MP_STR("what concerns everybody is a rule: write it into a policy");
+        return false;
     }
     struct mp_value clear = mp_value_net(v, bits);
     if (!mp_value_eq(MP_REP_A, clear, v)) {
@@ -133,11 +139,11 @@ static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *
 }
 
 /* False without *why: it is not of the type. */
-static bool read_key(struct mp_engine *e, mp_str key, struct mp_lease *l, mp_str *why)
+static bool read_key(struct mp_engine *e, mp_str key, struct mp_lease *l, mp_str *why, mp_str *help)
 {
     struct mp_lease_target *t = &l->target;
     if (key.len == 0 || key.len >= EN_KEY_TEXT_MAX) return false;
-    if (t->type == MP_TYPE_IP) return read_range(e, key, t, why);
+    if (t->type == MP_TYPE_IP) return read_range(e, key, t, why, help);
     if (t->type == MP_TYPE_IDENTITY && !mp_str_starts(key, MP_STR("spiffe://"))) return false;
     if (!mp_value_read((enum mp_type)t->type, key, &t->value)) return false;
     return en_lease_own_text(l, (enum mp_type)t->type, &t->value);
@@ -169,7 +175,7 @@ bool en_manual_target(struct mp_engine *e, mp_str target, struct mp_lease *l, mp
     mp_str key;
     *why = *help = MP_STR("");
     if (!read_kind(e, target, l, &key, why, help)) return false;
-    if (read_key(e, key, l, why)) return true;
+    if (read_key(e, key, l, why, help)) return true;
     if (why->len > 0) return false;
     mp_str noun = mp_type_noun((enum mp_type)l->target.type);
     *why = en_manual_say(e, "`%.*s` is not %.*s", MP_STR_ARG(key), MP_STR_ARG(noun));

@@ -21,20 +21,20 @@ mp_str mp_inproc_verb_word(enum mp_inproc_verb verb)
 }
 
 static const struct mpol_capability capabilities[] = {
-    {"exempt", "client", MPOL_ANY_LAYER, 0},
+    {"exempt", "client", MPOL_ANY_LAYER, MPOL_CAN_RANGE},
     {"exempt", "identity", MPOL_ANY_LAYER, 0},
     {"exempt", "service", MPOL_ANY_LAYER, 0},
     {"exempt", "instance", MPOL_ANY_LAYER, 0},
-    {"deny", "client", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
+    {"deny", "client", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL | MPOL_CAN_RANGE},
     {"deny", "identity", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"deny", "asn", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"quarantine", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"quarantine", "instance", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"throttle", "client", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
+    {"throttle", "client", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL | MPOL_CAN_RANGE},
     {"throttle", "identity", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"throttle", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"throttle", "instance", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"challenge", "client", MPOL_ANY_LAYER, 0},
+    {"challenge", "client", MPOL_ANY_LAYER, MPOL_CAN_RANGE},
     {"challenge", "identity", MPOL_ANY_LAYER, 0},
     {"challenge", "asn", MPOL_ANY_LAYER, 0},
 };

@@ -44,9 +44,10 @@ struct mp_inproc_lease {
     uint32_t hooks;
     int status;             /* that a refusal answers with */
     uint32_t kind;          /* of the target: mp_inproc_kind */
-    uint32_t next;          /* lease on the same target + 1, 0: the last */
+    uint32_t next;          /* lease on the same target (of a range: the next range) + 1, 0: the last */
     struct mp_value key;
     enum mp_rep rep;        /* of the key */
+    uint32_t bits;          /* of a range of addresses: its prefix; 0: one key */
     mp_str owner, rule, target;
     mp_str target_kind, target_type;
     int64_t ends_wall_ns;
@@ -60,6 +61,7 @@ struct mp_inproc_lease {
 };
 
 #define MP_INPROC_NO_BUCKET UINT32_MAX
+#define MP_INPROC_RANGES_MAX 256u /* LIMIT: leases on ranges in one table; each is looked at in turn */
 
 /* What a reader sees between enter and leave: immutable. */
 struct mp_inproc_view {
@@ -67,6 +69,7 @@ struct mp_inproc_view {
     uint64_t revision; /* of the newest desired set in it */
     void *context;     /* what mp_inproc_set_context gave: the program in force */
     uint64_t kinds;    /* a bit a kind that has a lease */
+    uint32_t ranges;   /* the first lease on a range + 1, 0: none */
     uint32_t lease_count;
     const struct mp_inproc_lease *leases; /* by owner and id */
     struct mp_bucket *buckets;
@@ -109,6 +112,12 @@ static inline const struct mp_inproc_lease *mp_inproc_next(const struct mp_inpro
                                                            const struct mp_inproc_lease *lease)
 {
     return lease->next != 0 ? &view->leases[lease->next - 1] : NULL;
+}
+
+/* The first lease on a range, whatever its kind; mp_inproc_next goes on. NULL: there is none. */
+static inline const struct mp_inproc_lease *mp_inproc_first_range(const struct mp_inproc_view *view)
+{
+    return view->ranges != 0 ? &view->leases[view->ranges - 1] : NULL;
 }
 
 /* Is this request among those that a ramp lets through already? `who` is the client's key. */

@@ -32,12 +32,12 @@ static bool verb_of(mp_str word, enum mp_inproc_verb *out)
     return false;
 }
 
-static bool can(mp_str verb, mp_str kind, uint32_t hooks)
+static bool can(mp_str verb, mp_str kind, uint32_t hooks, bool range)
 {
     for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
         const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
         if (mp_str_eq(verb, mp_str_of(c->verb)) && mp_str_eq(kind, mp_str_of(c->target))) {
-            return (hooks & ~c->hooks) == 0;
+            return (hooks & ~c->hooks) == 0 && (!range || (c->flags & MPOL_CAN_RANGE) != 0);
         }
     }
     return false;
@@ -55,7 +55,9 @@ static enum mp_err key_read(mp_str type, mp_str text, struct mp_inproc_lease *ou
             out->key = mp_value_text(text);
             return MP_OK;
         case MP_REP_A:
-            return mp_value_address(text, &out->key, &bits) && bits == 128 ? MP_OK : MP_EINVAL;
+            if (!mp_value_address(text, &out->key, &bits) || bits == 0) return MP_EINVAL;
+            if (i == MP_TYPE_CIDR && bits < 128) out->bits = bits;
+            return i == MP_TYPE_CIDR || bits == 128 ? MP_OK : MP_EINVAL;
         case MP_REP_I: {
             int64_t n = 0;
             if (text.len == 0 || text.len > 18) return MP_EINVAL;
@@ -114,7 +116,8 @@ static enum mp_err lease_read(struct mp_inproc *b, struct table *t, const struct
                                     .ends_wall_ns = from->ends_wall_ns,
                                     .bucket = MP_INPROC_NO_BUCKET};
     if (!verb_of(str_of(from->verb), &out->verb)) return MP_EUNSUPPORTED;
-    if (!can(str_of(from->verb), str_of(from->target_kind), from->hooks)) return MP_EUNSUPPORTED;
+    bool range = mp_str_eq(str_of(from->target_type), mp_type_word(MP_TYPE_CIDR));
+    if (!can(str_of(from->verb), str_of(from->target_kind), from->hooks, range)) return MP_EUNSUPPORTED;
     MP_TRY(text_put(t, str_of(set->owner), &out->owner));
     MP_TRY(text_put(t, str_of(from->rule), &out->rule));
     MP_TRY(text_put(t, str_of(from->target), &out->target));
@@ -196,6 +199,13 @@ static void inherit_buckets(const struct table *old, struct table *t)
     }
 }
 
+static enum mp_err few_ranges(const struct table *t)
+{
+    uint32_t ranges = 0;
+    for (uint32_t i = 0; i < t->view.lease_count; i++) ranges += t->leases[i].bits != 0;
+    return ranges <= MP_INPROC_RANGES_MAX ? MP_OK : MP_ELIMIT;
+}
+
 enum mp_err mp_inproc_build(struct mp_inproc *b, const struct table *old, struct table *t,
                             const struct mpol_desired *set)
 {
@@ -209,6 +219,7 @@ enum mp_err mp_inproc_build(struct mp_inproc *b, const struct table *old, struct
         MP_TRY(lease_read(b, t, set, &set->leases[i], &t->leases[t->view.lease_count]));
         t->view.lease_count++;
     }
+    MP_TRY(few_ranges(t));
     MP_TRY(sort(t));
     inherit_buckets(old, t);
     mp_inproc_index(t);
@@ -219,7 +230,7 @@ static bool same_lease(const struct mp_inproc_lease *a, const struct mp_inproc_l
 {
     return a->id == b->id && a->incident == b->incident && a->verb == b->verb &&
            a->hooks == b->hooks && a->status == b->status && a->kind == b->kind &&
-           a->rep == b->rep && a->is_rate == b->is_rate && a->ends_wall_ns == b->ends_wall_ns &&
+           a->rep == b->rep && a->bits == b->bits && a->is_rate == b->is_rate && a->ends_wall_ns == b->ends_wall_ns &&
            !(a->given_back < b->given_back) && !(a->given_back > b->given_back) &&
            !(a->to < b->to) && !(a->to > b->to) && !(a->burst < b->burst) &&
            !(a->burst > b->burst) && mp_str_eq(a->owner, b->owner) &&

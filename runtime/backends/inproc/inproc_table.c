@@ -53,13 +53,19 @@ void mp_inproc_index(struct table *t)
     size_slots(t);
     memset(t->slots, 0, ((size_t)t->slot_mask + 1) * sizeof *t->slots);
     t->view.kinds = 0;
+    t->view.ranges = 0;
     for (uint32_t i = t->view.lease_count; i-- > 0;) {
         struct mp_inproc_lease *l = &t->leases[i];
+        t->view.kinds |= UINT64_C(1) << l->kind;
+        if (l->bits != 0) {
+            l->next = t->view.ranges;
+            t->view.ranges = i + 1;
+            continue;
+        }
         uint64_t hash = target_hash(t->key, l->kind, l->rep, l->key);
         struct slot *s = find_slot(t, hash, l->kind, l->rep, l->key);
         l->next = s->first; /* the lease with the lowest id comes first: the order of answers */
         *s = (struct slot){.hash = hash, .first = i + 1};
-        t->view.kinds |= UINT64_C(1) << l->kind;
     }
 }
 
