@@ -14,6 +14,10 @@
 
 #define NODE_BYTES_MAX 256 /* as mp_envoy_node_read has it */
 #define SERVICE_BYTES_MAX 512
+#define ROUTES_MAX 64u /* LIMIT: routes of a gateway that are kept, the first ones */
+#define ROUTE_BYTES_MAX 4096u
+/* The cluster of a bootstrap that leads to one place only, which is the proxy's own service. */
+#define OWN_UPSTREAM MP_STR("upstream")
 #define MEMO_SLOTS 64u
 #define WORD_BYTES 32
 #define COMPLAINTS_MAX 10 /* LIMIT: lines of the log about streams; all are counted */
@@ -53,6 +57,13 @@ struct reporter {
     mp_str layer;
     size_t id_len;
     char id[NODE_BYTES_MAX];
+    /* A gateway's routes, in route_bytes: what it refuses itself names no cluster. */
+    uint32_t route_count;
+    struct {
+        mp_str prefix, service;
+    } routes[ROUTES_MAX];
+    size_t route_used;
+    char route_bytes[ROUTE_BYTES_MAX];
 };
 
 /* ---- life ---- */
@@ -154,6 +165,32 @@ static void complain(struct reporter *s, const char *what)
            ++r->complaints == COMPLAINTS_MAX ? " (more are only counted)" : "");
 }
 
+static bool keep_text(struct reporter *s, mp_str text, mp_str *out)
+{
+    if (text.len > sizeof s->route_bytes - s->route_used) return false;
+    char *to = s->route_bytes + s->route_used;
+    if (text.len > 0) memcpy(to, text.ptr, text.len);
+    s->route_used += text.len;
+    *out = (mp_str){to, text.len};
+    return true;
+}
+
+/* Of the node's metadata: `{"mpol":{"routes":[{"prefix":"/pay","service":"checkout"}]}}`. */
+static void keep_routes(struct reporter *s, mp_str metadata)
+{
+    struct pb_value mpol, list, route, prefix, service;
+    if (!pb_struct_get(metadata, MP_STR(MP_ENVOY_METADATA), &mpol) || mpol.kind != PB_JSON_STRUCT) return;
+    if (!pb_struct_get(mpol.text, MP_STR("routes"), &list) || list.kind != PB_JSON_LIST) return;
+    for (uint32_t i = 0; i < ROUTES_MAX && pb_list_get(list.text, i, &route); i++) {
+        if (route.kind != PB_JSON_STRUCT) continue;
+        if (!pb_struct_get(route.text, MP_STR("prefix"), &prefix) || prefix.kind != PB_JSON_TEXT) continue;
+        if (!pb_struct_get(route.text, MP_STR("service"), &service) || service.kind != PB_JSON_TEXT) continue;
+        if (!keep_text(s, prefix.text, &s->routes[s->route_count].prefix)) return;
+        if (!keep_text(s, service.text, &s->routes[s->route_count].service)) return;
+        s->route_count++;
+    }
+}
+
 static void first_name(struct reporter *s, mp_str id)
 {
     struct dm_records *r = s->records;
@@ -170,7 +207,10 @@ static void first_name(struct reporter *s, mp_str id)
 static bool on_identifier(void *ctx, const struct mp_discovery_node *node, mp_str log_name)
 {
     struct reporter *s = ctx;
-    if (!s->named) first_name(s, node->id);
+    if (!s->named) {
+        first_name(s, node->id);
+        if (s->known && s->node.layer == MPOL_INGRESS) keep_routes(s, node->metadata);
+    }
     s->ours = mp_str_eq(log_name, MP_STR(MP_ENVOY_ACCESS_LOG));
     s->foreign = !mp_str_eq(node->id, (mp_str){s->id, s->id_len});
     return true;
@@ -220,15 +260,27 @@ static mp_str service_of_cluster(struct dm_records *r, mp_str cluster)
     return (mp_str){r->service, space.len + 1 + name.len};
 }
 
-/* A gateway speaks of whom it asked. What it refused itself, or had no route for, is its own. */
-static void take_asked(struct dm_records *r, const struct mp_als_common *c, struct seen *e)
+/* Whom a gateway would have asked: a proxy that refuses names no cluster. The first route that fits is
+ * the one that counts. */
+static mp_str service_of_path(const struct reporter *s, mp_str path)
 {
+    for (uint32_t i = 0; path.ptr != NULL && i < s->route_count; i++) {
+        if (mp_str_starts(path, s->routes[i].prefix)) return s->routes[i].service;
+    }
+    return (mp_str){NULL, 0};
+}
+
+/* A gateway speaks of whom it asked. What it had no route for is its own. */
+static void take_asked(struct reporter *s, const struct mp_als_common *c, struct seen *e)
+{
+    struct dm_records *r = s->records;
     struct mp_envoy_instance instance;
-    mp_str service = service_of_cluster(r, c->upstream_cluster);
     const struct mp_als_address *at = &c->upstream_remote;
-    if (service.ptr == NULL) return;
+    mp_str service = service_of_cluster(r, c->upstream_cluster);
+    if (service.ptr == NULL) service = service_of_path(s, e->path);
+    if (service.ptr == NULL || mp_str_eq(service, OWN_UPSTREAM)) return;
     e->service = service;
-    e->instance = e->version = (mp_str){NULL, 0};
+    e->instance = (mp_str){NULL, 0};
     if (at->ip.len == 0 || at->port > UINT16_MAX) return;
     if (!r->world.instance_at(r->world.ctx, at->ip, (uint16_t)at->port, &instance)) return;
     e->instance = instance.name;
@@ -242,7 +294,7 @@ static void take_places(struct reporter *s, const struct mp_als_common *c, struc
     e->layer = s->layer;
     e->service = s->node.service;
     e->instance = s->node.instance;
-    if (s->node.layer == MPOL_INGRESS) take_asked(r, c, e);
+    if (s->node.layer == MPOL_INGRESS) take_asked(s, c, e);
     if (s->node.layer == MPOL_SERVICE && r->world.instance(r->world.ctx, e->instance, &own) &&
         own.version.len > 0) {
         e->version = own.version;
