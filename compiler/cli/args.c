@@ -135,6 +135,7 @@ static void print_verb_help(const struct cli_args *args)
     printf("mpol %s %s\n  %s\n\n", verb->name, verb->operands, verb->summary);
     for (int i = 0; i < args->option_count; i++) {
         const struct cli_option *o = &args->options[i];
+        if (o->help == NULL) continue; /* told with another */
         char left[64];
         snprintf(left, sizeof left, "--%s%s%s", o->name, o->value != NULL ? "=" : "",
                  o->value != NULL ? o->value : "");

@@ -27,7 +27,7 @@ enum cli_exit {
 struct cli_option {
     const char *name;  /* long, without the dashes */
     const char *value; /* what it takes, for the help; NULL: a flag */
-    const char *help;
+    const char *help;  /* NULL: told with another option */
 };
 
 struct cli_args;

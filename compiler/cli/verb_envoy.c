@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/quote.h"
 #include "cli/envoy_text.h"
 
 #define ROUTES_MAX 64 /* LIMIT: --route and --log-header, each */
@@ -23,15 +24,17 @@ const struct cli_option cli_envoy_options[] = {
                                 " SERVICE@VERSION for a further version of it"},
     {"xds", "HOST:PORT", "where `mpol run --xds` listens; or unix:PATH"},
     {"admin", "ADDR:PORT", "Envoy's own admin page; loopback, please"},
-    {"tls-cert", "FILE", "mutual TLS on the listener, with --tls-key and --tls-ca"},
-    {"tls-key", "FILE", "of --tls-cert"},
-    {"tls-ca", "FILE", "who has issued the certificates of the others"},
-    {"xds-cert", "FILE", "mutual TLS to mpol, with --xds-key and --xds-ca"},
-    {"xds-key", "FILE", "of --xds-cert"},
-    {"xds-ca", "FILE", "who has issued mpol's certificate"},
+    {"tls-cert", "FILE", "mutual TLS with callers, with --tls-key and --tls-ca (PEM)"},
+    {"tls-key", "FILE", NULL},
+    {"tls-ca", "FILE", NULL},
+    {"xds-cert", "FILE", "mutual TLS with mpol, with --xds-key and --xds-ca (PEM)"},
+    {"xds-key", "FILE", NULL},
+    {"xds-ca", "FILE", NULL},
     {"xff-hops", "N", "how many proxies of ours before this one say who the client is (0)"},
     {"log-header", "NAME", "a request header that policies read; may be repeated"},
     {"module", NULL, "with libmpol_envoy.so inside of Envoy"},
+    {"module-socket", "PATH", "that too, and where `mpol run --module-socket` listens"},
+    {"module-state", "FILE", "where the module keeps what is in force, for its next start"},
     {NULL, NULL, NULL},
 };
 
@@ -145,6 +148,32 @@ static int put_files(struct envoy *e)
     return code == CLI_OK ? put_tls(e, "xds_tls", xds, xds_words) : code;
 }
 
+/* What the module is told, as text of JSON. */
+static bool put_module(struct envoy *e)
+{
+    static const char *const members[] = {"layer", "service", "instance", "socket", "state"};
+    const char *const values[] = {cli_value(e->args, "layer", ""), cli_value(e->args, "service", ""),
+                                  cli_value(e->args, "instance", ""), cli_value(e->args, "module-socket", ""),
+                                  cli_value(e->args, "module-state", "")};
+    struct mp_buf json;
+    bool socket = values[3][0] != '\0', module = socket || cli_flag(e->args, "module");
+    mp_buf_init(&json, &e->arena);
+    for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
+        if (values[i][0] == '\0') continue;
+        mp_buf_puts(&json, json.len == 0 ? "{" : ",");
+        mp_quote(&json, mp_str_of(members[i]));
+        mp_buf_putc(&json, ':');
+        mp_quote(&json, mp_str_of(values[i]));
+    }
+    mp_buf_puts(&json, json.len == 0 ? "{}" : "}");
+    put(e, "module", module ? "yes" : "");
+    put(e, "is_module", module ? "true" : "false");
+    put(e, "logs_itself", socket ? "" : "yes");
+    put(e, "logs_by_module", socket ? "yes" : "");
+    envoy_word_put(&e->config.words, "module_config", mp_buf_view(&json));
+    return !json.failed;
+}
+
 /* ---- lists ---- */
 
 static bool has(const struct envoy_words *items, size_t count, mp_str value)
@@ -217,7 +246,6 @@ static int put_who(struct envoy *e)
     static const char *const layers[] = {"service", "ingress", "edge", NULL};
     int layer = cli_choice(e->args, "layer", layers);
     const char *hops = cli_value(e->args, "xff-hops", "0");
-    bool module = cli_flag(e->args, "module");
     if (layer < 0) return CLI_USAGE;
     if (strlen(hops) != 1 || !isdigit((unsigned char)hops[0])) {
         return cli_complain(e->args, "--xff-hops=%s: a number from 0 to 9", hops);
@@ -232,10 +260,8 @@ static int put_who(struct envoy *e)
     put(e, "service", cli_value(e->args, "service", ""));
     put(e, "instance", cli_value(e->args, "instance", ""));
     put(e, "xff_hops", hops);
-    put(e, "module", module ? "yes" : "");
-    put(e, "is_module", module ? "true" : "false");
     put(e, "is_tls", cli_value(e->args, "tls-cert", NULL) != NULL ? "true" : "false");
-    return CLI_OK;
+    return put_module(e) ? CLI_OK : cli_no_memory(e->args);
 }
 
 static int print(struct envoy *e, const char *name)

@@ -11,6 +11,7 @@
 #include "daemon/mesh_priv.h"
 
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #define ALS_PATH "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 #define ADS_PATH "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
@@ -154,6 +155,15 @@ void dm_mesh_inventory(struct dm *d)
     if (d->started) mp_envoy_world_changed(m->envoy);
 }
 
+/* Each proxy has a connection or two, and each question to one has another. */
+static void allow_connections(void)
+{
+    struct rlimit files;
+    if (getrlimit(RLIMIT_NOFILE, &files) != 0) return;
+    files.rlim_cur = files.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 bool dm_mesh_open(struct dm *d)
 {
     struct dm_mesh *m = d->mesh;
@@ -168,6 +178,7 @@ bool dm_mesh_open(struct dm *d)
     struct mp_grpc_options options = {.listen = o->xds, .cert = o->xds_cert, .key = o->xds_key,
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = sizeof methods / sizeof methods[0]};
+    allow_connections();
     struct mp_envoy_world world = dm_mesh_world_view(m->world);
     m->records = dm_records_open(d, m->envoy, &world);
     if (m->records == NULL || !mesh_prove_open(m)) return no_memory();

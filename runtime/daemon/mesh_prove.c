@@ -164,7 +164,9 @@ bool mesh_prove_open(struct dm_mesh *m)
     uv_timer_init(&m->d->loop, &m->prove_timer);
     m->prove_timer.data = m;
     m->timers_open = true;
-    return mp_prover_open(&m->d->loop, NULL, &m->prover) == MP_OK;
+    const struct mp_daemon_options *o = m->d->options;
+    struct mp_prover_options options = {.cert = o->xds_cert, .key = o->xds_key};
+    return mp_prover_open(&m->d->loop, &options, &m->prover) == MP_OK;
 }
 
 void mesh_prove_close(struct dm_mesh *m)

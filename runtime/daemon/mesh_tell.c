@@ -144,9 +144,31 @@ static void port_metrics(struct dm_mesh *m, struct dm_bytes *out)
     put_rows(out, rows, sizeof rows / sizeof rows[0]);
 }
 
+static void record_metrics(struct dm_mesh *m, struct dm_bytes *out)
+{
+    struct dm_records_counts c;
+    if (m->records == NULL) return;
+    dm_records_counts_get(m->records, &c);
+    const struct row rows[] = {
+        {"mpol_als_streams", "gauge", "access logs that proxies send", "", c.streams_now},
+        {"mpol_als_messages", "counter", "messages on them", "_total", c.messages},
+        {"mpol_als_requests", "counter", "requests that proxies let through", "_total", c.requests},
+        {"mpol_als_refusals", "counter", "requests that were refused for us", "_total", c.refusals},
+        {"mpol_als_connections", "counter", "connections that proxies told of", "_total", c.connections},
+        {"mpol_als_probes", "counter", "our own questions, which are no records", "_total", c.probes},
+        {"mpol_als_malformed", "counter", "messages that were none", "_total", c.malformed},
+        {"mpol_als_unread", "counter", "entries of a signal that no policy reads", "_total", c.unread},
+        {"mpol_als_unknown", "counter", "entries of proxies that are not who they say", "_total", c.unknown},
+        {"mpol_als_foreign", "counter", "entries under the name of another proxy", "_total", c.foreign},
+        {"mpol_als_other_logs", "counter", "entries of logs that are not ours", "_total", c.other_logs},
+    };
+    put_rows(out, rows, sizeof rows / sizeof rows[0]);
+}
+
 void dm_mesh_metrics(struct dm *d, struct dm_bytes *out)
 {
     if (d->mesh == NULL) return;
+    record_metrics(d->mesh, out);
     proxy_metrics(d->mesh, out);
     port_metrics(d->mesh, out);
 }
