@@ -7,6 +7,7 @@
 #include <arpa/inet.h>
 #include <getopt.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,6 +20,7 @@
 #define LIMIT_S 150.0
 #define WARM_UP_NS (2 * NS_PER_S)
 #define WARM_ANSWERS 100
+#define STATUS_NS (NS_PER_S / 4)
 #define NO_ENVOY 77 /* exit code: what ctest calls skipped */
 
 #define MET(mark) (1u << (mark))
@@ -56,6 +58,7 @@ static const struct chapter {
 #define CHAPTERS (sizeof chapters / sizeof *chapters)
 
 char shop_dir[SHOP_PATH];
+static atomic_bool running;
 static int64_t last_ns; /* nothing waits for longer */
 
 const char *shop_path(char out[SHOP_PATH], const char *format, ...)
@@ -130,6 +133,23 @@ static bool warm_up(void)
     return true;
 }
 
+static void *show_status(void *ctx)
+{
+    (void)ctx;
+    for (unsigned long before = 0; atomic_load(&running); tell_sleep_ns(STATUS_NS)) {
+        unsigned long sent = 0, good = 0, refused = 0;
+        for (int i = 0; i < KINDS; i++) {
+            sent += atomic_load(&load_counts[i].sent);
+            good += atomic_load(&load_counts[i].good);
+            refused += atomic_load(&load_counts[i].refused);
+        }
+        tell_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused", tell_seconds(tell_now_ns()), sent,
+                    (sent - before) * (unsigned long)(NS_PER_S / STATUS_NS), good, refused);
+        before = sent;
+    }
+    return NULL;
+}
+
 static bool tell_chapters(int only)
 {
     for (size_t i = 0; i < CHAPTERS; i++) {
@@ -155,33 +175,52 @@ static void print_traffic(void)
     }
 }
 
-static int run(uint64_t seed, int only, const char *envoy)
+struct wish {
+    uint64_t seed, only;
+    const char *envoy;
+    bool module, keep;
+};
+
+static int run(const struct wish *wish)
 {
     static const char *const verify[] = {"ledger", "verify", NULL}, *const status[] = {"status", NULL};
-    if (access(envoy, X_OK) != 0) {
-        fprintf(stderr, "envoy_shop: no Envoy at %s: all stories are left out\n", envoy);
+    if (access(wish->envoy, X_OK) != 0) {
+        fprintf(stderr, "envoy_shop: no Envoy at %s: all stories are left out\n", wish->envoy);
         return NO_ENVOY;
     }
-    if (!mesh_check()) return 1;
-    if (!ca_make() || !apps_start(seed) || !mesh_start(envoy) || !load_start(seed)) return 2;
+    if (!mesh_check(wish->module)) return 1;
+    if (!ca_make() || !apps_start(wish->seed)) return 2;
+    if (!mesh_start(wish->envoy) || !load_start(wish->seed)) return 2;
     tell_say("the shop is open: a gateway, %d sidecars and an edge connector, Envoy%s; one mpol; seed %llu\n",
-             APPS - 1, mesh_has_module() ? " with mpol's module" : "s without any module", (unsigned long long)seed);
-    bool told = warm_up() && tell_chapters(only);
+             APPS - 1, mesh_has_module() ? " with mpol's module" : "s without any module", (unsigned long long)wish->seed);
+    pthread_t status_thread;
+    atomic_store(&running, true);
+    if (pthread_create(&status_thread, NULL, show_status, NULL) != 0) return 2;
+    bool told = warm_up() && tell_chapters((int)wish->only);
+    atomic_store(&running, false);
+    pthread_join(status_thread, NULL);
     load_stop();
     bool closed = tell_table();
     print_traffic();
-    printf("\n");
-    control_ask(verify);
-    if (!closed || !told) control_ask(status);
+    tell_say("\nthe ledger: ");
+    control_ask(verify, "verify.txt");
+    control_print("verify.txt");
+    if (!closed || !told) {
+        control_ask(status, "status.txt");
+        control_print("status.txt");
+    }
+    tell_say("\n");
+    control_print("why.txt");
     return closed && told ? 0 : 1;
 }
 
 static const char usage[] =
-    "usage: envoy_shop [--seed N] [--story N] [--envoy FILE] [--keep] [--plain]\n"
+    "usage: envoy_shop [--seed N] [--story N] [--envoy FILE] [--no-module] [--keep] [--plain]\n"
     "A mesh of Envoys on loopback, seven things that go wrong, and the policy that answers.\n"
     "  --seed N      the same traffic again\n"
     "  --story N     only this one, 1 to 7\n"
     "  --envoy FILE  the Envoy; otherwise $MPOL_ENVOY, or the one in the build folder\n"
+    "  --no-module   Envoys as they are, also where the build has mpol's module for them\n"
     "  --keep        keep the folder with logs, bootstraps and state\n"
     "  --plain       no colour, no status line\n";
 
@@ -199,16 +238,18 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"seed", required_argument, NULL, 's'}, {"story", required_argument, NULL, 'o'},
         {"envoy", required_argument, NULL, 'e'}, {"keep", no_argument, NULL, 'k'},
+        {"no-module", no_argument, NULL, 'm'},
         {"plain", no_argument, NULL, 'n'},       {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    const char *envoy = getenv("MPOL_ENVOY") != NULL ? getenv("MPOL_ENVOY") : SHOP_ENVOY;
-    bool tty = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL, keep = false;
-    uint64_t seed = 1, only = 0;
+    struct wish wish = {.seed = 1, .module = true};
+    wish.envoy = getenv("MPOL_ENVOY") != NULL ? getenv("MPOL_ENVOY") : SHOP_ENVOY;
+    bool tty = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
     int option;
     while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
-        if (option == 's' && !number(optarg, "--seed", UINT64_MAX, &seed)) return 2;
-        if (option == 'o' && !number(optarg, "--story", 7, &only)) return 2;
-        if (option == 'e') envoy = optarg;
-        if (option == 'k') keep = true;
+        if (option == 's' && !number(optarg, "--seed", UINT64_MAX, &wish.seed)) return 2;
+        if (option == 'o' && !number(optarg, "--story", 7, &wish.only)) return 2;
+        if (option == 'e') wish.envoy = optarg;
+        if (option == 'm') wish.module = false;
+        if (option == 'k') wish.keep = true;
         if (option == 'n') tty = false;
         if (option == 'h' || option == '?') {
             fputs(usage, option == 'h' ? stdout : stderr);
@@ -222,9 +263,9 @@ int main(int argc, char **argv)
     }
     tell_open(plots, TALES, tty);
     last_ns = tell_now_ns() + (int64_t)(LIMIT_S * 1e9);
-    int result = run(seed, (int)only, envoy);
+    int result = run(&wish);
     mesh_stop();
     apps_stop();
-    folder_end(keep);
+    folder_end(wish.keep);
     return result;
 }

@@ -33,9 +33,8 @@
 
 /* ---- shop.c ---- */
 
-enum story { SICK, STUFFING, STRAY, LEAK, SLOW, SURGE, KILLED, STORIES };
-#define LEAK_STOPPED STORIES /* a tale of its own: the second rule of LEAK */
-#define TALES (STORIES + 1)
+/* Story 4 has two: a rule each. */
+enum tale { SICK, STUFFING, STRAY, LEAK, LEAK_STOPPED, SLOW, SURGE, KILLED, TALES };
 
 /* The folder of this run: keys, bootstraps, logs, mpol's state. */
 extern char shop_dir[SHOP_PATH];
@@ -106,8 +105,9 @@ unsigned long app_requests(enum app app);
 
 extern uint16_t shop_gateway_port, shop_xds_port;
 
-/* Whether this build has what the stories need; else says what is missing. */
-bool mesh_check(void);
+/* Whether this build has what the stories need; else says what is missing. With `module` the Envoys load
+ * libmpol_envoy.so, where the build has it. */
+bool mesh_check(bool module);
 bool mesh_start(const char *envoy);
 void mesh_stop(void);
 /* mpol alone: again after a kill; false if it is not ready in time. */
@@ -119,8 +119,10 @@ bool mesh_alive(const char **which);
 bool mesh_has_module(void);
 /* GET `path` of an Envoy's admin page, at most `size` - 1 bytes, with a NUL. `port` 0: the gateway's. */
 bool mesh_admin(uint16_t port, const char *path, char *out, size_t size);
-/* `mpol VERB… --state DIR`, printed as it is. */
-void control_ask(const char *const *verb);
+/* `mpol VERB… --state DIR`; what it answers goes to `file` in shop_dir. */
+void control_ask(const char *const *verb, const char *file);
+/* Prints such a file, if it is there. */
+void control_print(const char *file);
 
 /* ---- follow.c ---- */
 

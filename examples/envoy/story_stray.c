@@ -68,9 +68,11 @@ void story_stray(void)
     tell_begin(STRAY, "the workload `report` is taken over: it calls account and checkout");
     struct watch *account = watch(FROM, ACCOUNT_1, ID_REPORT, "/login", BAD);
     struct watch *checkout = watch(FROM, CHECKOUT_1, ID_REPORT, "/pay", BAD);
-    if (tell_wait(STRAY, EFFECTIVE, shop_until(8))) {
+    bool acted = tell_wait(STRAY, EFFECTIVE, shop_until(8));
+    if (acted) {
         try_handshakes(before);
         check_stream(stream, tell_mark_ns(STRAY, EFFECTIVE));
+        control_ask((const char *const[]){"why", "stray", shop_identities[ID_REPORT], NULL}, "why.txt");
         tell_wait(STRAY, CONFIRMED, shop_until(10));
     }
     struct watch_seen seen = watch_stop(account);
@@ -80,7 +82,7 @@ void story_stray(void)
     seen = watch_look(allowed);
     check_kept("report at its own catalog", &seen);
     tell_cause_gone(STRAY, "`report` is itself again");
-    if (tell_wait(STRAY, RELEASED, shop_until(16))) {
+    if (acted && tell_wait(STRAY, RELEASED, shop_until(16))) {
         unsigned long passed = watch_look(allowed).passed;
         watch_more(allowed, 10, shop_until(3));
         tell_check(STRAY, watch_look(allowed).passed > passed, "report reads the catalog again");

@@ -39,11 +39,12 @@ void story_stuffing(void)
     tell_begin(STUFFING, "40 addresses try passwords at /login, 8 of them fast");
     load_set(GUESSER, GUESSER_RATE);
     load_set(OFFENDER, OFFENDER_RATE);
-    if (tell_wait(STUFFING, ESCALATED, shop_until(16))) tell_wait(STUFFING, CONFIRMED, shop_until(10));
+    bool acted = tell_wait(STUFFING, DECIDED, shop_until(8)) && tell_wait(STUFFING, ESCALATED, shop_until(12));
+    if (acted) tell_wait(STUFFING, CONFIRMED, shop_until(10));
     load_set(GUESSER, 0);
     load_set(OFFENDER, 0);
     tell_cause_gone(STUFFING, "they give up");
-    tell_wait(STUFFING, RELEASED, shop_until(14));
+    if (acted) tell_wait(STUFFING, RELEASED, shop_until(14));
     tell_check(STUFFING, atomic_load(&throttled) > 0, "slowed down first: %lu tries were answered with 429",
                atomic_load(&throttled));
     tell_check(STUFFING, atomic_load(&guesses_after) == 0, "an offender: no password tried after the denial was "

@@ -167,16 +167,21 @@ void control_kill(void)
     follow_join();
 }
 
-void control_ask(const char *const *verb)
+void control_ask(const char *const *verb, const char *file)
 {
     struct command c = {.count = 0};
-    char path[SHOP_PATH], line[512];
+    char path[SHOP_PATH];
     word(&c, "%s", SHOP_MPOL);
     for (; *verb != NULL; verb++) word(&c, "%s", *verb);
     word(&c, "--state=%s", shop_path(path, "state"));
-    unlink(shop_path(path, "asked"));
-    child_run(c.words, "asked");
-    FILE *file = fopen(shop_path(path, "asked"), "r");
+    unlink(shop_path(path, "%s", file));
+    child_run(c.words, file);
+}
+
+void control_print(const char *name)
+{
+    char path[SHOP_PATH], line[512];
+    FILE *file = fopen(shop_path(path, "%s", name), "r");
     while (file != NULL && fgets(line, sizeof line, file) != NULL) tell_say("%s", line);
     if (file != NULL) fclose(file);
 }
@@ -292,13 +297,13 @@ static bool help_names(const char *verb, const char *option)
     return found;
 }
 
-bool mesh_check(void)
+bool mesh_check(bool module)
 {
     if (!help_names("run", "--xds")) {
         fprintf(stderr, "shop: this build of `mpol run` has no --xds: it cannot be a control plane\n");
         return false;
     }
-    with_module = module_is_there();
+    with_module = module && module_is_there();
     return true;
 }
 
