@@ -318,12 +318,38 @@ static uint32_t find_key(struct mp_engine *e, uint32_t grouping, mp_str text)
     return MP_NONE;
 }
 
+/* Of what was decided by hand there is no condition to ask: who it was, why, and until when. */
+static void why_manual(struct why *w, mp_str key)
+{
+    struct mp_engine *e = w->e;
+    bool found = false;
+    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+        struct en_case *c = &e->cases[i];
+        struct mp_buf b;
+        if (!c->used || !en_is_manual(c) || !mp_str_eq(en_case_key(e, c), key)) continue;
+        found = true;
+        w->c = c;
+        state_line(w);
+        mp_str reason = en_manual_reason(e, c);
+        mp_buf_printf(en_words(e, &b), "decided by hand, by %.*s%s%.*s", MP_STR_ARG(en_manual_who(e, c)),
+                      reason.len > 0 ? ": " : "", MP_STR_ARG(reason));
+        tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
+        int64_t end = last_end(e, c);
+        if (end != 0) note_time(w, "it ends at the latest at", end);
+    }
+    if (!found) note(w, "nothing that was decided by hand holds for this key");
+}
+
 enum mp_err mp_engine_why(struct mp_engine *e, mp_str rule, mp_str key, void *ctx,
                           void (*line)(void *ctx, const struct mp_why_line *line))
 {
     struct why w = {.e = e, .ctx = ctx, .line = line, .rule = MP_NONE};
     for (uint32_t r = 0; r < e->p->rule_count && w.rule == MP_NONE; r++) {
         if (en_rule_named(e, r, rule)) w.rule = r;
+    }
+    if (w.rule == MP_NONE && mp_str_eq(rule, en_rule_name(e, EN_MANUAL))) {
+        why_manual(&w, key);
+        return MP_OK;
     }
     if (w.rule == MP_NONE) return MP_ENOTFOUND;
     const struct mp_rule_row *r = &e->p->rule[w.rule];
