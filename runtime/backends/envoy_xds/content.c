@@ -136,13 +136,42 @@ static enum mp_err list_of(struct mp_envoy *e, enum mp_envoy_type type,
     return MP_OK;
 }
 
+/* Leases about a service or an instance; of those alone it matters whose proxy it is, and endpoints. */
+static bool is_place(const struct mpol_lease *l)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len};
+    return mp_str_eq(kind, MP_STR("service")) || mp_str_eq(kind, MP_STR("instance"));
+}
+
+void plan_places(struct plan *p)
+{
+    p->place_count = 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (is_place(&p->leases[i])) p->places[p->place_count++] = p->leases[i];
+    }
+}
+
+/* Nothing in force is about this very service or instance, so it gets what others of its layer get. */
+static bool is_one_of_many(const struct plan *plan, const struct content *c)
+{
+    if (c->type != MP_ENVOY_ECDS && c->type != MP_ENVOY_RTDS) return false;
+    for (uint32_t i = 0; !c->baseline && i < plan->place_count; i++) {
+        mp_str target = {plan->places[i].target.ptr, plan->places[i].target.len};
+        if (mp_str_eq(target, c->audience.service) || mp_str_eq(target, c->audience.instance)) return false;
+    }
+    return true;
+}
+
 static enum mp_err build(struct mp_envoy *e, const struct plan *plan, struct content *c)
 {
     struct mp_arena scratch;
     struct mp_envoy_resource *built = NULL;
-    struct mp_envoy_plan what = {.leases = plan->leases,
-                                 .lease_count = c->baseline ? 0 : plan->count,
-                                 .world = &e->world};
+    struct mp_envoy_plan what = {.leases = plan->leases, .lease_count = plan->count, .world = &e->world};
+    if (c->type == MP_ENVOY_EDS) {
+        what.leases = plan->places;
+        what.lease_count = plan->place_count;
+    }
+    if (c->baseline) what.lease_count = 0;
     mp_arena_init(&scratch, &e->alloc, 0);
     e->counts.builds++;
     uint32_t count = 0;
@@ -162,6 +191,24 @@ static void take(struct mp_envoy *e, struct content *c)
     c->fresh = NULL;
     c->fresh_count = 0;
     c->built = false;
+}
+
+/* The same list once more. */
+static enum mp_err share(struct mp_envoy *e, struct res **list, uint32_t count, struct content *c)
+{
+    struct res **copy = count > 0 ? xd_alloc(e, count * sizeof *copy) : NULL;
+    if (count > 0 && copy == NULL) return MP_ENOMEM;
+    for (uint32_t i = 0; i < count; i++) copy[i] = res_hold(list[i]);
+    c->fresh = copy;
+    c->fresh_count = count;
+    c->built = true;
+    return MP_OK;
+}
+
+static bool is_alike(const struct content *a, const struct content *b)
+{
+    return a->one_of_many && b->one_of_many && a->type == b->type && a->baseline == b->baseline &&
+           a->audience.layer == b->audience.layer && a->audience.module == b->audience.module;
 }
 
 struct res *content_find(const struct content *c, mp_str name)
@@ -233,17 +280,21 @@ static struct content *content_copy(struct mp_envoy *e, const struct content *li
 enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct content **out)
 {
     uint64_t hash = audience_hash(like);
+    struct content wanted = *like;
+    const struct content *donor = NULL;
+    wanted.one_of_many = is_one_of_many(&e->plan, like);
     for (struct content *c = e->contents; c != NULL; c = c->next) {
+        if (is_alike(c, &wanted)) donor = c;
         if (c->hash != hash || !same_audience(c, like)) continue;
         c->users++;
         *out = c;
         return MP_OK;
     }
-    struct content *c = content_copy(e, like);
+    struct content *c = content_copy(e, &wanted);
     if (c == NULL) return MP_ENOMEM;
     c->hash = hash;
     c->users = 1;
-    enum mp_err err = build(e, &e->plan, c);
+    enum mp_err err = donor != NULL ? share(e, donor->list, donor->count, c) : build(e, &e->plan, c);
     if (err != MP_OK) {
         xd_free(e, c, c->size);
         return err;
@@ -269,17 +320,27 @@ void content_leave(struct mp_envoy *e, struct content *c)
 
 /* ---- all of them ---- */
 
-/* Endpoints are for whoever asks for the cluster, so every lease may concern them. */
+/* Endpoints are for whoever asks for the cluster, so every lease about a place may concern them. */
 static bool concerned(const struct mp_envoy *e, const struct content *c, const struct mpol_lease *changed,
                       size_t count)
 {
     if (changed == NULL) return true;
     if (c->baseline) return false;
-    if (c->type == MP_ENVOY_EDS) return true;
     for (size_t i = 0; i < count; i++) {
-        if (mp_envoy_concerns(&changed[i], &e->world, &c->audience)) return true;
+        if (c->type == MP_ENVOY_EDS ? is_place(&changed[i])
+                                    : mp_envoy_concerns(&changed[i], &e->world, &c->audience)) {
+            return true;
+        }
     }
     return false;
+}
+
+static const struct content *donor_of(const struct mp_envoy *e, const struct content *c)
+{
+    for (const struct content *d = e->contents; d != c; d = d->next) {
+        if (d->built && is_alike(d, c)) return d;
+    }
+    return NULL;
 }
 
 enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
@@ -287,7 +348,9 @@ enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
 {
     for (struct content *c = e->contents; c != NULL; c = c->next) {
         if (!concerned(e, c, changed, changed_count)) continue;
-        enum mp_err err = build(e, plan, c);
+        c->one_of_many = is_one_of_many(plan, c);
+        const struct content *donor = c->one_of_many ? donor_of(e, c) : NULL;
+        enum mp_err err = donor != NULL ? share(e, donor->fresh, donor->fresh_count, c) : build(e, plan, c);
         if (err != MP_OK) {
             contents_commit(e, false);
             return err;
@@ -299,6 +362,7 @@ enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
 void contents_commit(struct mp_envoy *e, bool taken)
 {
     for (struct content *c = e->contents; c != NULL; c = c->next) {
+        if (!taken) c->one_of_many = is_one_of_many(&e->plan, c);
         if (!c->built) continue;
         if (taken) {
             take(e, c);

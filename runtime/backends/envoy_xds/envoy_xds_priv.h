@@ -51,6 +51,7 @@ struct content {
     bool baseline; /* as if there were no lease: for proxies that nobody knows */
     struct mp_envoy_audience audience;
     mp_str name; /* of EDS */
+    bool one_of_many; /* its bytes are those of every such audience of its layer */
     struct res **list, **fresh;
     uint32_t count, fresh_count;
     bool built;
@@ -158,7 +159,8 @@ struct plan {
     struct mp_arena arena;
     struct mpol_lease *leases; /* in order of owner, then id */
     struct lease *notes;       /* beside them */
-    uint32_t count;
+    struct mpol_lease *places; /* those about a service or an instance, once more */
+    uint32_t count, place_count;
 };
 
 struct mp_envoy {
@@ -216,6 +218,8 @@ void res_put(struct mp_envoy *e, struct res **at, struct res *r);
 
 /* What this audience gets; builds it if it is the first. The answer has one more user. */
 enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct content **out);
+/* Lists the leases about places; p->places has room. */
+void plan_places(struct plan *p);
 void content_leave(struct mp_envoy *e, struct content *c);
 struct res *content_find(const struct content *c, mp_str name);
 /* Builds anew what `changed` leases concern (NULL: everything) from these leases; nothing is used yet. */

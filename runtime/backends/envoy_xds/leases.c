@@ -165,13 +165,16 @@ static enum mp_err fill(struct mp_envoy *e, const struct mpol_desired *set, stru
     size_t most = set->lease_count + e->plan.count;
     p->leases = MP_NEW(&p->arena, struct mpol_lease, most + 1);
     p->notes = MP_NEW(&p->arena, struct lease, most + 1);
+    p->places = MP_NEW(&p->arena, struct mpol_lease, most + 1);
     struct pair *pairs = MP_NEW(&p->arena, struct pair, most + 1);
     *changed = MP_NEW(&p->arena, struct mpol_lease, 2 * most + 1);
-    if (p->leases == NULL || p->notes == NULL || pairs == NULL || *changed == NULL) return MP_ENOMEM;
+    if (p->leases == NULL || p->notes == NULL || p->places == NULL) return MP_ENOMEM;
+    if (pairs == NULL || *changed == NULL) return MP_ENOMEM;
     MP_TRY(take_others(e, str_of(set->owner), p));
     MP_TRY(take_set(e, set, p));
     if (p->count > e->limits.leases) return MP_ELIMIT;
     MP_TRY(sort(p, pairs));
+    plan_places(p);
     *changed_count = compare(&e->plan, p, *changed);
     return MP_OK;
 }

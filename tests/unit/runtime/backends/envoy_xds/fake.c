@@ -140,9 +140,15 @@ static int64_t host_now(void *ctx) { return ((struct fake_mesh *)ctx)->now_ns; }
 
 /* ---- life ---- */
 
+struct mp_envoy_world fake_world(struct fake_mesh *m)
+{
+    return (struct mp_envoy_world){m,          instances,  instance, instance_at,
+                                   identities, service_of, services};
+}
+
 void fake_start(struct fake_mesh *m, const struct mp_envoy_limits *limits)
 {
-    struct mp_envoy_world world = {m, instances, instance, instance_at, identities, service_of, services};
+    struct mp_envoy_world world = fake_world(m);
     struct mp_envoy_host host = {m, host_send, host_end, host_prove, host_cancel, host_log, host_now};
     if (m->nobody_proves) host.prove = NULL;
     if (m->now_ns == 0) m->now_ns = 1000000000;

@@ -82,6 +82,8 @@ void fake_crash(struct fake_mesh *m);
 /* The same, and forgets everything. */
 void fake_stop(struct fake_mesh *m);
 
+/* What it knows, as functions. */
+struct mp_envoy_world fake_world(struct fake_mesh *m);
 struct fake_proxy *fake_proxy(struct fake_mesh *m, const char *id);
 void fake_instance(struct fake_mesh *m, const char *name, const char *service, const char *version,
                    const char *ip, uint16_t port);
