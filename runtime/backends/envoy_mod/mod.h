@@ -36,6 +36,7 @@ struct mod_stream {
 struct mod_worker {
     _Alignas(64) struct mod_stream *first;
     uint32_t number;
+    const struct mp_gate_answer *cutting; /* the stream that ends right now is cut: why; else NULL */
     pthread_mutex_t lock; /* of the members below */
     struct mod_stream *anchor;
     void *scheduler;      /* of the anchor */

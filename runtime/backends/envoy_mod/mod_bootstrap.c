@@ -67,3 +67,12 @@ QUIET_HOOK(cluster_add_or_update)
 QUIET_HOOK(cluster_removal)
 QUIET_HOOK(listener_add_or_update)
 QUIET_HOOK(listener_removal)
+
+ABI_HOOK uint32_t envoy_dynamic_module_on_bootstrap_extension_admin_request(void *envoy,
+                                                                            const void *extension);
+uint32_t envoy_dynamic_module_on_bootstrap_extension_admin_request(void *envoy, const void *extension)
+{
+    (void)envoy;
+    (void)extension;
+    return 404; /* no path of the admin's is ours */
+}

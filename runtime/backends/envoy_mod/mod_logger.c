@@ -220,6 +220,14 @@ static mp_str refused_by(mp_str details)
     return slash > 0 ? mp_str_sub(rest, 0, slash - 1) : rest;
 }
 
+/* A stream that we cut has an answer already, so its details say nothing of us. */
+static mp_str rule_of(const struct noting *n, uint32_t worker)
+{
+    const struct mp_gate_answer *cutting = n->m->workers[worker].cutting;
+    if (cutting != NULL) return (mp_str){cutting->rule, cutting->rule_len};
+    return refused_by(attribute(n->envoy, ABI_RESPONSE_CODE_DETAILS));
+}
+
 /* ---- one record ---- */
 
 static void note_upstream(struct noting *n)
@@ -232,7 +240,7 @@ static void note_upstream(struct noting *n)
 static void note_all(struct noting *n, uint32_t worker)
 {
     uint32_t count;
-    mp_str rule = refused_by(attribute(n->envoy, ABI_RESPONSE_CODE_DETAILS)), peer = peer_of(n->envoy);
+    mp_str rule = rule_of(n, worker), peer = peer_of(n->envoy);
     mp_record_int(&n->out, MP_RECORD_TIME, n->timing.start_unix_ns + took_ns(n));
     if (rule.len > 0) mp_record_text(&n->out, MP_RECORD_REFUSED_BY, MP_STR(""), rule);
     if (peer.len > 0) mp_record_text(&n->out, MP_RECORD_WHO, MP_STR(""), peer);

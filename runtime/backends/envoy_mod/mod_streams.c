@@ -99,7 +99,10 @@ static void cut(struct mod_stream *s, const struct mp_gate_answer *a)
     memcpy(details + 5, a->rule, a->rule_len);
     struct abi_text text = {details, 5 + (size_t)a->rule_len};
     atomic_fetch_add_explicit(&w->cut, 1, memory_order_relaxed);
+    /* The proxy logs the end of the stream before this returns, and keeps no details of it. */
+    w->cutting = a;
     ABI_CALLBACK(http_filter_reset_stream)(s->envoy, ABI_LOCAL_RESET, text);
+    w->cutting = NULL;
 }
 
 /* A reset calls back into this module, and takes its stream out of the list: first all are judged, then
