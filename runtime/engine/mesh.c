@@ -254,11 +254,12 @@ static const struct mpol_lease_trouble *held_of(const struct mpol_progress *now,
 }
 
 /* Leases that nothing in the mesh can carry now wait by themselves: the set stays as it is, so that who
- * comes later gets them at once. */
-static void look_held(struct mp_engine *e, uint32_t backend, const struct mpol_progress *now)
+ * comes later gets them at once. True: one waits no more, which is a new revision. */
+static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_progress *now)
 {
     struct en_backend *b = &e->backends[backend];
-    if (now->held_count == 0 && !b->holds) return;
+    bool freed = false;
+    if (now->held_count == 0 && !b->holds) return false;
     b->holds = now->held_count > 0;
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
@@ -269,16 +270,19 @@ static void look_held(struct mp_engine *e, uint32_t backend, const struct mpol_p
             stuck(e, l, t->trouble, t->text);
         } else if (t == NULL && l->held) {
             l->held = false;
-            if (l->state == MP_LEASE_STUCK) en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
+            if (l->state != MP_LEASE_STUCK) continue;
+            en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
+            freed = true;
         }
     }
+    return freed;
 }
 
-static void look(struct mp_engine *e, uint32_t backend)
+static bool look(struct mp_engine *e, uint32_t backend)
 {
     struct en_backend *b = &e->backends[backend];
     struct mpol_progress now = {.size = sizeof now};
-    if (b->ops->progress(b->ctx, &now) != MPOL_OK) return;
+    if (b->ops->progress(b->ctx, &now) != MPOL_OK) return false;
     if (now.accepted > b->accepted) {
         b->accepted = now.accepted;
         b->attempts = 0;
@@ -293,7 +297,7 @@ static void look(struct mp_engine *e, uint32_t backend)
         b->dirty = true; /* the same set again, when the pause is over */
         trouble(e, backend, now.trouble, now.trouble_text);
     }
-    look_held(e, backend, &now);
+    return look_held(e, backend, &now);
 }
 
 static bool unproven(const struct mp_engine *e, const struct en_lease *l)
@@ -363,7 +367,7 @@ void en_flush(struct mp_engine *e)
         bool moved = false;
         for (uint32_t i = 0; i < e->backend_count; i++) {
             moved |= send(e, i);
-            look(e, i);
+            moved |= look(e, i);
         }
         moved |= move_all(e);
         if (!moved) break;

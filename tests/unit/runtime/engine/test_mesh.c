@@ -16,6 +16,8 @@ struct mesh {
     size_t room;               /* ELIMIT beyond so many leases; 0: any number */
     bool accepts, obeys;
     enum mpol_err trouble;
+    const char *trouble_text;
+    struct mpol_lease_trouble held; /* its id 0: none */
     uint64_t revision, accepted, effective;
     int applied, closed;
     char set[2048];            /* the last one taken: `verb target to=50% given=0; ` */
@@ -62,6 +64,9 @@ static enum mpol_err progress(void *backend, struct mpol_progress *out)
     out->accepted = m->accepted;
     out->effective = m->effective;
     out->trouble = m->trouble;
+    out->trouble_text = mpol_text(m->trouble_text);
+    out->held = &m->held;
+    out->held_count = m->held.lease != 0;
     return MPOL_OK;
 }
 
@@ -223,6 +228,47 @@ static void trouble_told_later_counts_too(void **state)
     loop_close(&l);
 }
 
+static void what_the_mesh_says_is_in_the_ledger(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.accepts = false;
+    m.trouble = MPOL_EINVAL;
+    m.trouble_text = "proxy service/a/a-1 refused mpol-deny (ecds): no";
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "throttle a applying>stuck invalid input to:50% burst:0 for:1m "
+            "trouble=proxy service/a/a-1 refused mpol-deny (ecds): no");
+    assert_string_equal(m.set, ""); /* taken back: the mesh keeps the last good set */
+    loop_close(&l);
+}
+
+static void a_lease_that_nobody_can_carry_waits_alone(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.held = (struct mpol_lease_trouble){1, MPOL_EIO, mpol_text("no proxy of service a is connected")};
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed "
+            "to:50% burst:0 for:1m trouble=no proxy of service a is connected");
+    assert_non_null(strstr(m.set, "service a")); /* who comes gets it at once */
+    loop_set(&l, "error_rate", "b", "8%");
+    saw(&l, "throttle b accepted>effective");
+    loop_at(&l, 5);
+    assert_false(loop_saw(&l, "throttle a applying>accepted"));
+    int applied = m.applied;
+    loop_at(&l, 10);
+    assert_int_equal(m.applied, applied); /* nothing to try again */
+    m.held.lease = 0;
+    loop_at(&l, 10.5);
+    saw(&l, "throttle a stuck>applying retry");
+    saw(&l, "throttle a accepted>effective");
+    loop_close(&l);
+}
+
 static void the_stricter_of_two_stands_for_both(void **state)
 {
     (void)state;
@@ -289,6 +335,8 @@ int main(void)
         cmocka_unit_test(not_now_is_no_trouble),
         cmocka_unit_test(one_too_many_does_not_hold_up_the_rest),
         cmocka_unit_test(trouble_told_later_counts_too),
+        cmocka_unit_test(what_the_mesh_says_is_in_the_ledger),
+        cmocka_unit_test(a_lease_that_nobody_can_carry_waits_alone),
         cmocka_unit_test(the_stricter_of_two_stands_for_both),
         cmocka_unit_test(joined_actions_are_one),
         cmocka_unit_test(what_nobody_can_do_is_named),
