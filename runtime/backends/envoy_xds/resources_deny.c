@@ -53,13 +53,23 @@ static enum mp_err filter_build(struct envoy_build *b, const struct filter *f,
 
 /* ---- mpol-deny: a matcher ---- */
 
+/* More addresses than these of one rule are one list with one policy, which is named after the oldest of
+ * their leases: 2 us an address in the proxy, against 10 us for a row with a policy of its own. */
+#define ROWS_MAX 32
+
 struct denial {
-    mp_str key, policy;
+    const struct envoy_lease *lease;
+    mp_str policy;
 };
 
 struct addresses {
-    const struct denial *denials; /* in order of key, each key once */
-    size_t count;
+    const struct denial *rows; /* in order of key, each key once */
+    size_t row_count;
+    const struct envoy_lease *const *listed; /* in order of rule, then key */
+    size_t listed_count;
+    struct mp_arena *arena;
+    struct envoy_leases ranges;
+    const mp_str *range_policies; /* of each */
     const struct envoy_lease *own; /* quarantine of who answers; NULL: none */
     mp_str own_policy;
 };
@@ -92,23 +102,73 @@ static void put_own(struct pb_out *out, const struct addresses *a)
     pb_end(out, matcher);
 }
 
-/* Fields of an OnMatch: addresses, then the quarantine. */
+/* A FieldMatcher: refused by this policy; its predicate comes between the two. */
+static struct pb_pair refusal_begin(struct pb_out *out) { return pb_within(out, 1, 1); }
+
+static void refusal_end(struct pb_out *out, struct pb_pair mark, mp_str policy)
+{
+    pb_end(out, mark.inner);
+    size_t on_match = pb_begin(out, 2);
+    mp_envoy_put_decision(out, policy, true);
+    pb_end(out, on_match);
+    pb_end(out, mark.outer);
+}
+
+static void put_lists(struct pb_out *out, const struct addresses *a)
+{
+    for (size_t i = 0; i < a->listed_count;) {
+        const struct envoy_lease *oldest = a->listed[i];
+        size_t to = i;
+        for (; to < a->listed_count && mp_str_eq(a->listed[to]->rule, oldest->rule); to++) {
+            if (a->listed[to]->lease->id < oldest->lease->id) oldest = a->listed[to];
+        }
+        mp_str policy = mp_envoy_policy_name(a->arena, oldest);
+        if (policy.ptr == NULL) out->failed = true;
+        struct pb_pair mark = refusal_begin(out);
+        mp_envoy_put_in_list(out, a->listed + i, to - i);
+        refusal_end(out, mark, policy);
+        i = to;
+    }
+}
+
+/* Fields of an OnMatch: lists and ranges, one after the other, then the quarantine. */
+static void put_ranges(struct pb_out *out, const struct addresses *a)
+{
+    if (a->ranges.count + a->listed_count == 0) {
+        put_own(out, a);
+        return;
+    }
+    size_t matcher = pb_begin(out, 1), list = pb_begin(out, 1);
+    put_lists(out, a);
+    for (size_t i = 0; i < a->ranges.count; i++) {
+        struct pb_pair mark = refusal_begin(out);
+        mp_envoy_put_in_range(out, &a->ranges.ptr[i]);
+        refusal_end(out, mark, a->range_policies[i]);
+    }
+    pb_end(out, list);
+    size_t no_match = pb_begin(out, 3);
+    put_own(out, a);
+    pb_end(out, no_match);
+    pb_end(out, matcher);
+}
+
+/* Fields of an OnMatch: addresses, then ranges. */
 static void put_addresses(struct pb_out *out, const struct addresses *a)
 {
-    if (a->count == 0) {
-        put_own(out, a);
+    if (a->row_count == 0) {
+        put_ranges(out, a);
         return;
     }
     size_t matcher = pb_begin(out, 1);
     struct envoy_tree tree = mp_envoy_tree_begin(out, ENVOY_INPUT_CLIENT);
-    for (size_t i = 0; i < a->count; i++) {
-        struct pb_pair row = mp_envoy_row_begin(out, a->denials[i].key);
-        mp_envoy_put_decision(out, a->denials[i].policy, true);
+    for (size_t i = 0; i < a->row_count; i++) {
+        struct pb_pair row = mp_envoy_row_begin(out, a->rows[i].lease->key);
+        mp_envoy_put_decision(out, a->rows[i].policy, true);
         pb_pair_end(out, row);
     }
     mp_envoy_tree_end(out, tree);
     size_t no_match = pb_begin(out, 3);
-    put_own(out, a);
+    put_ranges(out, a);
     pb_end(out, no_match);
     pb_end(out, matcher);
 }
@@ -117,13 +177,9 @@ static void put_matcher(struct pb_out *out, const void *what, mp_str probe)
 {
     size_t matcher = pb_begin(out, 4), list = pb_begin(out, 1);
     if (probe.len > 0) {
-        struct pb_pair refused = pb_within(out, 1, 1);
+        struct pb_pair mark = refusal_begin(out);
         mp_envoy_put_exactly(out, ENVOY_INPUT_PATH, probe);
-        pb_end(out, refused.inner);
-        size_t on_match = pb_begin(out, 2);
-        mp_envoy_put_decision(out, MP_STR(MP_ENVOY_POLICY_PROBE), true);
-        pb_end(out, on_match);
-        pb_end(out, refused.outer);
+        refusal_end(out, mark, MP_STR(MP_ENVOY_POLICY_PROBE));
     }
     struct pb_pair shape = pb_within(out, 1, 1);
     mp_envoy_put_probe_shape(out);
@@ -149,29 +205,77 @@ static const struct envoy_lease *own_quarantine(const struct envoy_build *b)
     return mp_envoy_lease_strongest(services, b->audience);
 }
 
+static int by_rule(const void *x, const void *y)
+{
+    const struct envoy_lease *const *a = x, *const *b = y;
+    int order = mp_str_cmp((*a)->rule, (*b)->rule);
+    return order != 0 ? order : mp_str_cmp((*a)->key, (*b)->key);
+}
+
+static int by_key(const void *x, const void *y)
+{
+    const struct denial *a = x, *b = y;
+    return mp_str_cmp(a->lease->key, b->lease->key);
+}
+
 /* Of an address the oldest denial that has not let it pass. */
+static size_t denied(struct envoy_leases of, const struct envoy_lease **out)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < of.count; i++) {
+        if (count > 0 && mp_str_eq(out[count - 1]->key, of.ptr[i].key)) continue;
+        if (!mp_envoy_passes(&of.ptr[i], of.ptr[i].key)) out[count++] = &of.ptr[i];
+    }
+    return count;
+}
+
 static enum mp_err denied_addresses(struct envoy_build *b, struct addresses *a)
 {
     struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_DENY, ENVOY_CLIENT);
-    struct denial *denials = MP_NEW(b->arena, struct denial, of.count + 1);
-    if (denials == NULL) return MP_ENOMEM;
-    for (size_t i = 0; i < of.count; i++) {
-        const struct envoy_lease *l = &of.ptr[i];
-        if (a->count > 0 && mp_str_eq(denials[a->count - 1].key, l->key)) continue;
-        if (mp_envoy_passes(l, l->key)) continue;
-        mp_str policy = mp_envoy_policy_name(b->arena, l);
-        if (policy.ptr == NULL) return MP_ENOMEM;
-        denials[a->count++] = (struct denial){l->key, policy};
+    const struct envoy_lease **all = MP_NEW(b->arena, const struct envoy_lease *, of.count + 1);
+    struct denial *rows = MP_NEW(b->arena, struct denial, of.count + 1);
+    if (all == NULL || rows == NULL) return MP_ENOMEM;
+    size_t count = denied(of, all);
+    qsort(all, count, sizeof *all, by_rule);
+    for (size_t i = 0; i < count;) {
+        size_t to = i;
+        while (to < count && mp_str_eq(all[to]->rule, all[i]->rule)) to++;
+        bool listed = to - i > ROWS_MAX;
+        for (; i < to; i++) {
+            if (listed) {
+                all[a->listed_count++] = all[i];
+                continue;
+            }
+            mp_str policy = mp_envoy_policy_name(b->arena, all[i]);
+            if (policy.ptr == NULL) return MP_ENOMEM;
+            rows[a->row_count++] = (struct denial){all[i], policy};
+        }
     }
-    a->denials = denials;
+    qsort(rows, a->row_count, sizeof *rows, by_key);
+    a->rows = rows;
+    a->listed = all;
+    return MP_OK;
+}
+
+static enum mp_err denied_ranges(struct envoy_build *b, struct addresses *a)
+{
+    a->ranges = mp_envoy_leases_of(b->leases, ENVOY_DENY, ENVOY_RANGE);
+    mp_str *policies = MP_NEW(b->arena, mp_str, a->ranges.count + 1);
+    if (policies == NULL) return MP_ENOMEM;
+    for (size_t i = 0; i < a->ranges.count; i++) {
+        policies[i] = mp_envoy_policy_name(b->arena, &a->ranges.ptr[i]);
+        if (policies[i].ptr == NULL) return MP_ENOMEM;
+    }
+    a->range_policies = policies;
     return MP_OK;
 }
 
 enum mp_err mp_envoy_build_deny(struct envoy_build *b, struct mp_envoy_resource *out)
 {
-    struct addresses a = {0};
+    struct addresses a = {.arena = b->arena};
     if (!mp_envoy_all_exempt(b)) {
         MP_TRY(denied_addresses(b, &a));
+        MP_TRY(denied_ranges(b, &a));
         a.own = own_quarantine(b);
     }
     if (a.own != NULL) {

@@ -20,6 +20,7 @@ static const mp_str verb_words[ENVOY_VERBS] = {
 static const mp_str kind_words[ENVOY_KINDS] = {
     [ENVOY_CLIENT] = MP_STR_INIT("client"),   [ENVOY_IDENTITY] = MP_STR_INIT("identity"),
     [ENVOY_SERVICE] = MP_STR_INIT("service"), [ENVOY_INSTANCE] = MP_STR_INIT("instance"),
+    [ENVOY_RANGE] = MP_STR_INIT(""), /* is `client` with a key of another type */
 };
 
 static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
@@ -121,11 +122,24 @@ static enum mp_err read_key(const struct mpol_lease *l, char *address, struct en
     if (out->kind != ENVOY_CLIENT) return MP_OK;
     struct mp_value v;
     uint32_t bits = 0;
-    if (!mp_value_address(out->key, &v, &bits) || bits != 128) {
+    bool range = mp_str_eq(str_of(l->target_type), MP_STR("cidr"));
+    if (!mp_value_address(out->key, &v, &bits) || (bits != 128 && !range)) {
         return refuse(MP_EINVAL, "a client's key that is no address", why);
     }
+    if (range) v = mp_value_net(v, bits);
     out->key = (mp_str){address, mp_value_address_text(v, address)};
+    /* Bits count from the left of the 16 bytes, in which an IPv4 address has the last four. */
+    bool v4 = memchr(address, ':', out->key.len) == NULL;
+    if (v4 && bits < 96) return refuse(MP_EINVAL, "a range that is of no family", why);
+    if (range) out->kind = ENVOY_RANGE;
+    out->prefix_len = v4 ? bits - 96 : bits;
     return MP_OK;
+}
+
+static bool key_fits(const struct mpol_capability *c, const struct mpol_lease *l)
+{
+    bool range = mp_str_eq(str_of(l->target_type), MP_STR("cidr"));
+    return !range || (c->flags & MPOL_CAN_RANGE) != 0;
 }
 
 static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
@@ -137,6 +151,7 @@ static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *ou
         const struct mpol_capability *c = &mp_envoy_capabilities[i];
         if (!mp_str_eq(mp_str_of(c->verb), verb_words[verb])) continue;
         if (!mp_str_eq(mp_str_of(c->target), kind_words[kind])) continue;
+        if (!key_fits(c, l)) return refuse(MP_EUNSUPPORTED, "not to a range of addresses", why);
         if ((l->hooks & ~c->hooks) != 0) return refuse(MP_EUNSUPPORTED, "not at this hook", why);
         out->verb = (enum envoy_verb)verb;
         out->kind = (enum envoy_kind)kind;
@@ -185,6 +200,7 @@ static int by_place(const struct envoy_lease *a, const struct envoy_lease *b)
 {
     if (a->verb != b->verb) return a->verb < b->verb ? -1 : 1;
     if (a->kind != b->kind) return a->kind < b->kind ? -1 : 1;
+    if (a->prefix_len != b->prefix_len) return a->prefix_len > b->prefix_len ? -1 : 1;
     return mp_str_cmp(a->key, b->key);
 }
 
@@ -316,7 +332,7 @@ bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_wor
     (void)world;
     if ((lease->hooks & audience->layer) == 0) return false;
     if (mp_envoy_lease_read(lease, address, &l, &why) != MP_OK) return false;
-    if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_IDENTITY) return true;
+    if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_RANGE || l.kind == ENVOY_IDENTITY) return true;
     /* Endpoints and identities are everybody's business. */
     if (l.verb == ENVOY_QUARANTINE || l.verb == ENVOY_ROUTE) return true;
     return mp_envoy_lease_own(&l, audience);

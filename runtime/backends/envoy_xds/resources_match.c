@@ -150,6 +150,42 @@ void mp_envoy_put_still_refused(struct pb_out *out, const struct envoy_lease *l)
     pb_end(out, single);
 }
 
+/* Ip{cidr_ranges 1, stat_prefix 2}, CidrRange{address_prefix 1, prefix_len 2}: a trie. */
+void mp_envoy_put_in_list(struct pb_out *out, const struct envoy_lease *const *of, size_t count)
+{
+    size_t single = pb_begin(out, 1);
+    mp_envoy_put_input(out, 1, ENVOY_INPUT_CLIENT);
+    size_t custom = pb_begin(out, 3);
+    pb_text(out, 1, MP_STR("addresses"));
+    struct pb_pair any = pb_any_begin(
+        out, 2, MP_STR(MP_ENVOY_TYPE_PREFIX "envoy.extensions.matching.input_matchers.ip.v3.Ip"));
+    for (size_t i = 0; i < count; i++) {
+        size_t range = pb_begin(out, 1);
+        pb_text(out, 1, of[i]->key);
+        pb_wrapped_uint(out, 2, of[i]->prefix_len);
+        pb_end(out, range);
+    }
+    pb_text(out, 2, MP_STR(MP_ENVOY_STAT_PREFIX));
+    pb_pair_end(out, any);
+    pb_end(out, custom);
+    pb_end(out, single);
+}
+
+void mp_envoy_put_in_range(struct pb_out *out, const struct envoy_lease *l)
+{
+    if (l->given_back <= 0) {
+        mp_envoy_put_in_list(out, &l, 1);
+        return;
+    }
+    size_t both = pb_begin(out, 3), first = pb_begin(out, 1);
+    mp_envoy_put_in_list(out, &l, 1);
+    pb_end(out, first);
+    size_t second = pb_begin(out, 1);
+    mp_envoy_put_still_refused(out, l);
+    pb_end(out, second);
+    pb_end(out, both);
+}
+
 /* ---- exemptions: ExtensionWithMatcher{extension_config 2, xds_matcher 3} with SkipFilter ---- */
 
 bool mp_envoy_all_exempt(const struct envoy_build *b)
@@ -212,19 +248,36 @@ static size_t exempt_count(const struct envoy_build *b, enum envoy_kind kind)
     return mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, kind).count;
 }
 
-/* A Matcher. */
+void mp_envoy_put_range_skips(struct pb_out *out, struct envoy_leases of)
+{
+    for (size_t i = 0; i < of.count; i++) {
+        struct pb_pair range = pb_within(out, 1, 1);
+        mp_envoy_put_in_range(out, &of.ptr[i]);
+        pb_end(out, range.inner);
+        size_t on_match = pb_begin(out, 2);
+        mp_envoy_put_skip(out);
+        pb_end(out, on_match);
+        pb_end(out, range.outer);
+    }
+}
+
+/* A Matcher, of those stages that have rows: addresses, ranges, identities. */
 static void put_who_skips(struct envoy_build *b, struct pb_out *out, struct envoy_leases partial)
 {
+    struct envoy_leases clients = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT);
+    struct envoy_leases ranges = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_RANGE);
     struct envoy_leases who = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY);
-    if (exempt_count(b, ENVOY_CLIENT) == 0) {
-        put_skipped_identities(out, who, partial);
-        return;
-    }
-    put_skipped(out, ENVOY_INPUT_CLIENT, mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT));
-    if (who.count + partial.count == 0) return;
-    struct pb_pair next = pb_within(out, 3, 1);
-    put_skipped_identities(out, who, partial);
-    pb_pair_end(out, next);
+    size_t left = ranges.count + who.count + partial.count;
+    struct pb_pair after_clients = {0, 0}, after_ranges = {0, 0};
+    if (clients.count > 0) put_skipped(out, ENVOY_INPUT_CLIENT, clients);
+    if (clients.count > 0 && left > 0) after_clients = pb_within(out, 3, 1);
+    size_t list = ranges.count > 0 ? pb_begin(out, 1) : 0;
+    mp_envoy_put_range_skips(out, ranges);
+    if (ranges.count > 0) pb_end(out, list);
+    if (ranges.count > 0 && left > ranges.count) after_ranges = pb_within(out, 3, 1);
+    if (left > ranges.count) put_skipped_identities(out, who, partial);
+    if (ranges.count > 0 && left > ranges.count) pb_pair_end(out, after_ranges);
+    if (clients.count > 0 && left > 0) pb_pair_end(out, after_clients);
 }
 
 /* A FieldMatcher of all others. */
@@ -253,7 +306,8 @@ void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field)
 enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
                                const struct envoy_pass *pass, struct envoy_config *out)
 {
-    size_t others = exempt_count(b, ENVOY_CLIENT) + exempt_count(b, ENVOY_IDENTITY) + pass->partial.count;
+    size_t others = exempt_count(b, ENVOY_CLIENT) + exempt_count(b, ENVOY_RANGE) +
+                    exempt_count(b, ENVOY_IDENTITY) + pass->partial.count;
     if (others == 0 && !pass->probe) {
         *out = config;
         return MP_OK;

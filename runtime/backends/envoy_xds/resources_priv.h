@@ -19,7 +19,8 @@ enum envoy_verb {
     ENVOY_REQUIRE,
     ENVOY_VERBS
 };
-enum envoy_kind { ENVOY_CLIENT, ENVOY_IDENTITY, ENVOY_SERVICE, ENVOY_INSTANCE, ENVOY_KINDS };
+/* RANGE: clients of a range, which an operator may name. */
+enum envoy_kind { ENVOY_CLIENT, ENVOY_IDENTITY, ENVOY_SERVICE, ENVOY_INSTANCE, ENVOY_RANGE, ENVOY_KINDS };
 
 #define ADDRESS_TEXT_MAX 48
 
@@ -28,7 +29,8 @@ struct envoy_lease {
     const struct mpol_lease *lease;
     enum envoy_verb verb;
     enum envoy_kind kind;
-    mp_str key; /* an address as Envoy writes it */
+    mp_str key; /* an address as Envoy writes it; of a range its first one */
+    uint32_t prefix_len; /* of an address all its bits, of a range fewer */
     mp_str rule;
     double given_back; /* 0 .. 1 */
     bool is_rate;      /* throttle */
@@ -131,6 +133,10 @@ void mp_envoy_put_exactly(struct pb_out *out, enum envoy_input input, mp_str tex
 void mp_envoy_put_probe_shape(struct pb_out *out);
 void mp_envoy_put_no_probe_shape(struct pb_out *out);
 void mp_envoy_put_still_refused(struct pb_out *out, const struct envoy_lease *l);
+/* A Predicate's fields: the client is one of these addresses, or in one of these ranges. */
+void mp_envoy_put_in_list(struct pb_out *out, const struct envoy_lease *const *of, size_t count);
+/* A Predicate's fields: the client is of that range, and still refused. */
+void mp_envoy_put_in_range(struct pb_out *out, const struct envoy_lease *l);
 /* The shape as a regular expression (RE2). */
 #define ENVOY_PROBE_SHAPE "/\\.mpol/(probe|routes)/[0-9a-f]{16}"
 
@@ -145,6 +151,8 @@ struct envoy_pass {
 };
 enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
                                const struct envoy_pass *pass, struct envoy_config *out);
+/* Rows of a Matcher's list: who is of those ranges passes the filter over. */
+void mp_envoy_put_range_skips(struct pb_out *out, struct envoy_leases of);
 /* A FieldMatcher as `field`: the probe passes the filter over. */
 void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field);
 /* Is everything exempt that this audience answers? */
