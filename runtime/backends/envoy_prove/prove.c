@@ -23,7 +23,7 @@ struct prove_task {
     struct prove_task *next, *before;
     struct prove_proxy *proxy;
     uint64_t ticket;
-    struct mp_arena arena; /* of the copies */
+    void *copies;
     struct mp_prove_task want;
     struct prove_where where;
     char path[PATH_BYTES], control[PATH_BYTES];
@@ -33,7 +33,8 @@ struct prove_task {
     bool controls;         /* the question is the one that nobody denies */
     bool asking;
     bool answered;         /* ever */
-    uint64_t began_us, deadline_at_ms, heard_ms;
+    bool failing;          /* since failing_ms no question was answered */
+    uint64_t began_us, deadline_at_ms, failing_ms;
     uint32_t pause_ms, attempts;
     char seen[SEEN_BYTES];
 };
@@ -98,7 +99,7 @@ static void on_timer_closed(uv_handle_t *handle)
 {
     struct prove_task *t = handle->data;
     struct mp_prover *prover = t->prover;
-    mp_arena_free(&t->arena);
+    free(t->copies);
     free(t);
     prover->handles--;
     prove_gone(prover);
@@ -164,6 +165,7 @@ static void failed(struct prove_task *t, const char *why)
     snprintf(t->seen, sizeof t->seen, "%s", why);
     leave_link(t);
     t->controls = false;
+    t->failing = true;
     again(t);
 }
 
@@ -174,7 +176,7 @@ static void on_timer(uv_timer_t *timer)
     if (t->asking) failed(t, "no answer in time");
     if (now >= t->deadline_at_ms) {
         finish(t, t->answered ? MP_PROVE_NOT_YET : MP_PROVE_UNREACHABLE);
-    } else if (now - t->heard_ms >= t->prover->o.reply_ms) {
+    } else if (t->failing && now - t->failing_ms >= t->prover->o.reply_ms) {
         finish(t, MP_PROVE_UNREACHABLE);
     } else if (uv_is_active((uv_handle_t *)timer) == 0) {
         attempt(t);
@@ -241,7 +243,7 @@ static void on_answer(void *ctx, const struct mp_http1 *answer)
     struct prove_task *t = ctx;
     t->asking = false;
     t->answered = true;
-    t->heard_ms = now_ms(t);
+    t->failing = false;
     if (t->want.kind == MP_PROVE_LISTENER) {
         judge_listener(t, answer->status);
     } else {
@@ -269,12 +271,13 @@ static void attempt(struct prove_task *t)
 {
     if (!find_link(t)) { /* no socket, or all are in use: not the proxy's fault */
         snprintf(t->seen, sizeof t->seen, "no connection is free");
-        t->heard_ms = now_ms(t);
+        t->failing = false;
         again(t);
         return;
     }
     const struct prove_owner owner = {t, on_answer, on_broken};
     prove_link_owner(t->link, &owner);
+    if (!t->failing) t->failing_ms = now_ms(t); /* in case that it fails */
     t->asking = true;
     t->attempts++;
     t->prover->counts.attempts++;
@@ -336,18 +339,32 @@ static bool copy(struct mp_arena *arena, mp_str from, mp_str *out)
     return out->ptr != NULL;
 }
 
+/* Bytes that the copies need, with room for what is lost between them. */
+static size_t copies_size(const struct mp_prove_task *task)
+{
+    size_t size = 64 + task->cluster.len + (task->endpoint_count + 1) * sizeof *task->endpoints +
+                  (task->value_count + 1) * sizeof *task->values;
+    for (size_t i = 0; i < task->endpoint_count; i++) size += task->endpoints[i].address.len + 16;
+    for (size_t i = 0; i < task->value_count; i++) size += task->values[i].key.len + task->values[i].value.len + 32;
+    return size;
+}
+
 static bool copy_lists(struct prove_task *t, const struct mp_prove_task *task)
 {
-    struct mp_prove_endpoint *e = MP_NEW(&t->arena, struct mp_prove_endpoint, task->endpoint_count + 1);
-    struct mp_prove_value *v = MP_NEW(&t->arena, struct mp_prove_value, task->value_count + 1);
-    bool good = e != NULL && v != NULL && copy(&t->arena, task->cluster, &t->want.cluster);
+    struct mp_arena arena;
+    size_t size = copies_size(task);
+    t->copies = malloc(size);
+    if (t->copies == NULL) return false;
+    mp_arena_init_fixed(&arena, t->copies, size);
+    struct mp_prove_endpoint *e = MP_NEW(&arena, struct mp_prove_endpoint, task->endpoint_count + 1);
+    struct mp_prove_value *v = MP_NEW(&arena, struct mp_prove_value, task->value_count + 1);
+    bool good = e != NULL && v != NULL && copy(&arena, task->cluster, &t->want.cluster);
     for (size_t i = 0; good && i < task->endpoint_count; i++) {
         e[i] = task->endpoints[i];
-        good = copy(&t->arena, task->endpoints[i].address, &e[i].address);
+        good = copy(&arena, task->endpoints[i].address, &e[i].address);
     }
     for (size_t i = 0; good && i < task->value_count; i++) {
-        good = copy(&t->arena, task->values[i].key, &v[i].key) &&
-               copy(&t->arena, task->values[i].value, &v[i].value);
+        good = copy(&arena, task->values[i].key, &v[i].key) && copy(&arena, task->values[i].value, &v[i].value);
     }
     t->want.endpoints = e;
     t->want.values = v;
@@ -356,7 +373,6 @@ static bool copy_lists(struct prove_task *t, const struct mp_prove_task *task)
 
 static enum mp_err fill(struct prove_task *t, const struct mp_prove_task *task)
 {
-    mp_arena_init(&t->arena, NULL, 0);
     t->want = *task;
     if (t->want.status == 0) t->want.status = 403;
     if (!read_address(task->address, &t->where) || !read_path(t, task)) return MP_EINVAL;
@@ -380,8 +396,7 @@ static void begin(struct prove_task *t)
     prover->handles++;
     t->began_us = uv_hrtime() / 1000;
     uv_update_time(prover->loop); /* the caller may have worked for long since the loop looked */
-    t->heard_ms = now_ms(t);
-    t->deadline_at_ms = t->heard_ms + deadline_ms;
+    t->deadline_at_ms = now_ms(t) + deadline_ms;
     t->pause_ms = 1;
     attempt(t);
 }
@@ -399,7 +414,7 @@ enum mp_err mp_prove(struct mp_prover *prover, const struct mp_prove_task *task,
     struct prove_task *t = calloc(1, sizeof *t);
     enum mp_err err = t != NULL ? fill(t, task) : MP_ENOMEM;
     if (err != MP_OK) {
-        if (t != NULL) mp_arena_free(&t->arena);
+        if (t != NULL) free(t->copies);
         free(t);
         drop_if_idle(prover, proxy);
         return err;

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What an admin port of Envoy 1.39 writes, and what is wanted of it.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "envoy_prove/readback.h"
+
+#define HOST(port, health, weight)                                                                 \
+    "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":" port "}},"       \
+    "\"stats\":[{\"name\":\"cx_total\"}],\"health_status\":{" health "},\"weight\":" weight ",\"locality\":{}}"
+#define CLUSTERS(hosts)                                                                            \
+    "{\"cluster_statuses\":[{\"name\":\"mpol-xds\"},{\"name\":\"checkout\",\"host_statuses\":[" hosts "]}]}"
+#define EDS(status) "\"eds_health_status\":\"" status "\""
+
+#define IN MP_PROVE_IN
+#define OUT MP_PROVE_OUT
+
+struct row {
+    const char *body;
+    enum mp_prove_state a, b; /* of ports 9001 and 9002 */
+    uint32_t weight;          /* of 9001 */
+    size_t count;
+    enum mp_readback got;
+    const char *seen;
+};
+
+static const char both[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "1") "," HOST("9002", EDS("HEALTHY"), "1"));
+static const char second_out[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "5") "," HOST("9002", EDS("UNHEALTHY"), "1"));
+static const char second_gone[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "5"));
+static const char ejected[] = CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_outlier_check\":true", "1"));
+static const char draining[] = CLUSTERS(HOST("9001", EDS("DRAINING"), "1"));
+
+static const struct row rows[] = {
+    {both, IN, IN, 0, 2, MP_READBACK_AS_WANTED, ""},
+    {both, IN, IN, 1, 2, MP_READBACK_AS_WANTED, ""},
+    {both, IN, IN, 2, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout weighs 1"},
+    {both, IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9002 of checkout is still in"},
+    {both, IN, IN, 0, 1, MP_READBACK_OTHERWISE, "127.0.0.1:9002 of checkout is still in"},
+    {both, OUT, OUT, 0, 0, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is still in"},
+    {second_out, IN, OUT, 5, 2, MP_READBACK_AS_WANTED, ""},
+    {second_out, IN, IN, 5, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9002 of checkout is still out"},
+    {second_out, IN, IN, 5, 1, MP_READBACK_AS_WANTED, ""}, /* kept by health checks, gets nothing */
+    {second_gone, IN, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
+    {second_gone, IN, IN, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9002 of checkout is not there"},
+    {ejected, IN, OUT, 0, 1, MP_READBACK_AS_WANTED, ""}, /* of its own making, not ours */
+    {draining, OUT, OUT, 0, 1, MP_READBACK_AS_WANTED, ""},
+    {CLUSTERS(""), OUT, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
+    {CLUSTERS(""), IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is not there"},
+    {"{\"cluster_statuses\":[]}", IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is not there"},
+    {"{}", OUT, OUT, 0, 2, MP_READBACK_BAD, "no JSON as an admin port writes it"},
+    {"[]", OUT, OUT, 0, 2, MP_READBACK_BAD, "no JSON as an admin port writes it"},
+    {"", OUT, OUT, 0, 2, MP_READBACK_BAD, "no JSON as an admin port writes it"},
+    {"{\"cluster_statuses\":[7,null,{\"name\":[]}]}", OUT, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
+};
+
+static void clusters_are_compared(void **state)
+{
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        const struct row *r = &rows[i];
+        const struct mp_prove_endpoint e[] = {{MP_STR("127.0.0.1:9001"), r->a, r->weight}, {MP_STR("127.0.0.1:9002"), r->b, 0}};
+        const struct mp_prove_task task = {
+            .kind = MP_PROVE_CLUSTERS, .cluster = MP_STR("checkout"), .endpoints = e, .endpoint_count = r->count};
+        char seen[160] = "";
+        assert_int_equal(mp_readback(&task, mp_str_of(r->body), seen, sizeof seen), r->got);
+        assert_string_equal(seen, r->seen);
+    }
+}
+
+static void runtime_is_compared(void **state)
+{
+    mp_str body = MP_STR("{\"entries\":{\"mpol.share\":{\"final_value\":\"30\",\"layer_values\":[\"30\",\"\"]},"
+                         "\"mpol.version\":{\"final_value\":\"abc\"}},\"layers\":[\"mpol\",\"admin\"]}");
+    static const struct {
+        mp_str key, value;
+        enum mp_readback got;
+        const char *seen;
+    } want[] = {
+        {MP_STR_INIT("mpol.share"), MP_STR_INIT("30"), MP_READBACK_AS_WANTED, ""},
+        {MP_STR_INIT("mpol.share"), MP_STR_INIT("300000"), MP_READBACK_OTHERWISE, "mpol.share is \"30\""},
+        {MP_STR_INIT("mpol.version"), MP_STR_INIT("abc"), MP_READBACK_AS_WANTED, ""},
+        {MP_STR_INIT("mpol.other"), MP_STR_INIT(""), MP_READBACK_AS_WANTED, ""},
+        {MP_STR_INIT("mpol.other"), MP_STR_INIT("0"), MP_READBACK_OTHERWISE, "mpol.other is \"\""},
+        {MP_STR_INIT("mpol.share"), MP_STR_INIT(""), MP_READBACK_OTHERWISE, "mpol.share is \"30\""},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
+        const struct mp_prove_value v = {want[i].key, want[i].value};
+        const struct mp_prove_task task = {.kind = MP_PROVE_RUNTIME, .values = &v, .value_count = 1};
+        char seen[160] = "";
+        assert_int_equal(mp_readback(&task, body, seen, sizeof seen), want[i].got);
+        assert_string_equal(seen, want[i].seen);
+    }
+    const struct mp_prove_task task = {.kind = MP_PROVE_RUNTIME};
+    char seen[160];
+    assert_int_equal(mp_readback(&task, MP_STR("{\"entries\":[]}"), seen, sizeof seen), MP_READBACK_BAD);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(clusters_are_compared),
+        cmocka_unit_test(runtime_is_compared),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
