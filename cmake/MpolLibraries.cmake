@@ -5,7 +5,7 @@
 #   libmpol       libmpol-rt and the front end                          libc only
 #   mpol          the command: both of them inside, opens the next three only for what needs them
 #   lib/mpol/libmpol-std.so      what struct mp_os asks: OpenSSL, PCRE2, SQLite
-#   lib/mpol/libmpol-daemon.so   what `mpol run` adds: libuv, libmicrohttpd, libcurl
+#   lib/mpol/libmpol-daemon.so   what `mpol run` adds: libuv, libmicrohttpd, libcurl, nghttp2
 #   lib/mpol/libmpol-jit.so      native code: LLVM
 include(CMakePackageConfigHelpers)
 
