@@ -289,16 +289,17 @@ static void clear_moments(struct mp_engine *e)
     }
 }
 
+/* What was given back since rows were told last is still to be told as gone. */
 static void clear_tables(struct mp_engine *e)
 {
     clear_moments(e);
     for (uint32_t i = 0; i < e->limits.incidents; i++) {
-        e->cases[i] = (struct en_case){.dirty = e->cases[i].used};
+        e->cases[i] = (struct en_case){.dirty = e->cases[i].used || e->cases[i].dirty};
     }
     for (uint32_t i = 0; i <= e->case_mask; i++) e->case_heads[i] = EN_NONE;
     for (uint32_t i = 0; i <= e->clock_mask; i++) e->clock_heads[i] = EN_NONE;
     for (uint32_t i = 0; i < e->limits.holds; i++) {
-        e->clocks[i] = (struct en_clock){.dirty = e->clocks[i].used};
+        e->clocks[i] = (struct en_clock){.dirty = e->clocks[i].used || e->clocks[i].dirty};
     }
     memset(e->manuals, 0, EN_MANUALS_MAX * sizeof *e->manuals);
     for (uint32_t i = 0; i < e->limits.leases; i++) {

@@ -352,6 +352,31 @@ static void feed(struct life *l)
     l->shared->step++;
 }
 
+/* A person decides something by hand, or takes back what was decided a moment ago. Every step has a target
+ * of its own, so that nothing competes; clients of traffic are others. */
+static void operate(struct life *l)
+{
+    char target[64];
+    mp_str why;
+    bool undo = draw(&l->random, 3) == 0;
+    uint64_t n = l->shared->step - (undo ? draw(&l->random, 40) : 0);
+    snprintf(target, sizeof target, "client.ip=10.%u.%u.%u", 10 + (unsigned)(n >> 16 & 127),
+             (unsigned)(n >> 8 & 255), (unsigned)(n & 255));
+    if (undo) {
+        struct mp_undo ask = {.target = mp_str_of(target), .who = MP_STR("somebody")};
+        (void)mp_engine_undo(l->engine, &ask, NULL, NULL, &why);
+        if (why.len > 0) wrong(l, "undo: %.*s", MP_STR_ARG(why));
+        return;
+    }
+    static const char *const spans[] = {"300ms", "1s", "4s", "20s"};
+    const struct mp_note args[] = {{MP_STR("for"), mp_str_of(spans[draw(&l->random, 4)])}};
+    struct mp_manual ask = {.verb = MP_STR("deny"), .target = mp_str_of(target), .args = args, .arg_count = 1,
+                            .who = MP_STR("somebody"), .reason = MP_STR("a drill")};
+    struct mp_manual_answer answer;
+    mp_engine_decide(l->engine, &ask, &answer);
+    if (answer.how == MP_MANUAL_BAD) wrong(l, "decide: %.*s", MP_STR_ARG(answer.why));
+}
+
 /* Everything that was begun comes to its end when traffic stops. */
 static void finish(struct life *l)
 {
@@ -387,6 +412,7 @@ void live(struct shared *shared, struct model *model, const struct plan *plan, c
         shared->now_ns += STEP_NS;
         feed(l);
         if (draw(&l->random, 40) == 0) swap(l);
+        if (draw(&l->random, 5) == 0) operate(l);
         turn(l);
         /* Never far ahead of the disk: what is acknowledged has a time that means something. */
         if (draw(&l->random, 3) == 0) (void)mp_store_flush(l->store);

@@ -699,6 +699,28 @@ static void a_reload_keeps_it_but_for_a_new_guard(void **state)
     loop_close(&l);
 }
 
+/* A row that outlives its incident would bring it back after the next start. */
+static void what_ended_just_before_a_reload_is_kept_no_more(void **state)
+{
+    (void)state;
+    static struct rows rows;
+    struct loop l;
+    memset(&rows, 0, sizeof rows);
+    mp_arena_init(&rows.arena, NULL, 0);
+    manual_loop(&l, ERRORS);
+    uint64_t id = decided(&l, "deny client=10.0.0.7");
+    mp_engine_changes(l.engine, &rows, keep);
+    taken_back(&l, "", id);
+    swap(&l, FLOOD);
+    mp_engine_changes(l.engine, &rows, keep);
+    for (uint32_t i = 0; i < rows.count; i++) {
+        if (rows.row[i].kind == MP_ROW_META) continue;
+        if (rows.row[i].bytes.len != 0) fail_msg("a row of kind %d is left", (int)rows.row[i].kind);
+    }
+    loop_close(&l);
+    mp_arena_free(&rows.arena);
+}
+
 static void who_and_why_are_cut_and_not_inside_a_character(void **state)
 {
     (void)state;
@@ -740,6 +762,7 @@ int main(void)
         cmocka_unit_test(a_restart_keeps_it),
         cmocka_unit_test(damaged_rows_of_it_are_refused),
         cmocka_unit_test(a_reload_keeps_it_but_for_a_new_guard),
+        cmocka_unit_test(what_ended_just_before_a_reload_is_kept_no_more),
         cmocka_unit_test(who_and_why_are_cut_and_not_inside_a_character),
     };
     return cmocka_run_group_tests_name("engine_manual", tests, NULL, NULL);
