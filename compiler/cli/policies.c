@@ -33,6 +33,25 @@ static const mp_str *channels_of(const struct cli_args *args, struct mp_arena *a
     return names;
 }
 
+static int backends_of(const struct cli_args *args, struct mp_arena *arena,
+                       struct mp_compile_options *options)
+{
+    size_t given;
+    const char *const *values = cli_values(args, "backend", &given);
+    if (given == 0) return CLI_OK;
+    const struct mp_backend_table **tables = MP_NEW(arena, const struct mp_backend_table *, given);
+    if (tables == NULL) return cli_no_memory(args);
+    for (size_t i = 0; i < given; i++) {
+        tables[i] = mp_backend_table_named(mp_str_of(values[i]));
+        if (tables[i] == NULL) {
+            return cli_complain(args, "--backend=%s: there are inproc, envoy and envoy-module", values[i]);
+        }
+    }
+    options->backends = tables;
+    options->backend_count = (uint32_t)given;
+    return CLI_OK;
+}
+
 int cli_compile(const struct cli_args *args, size_t first_operand, enum mp_compile_goal goal,
                 bool with_tests, struct cli_policies *out)
 {
@@ -54,6 +73,8 @@ int cli_compile(const struct cli_args *args, size_t first_operand, enum mp_compi
     struct mp_compile_options options = {
         .goal = goal, .with_tests = with_tests, .os = cli_world()};
     options.channels = channels_of(args, &out->arena, &options.channel_count);
+    code = backends_of(args, &out->arena, &options);
+    if (code != CLI_OK) return code;
     enum mp_err err = mp_compile(texts, (uint32_t)count, &options, &out->compilation);
     if (err == MP_ECORRUPT) {
         fprintf(stderr, "mpol: a bug in mpol: %s. Please report it with the policy.\n",

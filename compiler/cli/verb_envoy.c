@@ -22,6 +22,7 @@ const struct cli_option cli_envoy_options[] = {
     {"upstream", "HOST:PORT", "where it sends them"},
     {"route", "PREFIX=SERVICE", "instead: by path, to the instances of a service; may be repeated;"
                                 " SERVICE@VERSION for a further version of it"},
+    {"http2", NULL, "what is behind --upstream or --route is spoken to in HTTP/2 (gRPC)"},
     {"xds", "HOST:PORT", "where `mpol run --xds` listens; or unix:PATH"},
     {"admin", "ADDR:PORT", "Envoy's own admin page; loopback, please"},
     {"tls-cert", "FILE", "mutual TLS with callers, with --tls-key and --tls-ca (PEM)"},
@@ -260,6 +261,7 @@ static int put_who(struct envoy *e)
     put(e, "service", cli_value(e->args, "service", ""));
     put(e, "instance", cli_value(e->args, "instance", ""));
     put(e, "xff_hops", hops);
+    put(e, "http2", cli_flag(e->args, "http2") ? "yes" : "");
     put(e, "is_tls", cli_value(e->args, "tls-cert", NULL) != NULL ? "true" : "false");
     return put_module(e) ? CLI_OK : cli_no_memory(e->args);
 }

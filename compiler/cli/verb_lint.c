@@ -7,6 +7,7 @@ const struct cli_option cli_lint_options[] = {
     {"deny-warnings", NULL, "a warning is a finding too: exit status 1"},
     {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then"},
+    {"backend", "NAME", "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated"},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},
 };

@@ -17,6 +17,7 @@ struct mesh_proof {
     uint64_t ticket; /* the backend's */
     uint64_t running; /* the prover's; 0: it did not take it */
     enum mp_envoy_proven answer; /* of one that is not running: told by the timer */
+    bool due;
 };
 
 static struct mesh_proof **place_of(struct dm_mesh *m, uint64_t ticket)
@@ -52,21 +53,43 @@ static void on_proof(void *ctx, const struct mp_proof *proof)
     answer(ctx, answers[proof->result]);
 }
 
-/* What the backend must not be told from within its own call. */
+static struct mesh_proof *first_due(struct dm_mesh *m)
+{
+    struct mesh_proof *p = m->proofs;
+    while (p != NULL && !p->due) p = p->next;
+    return p;
+}
+
+/* What the backend must not be told from within its own call. An answer may begin or end others, and
+ * those that it begins are told at the next turn: else one that is asked again at once never ends. */
 static void on_prove_timer(uv_timer_t *timer)
 {
     struct dm_mesh *m = timer->data;
-    for (struct mesh_proof *p = m->proofs; p != NULL;) {
-        if (p->running != 0) {
-            p = p->next;
-            continue;
-        }
-        answer(p, p->answer);
-        p = m->proofs; /* the answer may have begun or ended others */
-    }
+    for (struct mesh_proof *p = m->proofs; p != NULL; p = p->next) p->due = p->running == 0;
+    for (struct mesh_proof *p; (p = first_due(m)) != NULL;) answer(p, p->answer);
 }
 
 /* ---- a question as the prover takes it ---- */
+
+static mp_str part_after(mp_str s, mp_str prefix)
+{
+    return mp_str_starts(s, prefix) ? mp_str_sub(s, prefix.len, SIZE_MAX) : MP_STR("");
+}
+
+/* Every address of the proxy's machine is also the one that its stream comes from. */
+static mp_str reachable(struct mp_arena *arena, mp_str address, mp_str peer)
+{
+    static const char *const any[] = {"0.0.0.0:", "[::]:"};
+    for (size_t i = 0; i < sizeof any / sizeof any[0]; i++) {
+        mp_str port = part_after(address, mp_str_of(any[i]));
+        if (port.len == 0) continue;
+        size_t host = peer.len;
+        while (host > 0 && peer.ptr[host - 1] != ':') host--;
+        if (host == 0) return mp_arena_printf(arena, "127.0.0.1:%.*s", MP_STR_ARG(port)); /* a unix socket */
+        return mp_arena_printf(arena, "%.*s%.*s", (int)host, peer.ptr, MP_STR_ARG(port));
+    }
+    return address;
+}
 
 static void put_listener(const struct mp_envoy_ask *ask, struct mp_prove_task *task)
 {
@@ -125,6 +148,7 @@ static void start(struct mesh_proof *proof, const struct mp_envoy_ask *ask)
     case MP_ENVOY_PROOF_NONE: break;
     }
     enum mp_err err = MP_ENOMEM;
+    task.address = reachable(&arena, task.address, ask->peer);
     if (task.address.len == 0) {
         err = MP_EINVAL; /* it has not told where it can be asked */
     } else if (made) {

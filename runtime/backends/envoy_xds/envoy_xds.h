@@ -92,6 +92,7 @@ struct mp_envoy_ask {
     uint64_t ticket;  /* of this question; never used again */
     uint64_t replaces; /* an earlier question to the same proxy that needs no answer any more; 0: none */
     mp_str node;      /* "service/checkout/checkout-2" */
+    mp_str peer;      /* where its stream comes from */
     mp_str listen;    /* of the node's metadata, "ADDR:PORT"; empty: unknown */
     bool tls;
     mp_str admin;     /* "ADDR:PORT"; empty: unknown */

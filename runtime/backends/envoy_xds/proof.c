@@ -67,7 +67,7 @@ static void ask(struct sub *x, uint64_t replaces)
     e->asks[x->ticket % ASK_BUCKETS] = x;
     res_put(e, &x->asked, x->acked);
     struct mp_envoy_ask what = {.ticket = x->ticket, .replaces = replaces, .node = p->id,
-                                .listen = p->listen, .tls = p->tls, .admin = p->admin,
+                                .peer = p->address, .listen = p->listen, .tls = p->tls, .admin = p->admin,
                                 .type = x->type, .resource = x->name, .what = &x->asked->proof};
     e->host.prove(e->host.ctx, &what);
 }
