@@ -62,7 +62,11 @@ static enum mp_err pass_check(struct mp_compilation *c)
         .with_tests = c->options.with_tests,
         .os = c->options.os,
     };
-    return mp_check(c->inputs, c->input_count, &options, &c->perm, &c->diags, &c->typed);
+    MP_TRY(mp_check(c->inputs, c->input_count, &options, &c->perm, &c->diags, &c->typed));
+    if (!mp_diags_has_errors(&c->diags)) {
+        mp_check_backends(c->typed, c->options.backends, c->options.backend_count, &c->diags);
+    }
+    return MP_OK;
 }
 
 #define DAY_NS (24 * 3600 * INT64_C(1000000000))

@@ -10,6 +10,7 @@
 #define MP_DRIVER_DRIVER_H
 
 #include "base/os.h"
+#include "capability/capability.h"
 #include "check/check.h"
 #include "diag/diag.h"
 #include "ir/ir.h"
@@ -30,6 +31,9 @@ struct mp_compile_options {
     bool with_tests;
     const mp_str *channels; /* NULL: any word is a channel (E0106) */
     uint32_t channel_count;
+    /* Meshes that are to carry it out (E0701); none: any. capability/capability.h */
+    const struct mp_backend_table *const *backends;
+    uint32_t backend_count;
     const struct mp_os *os; /* memory, digest, regular expressions; members may be NULL */
     size_t memory_max_bytes; /* 0: no limit */
 };

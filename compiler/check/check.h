@@ -40,4 +40,11 @@ enum mp_err mp_check(const struct mp_check_input *inputs, uint32_t count,
                      const struct mp_check_options *options, struct mp_arena *perm,
                      struct mp_diags *sink, struct mp_typed **out);
 
+struct mp_backend_table;
+
+/* Says where the policy asks for what none of these meshes can do, or one of them must do and cannot
+ * (E0701, E0407). For a typed tree without errors. */
+void mp_check_backends(const struct mp_typed *typed, const struct mp_backend_table *const *tables,
+                       uint32_t count, struct mp_diags *sink);
+
 #endif

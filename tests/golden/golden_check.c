@@ -2,21 +2,20 @@
  * The front end: parser and checker, tests of the policy included.
  *
  * A line `# channels: slack siem` in the policy says which channels exist (E0106); without it any
- * word is one.
+ * word is one. A line `# backend: envoy` says which meshes are to carry it out (E0701).
  */
 #include "driver/driver.h"
 #include "golden.h"
 #include "os/std.h"
 
-#define CHANNELS_MAX 16
+#define WORDS_MAX 16
 
-static uint32_t read_channels(mp_str text, mp_str out[CHANNELS_MAX])
+static uint32_t read_words(mp_str text, const char *head, mp_str out[WORDS_MAX])
 {
-    static const char head[] = "# channels:";
     const char *at = strstr(text.ptr, head);
     uint32_t count = 0;
     if (at == NULL) return 0;
-    for (at += sizeof head - 1; *at != '\n' && *at != '\0' && count < CHANNELS_MAX;) {
+    for (at += strlen(head); *at != '\n' && *at != '\0' && count < WORDS_MAX;) {
         size_t len = strcspn(at, " \n");
         if (len > 0) out[count++] = (mp_str){at, len};
         at += len;
@@ -35,11 +34,18 @@ static bool keep(struct mp_arena *arena, const struct mp_buf *made, mp_str *out)
 bool golden_run(struct mp_arena *arena, mp_str name, mp_str text, mp_str out[GOLDEN_KINDS])
 {
     struct mp_os os;
-    mp_str channels[CHANNELS_MAX];
+    mp_str channels[WORDS_MAX], backends[WORDS_MAX];
+    const struct mp_backend_table *tables[WORDS_MAX];
     mp_str copy = mp_arena_str(arena, text); /* with a NUL, for strstr */
     mp_std_os(&os);
     struct mp_compile_options options = {.goal = MP_COMPILE_CHECK, .with_tests = true, .os = &os};
-    options.channel_count = read_channels(copy, channels);
+    options.channel_count = read_words(copy, "# channels:", channels);
+    options.backend_count = read_words(copy, "# backend:", backends);
+    options.backends = tables;
+    for (uint32_t i = 0; i < options.backend_count; i++) {
+        tables[i] = mp_backend_table_named(backends[i]);
+        if (tables[i] == NULL) return false;
+    }
     if (options.channel_count > 0) options.channels = channels;
     struct mp_compile_text input = {name, text, MP_CHECK_GIVEN};
     struct mp_compilation *c;

@@ -75,19 +75,36 @@ const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, m
     return NULL;
 }
 
-static bool fits(const char *row, mp_str asked)
+static bool concerns(const struct mp_capability_gap *g, mp_str verb, mp_str target)
 {
-    return row == NULL ? asked.len == 0 : mp_str_eq(mp_str_of(row), asked);
+    mp_str of = mp_str_of(g->target);
+    return mp_str_eq(mp_str_of(g->verb), verb) && (mp_str_eq(of, MP_STR("*")) || mp_str_eq(of, target));
 }
 
-const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb,
-                                               mp_str target, mp_str argument, mp_str value)
+const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb, mp_str target)
 {
     for (size_t i = 0; i < t->gap_count; i++) {
         const struct mp_capability_gap *g = &t->gaps[i];
-        bool any = mp_str_eq(mp_str_of(g->target), MP_STR("*"));
-        if (!mp_str_eq(mp_str_of(g->verb), verb) || (!any && !fits(g->target, target))) continue;
-        if (fits(g->argument, argument) && fits(g->value, value)) return g;
+        if (concerns(g, verb, target) && g->argument == NULL) return g;
+    }
+    return NULL;
+}
+
+static bool has_value(const char *row, mp_str type, mp_str value)
+{
+    mp_str wanted = mp_str_of(row);
+    if (row[0] == '!') return value.len > 0 && !mp_str_eq(mp_str_sub(wanted, 1, wanted.len), value);
+    return mp_str_eq(wanted, type) || mp_str_eq(wanted, value);
+}
+
+const struct mp_capability_gap *mp_backend_gap_argument(const struct mp_backend_table *t, mp_str verb,
+                                                        mp_str target, mp_str argument, mp_str type,
+                                                        mp_str value)
+{
+    for (size_t i = 0; i < t->gap_count; i++) {
+        const struct mp_capability_gap *g = &t->gaps[i];
+        if (g->argument == NULL || !concerns(g, verb, target)) continue;
+        if (mp_str_eq(mp_str_of(g->argument), argument) && has_value(g->value, type, value)) return g;
     }
     return NULL;
 }
