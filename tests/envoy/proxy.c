@@ -236,8 +236,8 @@ void proxy_start_file(struct proxy *p, const char *file)
     snprintf(p->file, sizeof p->file, "%s", file);
     p->pid = child();
     if (p->pid == 0) exec_envoy(p);
-    /* A path of its own: answered by every listener of ours, and no record. */
-    while (get_once("127.0.0.1", p->port, "/.mpol/here") != 404) {
+    /* The admin page knows when every listener takes requests, also one that speaks TLS. */
+    while (get_once("127.0.0.1", p->admin, "/ready") != 200) {
         if (waitpid(p->pid, NULL, WNOHANG) == p->pid || waited > WAIT_MS - 100) {
             tell_log(p);
             fail_msg("%s: this Envoy takes no requests", p->file);
@@ -250,7 +250,7 @@ void proxy_start(struct proxy *p, const struct proxy_is *is, ...)
 {
     char file[64];
     va_list more;
-    *p = (struct proxy){.port = free_port(), .admin = free_port()};
+    *p = (struct proxy){.port = p->port != 0 ? p->port : free_port(), .admin = free_port()};
     snprintf(p->file, sizeof p->file, "%s.json", is->instance);
     va_start(more, is);
     write_bootstrap(p, is, more);

@@ -33,7 +33,7 @@ struct proxy {
 };
 
 /* `mpol envoy bootstrap` with these, --listen, --admin, and further words (ends with NULL); starts it and
- * waits until it takes requests. */
+ * waits until it takes requests. *p is zero, or has the port. */
 struct proxy_is {
     const char *layer, *service, *instance;
     int upstream_port; /* 0: none */

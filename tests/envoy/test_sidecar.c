@@ -108,7 +108,7 @@ static void a_denied_client_gets_403_and_no_other_does(void **state)
 static void a_kill_lets_nobody_in_and_the_next_life_says_the_same(void **state)
 {
     struct shop s;
-    struct proxy fresh;
+    struct proxy fresh = {0};
     open_shop(&s);
     deny(BAD);
     wait_get_once(BAD, s.sidecar.port, "/", 403);
