@@ -85,6 +85,7 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
     mp_engine_leases(d->engine, &l, list_lease);
     dm_bytes_printf(out, "%s", l.count == 0 ? "  none\n" : "");
     dm_mesh_status(d, out);
+    dm_modules_status(d, out);
     return 0;
 }
 

@@ -141,6 +141,7 @@ static void on_watch(uv_timer_t *timer)
     dm_own_inventory(d, false);
     dm_windows_due(d);
     dm_mesh_watch(d);
+    dm_modules_tick(d);
     if (d->host->changed != NULL && d->host->changed(d->host->ctx)) {
         dm_log(d, "info", "policies have changed");
         dm_reload(d);
@@ -240,18 +241,18 @@ static int start(struct dm *d)
         fprintf(stderr, "mpol run: no memory or no randomness to begin with\n");
         return 3;
     }
-    if (!dm_mesh_ready(d) || restore(d) != MP_OK) return 2;
+    if (!dm_mesh_ready(d) || !dm_modules_ready(d) || restore(d) != MP_OK) return 2;
     mp_engine_brake(d->engine, d->brake_asked);
     if (!first_commit(d)) return 2;
     look_for_brake(d);
     if (!dm_control_open(d) || !dm_http_open(d) || !dm_inputs_open(d)) return 2;
     dm_turn(d); /* the first set is applied, so that the first answer to a proxy is whole */
-    if (!dm_mesh_open(d)) return 2;
+    if (!dm_mesh_open(d) || !dm_modules_open(d)) return 2;
     if (d->host->native != NULL) d->host->native(d->host->ctx, d->now.program);
     uv_timer_start(&d->watch_timer, on_watch, WATCH_MS, WATCH_MS);
     uv_timer_start(&d->poll_timer, on_poll, POLL_MS, POLL_MS);
     d->ready = true;
-    if (d->input_count == 0 && d->mesh == NULL) {
+    if (d->input_count == 0 && d->mesh == NULL && d->modules == NULL) {
         dm_log(d, "warn", "no --telemetry: nothing is seen, only rules about silence can fire");
     }
     dm_log(d, "info", "ready: %u rules, state in %s", d->now.program->rule_count, d->options->state_dir);
@@ -280,6 +281,7 @@ void dm_end(struct dm *d, int exit_code)
     dm_control_close(d);
     dm_http_close(d);
     dm_mesh_close(d);
+    dm_modules_close(d);
     close_if_open((uv_handle_t *)&d->step_timer);
     close_if_open((uv_handle_t *)&d->watch_timer);
     close_if_open((uv_handle_t *)&d->poll_timer);
@@ -312,6 +314,7 @@ static void give_back(struct dm *d)
 {
     mp_engine_destroy(d->engine);
     d->engine = NULL;
+    dm_modules_free(d);
     dm_mesh_free(d);
     mp_store_close(d->store);
     dm_generation_free(d, &d->now);

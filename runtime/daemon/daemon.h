@@ -44,6 +44,7 @@ struct mp_daemon_options {
     const char *listen;          /* ADDR:PORT, or NULL */
     const char *xds;             /* ADDR:PORT or unix:PATH where proxies are served, or NULL */
     const char *xds_cert, *xds_key, *xds_ca; /* mutual TLS there: files in PEM, or all NULL */
+    const char *module_socket;   /* path where modules inside proxies connect, or NULL */
     bool log_json;               /* the log as JSON lines */
 };
 

@@ -34,6 +34,7 @@ struct dm_generation {
     struct mp_arena arena;
     uint64_t number;
     int64_t since_ns;
+    mp_str image; /* what the program was loaded from; until the next compilation */
 };
 
 /* Rows of the store that are the daemon's own; those of the engine are below. */
@@ -96,6 +97,7 @@ struct dm {
     uv_work_t windows_work;
     bool windows_busy;
     struct dm_mesh *mesh; /* NULL without --xds */
+    struct dm_modules *modules; /* NULL without --module-socket */
     struct dm_channel *channels;
     uint32_t channel_count;
     uv_pipe_t control;
@@ -182,6 +184,8 @@ void dm_reload(struct dm *d);
 
 /* A longer one would be cut silently by the kernel's structure. */
 bool dm_socket_path_fits(const char *path);
+/* Does somebody listen there? What nobody serves is left over from an earlier life. */
+bool dm_socket_is_served(const char *path);
 
 /* control.c, answer.c: questions of an operator → text */
 bool dm_control_open(struct dm *d);
@@ -215,6 +219,29 @@ void dm_mesh_metrics(struct dm *d, struct dm_bytes *out);
 void dm_mesh_readiness(struct dm *d, struct dm_bytes *out);
 void dm_mesh_close(struct dm *d);
 void dm_mesh_free(struct dm *d);
+/* What the inventory of proxies says of whom a record names; texts until the inventory changes. */
+struct dm_mesh_asked {
+    mp_str peer;     /* identity */
+    mp_str instance; /* that answered, or empty */
+    mp_str upstream; /* "ADDR:PORT" that answered, or empty */
+};
+struct dm_mesh_place {
+    mp_str caller, instance, version; /* empty: not known */
+};
+void dm_mesh_place(struct dm *d, const struct dm_mesh_asked *asked, struct dm_mesh_place *out);
+
+/* modules.c: modules inside proxies. All do nothing without --module-socket. */
+struct mpol_backend_ops;
+/* Gives a backend to the engine, behind the modules where there may be some. */
+enum mp_err dm_backend(struct dm *d, const struct mpol_backend_ops *ops, void *ctx);
+bool dm_modules_ready(struct dm *d);   /* behind dm_mesh_ready, before the state is restored */
+void dm_modules_program(struct dm *d); /* another generation is in force */
+bool dm_modules_open(struct dm *d);
+void dm_modules_watch(struct dm *d);   /* somebody came or went */
+void dm_modules_tick(struct dm *d);    /* twice a second */
+void dm_modules_status(struct dm *d, struct dm_bytes *out);
+void dm_modules_close(struct dm *d);
+void dm_modules_free(struct dm *d);
 
 /* channel.c */
 bool dm_channels_open(struct dm *d);

@@ -79,8 +79,7 @@ bool dm_socket_path_fits(const char *path)
     return strlen(path) < sizeof address.sun_path;
 }
 
-/* Does somebody listen there? What nobody serves is left over from an earlier life. */
-static bool is_served(const char *path)
+bool dm_socket_is_served(const char *path)
 {
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -99,7 +98,7 @@ bool dm_socket_open(struct dm_input *in)
         fprintf(stderr, "mpol run: %s: the path is too long for a socket\n", in->name);
         return false;
     }
-    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode) && !is_served(path)) unlink(path);
+    if (stat(path, &st) == 0 && S_ISSOCK(st.st_mode) && !dm_socket_is_served(path)) unlink(path);
     uv_pipe_init(&in->d->loop, &in->listener, 0);
     in->listener.data = in;
     in->has_listener = true;

@@ -138,7 +138,7 @@ bool dm_mesh_ready(struct dm *d)
     struct mp_envoy_host host = {.ctx = m, .send = send_bytes, .end = end_stream, .prove = mesh_prove,
                                  .prove_cancel = mesh_prove_cancel, .log = tell, .now_ns = now_ns};
     if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
-        mp_engine_backend(d->engine, &mp_envoy_ops, m->envoy) != MP_OK) {
+        dm_backend(d, &mp_envoy_ops, m->envoy) != MP_OK) {
         return no_memory();
     }
     return true;
@@ -219,4 +219,39 @@ void dm_mesh_free(struct dm *d)
     dm_mesh_world_destroy(m->world);
     free(m);
     d->mesh = NULL;
+}
+
+/* ---- who is meant ---- */
+
+/* "10.0.0.7:9000", "[2001:db8::1]:9000" */
+static bool read_address(mp_str text, mp_str *ip, uint16_t *port)
+{
+    size_t at = text.len;
+    uint32_t number = 0;
+    while (at > 0 && text.ptr[at - 1] != ':') at--;
+    if (at < 2 || text.len - at > 5) return false;
+    for (size_t i = at; i < text.len; i++) {
+        if (text.ptr[i] < '0' || text.ptr[i] > '9') return false;
+        number = number * 10 + (uint32_t)(text.ptr[i] - '0');
+    }
+    *ip = mp_str_sub(text, 0, at - 1);
+    if (ip->ptr[0] == '[') *ip = mp_str_sub(*ip, 1, ip->len - 2);
+    *port = (uint16_t)number;
+    return number > 0 && number <= UINT16_MAX;
+}
+
+void dm_mesh_place(struct dm *d, const struct dm_mesh_asked *asked, struct dm_mesh_place *out)
+{
+    struct mp_envoy_instance instance;
+    mp_str ip;
+    uint16_t port;
+    if (d->mesh == NULL) return;
+    struct mp_envoy_world world = dm_mesh_world_view(d->mesh->world);
+    if (asked->peer.len > 0) out->caller = world.service_of(world.ctx, asked->peer);
+    bool found = asked->instance.len > 0 && world.instance(world.ctx, asked->instance, &instance);
+    if (!found && read_address(asked->upstream, &ip, &port)) {
+        found = world.instance_at(world.ctx, ip, port, &instance);
+        if (found) out->instance = instance.name;
+    }
+    if (found) out->version = instance.version;
 }

@@ -35,6 +35,7 @@ bool dm_generation_load(struct dm *d, struct dm_generation *out, mp_str *problem
         return false;
     }
     mp_arena_init(&out->arena, NULL, 0);
+    out->image = image;
     if (set_params(d, out->program, problem)) return true;
     dm_generation_free(d, out);
     return false;
@@ -102,6 +103,7 @@ void dm_reload(struct dm *d)
     d->now.since_ns = d->last_reload_ns;
     d->inventory_unkept = true; /* the program may read more of it */
     dm_mesh_inventory(d);
+    dm_modules_program(d);
     d->counts.reloads++;
     d->problem[0] = '\0';
     if (d->host->native != NULL) d->host->native(d->host->ctx, d->now.program);

@@ -98,6 +98,10 @@ bool ABI_CALLBACK(http_get_cluster_name)(void *filter, struct abi_text *name) AB
 void ABI_CALLBACK(http_send_response)(void *filter, uint32_t status, struct abi_header *headers,
                                       size_t header_count, struct abi_text body,
                                       struct abi_text details);
+/* What a refusal leaves for the logger. */
+void ABI_CALLBACK(http_set_dynamic_metadata_string)(void *filter, struct abi_text space,
+                                                    struct abi_text key,
+                                                    struct abi_text value) ABI_WEAK;
 /* A scheduler is deleted by whoever made it; a commit is safe on any thread, also when the stream has
  * gone. */
 void *ABI_CALLBACK(http_filter_scheduler_new)(void *filter) ABI_WEAK;
@@ -114,6 +118,9 @@ bool ABI_CALLBACK(access_logger_get_attribute_int)(void *logger, int attribute,
 bool ABI_CALLBACK(access_logger_get_attribute_bool)(void *logger, int attribute, bool *value) ABI_WEAK;
 bool ABI_CALLBACK(access_logger_get_header_value)(void *logger, int headers, struct abi_text key,
                                                   struct abi_text *value, size_t index, size_t *count);
+bool ABI_CALLBACK(access_logger_get_dynamic_metadata)(void *logger, struct abi_text space,
+                                                      struct abi_text key,
+                                                      struct abi_text *value) ABI_WEAK;
 void ABI_CALLBACK(access_logger_get_timing_info)(void *logger, struct abi_timing *timing);
 void ABI_CALLBACK(access_logger_get_bytes_info)(void *logger, struct abi_bytes *bytes);
 uint64_t ABI_CALLBACK(access_logger_get_response_flags)(void *logger);

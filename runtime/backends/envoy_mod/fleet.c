@@ -329,6 +329,7 @@ static bool on_records(struct mp_fleet_peer *p, mp_str body)
     while (!in.bad && in.at < in.end) {
         struct mp_fleet_record r = {.upstream = mp_frame_text(&in)};
         r.peer = mp_frame_text(&in);
+        r.key = mp_frame_text(&in);
         r.line = mp_frame_text(&in);
         if (in.bad || !is_object(r.line)) return false;
         if (f->host.record != NULL) f->host.record(f->host.ctx, &p->info, &r);

@@ -35,6 +35,7 @@ struct mp_fleet_info {
 struct mp_fleet_record {
     mp_str upstream; /* "ADDR:PORT" that answered, or empty */
     mp_str peer;     /* identity that the client's certificate showed, or empty */
+    mp_str key;      /* of an inline rule that refused it: whom it was held for, or empty */
     mp_str line;
 };
 

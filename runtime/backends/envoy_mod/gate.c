@@ -183,6 +183,19 @@ static void answer_out(const struct mp_verdict_answer *a, struct mp_gate_answer 
     out->retry_after_ns = a->retry_after_ns;
     out->rule_len = (uint32_t)(a->rule.len < MP_GATE_RULE_MAX ? a->rule.len : MP_GATE_RULE_MAX);
     if (out->rule_len > 0) memcpy(out->rule, a->rule.ptr, out->rule_len);
+    out->key_len = 0;
+}
+
+/* Whom the inline rule was held for that refused the request. */
+static void key_out(const struct generation *gen, struct decoder *d, const struct mp_verdict_answer *a,
+                    struct mp_gate_answer *out)
+{
+    for (uint32_t i = 0; i < a->fired_count; i++) {
+        if (!a->fired[i].refused) continue;
+        size_t len = mp_verdict_key(gen->plan, a->fired[i].rule, d->scratch, out->key, sizeof out->key);
+        out->key_len = (uint32_t)len;
+        return;
+    }
 }
 
 static const struct generation *judged_by(const struct mp_inproc_view *view)
@@ -204,7 +217,10 @@ void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *
         struct mp_record record;
         decode(gen, d, host, wall_ns, layer, &record);
         mp_verdict_ask(gen->plan, g->buckets, view, NULL, &record, d->scratch, &w->answer);
-        if (!w->answer.allow) answer_out(&w->answer, out);
+        if (!w->answer.allow) {
+            answer_out(&w->answer, out);
+            key_out(gen, d, &w->answer, out);
+        }
     }
     mp_inproc_leave(w->epoch);
     count_up(&w->verdicts);

@@ -88,14 +88,16 @@ bool mp_gate_may_cut(const struct mp_gate *g);
 /* ---- workers ---- */
 
 #define MP_GATE_RULE_MAX 128
+#define MP_GATE_KEY_MAX 96
 
 struct mp_gate_answer {
     bool allow;
     bool by_lease;
     int status;              /* of a refusal */
     int64_t retry_after_ns;  /* 0: unknown */
-    uint32_t rule_len;
+    uint32_t rule_len, key_len;
     char rule[MP_GATE_RULE_MAX];
+    char key[MP_GATE_KEY_MAX]; /* of an inline rule: whom it is held for, or empty */
 };
 
 /* Answers a request. Without a program everything passes. */

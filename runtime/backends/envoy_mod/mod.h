@@ -73,6 +73,11 @@ void mod_streams_cut(struct mod *m);
 bool mod_streams_cut_done(struct mod *m);
 uint64_t mod_streams_cut_count(const struct mod *m);
 
+/* Namespace of what a refusal leaves for the logger. */
+#define MOD_SPACE MP_STR("mpol")
+#define MOD_NOTE_KEY MP_STR("key")
+#define MOD_NOTE_SERVICE MP_STR("service")
+
 static inline mp_str mod_str(struct abi_text t) { return (mp_str){t.ptr, t.len}; }
 static inline struct abi_text mod_text(mp_str s) { return (struct abi_text){s.ptr, s.len}; }
 

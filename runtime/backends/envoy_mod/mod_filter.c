@@ -93,15 +93,15 @@ static void keep(char *to, size_t size, uint16_t *len, mp_str s)
     if (*len > 0) memcpy(to, s.ptr, *len);
 }
 
+/* A sidecar and an edge speak of themselves, a gateway of whom it asks. */
 static mp_str service_of(struct mod *m, void *envoy)
 {
     struct abi_text cluster = {NULL, 0};
-    if (m->config.layer_bit == MPOL_SERVICE) return mp_str_of(m->config.service);
-    if (ABI_CALLBACK(http_get_cluster_name) == NULL ||
-        !ABI_CALLBACK(http_get_cluster_name)(envoy, &cluster)) {
-        return MP_STR("");
-    }
-    return mod_read_cluster(mod_str(cluster));
+    mp_str own = mp_str_of(m->config.service);
+    if (m->config.layer_bit != MPOL_INGRESS || ABI_CALLBACK(http_get_cluster_name) == NULL) return own;
+    if (!ABI_CALLBACK(http_get_cluster_name)(envoy, &cluster)) return own;
+    mp_str service = mod_read_cluster(mod_str(cluster));
+    return service.len > 0 ? service : own;
 }
 
 static void read_facts(struct mod *m, struct mod_stream *s)
@@ -125,7 +125,7 @@ static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
     case MP_GATE_CLIENT_IDENTITY: return (mp_str){s->peer, s->peer_len};
     case MP_GATE_SERVICE: return (mp_str){s->service, s->service_len};
     case MP_GATE_INSTANCE:
-        return a->m->config.layer_bit == MPOL_SERVICE ? mp_str_of(a->m->config.instance) : MP_STR("");
+        return a->m->config.layer_bit != MPOL_INGRESS ? mp_str_of(a->m->config.instance) : MP_STR("");
     case MP_GATE_METHOD: return header(a->envoy, MP_STR(":method"));
     case MP_GATE_SCHEME: return header(a->envoy, MP_STR(":scheme"));
     case MP_GATE_HOST: return header(a->envoy, MP_STR(":authority"));
@@ -165,6 +165,14 @@ static bool get_field(void *ctx, const struct mp_gate_want *want, struct mp_fiel
 
 /* ---- the answer ---- */
 
+/* The proxy has no cluster and no key for a request that never went on. */
+static void leave_note(struct request *r, mp_str name, mp_str value)
+{
+    if (value.len == 0 || ABI_CALLBACK(http_set_dynamic_metadata_string) == NULL) return;
+    ABI_CALLBACK(http_set_dynamic_metadata_string)(r->stream.envoy, mod_text(MOD_SPACE), mod_text(name),
+                                                   mod_text(value));
+}
+
 static void refuse(struct request *r, const struct mp_gate_answer *a)
 {
     char details[MP_GATE_RULE_MAX + 8] = "mpol:", after[24];
@@ -173,6 +181,10 @@ static void refuse(struct request *r, const struct mp_gate_answer *a)
     if (a->status == 429 && a->retry_after_ns > 0) {
         long long seconds = (long long)((a->retry_after_ns + 999999999) / 1000000000);
         retry.value_len = (size_t)snprintf(after, sizeof after, "%lld", seconds);
+    }
+    leave_note(r, MOD_NOTE_KEY, (mp_str){a->key, a->key_len});
+    if (r->filter->m->config.layer_bit == MPOL_INGRESS) {
+        leave_note(r, MOD_NOTE_SERVICE, (mp_str){r->stream.service, r->stream.service_len});
     }
     if (r->filter->counts) {
         ABI_CALLBACK(http_filter_increment_counter)(r->stream.envoy, r->filter->refused_id, NULL, 0, 1);

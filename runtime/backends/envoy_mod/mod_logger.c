@@ -62,12 +62,28 @@ static mp_str client_of(void *envoy)
 
 static mp_str peer_of(void *envoy) { return mod_read_first(attribute(envoy, ABI_URI_SAN_PEER)); }
 
+static mp_str note_of(const struct noting *n, mp_str name)
+{
+    struct abi_text value = {NULL, 0};
+    if (ABI_CALLBACK(access_logger_get_dynamic_metadata) == NULL) return MP_STR("");
+    if (!ABI_CALLBACK(access_logger_get_dynamic_metadata)(n->envoy, mod_text(MOD_SPACE), mod_text(name),
+                                                          &value)) {
+        return MP_STR("");
+    }
+    return mod_str(value);
+}
+
+/* Of a sidecar and an edge the control plane knows it. */
 static mp_str service_of(const struct noting *n)
 {
     struct abi_text cluster = {NULL, 0};
-    if (n->m->config.layer_bit == MPOL_SERVICE) return MP_STR(""); /* the control plane knows it */
-    if (!ABI_CALLBACK(access_logger_get_upstream_cluster)(n->envoy, &cluster)) return MP_STR("");
-    return mod_read_cluster(mod_str(cluster));
+    if (n->m->config.layer_bit != MPOL_INGRESS) return MP_STR("");
+    mp_str asked = note_of(n, MOD_NOTE_SERVICE);
+    if (asked.len > 0) return asked;
+    if (ABI_CALLBACK(access_logger_get_upstream_cluster)(n->envoy, &cluster)) {
+        asked = mod_read_cluster(mod_str(cluster));
+    }
+    return asked.len > 0 ? asked : mp_str_of(n->m->config.service);
 }
 
 static bool has_flag(const struct noting *n, int flag) { return (n->flags >> flag & 1) != 0; }
@@ -232,7 +248,7 @@ static mp_str rule_of(const struct noting *n, uint32_t worker)
 
 static void note_upstream(struct noting *n)
 {
-    if (n->m->config.layer_bit == MPOL_SERVICE) return; /* it is our own */
+    if (n->m->config.layer_bit != MPOL_INGRESS) return; /* it is our own */
     mp_str upstream = attribute(n->envoy, ABI_UPSTREAM_ADDRESS);
     if (upstream.len > 0) mp_record_text(&n->out, MP_RECORD_UPSTREAM, MP_STR(""), upstream);
 }
@@ -242,7 +258,11 @@ static void note_all(struct noting *n, uint32_t worker)
     uint32_t count;
     mp_str rule = rule_of(n, worker), peer = peer_of(n->envoy);
     mp_record_int(&n->out, MP_RECORD_TIME, n->timing.start_unix_ns + took_ns(n));
-    if (rule.len > 0) mp_record_text(&n->out, MP_RECORD_REFUSED_BY, MP_STR(""), rule);
+    if (rule.len > 0) {
+        mp_str key = note_of(n, MOD_NOTE_KEY);
+        mp_record_text(&n->out, MP_RECORD_REFUSED_BY, MP_STR(""), rule);
+        if (key.len > 0) mp_record_text(&n->out, MP_RECORD_KEY, MP_STR(""), key);
+    }
     if (peer.len > 0) mp_record_text(&n->out, MP_RECORD_WHO, MP_STR(""), peer);
     note_upstream(n);
     const struct mp_gate_want *wants = mp_gate_enter(n->m->gate, worker, &count);

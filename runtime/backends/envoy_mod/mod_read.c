@@ -149,7 +149,11 @@ mp_str mod_read_address(mp_str a)
 }
 
 mp_str mod_read_first(mp_str list) { return piece(&list, ','); }
-mp_str mod_read_cluster(mp_str cluster) { return piece(&cluster, '@'); }
+mp_str mod_read_cluster(mp_str cluster)
+{
+    mp_str service = piece(&cluster, '@');
+    return mp_str_eq(service, MP_STR("upstream")) ? none : service;
+}
 
 mp_str mod_read_version(mp_str protocol)
 {

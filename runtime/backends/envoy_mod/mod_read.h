@@ -41,7 +41,7 @@ mp_str mod_read_grpc_method(mp_str path);
 mp_str mod_read_address(mp_str address);
 /* The first of a list that is joined by commas. */
 mp_str mod_read_first(mp_str list);
-/* "checkout@v2" → "checkout": the service that a cluster is named after. */
+/* "checkout@v2" → "checkout": the service that a cluster is named after; "upstream" is the proxy's own. */
 mp_str mod_read_cluster(mp_str cluster);
 /* "HTTP/1.1" → "1.1" */
 mp_str mod_read_version(mp_str protocol);

@@ -85,7 +85,7 @@ static bool get_fact(void *ctx, const struct mp_gate_want *want, struct mp_field
     case MP_GATE_PEER: out->text = (mp_str){f->s->peer, f->s->peer_len}; break;
     case MP_GATE_SERVICE: out->text = (mp_str){f->s->service, f->s->service_len}; break;
     case MP_GATE_INSTANCE:
-        out->text = c->layer_bit == MPOL_SERVICE ? mp_str_of(c->instance) : MP_STR("");
+        out->text = c->layer_bit != MPOL_INGRESS ? mp_str_of(c->instance) : MP_STR("");
         break;
     default: return false;
     }

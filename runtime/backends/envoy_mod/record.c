@@ -26,6 +26,7 @@ static const struct {
     [MP_RECORD_REFUSED_BY] = {"refused_by", STYLE_TEXT},
     [MP_RECORD_UPSTREAM] = {"", STYLE_NONE},
     [MP_RECORD_WHO] = {"", STYLE_NONE},
+    [MP_RECORD_KEY] = {"", STYLE_NONE},
 };
 
 /* ---- the worker ---- */
@@ -147,6 +148,7 @@ void mp_record_frame(struct mp_frame_out *out, mp_str record)
 {
     mp_frame_put_text(out, value_of(record, MP_RECORD_UPSTREAM));
     mp_frame_put_text(out, value_of(record, MP_RECORD_WHO));
+    mp_frame_put_text(out, value_of(record, MP_RECORD_KEY));
     size_t length_at = out->len;
     mp_frame_put_u32(out, 0);
     mp_frame_put_bytes(out, MP_STR("{"));

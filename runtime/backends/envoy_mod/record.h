@@ -17,6 +17,7 @@ enum mp_record_extra {
     MP_RECORD_REFUSED_BY,                  /* the rule of ours */
     MP_RECORD_UPSTREAM,                    /* "ADDR:PORT" that answered; not part of the line */
     MP_RECORD_WHO,                         /* the peer's identity; not part of the line */
+    MP_RECORD_KEY,                         /* whom the inline rule was held for; not part of the line */
     MP_RECORD_CODE_COUNT
 };
 
