@@ -33,12 +33,26 @@ static const mp_str *channels_of(const struct cli_args *args, struct mp_arena *a
     return names;
 }
 
+/* `mpol run` has the backend that its mesh is: what that cannot do is refused before it starts. */
+static int backend_of_mesh(const struct cli_args *args, struct mp_arena *arena,
+                           struct mp_compile_options *options)
+{
+    bool module = cli_value(args, "module-socket", NULL) != NULL;
+    if (!module && cli_value(args, "xds", NULL) == NULL) return CLI_OK;
+    const struct mp_backend_table **table = MP_NEW(arena, const struct mp_backend_table *, 1);
+    if (table == NULL) return cli_no_memory(args);
+    table[0] = mp_backend_table_named(module ? MP_STR("envoy-module") : MP_STR("envoy"));
+    options->backends = table;
+    options->backend_count = 1;
+    return CLI_OK;
+}
+
 static int backends_of(const struct cli_args *args, struct mp_arena *arena,
                        struct mp_compile_options *options)
 {
     size_t given;
     const char *const *values = cli_values(args, "backend", &given);
-    if (given == 0) return CLI_OK;
+    if (given == 0) return backend_of_mesh(args, arena, options);
     const struct mp_backend_table **tables = MP_NEW(arena, const struct mp_backend_table *, given);
     if (tables == NULL) return cli_no_memory(args);
     for (size_t i = 0; i < given; i++) {

@@ -58,7 +58,9 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
     struct telling *t = ctx;
     count_proxy(t, p);
     dm_bytes_printf(t->out, "  %.*s  ", MP_STR_ARG(p->node));
-    if (p->agent.len > 0) dm_bytes_printf(t->out, "Envoy %.*s%s, ", MP_STR_ARG(p->agent), p->module ? " with the module" : "");
+    if (p->agent.len > 0) {
+        dm_bytes_printf(t->out, "Envoy %.*s%s, ", MP_STR_ARG(p->agent), p->module ? " with the module" : "");
+    }
     dm_bytes_printf(t->out, "%s for ", p->connected ? "connected" : "AWAY");
     age(t->out, t, p->since_ns);
     dm_bytes_printf(t->out, ", %u lease%s%s%s\n", p->leases, p->leases == 1 ? "" : "s",
