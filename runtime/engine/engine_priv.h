@@ -123,6 +123,7 @@ struct en_lease {
     uint64_t revision; /* the first set of its backend that shows its present shape */
     uint64_t applied_seq; /* seq of its entry `applying` */
     int64_t accepted_mono_ns; /* when accepted; 0: not yet */
+    int64_t obey_mono_ns; /* since when the data plane is waited for: anew after it was superseded */
     int64_t ends_mono_ns; /* 0: its time does not run yet */
     uint32_t target_len;
     char target_text[EN_KEY_TEXT_MAX]; /* for backends */

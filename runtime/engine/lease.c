@@ -220,6 +220,7 @@ void en_lease_event(struct mp_engine *e, struct en_lease *l, enum mp_lease_event
     uint64_t seq = en_entry_lease(e, l, mp_lease_state_word(before),
                                   mp_lease_state_word(edge->next), why);
     if (edge->next == MP_LEASE_APPLYING) l->applied_seq = seq;
+    if (edge->next == MP_LEASE_ACCEPTED) l->obey_mono_ns = e->mono_ns;
     uint32_t owner = l->owner;
     do_effect(e, l, edge->effect, before);
     en_case_schedule(e, &e->cases[owner]); /* its times are moments of its case */

@@ -56,7 +56,7 @@ static int64_t stuck_at(const struct mp_engine *e, const struct en_lease *l)
 {
     if (l->state != MP_LEASE_ACCEPTED || l->backend == EN_NONE) return MP_NEVER_NS;
     int64_t bound = e->backends[l->backend].ops->effective_bound_ns;
-    return l->accepted_mono_ns + (bound > 0 ? bound : EN_STUCK_NS);
+    return l->obey_mono_ns + (bound > 0 ? bound : EN_STUCK_NS);
 }
 
 static void find_stuck(struct mp_engine *e, struct en_case *c)

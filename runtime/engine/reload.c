@@ -22,6 +22,7 @@ static void bind_lease(struct mp_engine *e, struct en_lease *l)
     l->backend = l->l.shadow ? EN_NONE
                              : en_backend_for(e, l->l.action, l->l.target.entity, l->l.target.type);
     if (l->accepted_mono_ns != 0) l->accepted_mono_ns = e->mono_ns > 0 ? e->mono_ns : 1;
+    l->obey_mono_ns = e->mono_ns;
     en_lease_link(e, c, l);
     if (l->backend != EN_NONE) {
         e->backends[l->backend].dirty = true;

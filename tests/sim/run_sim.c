@@ -216,19 +216,50 @@ static void reload(struct sim *s)
 
 /* ---- trouble ---- */
 
+#define WORDS 22 /* kinds of trouble */
+
 static void say(const struct sim *s, const char *what)
 {
     if (verbose) printf("  -- at %.1f s: %s\n", (double)(s->now_ns - SIM_START) / 1e9, what);
 }
 
+/* Somebody decides by hand, on what rules act on too, so that the two compete. */
+static void decide(struct sim *s)
+{
+    static const char *const words[][3] = {
+        {"deny", "client.ip=10.0.0.1", ""},      {"deny", "client.ip=192.0.2.66", ""},
+        {"deny", "client.ip=192.0.2.64/28", ""}, {"exempt", "client.ip=192.0.2.66", ""},
+        {"throttle", "service=pay", "50%"},      {"throttle", "service=web", "5/s"},
+        {"quarantine", "service=cart", ""},      {"quarantine", "instance=web-1", ""}};
+    static const char *const spans[] = {"2s", "10s", "40s"};
+    const char *const *w = words[sim_below(&s->rng, sizeof words / sizeof *words)];
+    struct mp_note args[] = {{MP_STR("for"), mp_str_of(spans[sim_below(&s->rng, 3)])},
+                             {MP_STR("to"), mp_str_of(w[2])}};
+    struct mp_manual ask = {.verb = mp_str_of(w[0]), .target = mp_str_of(w[1]), .args = args,
+                            .arg_count = w[2][0] != '\0' ? 2 : 1, .who = MP_STR("somebody")};
+    struct mp_manual_answer answer;
+    mp_engine_decide(s->engine, &ask, &answer);
+    if (answer.how == MP_MANUAL_BAD) sim_fail(s, "%s %s: %.*s", w[0], w[1], MP_STR_ARG(answer.why));
+}
+
+static void undo(struct sim *s)
+{
+    static const char *const targets[] = {"client.ip=192.0.2.66", "service=pay", "service=web", "instance=web-1"};
+    struct mp_undo ask = {.target = mp_str_of(targets[sim_below(&s->rng, 4)]), .who = MP_STR("somebody")};
+    mp_str why;
+    mp_engine_undo(s->engine, &ask, NULL, NULL, &why);
+    if (why.len > 0) sim_fail(s, "undo: %.*s", MP_STR_ARG(why));
+}
+
 static void trouble(struct sim *s)
 {
-    static const char *const words[18] = {"the wire is slow", "the wire refuses", "the wire is busy", "the wire is good",
+    static const char *const words[WORDS] = {"the wire is slow", "the wire refuses", "the wire is busy", "the wire is good",
         "the wire is good", "the wire is good", "silence", "silence", "telemetry", "telemetry", "telemetry", "telemetry",
-        "the brake", "no brake", "release all", "release one", "restart", "reload"};
+        "the brake", "no brake", "release all", "release one", "restart", "reload", "by hand", "by hand", "by hand",
+        "taken back"};
     static const uint32_t rarely[] = {200, 600, 1500, 6000};
     uint32_t what = sim_below(&s->rng, rarely[s->seed / (2 * SIM_SETS) % 4]);
-    if (what < 18) say(s, words[what]);
+    if (what < WORDS) say(s, words[what]);
     switch (what) {
     case 0: s->backend.wire = SIM_WIRE_SLOW; break;
     case 1: s->backend.wire = SIM_WIRE_REFUSES; break;
@@ -262,6 +293,10 @@ static void trouble(struct sim *s)
         reload(s);
         FORBID(true);
         break;
+    case 18:
+    case 19:
+    case 20: decide(s); break;
+    case 21: undo(s); break;
     default: break;
     }
     bool was_silent = s->check.silent_since_ns != INT64_MAX;

@@ -410,6 +410,25 @@ static void the_stronger_wins_whoever_decided_it(void **state)
     loop_close(&l);
 }
 
+/* What waits in the shade of another one waits for no data plane meanwhile. */
+static void what_comes_back_is_not_late(void **state)
+{
+    (void)state;
+    struct loop l;
+    manual_loop(&l, ERRORS);
+    mp_engine_backend_mode(l.engine, MP_BACKEND_SLOW);
+    uint64_t id = decided(&l, "throttle svc=a to=50% for=2m");
+    loop_at(&l, 4);
+    is_in(&l, id, "effective");
+    uint64_t over = decided(&l, "quarantine svc=a for=2m");
+    loop_at(&l, 30);
+    taken_back(&l, "", over);
+    loop_at(&l, 45);
+    is_in(&l, id, "effective");
+    saw_not(&l, "stuck");
+    loop_close(&l);
+}
+
 static void between_equals_the_operator_and_the_later_word_win(void **state)
 {
     (void)state;
@@ -751,6 +770,7 @@ int main(void)
         cmocka_unit_test(a_backend_that_refuses_leaves_it_stuck),
         cmocka_unit_test(there_is_an_end_to_how_many),
         cmocka_unit_test(the_stronger_wins_whoever_decided_it),
+        cmocka_unit_test(what_comes_back_is_not_late),
         cmocka_unit_test(between_equals_the_operator_and_the_later_word_win),
         cmocka_unit_test(exempt_beats_a_ban_and_the_ban_comes_back),
         cmocka_unit_test(a_range_is_denied_but_for_who_is_exempt),
