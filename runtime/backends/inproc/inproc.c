@@ -2,6 +2,7 @@
 #include "inproc/inproc.h"
 
 #include "base/assert.h"
+#include "capability/capability.h"
 #include "inproc/inproc_priv.h"
 
 /* ---- what it can do ---- */
@@ -19,25 +20,6 @@ mp_str mp_inproc_verb_word(enum mp_inproc_verb verb)
     MP_ASSERT(verb < MP_INPROC_VERB_COUNT);
     return verb_words[verb];
 }
-
-static const struct mpol_capability capabilities[] = {
-    {"exempt", "client", MPOL_ANY_LAYER, MPOL_CAN_RANGE},
-    {"exempt", "identity", MPOL_ANY_LAYER, 0},
-    {"exempt", "service", MPOL_ANY_LAYER, 0},
-    {"exempt", "instance", MPOL_ANY_LAYER, 0},
-    {"deny", "client", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL | MPOL_CAN_RANGE},
-    {"deny", "identity", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"deny", "asn", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"quarantine", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"quarantine", "instance", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"throttle", "client", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL | MPOL_CAN_RANGE},
-    {"throttle", "identity", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"throttle", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"throttle", "instance", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
-    {"challenge", "client", MPOL_ANY_LAYER, MPOL_CAN_RANGE},
-    {"challenge", "identity", MPOL_ANY_LAYER, 0},
-    {"challenge", "asn", MPOL_ANY_LAYER, 0},
-};
 
 /* ---- memory ---- */
 
@@ -303,8 +285,8 @@ const struct mpol_backend_ops mp_inproc_ops = {
     .size = sizeof(struct mpol_backend_ops),
     .name = "inproc",
     .flags = MPOL_BACKEND_CARVES_OUT,
-    .capabilities = capabilities,
-    .capability_count = sizeof capabilities / sizeof *capabilities,
+    .capabilities = mp_inproc_capabilities,
+    .capability_count = MP_INPROC_CAPABILITY_COUNT,
     .apply = inproc_apply,
     .progress = inproc_progress,
     .read_back = inproc_read_back,
