@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "envoy_xds/names.h"
+#include "envoy_kept.h"
 #include "fake.h"
 #include "suite.h"
 
@@ -141,34 +142,6 @@ static bool refuses(mp_str config, const struct asked *q)
 
 /* ---- the peer ---- */
 
-/* The set that was applied last of each owner: what the engine's store gives to the next life. */
-static struct mpol_desired kept;
-static struct mpol_lease kept_leases[64];
-static char kept_texts[64][8][64];
-static struct mpol_arg kept_args[64][4];
-
-static struct mpol_text keep_text(struct mpol_text t, char *out)
-{
-    if (t.len >= 64) abort();
-    if (t.len > 0) memcpy(out, t.ptr, t.len);
-    return (struct mpol_text){out, t.len};
-}
-
-static void keep(const struct mpol_desired *set)
-{
-    kept = *set;
-    kept.leases = kept_leases;
-    kept.owner = mpol_text("mpol-test");
-    for (size_t i = 0; i < set->lease_count; i++) {
-        struct mpol_lease *l = &kept_leases[i];
-        *l = set->leases[i];
-        struct mpol_text *texts[] = {&l->rule, &l->verb, &l->target_kind, &l->target_type, &l->target};
-        for (int k = 0; k < 5; k++) *texts[k] = keep_text(*texts[k], kept_texts[i][k]);
-        for (uint32_t k = 0; k < l->arg_count; k++) kept_args[i][k] = l->args[k];
-        l->args = kept_args[i];
-    }
-}
-
 static const char *numbered(const char *before, int n)
 {
     static char texts[4 * SERVICES + 8][48];
@@ -190,7 +163,7 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
 {
     enum mpol_err err = mp_envoy_ops.apply(backend, set);
     if (err != MPOL_OK) return err;
-    keep(set);
+    kept_put(set);
     connect_all();
     fake_pump(&mesh);
     return MPOL_OK;
@@ -222,7 +195,7 @@ static void *restart(void *backend)
     (void)backend;
     fake_crash(&mesh);
     fake_start(&mesh, NULL);
-    if (mp_envoy_ops.apply(mesh.envoy, &kept) != MPOL_OK) abort();
+    if (mp_envoy_ops.apply(mesh.envoy, kept_get()) != MPOL_OK) abort();
     connect_all();
     fake_pump(&mesh);
     return mesh.envoy;

@@ -146,13 +146,30 @@ struct mp_envoy_world fake_world(struct fake_mesh *m)
                                    identities, service_of, services};
 }
 
-void fake_start(struct fake_mesh *m, const struct mp_envoy_limits *limits)
+struct mp_envoy_host fake_host(struct fake_mesh *m)
+{
+    return (struct mp_envoy_host){m, host_send, host_end, host_prove, host_cancel, host_log, host_now};
+}
+
+bool fake_is(const struct fake_mesh *m, const void *wire)
+{
+    const struct fake_proxy *p = wire;
+    return p >= m->proxies && p < m->proxies + FAKE_PROXIES_MAX;
+}
+
+void fake_start_on(struct fake_mesh *m, const struct mp_envoy_limits *limits,
+                   const struct mp_envoy_host *host)
 {
     struct mp_envoy_world world = fake_world(m);
-    struct mp_envoy_host host = {m, host_send, host_end, host_prove, host_cancel, host_log, host_now};
-    if (m->nobody_proves) host.prove = NULL;
     if (m->now_ns == 0) m->now_ns = 1000000000;
-    if (mp_envoy_create(NULL, limits, &world, &host, &m->envoy) != MP_OK) abort();
+    if (mp_envoy_create(NULL, limits, &world, host, &m->envoy) != MP_OK) abort();
+}
+
+void fake_start(struct fake_mesh *m, const struct mp_envoy_limits *limits)
+{
+    struct mp_envoy_host host = fake_host(m);
+    if (m->nobody_proves) host.prove = NULL;
+    fake_start_on(m, limits, &host);
 }
 
 void fake_crash(struct fake_mesh *m)

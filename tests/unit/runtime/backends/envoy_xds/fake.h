@@ -74,9 +74,15 @@ struct fake_mesh {
     uint32_t identity_count;
 };
 
+/* The host that the fakes bring, for who adds proxies of another kind. */
+struct mp_envoy_host fake_host(struct fake_mesh *m);
+/* Is the wire of a stream one of these proxies? */
+bool fake_is(const struct fake_mesh *m, const void *wire);
 /* Makes the control plane; proxies that are there stay as they are, without streams. `limits` may be
  * NULL. */
 void fake_start(struct fake_mesh *m, const struct mp_envoy_limits *limits);
+void fake_start_on(struct fake_mesh *m, const struct mp_envoy_limits *limits,
+                   const struct mp_envoy_host *host);
 /* Ends all streams and the control plane, as a crash would: proxies keep what they have. */
 void fake_crash(struct fake_mesh *m);
 /* The same, and forgets everything. */
