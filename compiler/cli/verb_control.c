@@ -57,6 +57,18 @@ static void put_answer(FILE *out, mp_str answer)
     }
 }
 
+/* All but a character whose end has not come yet: in two halves it could not be looked at. */
+static size_t whole_characters(const char *bytes, size_t len)
+{
+    for (size_t back = 1; back <= 3 && back <= len; back++) {
+        unsigned char b = (unsigned char)bytes[len - back];
+        if ((b & 0xC0) == 0x80) continue;
+        size_t wanted = b >= 0xF0 ? 4 : b >= 0xE0 ? 3 : b >= 0xC0 ? 2 : 1;
+        return wanted > back ? len - back : len;
+    }
+    return len;
+}
+
 /* Copies the answer to standard output, or what went wrong to standard error. */
 static int read_answer(const struct cli_args *args, int fd)
 {
@@ -71,9 +83,12 @@ static int read_answer(const struct cli_args *args, int fd)
         if (code < 0 && len < HEAD_BYTES) continue;
         size_t from = code < 0 ? HEAD_BYTES : 0;
         if (code < 0) code = bytes[0] - '0';
-        put_answer(code == CLI_USAGE ? stderr : stdout, (mp_str){bytes + from, len - from});
-        len = 0;
+        size_t whole = whole_characters(bytes, len);
+        put_answer(code == CLI_USAGE ? stderr : stdout, (mp_str){bytes + from, whole - from});
+        memmove(bytes, bytes + whole, len - whole);
+        len -= whole;
     }
+    if (code >= 0) put_answer(code == CLI_USAGE ? stderr : stdout, (mp_str){bytes, len});
     if (code >= 0 && code <= 3) return code;
     return cli_complain(args, "the daemon did not answer");
 }

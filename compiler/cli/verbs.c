@@ -25,7 +25,7 @@ const struct cli_verb cli_verbs[] = {
     {"decisions", "list | add VERB KIND=KEY [NAME=VALUE...] | delete KIND=KEY|#ID --state=DIR",
      "leases by hand: what is in force, one more, one less", cli_decisions_options,
      "  mpol decisions list --state=/var/lib/mpol\n"
-     "  mpol decisions add deny client.ip=10.0.0.7 --on=ingress --for=5m --reason='credential stuffing' --state=/var/lib/mpol\n"
+     "  mpol decisions add deny client.ip=10.0.0.7 --on=ingress --for=5m --reason='stuffing' --state=/var/lib/mpol\n"
      "  mpol decisions add throttle service=checkout to=50% --yes --state=/var/lib/mpol\n"
      "  mpol decisions delete client.ip=10.0.0.7 --yes --state=/var/lib/mpol\n",
      cli_decisions},

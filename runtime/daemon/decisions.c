@@ -5,8 +5,8 @@
  *   decisions add MODE FORMAT WIDE REASON VERB TARGET [NAME=VALUE]...
  *   decisions delete MODE FORMAT REASON TARGET|#ID
  *
- * where MODE is `look`, `show` (the same without a verdict) or `do`, FORMAT `text` or `json`, WIDE `wide` or `-`. To look is to be told whom it
- * would touch; nothing changes.
+ * where MODE is `look`, `show` (the same without a verdict) or `do`, FORMAT `text` or `json`, WIDE `wide` or
+ * `-`. To look is to be told whom it would touch; nothing changes.
  */
 #include "daemon/daemon_priv.h"
 
