@@ -24,11 +24,20 @@ done
     "$build/tests/bench/bench_loop" &&
     "$build/tests/bench/bench_verdict" &&
     "$build/tests/bench/bench_command" "$build/mpol" "$work" || touch "$work/failed"
+    # With a live Envoy, where there is one (77: there is none).
+    if [ -x "$build/tests/bench/bench_envoy" ]; then
+        MPOL_BINARY_DIR=$build "$build/tests/bench/bench_envoy" "$build/mpol" >"$work/envoy"
+        case $? in
+            0) cat "$work/envoy" ;;
+            77) sed 's/^/bench: /' "$work/envoy" >&2 ;;
+            *) touch "$work/failed" ;;
+        esac
+    fi
 } | tee "$work/figures"
 [ ! -e "$work/failed" ] || exit 2
 
 # Every figure of thresholds.txt that this build has: without LLVM there is none of native code, without
-# jq none beside it.
+# jq none beside it, without an Envoy none of a mesh.
 awk -v quick="${BENCH_QUICK:-}" '
     function member(line, name,    at, rest) {
         at = index(line, "\"" name "\":")
