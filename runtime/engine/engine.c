@@ -46,6 +46,7 @@ static enum mp_err create_tables(struct mp_engine *e)
     e->clocks = MP_NEW(a, struct en_clock, l->holds);
     e->clock_heads = heads(a, l->holds, &e->clock_mask);
     e->leases = MP_NEW(a, struct en_lease, l->leases);
+    e->troubles = MP_NEW(a, struct en_trouble, EN_TROUBLES_MAX);
     e->messages = MP_NEW(a, struct en_message, l->messages);
     e->openings = MP_NEW(a, struct en_opening, l->admissions);
     e->truths = MP_NEW(a, struct en_truth, l->truths);
@@ -56,7 +57,7 @@ static enum mp_err create_tables(struct mp_engine *e)
     e->gone = MP_NEW(a, struct en_gone, EN_GONE_MAX);
     if (e->cases == NULL || e->case_heads == NULL || e->clocks == NULL || e->clock_heads == NULL ||
         e->leases == NULL || e->messages == NULL || e->openings == NULL || e->truths == NULL ||
-        e->told == NULL || e->set == NULL || e->set_args == NULL ||
+        e->told == NULL || e->set == NULL || e->set_args == NULL || e->troubles == NULL ||
         e->words == NULL || e->gone == NULL) {
         return MP_ENOMEM;
     }

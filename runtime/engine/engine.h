@@ -278,6 +278,7 @@ struct mp_lease_view {
     int64_t ends_ns;    /* as event time; 0 before accepted */
     bool in_force;      /* the backend carries it, alone or joined */
     bool manual;        /* an operator decided it */
+    mp_str trouble;     /* of one that is stuck, in the words of its backend; may be empty */
 };
 void mp_engine_leases(const struct mp_engine *e, void *ctx,
                       bool (*each)(void *ctx, const struct mp_lease_view *l));

@@ -47,6 +47,8 @@
 #define EN_MANUAL MP_NONE    /* the rule of an operator's decision: no row of the program */
 #define EN_MANUALS_MAX 1024u /* LIMIT: decisions of operators that live */
 #define EN_MANUAL_WORDS 16384u
+#define EN_TROUBLES_MAX 64u
+#define EN_TROUBLE_TEXT_MAX 512u
 
 /* ---- moments ---- */
 
@@ -127,6 +129,13 @@ struct en_lease {
     int64_t ends_mono_ns; /* 0: its time does not run yet */
     uint32_t target_len;
     char target_text[EN_KEY_TEXT_MAX]; /* for backends */
+};
+
+/* Why a lease is stuck, in the words of its backend. LIMIT: of the last EN_TROUBLES_MAX. */
+struct en_trouble {
+    uint64_t lease; /* its id; 0: none */
+    uint32_t len;
+    char text[EN_TROUBLE_TEXT_MAX];
 };
 
 /* Who decided by hand, and why. */
@@ -326,6 +335,8 @@ struct mp_engine {
     uint32_t clock_mask, clock_free;
     struct en_lease *leases;
     uint32_t lease_free, lease_used, lease_live, lease_live_last;
+    struct en_trouble *troubles;
+    uint32_t trouble_at;
     struct en_manual *manuals;
     struct en_lease manual_draft; /* what is only looked at */
     char *manual_words;           /* texts of one answer to an operator */
@@ -537,6 +548,10 @@ void en_cause_admission(struct mp_engine *e, const struct mp_admission *a);
 mp_str en_admission_word(enum mp_decide_why why);
 /* Those that compete with `about`; at most EN_TARGET_LEASES_MAX. */
 uint32_t en_lease_rivals(struct mp_engine *e, const struct mp_lease *about, struct en_lease **out);
+
+/* Remembers why it is stuck; what is remembered, empty where nothing is. */
+void en_trouble_put(struct mp_engine *e, const struct en_lease *l, mp_str text);
+mp_str en_trouble_of(const struct mp_engine *e, const struct en_lease *l);
 
 /* ---- manual.c ---- */
 enum mp_err en_manual_create(struct mp_engine *e);

@@ -180,11 +180,41 @@ static int64_t pause_ns(uint32_t attempts)
     return pause < RETRY_MAX_NS ? pause : RETRY_MAX_NS;
 }
 
-/* What the mesh said goes into the entry of the lease, for `why`. */
+static struct en_trouble *trouble_slot(const struct mp_engine *e, const struct en_lease *l)
+{
+    for (uint32_t i = 0; i < EN_TROUBLES_MAX; i++) {
+        if (e->troubles[i].lease == l->l.id) return &e->troubles[i];
+    }
+    return NULL;
+}
+
+mp_str en_trouble_of(const struct mp_engine *e, const struct en_lease *l)
+{
+    const struct en_trouble *t = l->state == MP_LEASE_STUCK ? trouble_slot(e, l) : NULL;
+    return t != NULL ? (mp_str){t->text, t->len} : MP_STR("");
+}
+
+void en_trouble_put(struct mp_engine *e, const struct en_lease *l, mp_str text)
+{
+    struct en_trouble *t = trouble_slot(e, l);
+    if (t == NULL) t = &e->troubles[e->trouble_at++ % EN_TROUBLES_MAX];
+    t->lease = l->l.id;
+    t->len = 0;
+    /* Whole characters: it is shown. */
+    for (size_t n; t->len < text.len && (n = mp_str_utf8(text, t->len)) != 0;) {
+        if (n > sizeof t->text - t->len) break;
+        memcpy(t->text + t->len, text.ptr + t->len, n);
+        t->len += (uint32_t)n;
+    }
+}
+
+/* What the mesh said goes into the entry of the lease, and is kept for `why`. */
 static void stuck(struct mp_engine *e, struct en_lease *l, enum mpol_err err, struct mpol_text text)
 {
-    if (text.len > 0) en_cause(e, MP_STR("trouble"), (mp_str){text.ptr, text.len});
-    en_lease_event(e, l, MP_LEASE_ON_TROUBLE, mp_str_of(mp_err_text((enum mp_err)err)));
+    mp_str what = mp_str_of(mp_err_text((enum mp_err)err)), words = {text.ptr, text.len};
+    if (words.len > 0) en_cause(e, MP_STR("trouble"), words);
+    en_lease_event(e, l, MP_LEASE_ON_TROUBLE, what);
+    en_trouble_put(e, l, words.len > 0 ? words : what);
 }
 
 /* The mesh is away, or will not have the set. What was not yet accepted is stuck; where the set itself
@@ -268,6 +298,9 @@ static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_p
         if (t != NULL && l->state == MP_LEASE_APPLYING) {
             l->held = true;
             stuck(e, l, t->trouble, t->text);
+        } else if (t != NULL && l->state == MP_LEASE_STUCK && l->accepted_mono_ns == 0) {
+            l->held = true; /* it was stuck before, perhaps in another life, and why may be new */
+            en_trouble_put(e, l, (mp_str){t->text.ptr, t->text.len});
         } else if (t == NULL && l->held) {
             l->held = false;
             if (l->state != MP_LEASE_STUCK) continue;

@@ -65,6 +65,7 @@ static void find_stuck(struct mp_engine *e, struct en_case *c)
         struct en_lease *l = &e->leases[i];
         if (stuck_at(e, l) <= e->mono_ns) {
             en_lease_event(e, l, MP_LEASE_ON_TROUBLE, MP_STR("not effective in time"));
+            en_trouble_put(e, l, MP_STR("not effective in time"));
         }
     }
 }

@@ -106,7 +106,7 @@ void mp_engine_leases(const struct mp_engine *e, void *ctx,
             .verb = mp_program_text(e->p, e->p->action[l->l.action].name),
             .target = {l->target_text, l->target_len},
             .ends_ns = l->accepted_mono_ns == 0 ? 0 : as_event_time(e, l->ends_mono_ns),
-            .in_force = en_lease_in_force(l)};
+            .in_force = en_lease_in_force(l), .trouble = en_trouble_of(e, l)};
         if (!each(ctx, &view)) return;
     }
 }
@@ -304,6 +304,24 @@ static void check_lines(const struct why *w)
     if (end != 0) note_time(w, "it ends at the latest at", end);
 }
 
+/* Leases that the mesh does not carry, in its own words. */
+static void trouble_lines(const struct why *w)
+{
+    struct mp_engine *e = w->e;
+    if (w->c == NULL) return;
+    for (uint32_t i = w->c->leases; i != EN_NONE; i = e->leases[i].next) {
+        const struct en_lease *l = &e->leases[i];
+        struct mp_buf b;
+        if (l->state != MP_LEASE_STUCK) continue;
+        mp_str text = en_trouble_of(e, l);
+        if (text.len == 0) text = MP_STR("the mesh has not said why");
+        mp_str verb = mp_program_text(e->p, e->p->action[l->l.action].name);
+        mp_buf_printf(en_words(e, &b), "%.*s %.*s is stuck: %.*s", MP_STR_ARG(verb), (int)l->target_len,
+                      l->target_text, MP_STR_ARG(text));
+        tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
+    }
+}
+
 /* The key whose text is this, by looking through all of them: a person waits, not a record. */
 static uint32_t find_key(struct mp_engine *e, uint32_t grouping, mp_str text)
 {
@@ -334,6 +352,7 @@ static void why_manual(struct why *w, mp_str key)
         mp_buf_printf(en_words(e, &b), "decided by hand, by %.*s%s%.*s", MP_STR_ARG(en_manual_who(e, c)),
                       reason.len > 0 ? ": " : "", MP_STR_ARG(reason));
         tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
+        trouble_lines(w);
         int64_t end = last_end(e, c);
         if (end != 0) note_time(w, "it ends at the latest at", end);
     }
@@ -366,6 +385,7 @@ enum mp_err mp_engine_why(struct mp_engine *e, mp_str rule, mp_str key, void *ct
     state_line(&w);
     trigger_lines(&w);
     check_lines(&w);
+    trouble_lines(&w);
     if (e->braked) note(&w, "the brake is on: nothing new is enforced");
     return MP_OK;
 }

@@ -2,8 +2,6 @@
  * One stream of delta discovery: what the proxy asks for. Source: xDS protocol, "Incremental xDS"
  * (envoyproxy.io/docs/envoy/v1.39/api-docs/xds_protocol).
  */
-#include <stdio.h>
-
 #include "base/assert.h"
 #include "envoy_xds/envoy_xds_priv.h"
 
@@ -38,11 +36,8 @@ static bool type_read(mp_str url, enum mp_envoy_type *out)
 
 static bool refuse(struct mp_envoy_stream *s, uint64_t *count, const char *why, mp_str what)
 {
-    char line[WHY_MAX];
-    int n = snprintf(line, sizeof line, "%s%s%.*s", why, what.len > 0 ? ": " : "",
-                     (int)(what.len < 128 ? what.len : 128), what.len > 0 ? what.ptr : "");
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-    s->why_len = xd_clean((mp_str){line, len}, s->why, sizeof s->why);
+    s->why_len = xd_print(s->why, sizeof s->why, "%s%s%.*s", why, what.len > 0 ? ": " : "",
+                          (int)(what.len < 128 ? what.len : 128), what.len > 0 ? what.ptr : "");
     if (count != NULL) (*count)++;
     s->ended = true;
     xd_log(s->e, MP_ENVOY_WARNING, "stream of %.*s ends: %.*s", MP_STR_ARG(s->address),

@@ -55,16 +55,32 @@ uint32_t xd_clean(mp_str text, char *out, size_t size)
     return (uint32_t)n;
 }
 
+static uint32_t print(char *out, size_t size, const char *format, va_list args)
+{
+    char line[1024];
+    int n = vsnprintf(line, sizeof line, format, args);
+    size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
+    return xd_clean((mp_str){line, len}, out, size);
+}
+
+uint32_t xd_print(char *out, size_t size, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    uint32_t len = print(out, size, format, args);
+    va_end(args);
+    return len;
+}
+
 void xd_log(const struct mp_envoy *e, enum mp_envoy_note note, const char *format, ...)
 {
-    char line[1024], clean[1024];
+    char line[1024];
     va_list args;
     if (e->host.log == NULL) return;
     va_start(args, format);
-    int n = vsnprintf(line, sizeof line, format, args);
+    uint32_t len = print(line, sizeof line, format, args);
     va_end(args);
-    size_t len = n < 0 ? 0 : (size_t)n < sizeof line ? (size_t)n : sizeof line - 1;
-    e->host.log(e->host.ctx, note, (mp_str){clean, xd_clean((mp_str){line, len}, clean, sizeof clean)});
+    e->host.log(e->host.ctx, note, (mp_str){line, len});
 }
 
 /* ---- life ---- */

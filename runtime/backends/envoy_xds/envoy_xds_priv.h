@@ -208,6 +208,8 @@ void xd_log(const struct mp_envoy *e, enum mp_envoy_note note, const char *forma
     __attribute__((format(printf, 3, 4)));
 /* Copies text from outside, control characters as '?', cut at `size` between characters. */
 uint32_t xd_clean(mp_str text, char *out, size_t size);
+/* The same of what is printed. */
+uint32_t xd_print(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- content.c ---- */
 
@@ -274,6 +276,8 @@ void proxies_free(struct mp_envoy *e);
 
 /* ---- progress.c ---- */
 
+/* Does the proxy carry a part of it, by itself or for who asks it for a cluster? */
+bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p);
 void progress_reckon(struct mp_envoy *e);
 /* mpol_backend_ops.progress */
 enum mpol_err progress_tell(void *backend, struct mpol_progress *out);

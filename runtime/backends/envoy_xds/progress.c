@@ -4,8 +4,6 @@
  * Who counts: known proxies that are connected and answer. One that is gone holds nothing up, since it gets
  * the state in the first answer when it comes back; one that does not answer for limits.silent_ns neither.
  */
-#include <stdio.h>
-
 #include "base/assert.h"
 #include "envoy_xds/envoy_xds_priv.h"
 
@@ -98,6 +96,11 @@ static bool concerns(const struct mp_envoy *e, const struct mpol_lease *l, mp_st
     return cluster.len > 0 && has_endpoints(p->stream, cluster);
 }
 
+bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p)
+{
+    return concerns(e, l, cluster_of(e, l), p);
+}
+
 static bool is_refusing(const struct proxy *p)
 {
     for (int type = 0; type < MP_ENVOY_TYPES; type++) {
@@ -134,30 +137,25 @@ static mp_str layer_word(uint32_t hooks)
     }
 }
 
-static int say_refused(const struct proxy *p, char *out, size_t size)
+static uint32_t say_refused(const struct proxy *p, char *out, size_t size)
 {
-    return snprintf(out, size, "proxy %.*s refused %.*s (%s): %.*s", MP_STR_ARG(p->id),
+    return xd_print(out, size, "proxy %.*s refused %.*s (%s): %.*s", MP_STR_ARG(p->id),
                     (int)p->nack_name_len, p->nack_name, mp_envoy_type_word(p->nack_type).ptr,
                     (int)p->nack_text_len, p->nack_text);
 }
 
-static size_t say_held(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *bad,
-                       char *out, size_t size)
+static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *bad,
+                         char *out, size_t size)
 {
     mp_str cluster = cluster_of(e, l);
     bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
     mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
-    int n;
     if (bad != NULL && bad->silent) {
-        n = snprintf(out, size, "proxy %.*s does not answer", MP_STR_ARG(bad->id));
-    } else if (bad != NULL) {
-        n = say_refused(bad, out, size);
-    } else if (of.len > 0) {
-        n = snprintf(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
-    } else {
-        n = snprintf(out, size, "no proxy of %s is connected", layer_word(l->hooks).ptr);
+        return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(bad->id));
     }
-    return n < 0 ? 0 : (size_t)n < size ? (size_t)n : size - 1;
+    if (bad != NULL) return say_refused(bad, out, size);
+    if (of.len > 0) return xd_print(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
+    return xd_print(out, size, "no proxy of %s is connected", layer_word(l->hooks).ptr);
 }
 
 static bool room_for_held(struct mp_envoy *e)
@@ -198,9 +196,7 @@ static void reckon_held(struct mp_envoy *e)
 static void set_trouble(struct mp_envoy *e, const struct proxy *p)
 {
     e->trouble = MPOL_EINVAL;
-    int n = say_refused(p, e->trouble_text, sizeof e->trouble_text);
-    size_t most = sizeof e->trouble_text - 1;
-    e->trouble_len = (uint32_t)(n < 0 ? 0 : (size_t)n < most ? (size_t)n : most);
+    e->trouble_len = say_refused(p, e->trouble_text, sizeof e->trouble_text);
 }
 
 void progress_reckon(struct mp_envoy *e)

@@ -281,7 +281,7 @@ static uint32_t leases_of(const struct mp_envoy *e, const struct proxy *p)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; p->known && i < e->plan.count; i++) {
-        n += mp_envoy_concerns(&e->plan.leases[i], &e->world, &p->audience);
+        n += proxy_carries(e, &e->plan.leases[i], p);
     }
     return n;
 }

@@ -96,6 +96,24 @@ static void saw(const struct loop *l, const char *text)
     fail_msg("not seen: %s", text);
 }
 
+struct notes {
+    char text[2048];
+    size_t len;
+};
+
+static void note(void *ctx, const struct mp_why_line *line)
+{
+    struct notes *n = ctx;
+    n->len += (size_t)snprintf(n->text + n->len, sizeof n->text - n->len, "%.*s\n", MP_STR_ARG(line->text));
+}
+
+static void why_says(struct loop *l, const char *key, const char *text)
+{
+    struct notes n = {.len = 0};
+    assert_int_equal(mp_engine_why(l->engine, MP_STR("errors"), mp_str_of(key), &n, note), MP_OK);
+    if (strstr(n.text, text) == NULL) fail_msg("not in why: %s\n%s", text, n.text);
+}
+
 static const char *const plain = "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n";
 
 static void the_set_is_the_whole_truth(void **state)
@@ -149,6 +167,7 @@ static void accepted_but_not_obeyed_is_stuck_until_it_is(void **state)
     assert_false(loop_saw(&l, "stuck"));
     loop_at(&l, 6);
     saw(&l, "5.000 lease errors a throttle a accepted>stuck not effective in time");
+    why_says(&l, "a", "throttle a is stuck: not effective in time\n");
     m.obeys = true;
     loop_at(&l, 7);
     saw(&l, "throttle a stuck>effective");
@@ -240,6 +259,7 @@ static void what_the_mesh_says_is_in_the_ledger(void **state)
     loop_set(&l, "error_rate", "a", "8%");
     saw(&l, "throttle a applying>stuck invalid input to:50% burst:0 for:1m "
             "trouble=proxy service/a/a-1 refused mpol-deny (ecds): no");
+    why_says(&l, "a", "throttle a is stuck: proxy service/a/a-1 refused mpol-deny (ecds): no\n");
     assert_string_equal(m.set, ""); /* taken back: the mesh keeps the last good set */
     loop_close(&l);
 }
@@ -254,6 +274,7 @@ static void a_lease_that_nobody_can_carry_waits_alone(void **state)
     loop_set(&l, "error_rate", "a", "8%");
     saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed "
             "to:50% burst:0 for:1m trouble=no proxy of service a is connected");
+    why_says(&l, "a", "throttle a is stuck: no proxy of service a is connected\n");
     assert_non_null(strstr(m.set, "service a")); /* who comes gets it at once */
     loop_set(&l, "error_rate", "b", "8%");
     saw(&l, "throttle b accepted>effective");
