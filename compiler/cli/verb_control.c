@@ -69,8 +69,8 @@ static size_t whole_characters(const char *bytes, size_t len)
     return len;
 }
 
-/* Copies the answer to standard output, or what went wrong to standard error. */
-static int read_answer(const struct cli_args *args, int fd)
+/* Copies the answer to `to`, or what went wrong to standard error. */
+static int read_answer(const struct cli_args *args, int fd, FILE *to)
 {
     char bytes[4096];
     int code = -1;
@@ -84,16 +84,21 @@ static int read_answer(const struct cli_args *args, int fd)
         size_t from = code < 0 ? HEAD_BYTES : 0;
         if (code < 0) code = bytes[0] - '0';
         size_t whole = whole_characters(bytes, len);
-        put_answer(code == CLI_USAGE ? stderr : stdout, (mp_str){bytes + from, whole - from});
+        put_answer(code == CLI_USAGE ? stderr : to, (mp_str){bytes + from, whole - from});
         memmove(bytes, bytes + whole, len - whole);
         len -= whole;
     }
-    if (code >= 0) put_answer(code == CLI_USAGE ? stderr : stdout, (mp_str){bytes, len});
+    if (code >= 0) put_answer(code == CLI_USAGE ? stderr : to, (mp_str){bytes, len});
     if (code >= 0 && code <= 3) return code;
     return cli_complain(args, "the daemon did not answer");
 }
 
 int cli_control_ask(const struct cli_args *args, const char *const *words, size_t count)
+{
+    return cli_control_ask_to(args, words, count, stdout);
+}
+
+int cli_control_ask_to(const struct cli_args *args, const char *const *words, size_t count, FILE *to)
 {
     char request[REQUEST_MAX];
     size_t len = 0;
@@ -108,7 +113,7 @@ int cli_control_ask(const struct cli_args *args, const char *const *words, size_
     }
     int fd = connect_to(args, state);
     if (fd < 0) return CLI_USAGE;
-    int code = write(fd, request, len) == (ssize_t)len ? read_answer(args, fd)
+    int code = write(fd, request, len) == (ssize_t)len ? read_answer(args, fd, to)
                                                        : cli_complain(args, "%s", strerror(errno));
     close(fd);
     return code;

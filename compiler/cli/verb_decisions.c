@@ -6,11 +6,15 @@
 
 #include "cli/control.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define ARGS_MAX 8   /* as the daemon takes them */
 #define WORDS_MAX 16
+#define LOOKS 200 /* how often it is asked whether a mesh obeys, and how long between two */
+#define LOOK_NS 10000000L
 
 const struct cli_option cli_decisions_options[] = {
     {"state", "DIR", "the folder of `mpol run`"},
@@ -23,7 +27,7 @@ const struct cli_option cli_decisions_options[] = {
     {"format", "FORMAT", "text or json"},
     {NULL, NULL, NULL}};
 
-enum mode { LOOK, SHOW, DO };
+enum mode { LOOK, SHOW };
 
 struct decision {
     const struct cli_args *args;
@@ -36,10 +40,91 @@ static void add_word(struct decision *d, const char *word) { d->words[d->count++
 
 static int ask(struct decision *d, enum mode mode)
 {
-    static const char *const words[] = {"look", "show", "do"};
+    static const char *const words[] = {"look", "show"};
     d->words[2] = words[mode];
     return cli_control_ask(d->args, d->words, d->count);
 }
+
+/* ---- until the mesh obeys ---- */
+
+/* The answer to these words, to be freed; NULL: there is none. */
+static char *fetch(struct decision *d, const char *const *words, size_t count, int *code)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    if (to == NULL) return NULL;
+    *code = cli_control_ask_to(d->args, words, count, to);
+    if (fclose(to) == 0) return text;
+    free(text);
+    return NULL;
+}
+
+static bool is_on_its_way(const char *state)
+{
+    static const char *const words[] = {"admitted", "applying", "accepted"};
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        if (strncmp(state, words[i], strlen(words[i])) == 0) return true;
+    }
+    return false;
+}
+
+/* Asks for the lease of this number until it is on its way no more, for two seconds; to be freed. */
+static char *wait_for(struct decision *d, const char *lease)
+{
+    const char *const words[] = {"decisions", "state", lease};
+    char *state = NULL;
+    for (int i = 0; i < LOOKS; i++) {
+        int code = CLI_USAGE;
+        free(state);
+        state = fetch(d, words, 3, &code);
+        if (state == NULL || code != CLI_OK || !is_on_its_way(state)) return state;
+        nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
+    }
+    return state;
+}
+
+/* `...: #12 applying`: a person wants to know whether it is obeyed, and a stuck lease is not. */
+static int put_decided(struct decision *d, char *answer)
+{
+    char *number = strstr(answer, ": #");
+    size_t digits = number != NULL ? strspn(number + 3, "0123456789") : 0;
+    char lease[24];
+    if (digits == 0 || digits >= sizeof lease || number[3 + digits] != ' ') {
+        fputs(answer, stdout);
+        return CLI_OK;
+    }
+    memcpy(lease, number + 3, digits);
+    lease[digits] = '\0';
+    char *rest = number + 3 + digits + 1, *state = NULL;
+    if (is_on_its_way(rest)) state = wait_for(d, lease);
+    const char *now = state != NULL && state[0] != '\0' ? state : rest;
+    bool stuck = strncmp(now, "stuck", strlen("stuck")) == 0;
+    fwrite(answer, 1, (size_t)(rest - answer), stdout);
+    fputs(now, stdout);
+    if (is_on_its_way(now)) fputs("the mesh was not seen to obey yet; `mpol decisions list` tells\n", stdout);
+    if (stuck) fputs("it is not in force; it is tried again until its end\n", stdout);
+    free(state);
+    return stuck ? CLI_FINDINGS : CLI_OK;
+}
+
+static int decide(struct decision *d)
+{
+    int code = CLI_USAGE;
+    d->words[2] = "do";
+    if (d->json || strcmp(d->words[1], "add") != 0) return cli_control_ask(d->args, d->words, d->count);
+    char *answer = fetch(d, d->words, d->count, &code);
+    if (answer == NULL) return cli_no_memory(d->args);
+    if (code == CLI_OK) {
+        code = put_decided(d, answer);
+    } else {
+        fputs(answer, stdout);
+    }
+    free(answer);
+    return code;
+}
+
+/* ---- who says yes ---- */
 
 /* A person at a terminal; nobody else can say yes to this. */
 static bool confirmed(void)
@@ -55,7 +140,7 @@ static bool confirmed(void)
 static int look_and_do(struct decision *d, bool show)
 {
     bool yes = cli_flag(d->args, "yes"), dry = cli_flag(d->args, "dry-run");
-    if (yes && !dry && (d->json || !show)) return ask(d, DO); /* the answer tells that, too */
+    if (yes && !dry && (d->json || !show)) return decide(d); /* the answer tells that, too */
     int code = ask(d, yes && !dry ? SHOW : LOOK); /* what is withheld then is for the ledger, too */
     if (code != CLI_OK || dry) return code;
     fflush(stdout);
@@ -66,7 +151,7 @@ static int look_and_do(struct decision *d, bool show)
         fputs("nothing was done\n", stderr);
         return CLI_FINDINGS;
     }
-    return ask(d, DO);
+    return decide(d);
 }
 
 static int too_many(const struct cli_args *args)

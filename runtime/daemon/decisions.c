@@ -2,6 +2,7 @@
  * `mpol decisions` at the control socket: what is in force, a lease by hand, taking one back. A request is
  *
  *   decisions list FORMAT
+ *   decisions state ID
  *   decisions add MODE FORMAT WIDE REASON VERB TARGET [NAME=VALUE]...
  *   decisions delete MODE FORMAT REASON TARGET|#ID
  *
@@ -139,8 +140,10 @@ static bool list_row(void *ctx, const struct mp_lease_view *v)
         dm_bytes_printf(&text[6], "-");
     }
     args_text(&text[7], l);
-    if (v->reason.len > 0) {
-        dm_bytes_printf(&text[7], "%s%.*s", text[7].len > 0 ? "; " : "", MP_STR_ARG(v->reason));
+    const mp_str words[] = {v->reason, v->trouble};
+    for (size_t i = 0; i < 2; i++) {
+        if (words[i].len == 0) continue;
+        dm_bytes_printf(&text[7], "%s%.*s", text[7].len > 0 ? "; " : "", MP_STR_ARG(words[i]));
     }
     for (size_t c = 0; c < COLUMNS; c++) {
         cell(t, c, &text[c]);
@@ -197,6 +200,7 @@ static bool list_object(void *ctx, const struct mp_lease_view *v)
     if (v->manual) member(out, "who", v->who);
     if (v->manual) member(out, "reason", v->reason);
     member(out, "state", v->state);
+    if (v->trouble.len > 0) member(out, "trouble", v->trouble);
     dm_bytes_printf(out, ",\"in_force\":%s,\"shadow\":%s", v->in_force ? "true" : "false",
                     l->shadow ? "true" : "false");
     if (v->ends_ns > 0) member_time(out, "ends", v->ends_ns);
@@ -284,12 +288,39 @@ static bool find_lease(void *ctx, const struct mp_lease_view *v)
     return false;
 }
 
-/* Its state after everything that was said is durable; where the mesh takes longer, that is what it is. */
-static mp_str state_of(struct request *r, uint64_t lease)
+/* As it is now; where the mesh takes longer, whoever asked asks again. */
+static struct mp_lease_view view_of(struct request *r, uint64_t lease)
 {
     struct wanted w = {.lease = lease, .view = {.state = MP_STR("withdrawn")}};
     mp_engine_leases(r->d->engine, &w, find_lease);
-    return w.view.state;
+    return w.view;
+}
+
+static void put_state(struct dm_bytes *out, const struct mp_lease_view *v)
+{
+    dm_bytes_printf(out, "%.*s%s%.*s\n", MP_STR_ARG(v->state), v->trouble.len > 0 ? ": " : "",
+                    MP_STR_ARG(v->trouble));
+}
+
+static bool lease_id(const char *word, uint64_t *out)
+{
+    const char *digits = word[0] == '#' ? word + 1 : word;
+    char *end = NULL;
+    if (digits[0] < '0' || digits[0] > '9') return false;
+    *out = strtoull(digits, &end, 10);
+    return *end == '\0';
+}
+
+static int state(struct request *r)
+{
+    uint64_t lease = 0;
+    if (r->count != 3 || !lease_id(r->words[2], &lease)) {
+        dm_bytes_printf(r->out, "say which: 12\n");
+        return 2;
+    }
+    struct mp_lease_view v = view_of(r, lease);
+    put_state(r->out, &v);
+    return 0;
 }
 
 static void json_answer(struct request *r, const struct mp_manual_answer *a, mp_str state)
@@ -348,16 +379,18 @@ static int tell_done(struct request *r, const struct mp_manual_answer *a)
 {
     bool withheld = a->how == MP_MANUAL_WITHHELD;
     bool durable = dm_keep_flush(r->d);
-    mp_str state = withheld ? MP_STR("withheld") : state_of(r, a->lease);
+    struct mp_lease_view v = {.state = MP_STR("withheld")};
+    if (!withheld) v = view_of(r, a->lease);
     if (r->json) {
-        json_answer(r, a, state);
+        json_answer(r, a, v.state);
         return withheld || !durable;
     }
     put_what(r->out, a);
     if (withheld) {
         dm_bytes_printf(r->out, ": withheld: %.*s\n", MP_STR_ARG(a->why));
     } else {
-        dm_bytes_printf(r->out, ": #%" PRIu64 " %.*s\n", a->lease, MP_STR_ARG(state));
+        dm_bytes_printf(r->out, ": #%" PRIu64 " ", a->lease);
+        put_state(r->out, &v);
     }
     if (!durable) dm_bytes_printf(r->out, "but it is not kept: the store cannot write\n");
     return withheld || !durable;
@@ -425,15 +458,6 @@ static void write_undone(void *ctx, const struct mp_undo_view *v)
     dm_bytes_printf(out, "}");
 }
 
-static bool lease_id(const char *word, uint64_t *out)
-{
-    const char *digits = word[0] == '#' ? word + 1 : word;
-    char *end = NULL;
-    if (digits[0] < '0' || digits[0] > '9') return false;
-    *out = strtoull(digits, &end, 10);
-    return *end == '\0';
-}
-
 static int undo(struct request *r)
 {
     struct undoing u = {.r = r};
@@ -476,6 +500,7 @@ int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who
         r.json = word_is(&r, 2, "json");
         return list(&r);
     }
+    if (word_is(&r, 1, "state")) return state(&r);
     r.look = !word_is(&r, 2, "do");
     r.show = word_is(&r, 2, "show");
     r.json = word_is(&r, 3, "json");
