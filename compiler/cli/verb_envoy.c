@@ -28,6 +28,7 @@ const struct cli_option cli_envoy_options[] = {
     {"tls-cert", "FILE", "mutual TLS with callers, with --tls-key and --tls-ca (PEM)"},
     {"tls-key", "FILE", NULL},
     {"tls-ca", "FILE", NULL},
+    {"sds", NULL, "certificates and trust from mpol (`mpol run --sds`) instead"},
     {"xds-cert", "FILE", "mutual TLS with mpol, with --xds-key and --xds-ca (PEM)"},
     {"xds-key", "FILE", NULL},
     {"xds-ca", "FILE", NULL},
@@ -146,6 +147,9 @@ static int put_files(struct envoy *e)
     static const char *const xds[] = {"xds-cert", "xds-key", "xds-ca"};
     static const char *const xds_words[] = {"xds_cert", "xds_key", "xds_ca"};
     int code = put_tls(e, "tls", own, own_words);
+    bool sds = cli_flag(e->args, "sds"), files = cli_value(e->args, "tls-cert", NULL) != NULL;
+    if (sds && files) return cli_complain(e->args, "--sds stands for --tls-cert, --tls-key and --tls-ca");
+    put(e, "sds", sds ? "yes" : "");
     return code == CLI_OK ? put_tls(e, "xds_tls", xds, xds_words) : code;
 }
 
@@ -262,7 +266,8 @@ static int put_who(struct envoy *e)
     put(e, "instance", cli_value(e->args, "instance", ""));
     put(e, "xff_hops", hops);
     put(e, "http2", cli_flag(e->args, "http2") ? "yes" : "");
-    put(e, "is_tls", cli_value(e->args, "tls-cert", NULL) != NULL ? "true" : "false");
+    bool tls = cli_flag(e->args, "sds") || cli_value(e->args, "tls-cert", NULL) != NULL;
+    put(e, "is_tls", tls ? "true" : "false");
     return put_module(e) ? CLI_OK : cli_no_memory(e->args);
 }
 

@@ -18,6 +18,7 @@ const struct cli_option cli_run_options[] = {
     {"xds-cert", "FILE", "mutual TLS with them, with --xds-key and --xds-ca"},
     {"xds-key", "FILE", "of --xds-cert"},
     {"xds-ca", "FILE", "who has issued the certificates of proxies"},
+    {"sds", "DIR", "serve them trust.pem, revoked.pem, and SERVICE.crt with SERVICE.key"},
     {"module-socket", "PATH", "be the control plane of modules inside Envoys too, or of them alone"},
     {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
     {"set", "NAME=VALUE", "the value of a param; may be repeated"},
@@ -144,6 +145,7 @@ int cli_run(const struct cli_args *args)
                                         .xds_cert = cli_value(args, "xds-cert", NULL),
                                         .xds_key = cli_value(args, "xds-key", NULL),
                                         .xds_ca = cli_value(args, "xds-ca", NULL),
+                                        .sds = cli_value(args, "sds", NULL),
                                         .module_socket = cli_value(args, "module-socket", NULL),
                                         .log_json = format == 1};
     if (options.state_dir == NULL) return cli_complain(args, "say where to keep the ledger: --state=DIR");

@@ -43,6 +43,7 @@ struct mp_daemon_options {
     size_t param_count;
     const char *listen;          /* ADDR:PORT, or NULL */
     const char *xds;             /* ADDR:PORT or unix:PATH where proxies are served, or NULL */
+    const char *sds;             /* folder of certificates for proxies (mesh_secrets.h), or NULL */
     const char *xds_cert, *xds_key, *xds_ca; /* mutual TLS there: files in PEM, or all NULL */
     const char *module_socket;   /* path where modules inside proxies connect, or NULL */
     bool log_json;               /* the log as JSON lines */

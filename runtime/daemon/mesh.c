@@ -11,6 +11,7 @@
 #include "daemon/mesh_priv.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
 
 #define ALS_PATH "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
@@ -164,6 +165,38 @@ static void allow_connections(void)
     (void)setrlimit(RLIMIT_NOFILE, &files);
 }
 
+static void secrets_changed(void *ctx)
+{
+    struct dm_mesh *m = ctx;
+    dm_log(m->d, "info", "certificates have changed");
+    mp_envoy_world_changed(m->envoy);
+    dm_turn(m->d);
+}
+
+static void secrets_refused(void *ctx, const char *line)
+{
+    struct dm_mesh *m = ctx;
+    dm_log(m->d, "warn", "certificates stay as they were: %s", line);
+}
+
+/* Private keys are told to who has shown a certificate, or to who may open a socket in the file system. */
+static bool open_secrets(struct dm_mesh *m)
+{
+    const struct mp_daemon_options *o = m->d->options;
+    char why[256];
+    struct dm_secrets_options options = {
+        .folder = o->sds, .keys = o->xds_ca != NULL || strncmp(o->xds, "unix:", 5) == 0, .ctx = m,
+        .loop = &m->d->loop, .changed = secrets_changed, .log = secrets_refused};
+    if (o->sds == NULL) return true;
+    if (!dm_secrets_open(&options, &m->secrets, why, sizeof why)) {
+        fprintf(stderr, "mpol run: --sds=%s\n", why);
+        return false;
+    }
+    dm_mesh_world_secrets(m->world, m->secrets);
+    mp_envoy_world_changed(m->envoy);
+    return true;
+}
+
 bool dm_mesh_open(struct dm *d)
 {
     struct dm_mesh *m = d->mesh;
@@ -179,6 +212,7 @@ bool dm_mesh_open(struct dm *d)
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = sizeof methods / sizeof methods[0]};
     allow_connections();
+    if (!open_secrets(m)) return false;
     struct mp_envoy_world world = dm_mesh_world_view(m->world);
     m->records = dm_records_open(d, m->envoy, &world);
     if (m->records == NULL || !mesh_prove_open(m)) return no_memory();
@@ -206,6 +240,9 @@ void dm_mesh_close(struct dm *d)
     if (m == NULL) return;
     mp_grpc_close(m->server);
     m->server = NULL;
+    dm_mesh_world_secrets(m->world, NULL);
+    dm_secrets_close(m->secrets);
+    m->secrets = NULL;
     mesh_prove_close(m);
     dm_records_close(m->records);
     m->records = NULL;

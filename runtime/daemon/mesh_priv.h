@@ -5,6 +5,7 @@
 #define MP_DAEMON_MESH_PRIV_H
 
 #include "daemon/daemon_priv.h"
+#include "daemon/mesh_secrets.h"
 #include "daemon/mesh_world_priv.h"
 #include "daemon/records.h"
 #include "envoy_prove/prove.h"
@@ -17,6 +18,7 @@ struct mesh_proof;
 struct dm_mesh {
     struct dm *d;
     struct dm_mesh_world *world;
+    struct dm_secrets *secrets; /* NULL: none are served */
     struct mp_envoy *envoy;
     struct mp_grpc_server *server;
     struct mp_prover *prover;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "daemon/mesh_secrets.h"
 #include "inventory/inventory.h"
 #include "program/program.h"
 
@@ -26,6 +27,7 @@ struct dm_mesh_world {
     size_t service_count;
     struct identity *by_uri, *of_service; /* the same, in two orders */
     size_t identity_count;
+    const struct dm_secrets *secrets; /* NULL: none are served */
 };
 
 struct dm_mesh_world *dm_mesh_world_create(void)
@@ -294,9 +296,20 @@ static void services(void *ctx, mp_envoy_text_fn each, void *each_ctx)
     }
 }
 
+static mp_str secret(void *ctx, enum mp_envoy_secret which, mp_str service)
+{
+    const struct dm_mesh_world *w = ctx;
+    return w->secrets != NULL ? dm_secrets_get(w->secrets, which, service) : MP_STR("");
+}
+
+void dm_mesh_world_secrets(struct dm_mesh_world *w, const struct dm_secrets *secrets)
+{
+    w->secrets = secrets;
+}
+
 struct mp_envoy_world dm_mesh_world_view(struct dm_mesh_world *w)
 {
     return (struct mp_envoy_world){.ctx = w, .instances = instances, .instance = instance,
                                    .instance_at = instance_at, .identities = identities,
-                                   .service_of = service_of, .services = services};
+                                   .service_of = service_of, .services = services, .secret = secret};
 }

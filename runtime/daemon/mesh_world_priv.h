@@ -15,12 +15,15 @@
 struct dm_mesh_world;
 struct mp_inventory;
 struct mp_program;
+struct dm_secrets;
 
 /* NULL: no memory. */
 struct dm_mesh_world *dm_mesh_world_create(void);
 void dm_mesh_world_destroy(struct dm_mesh_world *w);
 /* Reads all of the inventory. False: no memory, the copy is empty. */
 bool dm_mesh_world_read(struct dm_mesh_world *w, struct mp_inventory *inv, const struct mp_program *p);
+/* What is served by SDS; NULL: nothing. Borrowed. */
+void dm_mesh_world_secrets(struct dm_mesh_world *w, const struct dm_secrets *secrets);
 /* The functions over it. */
 struct mp_envoy_world dm_mesh_world_view(struct dm_mesh_world *w);
 

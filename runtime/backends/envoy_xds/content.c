@@ -172,6 +172,7 @@ static enum mp_err build(struct mp_envoy *e, const struct plan *plan, struct con
         what.lease_count = plan->place_count;
     }
     if (c->baseline) what.lease_count = 0;
+    what.no_secrets = c->baseline;
     mp_arena_init(&scratch, &e->alloc, 0);
     e->counts.builds++;
     uint32_t count = 0;

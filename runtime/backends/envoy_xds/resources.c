@@ -24,6 +24,8 @@ static const struct row rows[] = {
     {MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_THROTTLE), mp_envoy_build_throttle},
     {MP_ENVOY_RDS, MP_STR_INIT(MP_ENVOY_ROUTES), mp_envoy_build_routes},
     {MP_ENVOY_RTDS, MP_STR_INIT(MP_ENVOY_RUNTIME), mp_envoy_build_runtime},
+    {MP_ENVOY_SDS, MP_STR_INIT(MP_ENVOY_CERTIFICATE), mp_envoy_build_certificate},
+    {MP_ENVOY_SDS, MP_STR_INIT(MP_ENVOY_TRUST), mp_envoy_build_trust},
 };
 #define ROWS (sizeof rows / sizeof *rows)
 
@@ -33,6 +35,7 @@ static enum mp_err build_rows(struct envoy_build *b, enum mp_envoy_type type, mp
     for (size_t i = 0; i < ROWS; i++) {
         if (rows[i].type != type || (name.len > 0 && !mp_str_eq(rows[i].name, name))) continue;
         if (type == MP_ENVOY_RDS && b->audience->route_count == 0) continue;
+        if (type == MP_ENVOY_SDS && !mp_envoy_has_secret(b, rows[i].name)) continue;
         MP_TRY(rows[i].build(b, &out[*count]));
         ++*count;
     }

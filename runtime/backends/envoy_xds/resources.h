@@ -20,6 +20,7 @@
  *   SERVICE, SERVICE@VERSION   EDS: the instances; quarantined ones are UNHEALTHY, a `route` between
  *                  versions and what has been given back of a quarantine are weights.
  *   mpol-routes    RDS: the routes of the proxy's bootstrap, `route` to another service in weights.
+ *   mpol-cert, mpol-trust   SDS: certificate and key of the service; who is trusted, and what is revoked.
  * Which verbs that are is in capability/envoy.def.
  */
 #ifndef MP_ENVOY_XDS_RESOURCES_H
@@ -36,6 +37,7 @@ struct mp_envoy_plan {
     const struct mpol_lease *leases; /* in any order, of all owners; each has passed lease_check */
     size_t lease_count;
     const struct mp_envoy_world *world;
+    bool no_secrets; /* for a proxy that is not known */
 };
 
 /* A route of the proxy's bootstrap, in its order. */

@@ -83,6 +83,10 @@ enum mp_err mp_envoy_build_share(struct envoy_build *b, struct mp_envoy_resource
 enum mp_err mp_envoy_build_runtime(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_routes(struct envoy_build *b, struct mp_envoy_resource *out);
+enum mp_err mp_envoy_build_certificate(struct envoy_build *b, struct mp_envoy_resource *out);
+enum mp_err mp_envoy_build_trust(struct envoy_build *b, struct mp_envoy_resource *out);
+/* Is there such a secret for the audience? */
+bool mp_envoy_has_secret(const struct envoy_build *b, mp_str name);
 
 /* 16 hexadecimal digits of SipHash-2-4 of the bytes under a key that never changes. ptr NULL: no
  * memory. */

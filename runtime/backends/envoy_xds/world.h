@@ -27,6 +27,14 @@ struct mp_envoy_instance {
 typedef bool (*mp_envoy_instance_fn)(void *ctx, const struct mp_envoy_instance *instance);
 typedef bool (*mp_envoy_text_fn)(void *ctx, mp_str text);
 
+/* What is served by SDS, as PEM. */
+enum mp_envoy_secret {
+    MP_ENVOY_SECRET_TRUST,   /* certificates of who may issue others */
+    MP_ENVOY_SECRET_REVOKED, /* lists of what they have taken back (CRL) */
+    MP_ENVOY_SECRET_CHAIN,   /* certificate of a service, and those above it */
+    MP_ENVOY_SECRET_KEY,     /* its private key */
+};
+
 struct mp_envoy_world {
     void *ctx;
     /* Every instance of `service`, in any order. */
@@ -42,6 +50,9 @@ struct mp_envoy_world {
     mp_str (*service_of)(void *ctx, mp_str identity);
     /* Every service that an inventory line named, in any order. */
     void (*services)(void *ctx, mp_envoy_text_fn each, void *each_ctx);
+    /* A secret; empty: there is none. `service` is asked for CHAIN and KEY. NULL: there are no secrets. A
+     * key may be told only where its bytes travel encrypted to a peer that is known. */
+    mp_str (*secret)(void *ctx, enum mp_envoy_secret which, mp_str service);
 };
 
 #endif

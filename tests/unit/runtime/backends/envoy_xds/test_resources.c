@@ -671,6 +671,45 @@ static void routes_lead_to_another_service_by_weight(void **state)
     assert_int_equal(proxy_number(proxy_bytes(cluster, 2), 1), 250000);
 }
 
+/* ---- secrets ---- */
+
+static mp_str world_secret(void *ctx, enum mp_envoy_secret which, mp_str service)
+{
+    (void)ctx;
+    bool checkout = mp_str_eq(service, MP_STR("checkout"));
+    switch (which) {
+    case MP_ENVOY_SECRET_TRUST: return MP_STR("CA");
+    case MP_ENVOY_SECRET_REVOKED: return MP_STR("CRL");
+    case MP_ENVOY_SECRET_CHAIN: return checkout ? MP_STR("CERT") : MP_STR("");
+    case MP_ENVOY_SECRET_KEY: return checkout ? MP_STR("KEY") : MP_STR("");
+    }
+    return MP_STR("");
+}
+
+static void a_service_gets_its_own_certificate_and_nobody_unknown_gets_one(void **state)
+{
+    (void)state;
+    struct mp_envoy_world w = world;
+    struct mp_envoy_plan plan = {.world = &w};
+    struct mp_envoy_resource *out;
+    uint32_t count;
+    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(count, 0);
+    w.secret = world_secret;
+    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(count, 2);
+    mp_str certificate = proxy_bytes(out[0].bytes, 2), trust = proxy_bytes(out[1].bytes, 4);
+    assert_true(mp_str_eq(proxy_bytes(proxy_bytes(certificate, 1), 2), MP_STR("CERT")));
+    assert_true(mp_str_eq(proxy_bytes(proxy_bytes(certificate, 2), 2), MP_STR("KEY")));
+    assert_true(mp_str_eq(proxy_bytes(proxy_bytes(trust, 1), 2), MP_STR("CA")));
+    assert_true(mp_str_eq(proxy_bytes(proxy_bytes(trust, 7), 2), MP_STR("CRL")));
+    assert_int_equal(mp_envoy_build(&plan, &gateway, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(count, 1);
+    plan.no_secrets = true;
+    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(count, 0);
+}
+
 /* ---- what is given back ---- */
 
 static void what_is_given_back_is_chosen_by_client_and_incident(void **state)
@@ -764,6 +803,7 @@ int main(void)
         T(a_shift_moves_weight_from_version_to_version),
         T(a_whole_shift_drains_and_one_to_nobody_does_nothing),
         T(routes_lead_to_another_service_by_weight),
+        T(a_service_gets_its_own_certificate_and_nobody_unknown_gets_one),
         T(what_is_given_back_is_chosen_by_client_and_incident),
         T(leases_that_no_proxy_can_carry_are_refused),
         T(a_lease_concerns_those_who_must_carry_it),
