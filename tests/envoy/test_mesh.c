@@ -212,7 +212,9 @@ static void what_a_proxy_refuses_is_told_and_changes_nothing(void **state)
     proxy_start_file(&m.one, "narrow.json");
     decide("deny", "identity=spiffe://shop/ns/default/sa/web");
     wait_tls_get_once(m.one.port, "web", "/", 403);
-    decide("exempt", "client.ip=127.0.0.9");
+    assert_int_equal(ask(&out, "decisions", "add", "exempt", "client.ip=127.0.0.9", "--for=5m", "--yes",
+                         "--state=state", NULL), 1);
+    assert_non_null(strstr(out, "refused mpol-deny"));
     wait_status("REFUSED");
     assert_true(status_says("ExtensionWithMatcher"));
     assert_int_equal(tls_get_once(m.one.port, "web", "/"), 403);
