@@ -173,7 +173,13 @@ struct en_backend {
     uint64_t revision;  /* of the set last taken */
     uint64_t accepted, effective;
     uint32_t attempts;
-    int64_t retry_mono_ns; /* 0: none */
+    int64_t retry_mono_ns; /* it is away, and not asked before; 0: it is not */
+    /* Leases that it would not have are left out, and offered again by themselves. */
+    uint32_t refusals;     /* in a row */
+    uint64_t offered;      /* the one that was offered again last */
+    int64_t refused_mono_ns; /* 0: none is left out */
+    uint64_t without;      /* the set without them; until it is accepted, trouble may be of the one before */
+    int64_t settles_mono_ns; /* but not longer than this */
 };
 
 /* The engine's own backend: accepts and obeys at once, or as a test wants it. */

@@ -182,6 +182,7 @@ static void do_effect(struct mp_engine *e, struct en_lease *l, enum mp_lease_eff
     struct en_case *c = &e->cases[l->owner];
     switch (effect) {
     case MP_LEASE_DO_SEND:
+        l->excluded = false;
         change_set(e, l);
         /* Until it is accepted its time is counted from here, so that it ends in any case. */
         if (l->ends_mono_ns == 0) l->ends_mono_ns = e->mono_ns + l->l.ttl_ns;

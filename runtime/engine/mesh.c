@@ -167,10 +167,19 @@ static uint32_t retry_id(const struct mp_engine *e, uint32_t backend)
     return e->limits.incidents + backend;
 }
 
+/* Both clocks of a backend are one moment. */
+static void arm(struct mp_engine *e, uint32_t backend)
+{
+    const struct en_backend *b = &e->backends[backend];
+    int64_t at = b->retry_mono_ns != 0 ? b->retry_mono_ns : MP_NEVER_NS;
+    if (b->refused_mono_ns != 0 && b->refused_mono_ns < at) at = b->refused_mono_ns;
+    en_heap_set(e, &e->monos, retry_id(e, backend), at);
+}
+
 static void retry_at(struct mp_engine *e, uint32_t backend, int64_t pause_ns)
 {
     e->backends[backend].retry_mono_ns = e->mono_ns + pause_ns;
-    en_heap_set(e, &e->monos, retry_id(e, backend), e->mono_ns + pause_ns);
+    arm(e, backend);
 }
 
 static int64_t pause_ns(uint32_t attempts)
@@ -217,42 +226,125 @@ static void stuck(struct mp_engine *e, struct en_lease *l, enum mpol_err err, st
     en_trouble_put(e, l, words.len > 0 ? words : what);
 }
 
-/* The mesh is away, or will not have the set. What was not yet accepted is stuck; where the set itself
- * is what is wrong, those leases are left out until the next attempt, so that the rest goes on. */
-static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err, struct mpol_text text)
+#define OFFERS_MAX 64 /* LIMIT: leases that are offered one by one at one time */
+
+/* There may be room again, so it is offered more often than a mesh that is away is asked. */
+static int64_t refused_pause_ns(const struct en_backend *b) { return pause_ns(b->refusals < 4 ? b->refusals : 4); }
+
+static bool in_flight(const struct en_backend *b, const struct en_lease *l, uint32_t backend)
+{
+    return l->backend == backend && l->state == MP_LEASE_APPLYING && l->revision > b->accepted;
+}
+
+static bool taken(struct mp_engine *e, uint32_t backend)
+{
+    struct en_backend *b = &e->backends[backend];
+    if (apply(e, backend) != MPOL_OK) return false;
+    b->revision++;
+    b->dirty = false;
+    return true;
+}
+
+/* The set was refused at once: each lease in it that is new is offered by itself, so that only those stay
+ * out that are at fault. */
+static void offer_each(struct mp_engine *e, uint32_t backend)
+{
+    int offers = 0;
+    for (uint32_t i = e->lease_live; i != EN_NONE && offers < OFFERS_MAX; i = e->leases[i].next_live) {
+        struct en_lease *l = &e->leases[i];
+        if (!l->excluded || !in_flight(&e->backends[backend], l, backend)) continue;
+        offers++;
+        l->excluded = false;
+        if (taken(e, backend)) {
+            l->revision = e->backends[backend].revision;
+        } else {
+            l->excluded = true;
+        }
+    }
+}
+
+/* What is new in the set is left out of it, so that the rest goes on. False: not even that is taken. */
+static bool leave_out(struct mp_engine *e, uint32_t backend, bool at_once)
+{
+    struct en_backend *b = &e->backends[backend];
+    bool any = false;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        struct en_lease *l = &e->leases[i];
+        if (!in_flight(b, l, backend) || !in_set(l, backend)) continue;
+        l->excluded = any = true;
+    }
+    if (!any || !taken(e, backend)) return false;
+    if (at_once) offer_each(e, backend);
+    b->refusals++;
+    b->refused_mono_ns = e->mono_ns + refused_pause_ns(b);
+    b->without = b->revision;
+    b->settles_mono_ns = at_once ? 0 : e->mono_ns + pause_ns(1);
+    arm(e, backend);
+    return true;
+}
+
+/* The mesh is away, or will not have the set: told at once by `apply`, or later. What was not yet accepted
+ * is stuck. Where the set itself is what is wrong, only what is at fault waits. */
+static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err, struct mpol_text text,
+                    bool at_once)
 {
     struct en_backend *b = &e->backends[backend];
     bool the_set = err == MPOL_EUNSUPPORTED || err == MPOL_ELIMIT || err == MPOL_EINVAL;
-    bool left_out = false;
+    bool goes_on = the_set && leave_out(e, backend, at_once);
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
-        if (l->backend != backend || l->state != MP_LEASE_APPLYING) continue;
-        if (l->revision <= b->accepted) continue;
-        if (the_set && in_set(l, backend)) l->excluded = left_out = true;
-        stuck(e, l, err, text);
+        if (in_flight(b, l, backend) && (!goes_on || l->excluded)) stuck(e, l, err, text);
     }
+    if (goes_on) return;
     b->attempts++;
     retry_at(e, backend, pause_ns(b->attempts));
-    if (left_out) {
-        enum mpol_err again = apply(e, backend);
-        if (again == MPOL_OK) {
-            b->revision++;
-            b->dirty = false;
-        }
+}
+
+/* The next one of those that are left out, in order of decision, and then from the start again. */
+static struct en_lease *next_left_out(struct mp_engine *e, uint32_t backend, uint32_t *count)
+{
+    struct en_backend *b = &e->backends[backend];
+    struct en_lease *first = NULL, *next = NULL;
+    *count = 0;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        struct en_lease *l = &e->leases[i];
+        if (l->backend != backend || !l->excluded || l->state != MP_LEASE_STUCK) continue;
+        ++*count;
+        if (first == NULL || l->l.id < first->l.id) first = l;
+        if (l->l.id > b->offered && (next == NULL || l->l.id < next->l.id)) next = l;
     }
+    return next != NULL ? next : first;
+}
+
+/* One at a time: which of several was at fault is not known where the mesh said so later. */
+static void offer_next(struct mp_engine *e, uint32_t backend)
+{
+    struct en_backend *b = &e->backends[backend];
+    uint32_t count;
+    struct en_lease *l = next_left_out(e, backend, &count);
+    b->refused_mono_ns = count > 1 ? e->mono_ns + refused_pause_ns(b) : 0;
+    if (l == NULL) return;
+    b->offered = l->l.id;
+    l->excluded = false;
+    en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
 }
 
 void en_backend_due(struct mp_engine *e, uint32_t backend)
 {
     struct en_backend *b = &e->backends[backend];
+    if (b->refused_mono_ns != 0 && b->refused_mono_ns <= e->mono_ns) offer_next(e, backend);
+    if (b->retry_mono_ns > e->mono_ns) {
+        arm(e, backend);
+        return;
+    }
     b->retry_mono_ns = 0;
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
         if (l->backend != backend || l->state != MP_LEASE_STUCK) continue;
-        if (l->held || (!l->excluded && l->revision <= b->accepted)) continue;
-        l->excluded = false;
+        if (l->held || l->excluded || l->revision <= b->accepted) continue;
         en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
     }
+    arm(e, backend);
 }
 
 /* ---- progress ---- */
@@ -267,7 +359,7 @@ static bool send(struct mp_engine *e, uint32_t backend)
         return false;
     }
     if (err != MPOL_OK) {
-        trouble(e, backend, err, (struct mpol_text){0});
+        trouble(e, backend, err, (struct mpol_text){0}, true);
         return false;
     }
     b->revision++;
@@ -311,6 +403,13 @@ static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_p
     return freed;
 }
 
+/* Everything is taken: the next refusal is the first one. */
+static void forgive(struct mp_engine *e, uint32_t backend)
+{
+    uint32_t count;
+    if (next_left_out(e, backend, &count) == NULL) e->backends[backend].refusals = 0;
+}
+
 static bool look(struct mp_engine *e, uint32_t backend)
 {
     struct en_backend *b = &e->backends[backend];
@@ -319,6 +418,7 @@ static bool look(struct mp_engine *e, uint32_t backend)
     if (now.accepted > b->accepted) {
         b->accepted = now.accepted;
         b->attempts = 0;
+        if (b->refusals > 0 && b->accepted >= b->revision) forgive(e, backend);
     }
     if (now.effective > b->effective) b->effective = now.effective;
     if ((b->ops->flags & MPOL_BACKEND_UNPROVEN) != 0) b->effective = b->accepted;
@@ -326,9 +426,10 @@ static bool look(struct mp_engine *e, uint32_t backend)
     if (b->ops == &en_prompt_ops && b->effective < b->revision && b->retry_mono_ns == 0) {
         en_heap_set(e, &e->monos, retry_id(e, backend), e->mono_ns + RETRY_SOON_NS);
     }
-    if (now.trouble != MPOL_OK && b->retry_mono_ns == 0 && b->accepted < b->revision) {
+    bool settling = b->accepted < b->without && e->mono_ns < b->settles_mono_ns;
+    if (now.trouble != MPOL_OK && !settling && b->retry_mono_ns == 0 && b->accepted < b->revision) {
         b->dirty = true; /* the same set again, when the pause is over */
-        trouble(e, backend, now.trouble, now.trouble_text);
+        trouble(e, backend, now.trouble, now.trouble_text, false);
     }
     return look_held(e, backend, &now);
 }

@@ -14,7 +14,9 @@
 struct mesh {
     enum mpol_err answer;      /* of apply */
     size_t room;               /* ELIMIT beyond so many leases; 0: any number */
-    bool accepts, obeys;
+    const char *hates;         /* EUNSUPPORTED for a set with this target; NULL: none */
+    const char *nacks;         /* EINVAL later, for a set with this target; NULL: none */
+    bool accepts, obeys, nacked;
     enum mpol_err trouble;
     const char *trouble_text;
     struct mpol_lease_trouble held; /* its id 0: none */
@@ -29,11 +31,22 @@ static int by_target(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
+static bool has_target(const struct mpol_desired *set, const char *target)
+{
+    for (size_t i = 0; i < set->lease_count; i++) {
+        const struct mpol_text *t = &set->leases[i].target;
+        if (t->len == strlen(target) && memcmp(t->ptr, target, t->len) == 0) return true;
+    }
+    return false;
+}
+
 static enum mpol_err apply(void *backend, const struct mpol_desired *set)
 {
     struct mesh *m = backend;
     if (m->answer != MPOL_OK) return m->answer;
     if (m->room > 0 && set->lease_count > m->room) return MPOL_ELIMIT;
+    if (m->hates != NULL && has_target(set, m->hates)) return MPOL_EUNSUPPORTED;
+    m->nacked = m->nacks != NULL && has_target(set, m->nacks);
     const struct mpol_lease *sorted[64];
     assert_true(set->lease_count <= 64);
     assert_true(set->revision > m->revision);
@@ -59,12 +72,13 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
 static enum mpol_err progress(void *backend, struct mpol_progress *out)
 {
     struct mesh *m = backend;
-    if (m->accepts) m->accepted = m->revision;
-    if (m->accepts && m->obeys) m->effective = m->revision;
+    bool accepts = m->accepts && !m->nacked;
+    if (accepts) m->accepted = m->revision;
+    if (accepts && m->obeys) m->effective = m->revision;
     out->accepted = m->accepted;
     out->effective = m->effective;
-    out->trouble = m->trouble;
-    out->trouble_text = mpol_text(m->trouble_text);
+    out->trouble = m->nacked ? MPOL_EINVAL : m->trouble;
+    out->trouble_text = mpol_text(m->nacked ? "no such thing" : m->trouble_text);
     out->held = &m->held;
     out->held_count = m->held.lease != 0;
     return MPOL_OK;
@@ -230,6 +244,58 @@ static void one_too_many_does_not_hold_up_the_rest(void **state)
     loop_close(&l);
 }
 
+/* Who comes later must not wait for it, and must not share its fate when it is offered again. */
+static void one_that_can_never_be_holds_up_nobody(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.hates = "b";
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_set(&l, "error_rate", "b", "8%");
+    saw(&l, "throttle b applying>stuck");
+    loop_set(&l, "error_rate", "c", "8%");
+    saw(&l, "0.000 lease errors c throttle c accepted>effective");
+    loop_at(&l, 5);
+    loop_set(&l, "error_rate", "d", "8%");
+    saw(&l, "5.000 lease errors d throttle d accepted>effective");
+    loop_at(&l, 30);
+    assert_false(loop_saw(&l, "throttle a applying>stuck"));
+    assert_false(loop_saw(&l, "throttle c applying>stuck"));
+    assert_false(loop_saw(&l, "throttle d applying>stuck"));
+    assert_true(loop_count(&l, "throttle b stuck>applying retry") >= 3);
+    assert_true(loop_count(&l, "throttle b stuck>applying retry") <= 5); /* with growing pauses */
+    m.hates = NULL;
+    loop_at(&l, 58);
+    saw(&l, "throttle b accepted>effective");
+    loop_close(&l);
+}
+
+static void of_several_that_were_refused_later_only_one_stays_out(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, plain);
+    m.nacks = "b";
+    m.accepts = false;
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_set(&l, "error_rate", "b", "8%");
+    loop_set(&l, "error_rate", "c", "8%");
+    m.accepts = true;
+    loop_at(&l, 1);
+    loop_at(&l, 20);
+    saw(&l, "throttle a accepted>effective");
+    saw(&l, "throttle c accepted>effective");
+    assert_false(loop_saw(&l, "throttle b applying>accepted"));
+    loop_set(&l, "error_rate", "d", "8%");
+    loop_at(&l, 21);
+    saw(&l, "throttle d accepted>effective");
+    saw(&l, "trouble=no such thing");
+    loop_close(&l);
+}
+
 static void trouble_told_later_counts_too(void **state)
 {
     (void)state;
@@ -355,6 +421,8 @@ int main(void)
         cmocka_unit_test(a_mesh_that_is_away_is_asked_with_growing_pauses),
         cmocka_unit_test(not_now_is_no_trouble),
         cmocka_unit_test(one_too_many_does_not_hold_up_the_rest),
+        cmocka_unit_test(one_that_can_never_be_holds_up_nobody),
+        cmocka_unit_test(of_several_that_were_refused_later_only_one_stays_out),
         cmocka_unit_test(trouble_told_later_counts_too),
         cmocka_unit_test(what_the_mesh_says_is_in_the_ledger),
         cmocka_unit_test(a_lease_that_nobody_can_carry_waits_alone),
