@@ -290,12 +290,12 @@ static size_t whole(const char *reply)
     return (size_t)(end - reply) + 4 + body;
 }
 
-int client_get(struct client *c, const char *path)
+static int ask_more(struct client *c, const char *path, const char *headers)
 {
     char request[512];
     int status = -1;
     size_t len = 0;
-    int asked = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: shop\r\n\r\n", path);
+    int asked = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: shop\r\n%s\r\n", path, headers);
     if (c->fd < 0 || write(c->fd, request, (size_t)asked) != asked) return -1;
     c->reply[0] = '\0';
     while (whole(c->reply) == 0 || len < whole(c->reply)) {
@@ -309,6 +309,8 @@ int client_get(struct client *c, const char *path)
     return sscanf(c->reply, "HTTP/1.1 %d", &status) == 1 ? status : -1;
 }
 
+int client_get(struct client *c, const char *path) { return ask_more(c, path, ""); }
+
 void client_close(struct client *c)
 {
     if (c->fd >= 0) close(c->fd);
@@ -320,6 +322,17 @@ int get_once(const char *from, int port, const char *path)
     struct client c;
     client_open(&c, from, port);
     int status = client_get(&c, path);
+    client_close(&c);
+    return status;
+}
+
+int get_for(const char *client, int port)
+{
+    char header[128];
+    struct client c;
+    snprintf(header, sizeof header, "X-Forwarded-For: %s\r\n", client);
+    client_open(&c, "127.0.0.1", port);
+    int status = ask_more(&c, "/", header);
     client_close(&c);
     return status;
 }

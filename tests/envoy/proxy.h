@@ -61,6 +61,8 @@ int client_get(struct client *c, const char *path);
 void client_close(struct client *c);
 /* The same on a connection of its own. */
 int get_once(const char *from, int port, const char *path);
+/* The same for a client that a trusted x-forwarded-for names. */
+int get_for(const char *client, int port);
 /* Asks again and again, on new connections, until the status comes. The microseconds that it took. */
 int64_t wait_get_once(const char *from, int port, const char *path, int status);
 int64_t test_now_us(void);
