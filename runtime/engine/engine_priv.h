@@ -583,6 +583,8 @@ bool en_manual_target(struct mp_engine *e, mp_str text, struct mp_lease *l, mp_s
 
 /* ---- mesh.c ---- */
 mp_str en_target_word(const struct mp_program *p, uint32_t entity, uint32_t type);
+/* Could its backend carry it at all? False with a line in *why, of the answer at hand. */
+bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why);
 /* The hooks at which a backend does it. */
 uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action, uint32_t entity,
                           uint32_t type);

@@ -137,7 +137,7 @@ static bool find_backend(struct mp_engine *e, struct en_lease *l, struct mp_manu
     }
     uint32_t hooks = en_backend_hooks(e, l->backend, l->l.action, l->l.target.entity,
                                       l->l.target.type);
-    if ((l->l.hooks & ~hooks) == 0) return true;
+    if ((l->l.hooks & ~hooks) == 0) return en_backend_check(e, l, &out->why);
     out->why = MP_STR("no backend can do it at this hook");
     out->help = MP_STR("--on=ingress, --on=service or --on=edge says where");
     return false;

@@ -145,6 +145,19 @@ static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol
     for (uint32_t i = 0; i < l->l.arg_count; i++) put_arg(&l->l.args[i], &args[i]);
 }
 
+bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why)
+{
+    const struct en_backend *b = &e->backends[l->backend];
+    struct mpol_lease lease;
+    char line[256] = "";
+    bool has = b->ops->size >= offsetof(struct mpol_backend_ops, check) + sizeof b->ops->check;
+    if (!has || b->ops->check == NULL) return true;
+    put_lease(e, l, &lease, e->set_args);
+    if (b->ops->check(b->ctx, &lease, line, sizeof line) == MPOL_OK) return true;
+    *why = en_manual_say(e, "%s", line[0] != '\0' ? line : "no backend can do it with these arguments");
+    return false;
+}
+
 static enum mpol_err apply(struct mp_engine *e, uint32_t backend)
 {
     struct en_backend *b = &e->backends[backend];

@@ -214,6 +214,12 @@ static enum mpol_err envoy_read_back(void *backend, struct mpol_text owner, mpol
     return MPOL_OK;
 }
 
+static enum mpol_err envoy_check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    (void)backend;
+    return (enum mpol_err)mp_envoy_lease_check(lease, why, why_size);
+}
+
 const struct mpol_backend_ops mp_envoy_ops = {
     .size = sizeof(struct mpol_backend_ops),
     .name = "envoy",
@@ -222,6 +228,7 @@ const struct mpol_backend_ops mp_envoy_ops = {
     .apply = envoy_apply,
     .progress = progress_tell,
     .read_back = envoy_read_back,
+    .check = envoy_check,
 };
 
 /* ---- who refused ---- */

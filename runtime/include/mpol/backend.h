@@ -133,6 +133,10 @@ struct mpol_backend_ops {
                                void *ctx);
     /* The engine ends, and will not call again. What is in force stays. May be NULL. */
     void (*close)(void *backend);
+    /* Could it carry this lease, whatever the mesh is like now? Asked before one is admitted that no
+     * compiler has looked at. Answers MPOL_OK, or MPOL_EUNSUPPORTED or MPOL_EINVAL with one line in `why`
+     * (cut at `why_size`, with a NUL). May be NULL. */
+    enum mpol_err (*check)(void *backend, const struct mpol_lease *lease, char *why, size_t why_size);
 };
 
 /* A way for messages: `notify "..." via chat`. A message is sent at least once, always with the same

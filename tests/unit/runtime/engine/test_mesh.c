@@ -92,9 +92,18 @@ static const struct mpol_capability all[] = {
     {"cap", "service", MPOL_ANY_LAYER, 0},
 };
 
+static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    const struct mesh *m = backend;
+    struct mpol_desired one = {.leases = lease, .lease_count = 1};
+    if (m->hates == NULL || !has_target(&one, m->hates)) return MPOL_OK;
+    snprintf(why, why_size, "%s is not liked here", m->hates);
+    return MPOL_EUNSUPPORTED;
+}
+
 static const struct mpol_backend_ops ops = {.size = sizeof ops, .name = "mesh", .capabilities = all,
                                             .capability_count = 3, .apply = apply, .progress = progress,
-                                            .close = close_mesh};
+                                            .close = close_mesh, .check = check};
 
 static void open_mesh(struct loop *l, struct mesh *m, const char *policy)
 {
@@ -272,6 +281,29 @@ static void one_that_can_never_be_holds_up_nobody(void **state)
     loop_close(&l);
 }
 
+static void an_operator_is_told_what_can_never_be(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    struct mp_manual_answer answer;
+    struct mp_engine_status s;
+    struct mp_manual ask = {.verb = MP_STR("quarantine"), .target = MP_STR("service=b")};
+    open_mesh(&l, &m, plain);
+    m.hates = "b";
+    mp_engine_decide(l.engine, &ask, &answer);
+    assert_int_equal(answer.how, MP_MANUAL_BAD);
+    assert_true(mp_str_eq(answer.why, MP_STR("b is not liked here")));
+    ask.verb = MP_STR("deny");
+    ask.target = MP_STR("client=10.0.0.7");
+    mp_engine_decide(l.engine, &ask, &answer);
+    assert_int_equal(answer.how, MP_MANUAL_BAD);
+    assert_true(mp_str_eq(answer.why, MP_STR("no backend can do it")));
+    mp_engine_status(l.engine, &s);
+    assert_int_equal(s.entries, 0);
+    loop_close(&l);
+}
+
 static void of_several_that_were_refused_later_only_one_stays_out(void **state)
 {
     (void)state;
@@ -422,6 +454,7 @@ int main(void)
         cmocka_unit_test(not_now_is_no_trouble),
         cmocka_unit_test(one_too_many_does_not_hold_up_the_rest),
         cmocka_unit_test(one_that_can_never_be_holds_up_nobody),
+        cmocka_unit_test(an_operator_is_told_what_can_never_be),
         cmocka_unit_test(of_several_that_were_refused_later_only_one_stays_out),
         cmocka_unit_test(trouble_told_later_counts_too),
         cmocka_unit_test(what_the_mesh_says_is_in_the_ledger),
