@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Telemetry → engine: a file that grows (followed over truncation and rotation), a FIFO, a socket that
- * many may connect to, standard input. Lines are bounded; a bad one is counted, told, and skipped.
+ * many may connect to, standard input; each of them also as an Envoy's access log, with `envoy:` before
+ * its name. Lines are bounded; a bad one is counted, told, and skipped.
  */
 #include "daemon/input_priv.h"
 
@@ -10,7 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ingest/import.h"
+
 #define COMPLAINTS_MAX 10
+#define MADE_BYTES_MAX (32u * 1024 * 1024) /* LIMIT: of a line of an access log as telemetry, all growth */
 #define SOURCES_MAX 64 /* LIMIT: of a window (window.h); those beyond share the last */
 
 char dm_read_room[READ_BYTES];
@@ -61,12 +65,31 @@ static void take_entity(struct stream *s, const struct mp_entity_line *entity)
     s->d->inventory_news = s->d->inventory_unkept = true;
 }
 
+/* A line of an access log becomes one of telemetry. False: there is nothing to take. */
+static bool make_line(struct stream *s, mp_str *line)
+{
+    static const struct mp_import_options as_it_says = {.service = {NULL, 0}};
+    const char *why;
+    s->made.len = 0;
+    bool made = mp_import_line(MP_IMPORT_ENVOY_JSON, &as_it_says, *line, &s->made, &why);
+    if (s->made.failed) {
+        why = "no memory for it";
+        mp_arena_free(&s->arena);
+        mp_buf_init(&s->made, &s->arena);
+        made = false;
+    }
+    if (!made && why != NULL) bad_line(s, why);
+    *line = mp_buf_view(&s->made);
+    return made;
+}
+
 static void take_line(struct stream *s, mp_str line)
 {
     struct dm *d = s->d;
     struct mp_ingested in;
     s->line++;
     if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
+    if (s->envoy && !make_line(s, &line)) return;
     enum mp_ingest_kind kind =
         mp_ingest_line(d->now.ingest, line, s->source, d->os.wall_ns(d->os.ctx), &in);
     if (kind != MP_INGEST_ENTITY) dm_inventory_told(d); /* many lines of inventory are looked at once */
@@ -137,15 +160,18 @@ void dm_stream_rest(struct stream *s)
     dm_inventory_told(s->d);
 }
 
-void dm_stream_open(struct stream *s, struct dm *d, const char *name)
+void dm_stream_open(struct stream *s, const struct dm_input *in)
 {
-    *s = (struct stream){.d = d, .name = name, .source = dm_source_take()};
+    *s = (struct stream){.d = in->d, .name = in->name, .source = dm_source_take(), .envoy = in->envoy};
+    mp_arena_init(&s->arena, NULL, MADE_BYTES_MAX);
+    mp_buf_init(&s->made, &s->arena);
 }
 
 void dm_stream_end(struct stream *s)
 {
     if (!s->d->ending) dm_stream_rest(s); /* else it is we who cut the line */
     dm_bytes_free(&s->rest);
+    mp_arena_free(&s->arena);
     dm_source_give(s->d, s->source);
 }
 
@@ -202,10 +228,11 @@ static enum input_kind kind_of(const char *name)
 static bool open_input(struct dm *d, struct dm_input *in, const char *name)
 {
     in->d = d;
-    in->name = name;
-    in->kind = kind_of(name);
+    in->envoy = strncmp(name, "envoy:", 6) == 0;
+    in->name = in->envoy ? name + 6 : name;
+    in->kind = kind_of(in->name);
     in->fd = -1;
-    if (in->kind != INPUT_SOCKET) dm_stream_open(&in->stream, d, name);
+    if (in->kind != INPUT_SOCKET) dm_stream_open(&in->stream, in);
     switch (in->kind) {
     case INPUT_FILE: return dm_file_open(in);
     case INPUT_FIFO:

@@ -18,12 +18,16 @@ struct stream {
     struct dm_bytes rest; /* the beginning of a line that has not ended */
     bool skipping;        /* the line at hand is too long */
     uint64_t line;
+    bool envoy;           /* its lines are an Envoy's access log (ingest/import.h) */
+    struct mp_arena arena; /* of `made`, where they are */
+    struct mp_buf made;   /* the line at hand as telemetry */
 };
 
 struct dm_input {
     struct dm *d;
     const char *name;
     enum input_kind kind;
+    bool envoy; /* `envoy:` stands before the name */
     struct stream stream;
     int fd;
     uint64_t device, inode;
@@ -38,7 +42,7 @@ struct dm_input {
 extern char dm_read_room[READ_BYTES];
 
 /* input.c */
-void dm_stream_open(struct stream *s, struct dm *d, const char *name);
+void dm_stream_open(struct stream *s, const struct dm_input *in);
 void dm_stream_take(struct stream *s, mp_str bytes);
 /* The last line may have no end. */
 void dm_stream_rest(struct stream *s);

@@ -58,7 +58,7 @@ static void on_connection(uv_stream_t *listener, int status)
     uv_pipe_init(&in->d->loop, &c->pipe, 0);
     connections++;
     c->pipe.data = c;
-    dm_stream_open(&c->stream, in->d, in->name);
+    dm_stream_open(&c->stream, in);
     c->next = in->d->connections;
     c->at = &in->d->connections;
     if (c->next != NULL) c->next->at = &c->next;

@@ -263,6 +263,57 @@ static void standard_input_may_be_a_file(void **state)
     stop(&r);
 }
 
+/* One line of an Envoy's access log, as docs/ENVOY.md configures it. The time is one to come: now. */
+static void envoy_line(char *line, size_t size, const char *client, const char *path, const char *answer)
+{
+    snprintf(line, size,
+             "{\"layer\":\"service\",\"service\":\"checkout\",\"instance\":\"checkout-1\","
+             "\"emit_time\":\"2099-01-01T00:00:00.001Z\",\"start_time\":\"2099-01-01T00:00:00.000Z\","
+             "\"method\":\"GET\",\"path\":\"%s\",\"duration\":1,%s,"
+             "\"downstream_remote_address\":\"%s:5000\"}\n",
+             path, answer, client);
+}
+
+#define FAILED "\"response_code\":401,\"response_code_details\":\"via_upstream\""
+#define REFUSED "\"response_code\":401,\"response_code_details\":\"rbac_access_denied_matched_policy[mpol:x/3]\""
+
+static void an_access_log_of_an_envoy_is_telemetry(void **state)
+{
+    struct run r;
+    char line[600];
+    put_file("t", "no json\n");
+    start(&r, "envoy:t");
+    for (int i = 0; i < 3; i++) {
+        envoy_line(line, sizeof line, "10.0.0.2", "/.mpol/probe/1", FAILED); /* a probe of our own */
+        add_to_file("t", line);
+        envoy_line(line, sizeof line, "10.0.0.2", "/a", REFUSED); /* no request: we refused it */
+        add_to_file("t", line);
+    }
+    for (int i = 0; i < 3; i++) {
+        envoy_line(line, sizeof line, "10.0.0.1", "/a", FAILED);
+        add_to_file("t", line);
+    }
+    wait_status(IN_FORCE("10.0.0.1"));
+    assert_true(status_says("records 6,")); /* three requests, three refusals */
+    assert_true(status_says("bad lines 1"));
+    assert_false(status_says("10.0.0.2"));
+    stop(&r);
+}
+
+static void an_envoy_may_write_into_a_fifo(void **state)
+{
+    struct run r;
+    char line[600];
+    assert_int_equal(mkfifo("t", 0600), 0);
+    start(&r, "envoy:t");
+    int fd = open("t", O_WRONLY);
+    envoy_line(line, sizeof line, "10.0.0.1", "/a", FAILED);
+    for (int i = 0; i < 3; i++) assert_int_equal(write(fd, line, strlen(line)), strlen(line));
+    wait_status(IN_FORCE("10.0.0.1"));
+    close(fd);
+    stop(&r);
+}
+
 static void without_telemetry_it_says_so(void **state)
 {
     struct run r;
@@ -301,6 +352,8 @@ int main(int argc, char **argv)
         TEST(many_write_to_a_socket_and_none_holds_up_the_end),
         TEST(standard_input_may_end_without_a_line_end),
         TEST(standard_input_may_be_a_file),
+        TEST(an_access_log_of_an_envoy_is_telemetry),
+        TEST(an_envoy_may_write_into_a_fifo),
         TEST(without_telemetry_it_says_so),
         TEST(a_source_that_cannot_be_read_is_named),
     };
