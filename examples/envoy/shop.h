@@ -201,7 +201,7 @@ struct watch_plan {
     uint16_t port;
     enum identity id;
     const char *method, *path, *headers;
-    const char *hosts[4]; /* one after the other; none: "shop" */
+    const char *hosts[4]; /* the next after each success; none: "shop" */
     size_t body_bytes;
     unsigned per_second;
     int tale;

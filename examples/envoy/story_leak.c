@@ -32,6 +32,7 @@ void story_leak(void)
         unsigned long passed = watch_look(fast).passed - before;
         tell_check(LEAK, (double)passed <= took + 2, "slowed down at once: %lu of 12 passed in %.1f s", passed, took);
     }
+    watch_stop(fast);
     tell_begin(LEAK_STOPPED, "`export` sends to paste.example and drop.example as well");
     struct watch *wide = send_data("127.0.2.10", 10, LEAK_STOPPED, many);
     bool stopped = tell_wait(LEAK_STOPPED, EFFECTIVE, shop_until(12));
@@ -40,7 +41,6 @@ void story_leak(void)
         tell_wait(LEAK_STOPPED, CONFIRMED, shop_until(10));
     }
     struct watch_seen seen = watch_stop(wide);
-    watch_stop(fast);
     tell_check(LEAK_STOPPED, seen.passed_after == 0 && seen.refused > 0,
                "nothing left after the denial was in force: %lu refused, %lu passed", seen.refused, seen.passed_after);
     tell_cause_gone(LEAK, "`export` is stopped");

@@ -37,14 +37,14 @@ static int share_of_next(unsigned long count, int64_t until_ns)
 void story_slow(void)
 {
     load_watch(on_answer);
-    load_set(SHOPPER, 80);
+    load_set(SHOPPER, 60);
     int before = share_of_next(60, shop_until(4));
     tell_check(SLOW, before >= 30 && before <= 70, "before: the new version answers %d%%", before);
-    tell_begin(SLOW, "version v2 of catalog takes 300 ms for every answer");
-    app_fault(CATALOG_2, 0, 300);
+    tell_begin(SLOW, "version v2 of catalog takes 800 ms for every answer");
+    app_fault(CATALOG_2, 0, 800);
     bool acted = tell_wait(SLOW, EFFECTIVE, shop_until(8));
     if (acted) {
-        tell_sleep_ns(NS_PER_S / 2); /* what was under way ends */
+        tell_sleep_ns(NS_PER_S); /* what was under way ends */
         int shifted = share_of_next(60, shop_until(4));
         tell_check(SLOW, shifted >= 0 && shifted <= 20, "shifted: the new version answers %d%%", shifted);
         tell_wait(SLOW, CONFIRMED, shop_until(10));

@@ -30,12 +30,13 @@ static void try_handshakes(struct wire *before)
     wire_destroy(fresh);
 }
 
-static void check_stream(struct stream *stream, int64_t effective_ns)
+static void check_stream(struct stream *stream)
 {
     if (mesh_has_module()) {
         int64_t end = stream_end_ns(stream, shop_until(2));
-        tell_check(STRAY, end != 0, "the stream that it had open is cut, %.1f ms after *effective*",
-                   end != 0 ? (double)(end - effective_ns) / 1e6 : 0.0);
+        tell_check(STRAY, end != 0, "the stream that it had open %s, %.1f ms after the decision",
+                   end != 0 ? "is cut" : "GOES ON",
+                   (double)((end != 0 ? end : tell_now_ns()) - tell_mark_ns(STRAY, DECIDED)) / 1e6);
     } else {
         tell_line(YELLOW, "not so yet", "its open stream %s: cutting it needs Envoy's module, which this build "
                   "does not have", stream_flows(stream) ? "goes on" : "has ended");
@@ -71,7 +72,7 @@ void story_stray(void)
     bool acted = tell_wait(STRAY, EFFECTIVE, shop_until(8));
     if (acted) {
         try_handshakes(before);
-        check_stream(stream, tell_mark_ns(STRAY, EFFECTIVE));
+        check_stream(stream);
         control_ask((const char *const[]){"why", "stray", shop_identities[ID_REPORT], NULL}, "why.txt");
         tell_wait(STRAY, CONFIRMED, shop_until(10));
     }

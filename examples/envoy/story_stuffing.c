@@ -4,7 +4,7 @@
  */
 #include "shop.h"
 
-#define OFFENDER_RATE 96
+#define OFFENDER_RATE 120
 #define GUESSER_RATE 64
 
 static atomic_ulong guesses_after, denied_guessers, throttled, good_logins;

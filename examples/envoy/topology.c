@@ -150,6 +150,7 @@ bool control_start(void)
     word(&c, "--inventory=%s", shop_path(path, "inventory.ndjson"));
     word(&c, "--state=%s", shop_path(path, "state"));
     word(&c, "--xds=127.0.0.1:%u", shop_xds_port);
+    if (with_module) word(&c, "--module-socket=%s", shop_path(path, "modules"));
     if (!child_start(&control, c.words, NULL, NULL) || !follow_start(control.out)) return false;
     for (int64_t until = tell_now_ns() + CONTROL_READY_NS; tell_now_ns() < until; tell_sleep_ns(LOOK_NS)) {
         if (listens(shop_xds_port)) return true;
@@ -194,7 +195,7 @@ static void tls_words(struct command *c, enum identity id)
     word(c, "--tls-cert=%s", shop_path(path, "%s.pem", ca_name(id)));
     word(c, "--tls-key=%s", shop_path(path, "%s.key", ca_name(id)));
     word(c, "--tls-ca=%s", shop_path(path, "ca.pem"));
-    if (with_module) word(c, "--module");
+    if (with_module) word(c, "--module-socket=%s", shop_path(path, "modules"));
 }
 
 static void place_words(struct command *c, const char *layer, const char *service, const char *instance)

@@ -69,9 +69,9 @@ static void *watch_run(void *ctx)
     struct wire_ask ask = {.method = plan->method, .path = plan->path, .headers = plan->headers,
                            .body_bytes = plan->body_bytes};
     int64_t next = tell_now_ns(), step = NS_PER_S / plan->per_second;
-    for (unsigned long n = 0; wire != NULL && atomic_load(&w->running); n++) {
+    while (wire != NULL && atomic_load(&w->running)) {
         int64_t begun = tell_now_ns();
-        ask.host = host_of(plan, n);
+        ask.host = host_of(plan, w->seen.passed);
         struct wire_answer answer = wire_get(wire, &ask);
         judge(plan, &answer, begun);
         count(w, &answer, begun);

@@ -204,8 +204,12 @@ static bool read_body(struct wire *w)
 
 static bool exchange(struct wire *w, const struct wire_ask *ask, bool stream, struct wire_answer *out)
 {
-    if (!send_ask(w, ask) || !read_head(w, out)) return false;
-    return stream || (!w->chunked && read_body(w));
+    /* Who is refused is told so before all of the body was taken: then the rest cannot be sent. */
+    bool sent = send_ask(w, ask);
+    if (!read_head(w, out)) return false;
+    bool whole = stream || (!w->chunked && read_body(w));
+    if (!sent) wire_drop(w);
+    return whole || !sent;
 }
 
 static struct wire_answer ask_wire(struct wire *w, const struct wire_ask *ask, bool stream)

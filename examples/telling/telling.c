@@ -272,7 +272,8 @@ static bool take_entry(const struct mpol_entry *x, const struct telling *t, int6
     for (int i = 0; i < tale_count; i++) {
         if (!text_is(x->rule, plots[i].rule)) continue;
         unsigned *told = &tales[i].told[t - tellings];
-        bool mine = plots[i].key == NULL || text_is(x->key, plots[i].key);
+        /* What the rule did before the cause was there is not the tale's. */
+        bool mine = tales[i].began_ns != 0 && (plots[i].key == NULL || text_is(x->key, plots[i].key));
         enum mark m = t->mark == EFFECTIVE && x->rung > 1 ? ESCALATED : t->mark;
         if (mine && m != MARKS) mark(i, m, now);
         if (mine) since(i, now, times, times_size);

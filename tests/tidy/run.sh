@@ -54,7 +54,7 @@ grep -lE '#include <(time|sys/time|unistd|fcntl|sys/socket|stdio)\.h>' $(files '
     done | complain "a stage that asks the world by itself"
 
 grep -lE '#include [<"]llvm-c/' $code | grep -v '^compiler/jit/' | complain "LLVM outside of compiler/jit"
-grep -lE '#include <openssl/' $code | grep -vE '^runtime/(crypto|os|tls)/|^tests/' | complain "OpenSSL outside of runtime/crypto and runtime/tls"
+grep -lE '#include <openssl/' $code | grep -vE '^runtime/(crypto|os|tls)/|^tests/|^examples/' | complain "OpenSSL outside of runtime/crypto and runtime/tls (examples are programs of their own)"
 grep -nE '#include "(compiler|driver|check|parse|lower|ast|diag|emit|ir)/' $(files 'runtime/*.[ch]') | complain "the runtime includes the compiler"
 
 # ---- files ----
