@@ -273,6 +273,19 @@ void seen_of_http(struct seen *s, const struct mp_als_http *e)
     take_grpc(s, e);
 }
 
+static int64_t sum(uint64_t a, uint64_t b)
+{
+    int64_t x = amount(a), y = amount(b);
+    return x > INT64_MAX - y ? INT64_MAX : x + y;
+}
+
+/* Both ways. The log of a listener, other than that of a filter, tells only what was on the wire. */
+static int64_t bytes_of(const struct mp_als_tcp *e)
+{
+    int64_t bytes = sum(e->received_bytes, e->sent_bytes);
+    return bytes > 0 ? bytes : sum(e->common.downstream_received, e->common.downstream_sent);
+}
+
 void seen_of_tcp(struct seen *s, const struct mp_als_tcp *e)
 {
     const struct mp_als_common *c = &e->common;
@@ -281,9 +294,7 @@ void seen_of_tcp(struct seen *s, const struct mp_als_tcp *e)
     s->protocol = c->downstream_local.udp ? MP_STR("udp") : MP_STR("tcp");
     s->dst = given(c->downstream_local.ip);
     s->dst_port = c->downstream_local.ip.len > 0 ? c->downstream_local.port : SEEN_ABSENT;
-    s->bytes = amount(e->received_bytes) > INT64_MAX - amount(e->sent_bytes)
-                   ? INT64_MAX
-                   : amount(e->received_bytes) + amount(e->sent_bytes);
+    s->bytes = bytes_of(e);
     /* Any filter's refusal, ours or not: the connection was not served. */
     s->refused = mp_str_contains(c->termination_details, MP_STR("access_denied")) ||
                  mp_als_has(c->flags, MP_ALS_UNAUTHORIZED);
