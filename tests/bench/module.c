@@ -41,12 +41,14 @@ static char *hundred_rules(void)
     if (text == NULL) bench_fail("no memory");
     len += (size_t)snprintf(text, size, "mpol 1\nuse std.mesh\n");
     for (int i = 0; i < RULES; i++) {
-        const char *form = i % 4 == 0   ? "request.path starts with \"/denied/%d/\""
-                           : i % 4 == 1 ? "request.path == \"/denied/%d\""
-                           : i % 4 == 2 ? "request.user_agent contains \"scanner-%d\""
-                                        : "client.ip in 198.51.%d.0/24 and request.method == \"POST\"";
         char when[128];
-        snprintf(when, sizeof when, form, i);
+        switch (i % 4) {
+        case 0: snprintf(when, sizeof when, "request.path starts with \"/denied/%d/\"", i); break;
+        case 1: snprintf(when, sizeof when, "request.path == \"/denied/%d\"", i); break;
+        case 2: snprintf(when, sizeof when, "request.user_agent contains \"scanner-%d\"", i); break;
+        default:
+            snprintf(when, sizeof when, "client.ip in 198.51.%d.0/24 and request.method == \"POST\"", i);
+        }
         len += (size_t)snprintf(text + len, size - len, "rule r%d when %s then deny request\n", i, when);
     }
     return text;
@@ -180,7 +182,7 @@ static void end_to_record(struct plane *p, struct bed *b)
         uint64_t before = plane_records(p);
         if (bed_get(&c, "/x", "") != 200) bench_fail("no answer");
         int64_t answered = bed_now_ns();
-        while (plane_records(p) == before) {}
+        if (!plane_wait_records(p, before)) bench_fail("no record");
         ns[i] = plane_record_ns(p) - answered; /* the client may be later than the record */
         if (ns[i] < 0) ns[i] = 0;
     }

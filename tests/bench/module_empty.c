@@ -14,6 +14,8 @@ struct text {
 
 static const char here;
 
+#pragma GCC visibility push(default) /* the proxy finds what it looks for */
+
 const char *HOOK(program_init)(void);
 const char *HOOK(program_init)(void) { return "v0.1.0"; }
 
@@ -48,3 +50,5 @@ QUIET(http_stream_complete)
 QUIET(http_stream_reset)
 QUIET(downstream_above_write_buffer_high_watermark)
 QUIET(downstream_below_write_buffer_low_watermark)
+
+#pragma GCC visibility pop

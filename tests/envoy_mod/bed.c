@@ -179,12 +179,17 @@ static void put_filter(FILE *f, const struct bed_options *o)
 
 static void put_access_logs(FILE *f, const struct bed_options *o, const char *folder)
 {
-    fprintf(f, "\"access_log\":[{\"name\":\"file\",\"typed_config\":{\"@type\":\"type.googleapis.com/"
-               "envoy.extensions.access_loggers.file.v3.FileAccessLog\",\"path\":\"%s/access\",\"log_format\":"
-               "{\"text_format_source\":{\"inline_string\":\"%%RESPONSE_CODE%% "
-               "%%RESPONSE_CODE_DETAILS%% %%REQ(:PATH)%%\\n\"}}}}", folder);
+    fprintf(f, "\"access_log\":[");
+    if (!o->quiet) {
+        fprintf(f,
+                "{\"name\":\"file\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
+                "access_loggers.file.v3.FileAccessLog\",\"path\":\"%s/access\",\"log_format\":"
+                "{\"text_format_source\":{\"inline_string\":\"%%RESPONSE_CODE%% "
+                "%%RESPONSE_CODE_DETAILS%% %%REQ(:PATH)%%\\n\"}}}}",
+                folder);
+    }
     if (o->logger) {
-        fprintf(f, ",");
+        fprintf(f, "%s", o->quiet ? "" : ",");
         put_extension(f, "envoy.access_loggers.dynamic_modules",
                       "envoy.extensions.access_loggers.dynamic_modules.v3.DynamicModuleAccessLog",
                       "logger_name", "logger_config", o);
@@ -192,7 +197,7 @@ static void put_access_logs(FILE *f, const struct bed_options *o, const char *fo
     fprintf(f, "],");
 }
 
-static void put_listener(FILE *f, const struct bed_options *o, const char *folder, int port, bool log)
+static void put_listener(FILE *f, const struct bed_options *o, const char *folder, int port)
 {
     fprintf(f,
             "{\"name\":\"in\",\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}},"
@@ -201,7 +206,7 @@ static void put_listener(FILE *f, const struct bed_options *o, const char *folde
             "HttpConnectionManager\",\"stat_prefix\":\"in\",\"use_remote_address\":true,"
             "\"delayed_close_timeout\":\"0s\",\"generate_request_id\":false,",
             port);
-    if (log) put_access_logs(f, o, folder);
+    put_access_logs(f, o, folder);
     fprintf(f, "\"http_filters\":[");
     put_filter(f, o);
     fprintf(f,
@@ -215,9 +220,8 @@ static void put_listener(FILE *f, const struct bed_options *o, const char *folde
 
 static void put_bootstrap(FILE *f, const struct bed_options *o, const char *folder, int port)
 {
-    bool ours = o->filter == BED_MODULE;
     fprintf(f, "{\"node\":{\"id\":\"%s/checkout/checkout-1\",\"cluster\":\"checkout\"},", o->layer);
-    if (ours) {
+    if (o->filter == BED_MODULE) {
         fprintf(f, "\"bootstrap_extensions\":[");
         put_extension(f, "envoy.bootstrap.dynamic_modules",
                       "envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension",
@@ -225,7 +229,7 @@ static void put_bootstrap(FILE *f, const struct bed_options *o, const char *fold
         fprintf(f, "],");
     }
     fprintf(f, "\"static_resources\":{\"listeners\":[");
-    put_listener(f, o, folder, port, o->logger || ours);
+    put_listener(f, o, folder, port);
     fprintf(f,
             "],\"clusters\":[{\"name\":\"service\",\"type\":\"STATIC\",\"connect_timeout\":\"2s\","
             "\"load_assignment\":{\"cluster_name\":\"service\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":"

@@ -31,6 +31,7 @@ struct bed_options {
     const char *empty;       /* folder of the module that does nothing, for BED_EMPTY_MODULE */
     enum bed_filter filter;
     bool logger;             /* the module's access logger too */
+    bool quiet;              /* no access log at all, for figures */
     const char *layer, *socket, *state; /* of the module; state may be NULL */
     int service_port;        /* behind /up and /stream; everything else is answered by Envoy itself */
     int concurrency;

@@ -296,6 +296,8 @@ static bool is_effective(struct plane *p, void *what)
     return p->connected && p->info.leases_passed == *(uint64_t *)what;
 }
 
+static bool has_more(struct plane *p, void *what) { return p->records > *(uint64_t *)what; }
+
 static bool is_troubled(struct plane *p, void *what) { return strstr(p->trouble, what) != NULL; }
 
 struct texts {
@@ -322,6 +324,8 @@ bool plane_wait_effective(struct plane *p, uint64_t revision)
 {
     return wait_for(p, is_effective, &revision);
 }
+
+bool plane_wait_records(struct plane *p, uint64_t count) { return wait_for(p, has_more, &count); }
 
 bool plane_wait_trouble(struct plane *p, const char *text)
 {

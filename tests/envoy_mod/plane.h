@@ -34,6 +34,7 @@ bool plane_wait_trouble(struct plane *p, const char *text);
 /* Waits for a line of telemetry that contains all of these (ends with NULL). */
 bool plane_wait_record(struct plane *p, const char *text, ...);
 struct mp_fleet_info plane_info(struct plane *p);
+bool plane_wait_records(struct plane *p, uint64_t count); /* more than so many lines have come */
 /* Lines seen so far. */
 uint64_t plane_records(struct plane *p);
 /* When the newest line came, monotonic. */

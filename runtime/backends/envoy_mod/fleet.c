@@ -368,6 +368,7 @@ struct mp_fleet_peer *mp_fleet_open(struct mp_fleet *f, void *connection)
 bool mp_fleet_take(struct mp_fleet_peer *p, mp_str bytes)
 {
     size_t at = 0, wanted;
+    if (bytes.len == 0) return true;
     mp_frame_put_bytes(&p->in, bytes);
     if (p->in.failed) return false;
     for (;;) {

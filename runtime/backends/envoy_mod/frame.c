@@ -85,8 +85,8 @@ void mp_frame_put_u64(struct mp_frame_out *out, uint64_t v) { put_le(out, v, 8);
 
 void mp_frame_put_bytes(struct mp_frame_out *out, mp_str s)
 {
-    char *at = reserve(out, s.len);
-    if (at != NULL && s.len > 0) memcpy(at, s.ptr, s.len);
+    char *at = s.len > 0 ? reserve(out, s.len) : NULL;
+    if (at != NULL) memcpy(at, s.ptr, s.len);
 }
 
 void mp_frame_put_text(struct mp_frame_out *out, mp_str s)
