@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 #include "capability/capability.h"
+#include "check/carve.h"
 
 struct mesh {
     const struct mp_backend_table *const *tables;
@@ -164,14 +165,18 @@ static void check_rule(struct mesh *m)
 /* All of them must: whoever refuses must let pass what is protected (R43). */
 static void check_guard(struct mesh *m, const struct mp_t_guard *g)
 {
+    struct mp_carve carves[MP_CARVES_MAX];
+    uint32_t count;
     if (g->kind != MP_GUARD_WHERE_RECORD) return;
+    bool paths = mp_carve_read(g, carves, &count);
     for (uint32_t i = 0; i < m->count; i++) {
         if ((m->tables[i]->flags & MPOL_BACKEND_CARVES_OUT) != 0) continue;
+        if (paths && m->tables[i]->carves_paths) continue;
         struct mp_diag *d = mp_diag_add(m->sink, MP_DIAG_E0701, g->span,
                                         "%s cannot let pass what this guard protects",
                                         m->tables[i]->title);
-        mp_diag_note(d, "its filters refuse by who asks and who answers, whatever is asked for");
-        mp_diag_help(d, "`--backend envoy-module`, and a bootstrap with `--module`");
+        mp_diag_note(d, "its filters know the path of a request, and nothing else that a guard asks for");
+        mp_diag_help(d, "ask for `request.path` alone, with `==`, `in` or `starts with`; or `--backend envoy-module`, and a bootstrap with `--module`");
         return;
     }
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "check/carve.h"
 #include "lower/lower_priv.h"
 
 uint32_t lw_quota(struct lw *lw, const struct mp_t_quota *t)
@@ -31,6 +32,18 @@ static uint32_t condition(struct lw *lw, const struct mp_t_guard *t)
     return lw_clause(&c, &clause);
 }
 
+static void carves(struct lw *lw, const struct mp_t_guard *t)
+{
+    struct mp_carve carve[MP_CARVES_MAX];
+    uint32_t count = 0;
+    if (!mp_carve_read(t, carve, &count)) return;
+    for (uint32_t i = 0; i < count; i++) {
+        struct mp_carve_row row = {.guard = lw->ir->guard.len - 1, .path = lw_text(lw, carve[i].path),
+                                   .prefix = carve[i].prefix};
+        *LW_ADD(lw, carve) = row;
+    }
+}
+
 static void one_guard(struct lw *lw, const struct mp_t_guard *t, struct lw_place place)
 {
     struct mp_guard_row row = {.kind = t->kind, .entity = MP_NONE, .quota = lw_quota(lw, t->quota),
@@ -48,6 +61,7 @@ static void one_guard(struct lw *lw, const struct mp_t_guard *t, struct lw_place
     row.text = lw_text(lw, t->text);
     lw_set_place(lw, t->span, &row.file, &row.line, NULL);
     *LW_ADD(lw, guard) = row;
+    carves(lw, t);
 }
 
 void lw_guards(struct lw *lw)

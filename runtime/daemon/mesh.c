@@ -26,6 +26,7 @@ static void end_stream(void *ctx, void *wire, mp_str why) { mp_grpc_finish(wire,
 static void tell(void *ctx, enum mp_envoy_note note, mp_str line)
 {
     struct dm_mesh *m = ctx;
+    if (m->d->ending) return; /* that proxies are away then is no news */
     dm_log(m->d, note == MP_ENVOY_WARNING ? "warn" : "info", "%.*s", MP_STR_ARG(line));
 }
 
@@ -212,6 +213,8 @@ bool dm_mesh_open(struct dm *d)
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = sizeof methods / sizeof methods[0]};
     allow_connections();
+    dm_mesh_inventory(d); /* what guards protect is known without a line of inventory */
+    mp_envoy_world_changed(m->envoy);
     if (!open_secrets(m)) return false;
     struct mp_envoy_world world = dm_mesh_world_view(m->world);
     m->records = dm_records_open(d, m->envoy, &world);

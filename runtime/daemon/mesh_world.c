@@ -19,6 +19,8 @@ struct place {
 };
 
 struct dm_mesh_world {
+    struct mp_envoy_carve *carves;
+    size_t carve_count;
     struct mp_arena arena;
     struct mp_envoy_instance *by_name, *by_service; /* the same, in two orders */
     struct place *places;                           /* in order of address, then port */
@@ -156,6 +158,23 @@ static void read_services(struct reading *r)
     }
 }
 
+/* ---- the program's guards ---- */
+
+static void read_carves(struct reading *r)
+{
+    const struct mp_program *p = r->p;
+    struct dm_mesh_world *w = r->w;
+    w->carves = MP_NEW(&w->arena, struct mp_envoy_carve, p->carve_count + 1);
+    r->failed |= w->carves == NULL;
+    for (uint32_t i = 0; i < p->carve_count && !r->failed; i++) {
+        mp_str verb = mp_program_text(p, p->guard[p->carve[i].guard].verb);
+        mp_str path = mp_arena_str(&w->arena, mp_program_text(p, p->carve[i].path));
+        r->failed |= path.ptr == NULL;
+        w->carves[w->carve_count++] = (struct mp_envoy_carve){
+            path, p->carve[i].prefix != 0, mp_str_eq(verb, MP_STR("throttle"))};
+    }
+}
+
 /* ---- in order ---- */
 
 static int order_name(const void *a, const void *b)
@@ -208,13 +227,15 @@ static void put_in_order(struct dm_mesh_world *w)
 bool dm_mesh_world_read(struct dm_mesh_world *w, struct mp_inventory *inv, const struct mp_program *p)
 {
     mp_arena_free(&w->arena);
-    *w = (struct dm_mesh_world){0};
+    *w = (struct dm_mesh_world){.secrets = w->secrets};
     mp_arena_init(&w->arena, NULL, 0);
     struct reading r = {w, inv, p, false};
     read_instances(&r);
     if (!r.failed) read_services(&r);
+    if (!r.failed) read_carves(&r);
     if (!r.failed) put_in_order(w);
     if (r.failed) w->instance_count = w->service_count = w->identity_count = w->place_count = 0;
+    if (r.failed) w->carve_count = 0;
     return !r.failed;
 }
 
@@ -296,6 +317,14 @@ static void services(void *ctx, mp_envoy_text_fn each, void *each_ctx)
     }
 }
 
+static void carves(void *ctx, mp_envoy_carve_fn each, void *each_ctx)
+{
+    const struct dm_mesh_world *w = ctx;
+    for (size_t i = 0; i < w->carve_count; i++) {
+        if (!each(each_ctx, &w->carves[i])) return;
+    }
+}
+
 static mp_str secret(void *ctx, enum mp_envoy_secret which, mp_str service)
 {
     const struct dm_mesh_world *w = ctx;
@@ -311,5 +340,6 @@ struct mp_envoy_world dm_mesh_world_view(struct dm_mesh_world *w)
 {
     return (struct mp_envoy_world){.ctx = w, .instances = instances, .instance = instance,
                                    .instance_at = instance_at, .identities = identities,
-                                   .service_of = service_of, .services = services, .secret = secret};
+                                   .service_of = service_of, .services = services, .secret = secret,
+                                   .carves = carves};
 }

@@ -36,6 +36,7 @@ static const struct mp_backend_table inproc_table = {
 static const struct mp_backend_table envoy_table = {
     .name = "envoy",
     .title = "an Envoy without the module",
+    .carves_paths = true,
     .capabilities = mp_envoy_capabilities,
     .capability_count = MP_ENVOY_CAPABILITY_COUNT,
     .gaps = envoy_gaps,

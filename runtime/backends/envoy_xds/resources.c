@@ -42,16 +42,66 @@ static enum mp_err build_rows(struct envoy_build *b, enum mp_envoy_type type, mp
     return MP_OK;
 }
 
+/* ---- what guards protect ---- */
+
+struct carves {
+    struct mp_arena *arena;
+    struct mp_envoy_carve *ptr;
+    size_t count, cap;
+    bool failed;
+};
+
+static bool add_carve(void *ctx, const struct mp_envoy_carve *carve)
+{
+    struct carves *c = ctx;
+    if (c->count == c->cap) {
+        size_t cap = c->cap == 0 ? 16 : 2 * c->cap;
+        struct mp_envoy_carve *grown = mp_arena_grow(c->arena, c->ptr, c->cap * sizeof *grown,
+                                                     cap * sizeof *grown, _Alignof(struct mp_envoy_carve));
+        if (grown == NULL) {
+            c->failed = true;
+            return false;
+        }
+        c->ptr = grown;
+        c->cap = cap;
+    }
+    c->ptr[c->count++] = *carve;
+    return true;
+}
+
+static int by_path(const void *x, const void *y)
+{
+    const struct mp_envoy_carve *a = x, *b = y;
+    int order = mp_str_cmp(a->path, b->path);
+    if (order != 0) return order;
+    if (a->prefix != b->prefix) return a->prefix ? 1 : -1;
+    return (a->throttles > b->throttles) - (a->throttles < b->throttles);
+}
+
+static enum mp_err read_carves(struct envoy_build *b)
+{
+    const struct mp_envoy_world *w = b->plan->world;
+    struct carves c = {.arena = b->arena};
+    if (w->carves == NULL) return MP_OK;
+    w->carves(w->ctx, add_carve, &c);
+    if (c.failed) return MP_ENOMEM;
+    if (c.count > 0) qsort(c.ptr, c.count, sizeof *c.ptr, by_path);
+    b->carves = c.ptr;
+    b->carve_count = c.count;
+    return MP_OK;
+}
+
 enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan, const struct mp_envoy_audience *audience,
                            enum mp_envoy_type type, mp_str name, struct mp_arena *arena,
                            struct mp_envoy_resource **out, uint32_t *count)
 {
-    struct envoy_build b = {plan, audience, arena, {0}};
+    struct envoy_build b = {.plan = plan, .audience = audience, .arena = arena};
     struct mp_envoy_resource *made = MP_NEW(arena, struct mp_envoy_resource, ROWS);
     uint32_t made_count = 0;
     if (made == NULL) return MP_ENOMEM;
     /* Endpoints are the same for everybody, so what holds at any layer holds there. */
     MP_TRY(mp_envoy_leases_read(plan, type == MP_ENVOY_EDS ? 0 : audience->layer, arena, &b.leases));
+    if (type == MP_ENVOY_ECDS) MP_TRY(read_carves(&b));
     if (type != MP_ENVOY_EDS) {
         MP_TRY(build_rows(&b, type, name, made, &made_count));
     } else if (name.len > 0) {

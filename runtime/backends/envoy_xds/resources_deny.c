@@ -23,8 +23,16 @@ struct filter {
     /* Writes the config; `probe` is the path that is refused, empty: none. */
     void (*put)(struct pb_out *out, const void *what, mp_str probe);
     const void *what;
+    bool idle; /* refuses the probe alone */
     struct envoy_pass pass;
 };
+
+static bool has_exempt(const struct envoy_build *b)
+{
+    return mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT).count > 0 ||
+           mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_RANGE).count > 0 ||
+           mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY).count > 0;
+}
 
 static enum mp_err config_of(struct envoy_build *b, const struct filter *f, mp_str probe,
                              struct envoy_config *out)
@@ -33,7 +41,10 @@ static enum mp_err config_of(struct envoy_build *b, const struct filter *f, mp_s
     f->put(&o, f->what, probe);
     if (o.failed) return MP_ENOMEM;
     struct envoy_config plain = {MP_STR(MP_ENVOY_TYPE_HTTP_RBAC), pb_view(&o)};
-    return mp_envoy_exempting(b, f->name, plain, &f->pass, out);
+    /* What guards protect is written where there is something to protect it from. */
+    if (!f->idle || has_exempt(b)) return mp_envoy_exempting(b, f->name, plain, &f->pass, out);
+    *out = plain;
+    return MP_OK;
 }
 
 /* The version is that of the config without the probe, and the probe is made of it. */
@@ -282,7 +293,8 @@ enum mp_err mp_envoy_build_deny(struct envoy_build *b, struct mp_envoy_resource 
         a.own_policy = mp_envoy_policy_name(b->arena, a.own);
         if (a.own_policy.ptr == NULL) return MP_ENOMEM;
     }
-    struct filter f = {MP_STR(MP_ENVOY_DENY), put_matcher, &a, {{0}, false}};
+    bool idle = a.own == NULL && a.row_count + a.listed_count + a.ranges.count == 0;
+    struct filter f = {MP_STR(MP_ENVOY_DENY), put_matcher, &a, idle, {{0}, false}};
     return filter_build(b, &f, out);
 }
 
@@ -471,7 +483,8 @@ enum mp_err mp_envoy_build_identities(struct envoy_build *b, struct mp_envoy_res
     }
     struct envoy_lease *partial = MP_NEW(b->arena, struct envoy_lease, r.count + 1);
     if (partial == NULL) return MP_ENOMEM;
-    struct filter f = {MP_STR(MP_ENVOY_ALLOW), put_rules, &principals, {{partial, 0}, false}};
+    struct filter f = {MP_STR(MP_ENVOY_ALLOW), put_rules, &principals, principals.count == 0,
+                       {{partial, 0}, false}};
     for (size_t i = 0; i < r.count; i++) {
         if (r.rows[i].given_back > 0) partial[f.pass.partial.count++] = r.rows[i];
     }

@@ -248,67 +248,113 @@ static size_t exempt_count(const struct envoy_build *b, enum envoy_kind kind)
     return mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, kind).count;
 }
 
-void mp_envoy_put_range_skips(struct pb_out *out, struct envoy_leases of)
+/* A Predicate's fields: the path begins with this. */
+static void put_begins(struct pb_out *out, mp_str prefix)
 {
-    for (size_t i = 0; i < of.count; i++) {
-        struct pb_pair range = pb_within(out, 1, 1);
-        mp_envoy_put_in_range(out, &of.ptr[i]);
-        pb_end(out, range.inner);
-        size_t on_match = pb_begin(out, 2);
-        mp_envoy_put_skip(out);
-        pb_end(out, on_match);
-        pb_end(out, range.outer);
+    size_t single = pb_begin(out, 1);
+    mp_envoy_put_input(out, 1, ENVOY_INPUT_PATH);
+    size_t match = pb_begin(out, 2);
+    pb_text(out, 2, prefix);
+    pb_end(out, match);
+    pb_end(out, single);
+}
+
+/* A Predicate's fields. A path is followed by nothing or by a query. */
+static void put_carved(const struct envoy_build *b, struct pb_out *out, const struct mp_envoy_carve *c)
+{
+    if (c->prefix) {
+        put_begins(out, c->path);
+        return;
+    }
+    mp_str with_query = mp_arena_printf(b->arena, "%.*s?", MP_STR_ARG(c->path));
+    if (with_query.ptr == NULL) out->failed = true;
+    size_t either = pb_begin(out, 2), first = pb_begin(out, 1);
+    mp_envoy_put_exactly(out, ENVOY_INPUT_PATH, c->path);
+    pb_end(out, first);
+    size_t second = pb_begin(out, 1);
+    put_begins(out, with_query);
+    pb_end(out, second);
+    pb_end(out, either);
+}
+
+static struct pb_pair skip_begin(struct pb_out *out) { return pb_within(out, 1, 1); }
+
+static void skip_end(struct pb_out *out, struct pb_pair mark)
+{
+    pb_end(out, mark.inner);
+    size_t on_match = pb_begin(out, 2);
+    mp_envoy_put_skip(out);
+    pb_end(out, on_match);
+    pb_end(out, mark.outer);
+}
+
+void mp_envoy_put_listed_skips(const struct envoy_build *b, struct pb_out *out, bool throttle)
+{
+    struct envoy_leases ranges = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_RANGE);
+    for (size_t i = 0; i < b->carve_count; i++) {
+        if (b->carves[i].throttles && !throttle) continue;
+        struct pb_pair mark = skip_begin(out);
+        put_carved(b, out, &b->carves[i]);
+        skip_end(out, mark);
+    }
+    for (size_t i = 0; i < ranges.count; i++) {
+        struct pb_pair mark = skip_begin(out);
+        mp_envoy_put_in_range(out, &ranges.ptr[i]);
+        skip_end(out, mark);
     }
 }
 
-/* A Matcher, of those stages that have rows: addresses, ranges, identities. */
-static void put_who_skips(struct envoy_build *b, struct pb_out *out, struct envoy_leases partial)
+static size_t listed(const struct envoy_build *b, bool throttle)
+{
+    size_t count = exempt_count(b, ENVOY_RANGE);
+    for (size_t i = 0; i < b->carve_count; i++) count += throttle || !b->carves[i].throttles;
+    return count;
+}
+
+/* A Matcher, of those stages that have rows: paths and ranges, addresses, identities. */
+static void put_who_skips(struct envoy_build *b, struct pb_out *out, const struct envoy_pass *pass)
 {
     struct envoy_leases clients = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_CLIENT);
-    struct envoy_leases ranges = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_RANGE);
     struct envoy_leases who = mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_IDENTITY);
-    size_t left = ranges.count + who.count + partial.count;
-    struct pb_pair after_clients = {0, 0}, after_ranges = {0, 0};
+    bool lists = listed(b, pass->throttle) > 0, identities = who.count + pass->partial.count > 0;
+    struct pb_pair after_list = {0, 0}, after_clients = {0, 0};
+    size_t list = lists ? pb_begin(out, 1) : 0;
+    mp_envoy_put_listed_skips(b, out, pass->throttle);
+    if (lists) pb_end(out, list);
+    bool deeper = lists && (clients.count > 0 || identities);
+    if (deeper) after_list = pb_within(out, 3, 1);
     if (clients.count > 0) put_skipped(out, ENVOY_INPUT_CLIENT, clients);
-    if (clients.count > 0 && left > 0) after_clients = pb_within(out, 3, 1);
-    size_t list = ranges.count > 0 ? pb_begin(out, 1) : 0;
-    mp_envoy_put_range_skips(out, ranges);
-    if (ranges.count > 0) pb_end(out, list);
-    if (ranges.count > 0 && left > ranges.count) after_ranges = pb_within(out, 3, 1);
-    if (left > ranges.count) put_skipped_identities(out, who, partial);
-    if (ranges.count > 0 && left > ranges.count) pb_pair_end(out, after_ranges);
-    if (clients.count > 0 && left > 0) pb_pair_end(out, after_clients);
+    if (clients.count > 0 && identities) after_clients = pb_within(out, 3, 1);
+    if (identities) put_skipped_identities(out, who, pass->partial);
+    if (clients.count > 0 && identities) pb_pair_end(out, after_clients);
+    if (deeper) pb_pair_end(out, after_list);
 }
 
 /* A FieldMatcher of all others. */
-static void put_others(struct envoy_build *b, struct pb_out *out, struct envoy_leases partial)
+static void put_others(struct envoy_build *b, struct pb_out *out, const struct envoy_pass *pass)
 {
     size_t field = pb_begin(out, 1), predicate = pb_begin(out, 1);
     mp_envoy_put_no_probe_shape(out);
     pb_end(out, predicate);
     struct pb_pair who = pb_within(out, 2, 1);
-    put_who_skips(b, out, partial);
+    put_who_skips(b, out, pass);
     pb_pair_end(out, who);
     pb_end(out, field);
 }
 
 void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field)
 {
-    struct pb_pair probe = pb_within(out, field, 1);
+    struct pb_pair mark = pb_within(out, field, 1);
     mp_envoy_put_probe_shape(out);
-    pb_end(out, probe.inner);
-    size_t on_match = pb_begin(out, 2);
-    mp_envoy_put_skip(out);
-    pb_end(out, on_match);
-    pb_end(out, probe.outer);
+    skip_end(out, mark);
 }
 
 enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
                                const struct envoy_pass *pass, struct envoy_config *out)
 {
-    size_t others = exempt_count(b, ENVOY_CLIENT) + exempt_count(b, ENVOY_RANGE) +
-                    exempt_count(b, ENVOY_IDENTITY) + pass->partial.count;
-    if (others == 0 && !pass->probe) {
+    size_t others = exempt_count(b, ENVOY_CLIENT) + exempt_count(b, ENVOY_IDENTITY) +
+                    listed(b, pass->throttle) + pass->partial.count;
+    if (others == 0 && !pass->throttle) {
         *out = config;
         return MP_OK;
     }
@@ -320,8 +366,8 @@ enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_
     pb_pair_end(&o, any);
     pb_end(&o, extension);
     struct pb_pair list = pb_within(&o, 3, 1);
-    if (pass->probe) mp_envoy_put_probe_skips(&o, 1);
-    if (others > 0) put_others(b, &o, pass->partial);
+    if (pass->throttle) mp_envoy_put_probe_skips(&o, 1);
+    if (others > 0) put_others(b, &o, pass);
     pb_pair_end(&o, list);
     if (o.failed) return MP_ENOMEM;
     *out = (struct envoy_config){MP_STR(MP_ENVOY_TYPE_WITH_MATCHER), pb_view(&o)};

@@ -73,6 +73,8 @@ struct envoy_build {
     const struct mp_envoy_audience *audience;
     struct mp_arena *arena;
     struct envoy_leases leases; /* at the audience's layer */
+    const struct mp_envoy_carve *carves; /* what guards protect, in order of path */
+    size_t carve_count;
 };
 
 /* Each makes one resource; MP_ENOMEM. */
@@ -151,12 +153,12 @@ struct envoy_config {
 };
 struct envoy_pass {
     struct envoy_leases partial; /* `key` is the identity */
-    bool probe;                  /* passes; else it meets the filter even where its client is exempt */
+    bool throttle; /* the filter throttles: the probe passes it; one that refuses it meets, whoever asks */
 };
 enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
                                const struct envoy_pass *pass, struct envoy_config *out);
-/* Rows of a Matcher's list: who is of those ranges passes the filter over. */
-void mp_envoy_put_range_skips(struct pb_out *out, struct envoy_leases of);
+/* Rows of a Matcher's list: what guards protect, and who is of an exempt range, passes the filter over. */
+void mp_envoy_put_listed_skips(const struct envoy_build *b, struct pb_out *out, bool throttle);
 /* A FieldMatcher as `field`: the probe passes the filter over. */
 void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field);
 /* Is everything exempt that this audience answers? */

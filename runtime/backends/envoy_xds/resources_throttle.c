@@ -294,7 +294,7 @@ static enum mp_err shares_of_clients(struct envoy_build *b, struct envoy_config 
     pb_end(&o, extension);
     size_t matcher = pb_begin(&o, 3), list = pb_begin(&o, 1);
     mp_envoy_put_probe_skips(&o, 1);
-    mp_envoy_put_range_skips(&o, mp_envoy_leases_of(b->leases, ENVOY_EXEMPT, ENVOY_RANGE));
+    mp_envoy_put_listed_skips(b, &o, true);
     pb_end(&o, list);
     struct pb_pair others = pb_within(&o, 3, 1);
     put_share_matcher(b, &o);

@@ -35,6 +35,14 @@ enum mp_envoy_secret {
     MP_ENVOY_SECRET_KEY,     /* its private key */
 };
 
+/* A path that guards protect, as `request.path` has it, or all that begin with it. */
+struct mp_envoy_carve {
+    mp_str path;
+    bool prefix;
+    bool throttles; /* from throttles alone */
+};
+typedef bool (*mp_envoy_carve_fn)(void *ctx, const struct mp_envoy_carve *carve);
+
 struct mp_envoy_world {
     void *ctx;
     /* Every instance of `service`, in any order. */
@@ -53,6 +61,8 @@ struct mp_envoy_world {
     /* A secret; empty: there is none. `service` is asked for CHAIN and KEY. NULL: there are no secrets. A
      * key may be told only where its bytes travel encrypted to a peer that is known. */
     mp_str (*secret)(void *ctx, enum mp_envoy_secret which, mp_str service);
+    /* Every path that a guard of the program protects, in any order. NULL: there are none. */
+    void (*carves)(void *ctx, mp_envoy_carve_fn each, void *each_ctx);
 };
 
 #endif

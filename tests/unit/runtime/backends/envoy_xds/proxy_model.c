@@ -126,6 +126,9 @@ static enum proxy_outcome single(mp_str p, const struct proxy_request *r)
     if (proxy_has(p, 2) && proxy_has(match, 1)) {
         return mp_str_eq(proxy_bytes(match, 1), text) ? PROXY_ALLOW : PROXY_NO_MATCH;
     }
+    if (proxy_has(p, 2) && proxy_has(match, 2)) {
+        return mp_str_starts(text, proxy_bytes(match, 2)) ? PROXY_ALLOW : PROXY_NO_MATCH;
+    }
     if (proxy_has(p, 2)) {
         mp_str regex = proxy_bytes(match, 5);
         assert_true(proxy_has(regex, 1));
@@ -146,6 +149,11 @@ static enum proxy_outcome predicate(mp_str p, const struct proxy_request *r)
         enum proxy_outcome inner = predicate(proxy_bytes(p, 4), r);
         return inner == PROXY_STUCK ? inner : inner == PROXY_ALLOW ? PROXY_NO_MATCH : PROXY_ALLOW;
     }
+    for (uint32_t i = 0; proxy_nth(proxy_bytes(p, 2), 1, i, &part); i++) {
+        enum proxy_outcome inner = predicate(part, r);
+        if (inner != PROXY_NO_MATCH) return inner;
+    }
+    if (proxy_has(p, 2)) return PROXY_NO_MATCH;
     assert_true(proxy_has(p, 3));
     for (uint32_t i = 0; proxy_nth(proxy_bytes(p, 3), 1, i, &part); i++) {
         enum proxy_outcome inner = predicate(part, r);

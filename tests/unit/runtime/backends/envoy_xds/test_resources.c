@@ -67,8 +67,31 @@ static void world_services(void *ctx, mp_envoy_text_fn each, void *each_ctx)
     for (size_t i = 0; i < COUNT(names) && each(each_ctx, names[i]); i++) continue;
 }
 
-static const struct mp_envoy_world world = {.instances = world_instances, .instance = world_instance,
-                                            .identities = world_identities, .services = world_services};
+/* Half of the random requests are made in a world whose program has guards. */
+static bool guarded;
+
+static void world_carves(void *ctx, mp_envoy_carve_fn each, void *each_ctx)
+{
+    (void)ctx;
+    const struct mp_envoy_carve all[] = {{MP_STR_INIT("/static/"), true, false},
+                                         {MP_STR_INIT("/healthz"), false, false},
+                                         {MP_STR_INIT("/slow"), false, true}};
+    for (size_t i = 0; guarded && i < COUNT(all) && each(each_ctx, &all[i]); i++) continue;
+}
+
+static bool is_protected(mp_str path)
+{
+    static const mp_str paths[] = {MP_STR_INIT("/healthz"), MP_STR_INIT("/healthz?a=/b"),
+                                   MP_STR_INIT("/static/x")};
+    for (size_t i = 0; i < COUNT(paths); i++) {
+        if (guarded && mp_str_eq(paths[i], path)) return true;
+    }
+    return false;
+}
+
+static const struct mp_envoy_world world = {.carves = world_carves,
+                                            .instances = world_instances,
+                                            .instance = world_instance, .identities = world_identities, .services = world_services};
 
 static const struct mp_envoy_route routes[] = {{MP_STR_INIT("/pay"), MP_STR_INIT("pay")},
                                                {MP_STR_INIT("/"), MP_STR_INIT("checkout@v1")}};
@@ -246,6 +269,9 @@ static const char *const callers[] = {"spiffe://shop/ns/a/sa/web", "spiffe://sho
 static const char *const services[] = {"checkout", "pay", "web", "gateway", "nobody"};
 static const char *const names[] = {"checkout-1", "checkout-2", "gateway-1", "nobody-1"};
 
+static const char *const paths[] = {"/pay?x=1", "/healthz", "/healthz?a=/b", "/healthzz", "/static/x", "/slow",
+                                    "/pay/healthz"};
+
 static uint64_t pick(uint64_t *rng, uint64_t count) { return (mp_rng_next(rng) >> 33) % count; }
 
 static const char *one_of(uint64_t *rng, const char *const *words, size_t count)
@@ -301,6 +327,7 @@ static void assert_decides(const struct set *s, const struct mp_envoy_audience *
     if (out == PROXY_ALLOW) {
         out = proxy_decides(build(s, a, MP_ENVOY_ECDS, MP_ENVOY_ALLOW)->bytes, r, &policy);
     }
+    exempt |= is_protected(r->path);
     assert_int_equal(out, refused && !exempt ? PROXY_DENY : PROXY_ALLOW);
     if (out == PROXY_DENY) assert_true(is_named_well(s, a, r, policy));
 }
@@ -312,9 +339,11 @@ static void a_proxy_refuses_what_the_leases_say(void **state)
     for (int i = 0; i < 1500; i++) {
         struct set s = random_set(&rng);
         struct proxy_request r = {.client = mp_str_of(ONE_OF(&rng, clients)), .tls = pick(&rng, 3) > 0,
-                                  .path = MP_STR("/pay?x=1")};
+                                  .path = mp_str_of(ONE_OF(&rng, paths))};
+        guarded = pick(&rng, 2) == 0;
         if (r.tls && pick(&rng, 4) > 0) r.identity = mp_str_of(ONE_OF(&rng, callers));
         assert_decides(&s, pick(&rng, 2) == 0 ? &sidecar : &gateway, &r);
+        guarded = false;
         if (i % 100 == 0) {
             mp_arena_free(&arena);
             mp_arena_init(&arena, NULL, 0);
