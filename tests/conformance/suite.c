@@ -273,6 +273,67 @@ static void what_it_cannot_do_is_refused_and_changes_nothing(void **state)
     peer->stop(backend);
 }
 
+/* A range of addresses (MPOL_CAN_RANGE), of either family; where it is not said, it is refused. */
+static void to_range(struct set *s, unsigned n)
+{
+    size_t at = s->desired.lease_count - 1;
+    struct sample *x = &s->items[at];
+    snprintf(x->target, sizeof x->target, n % 2 == 0 ? "10.1.%u.0/24" : "2001:db8:%x::/48", n);
+    x->lease.target = mpol_text(x->target);
+    x->lease.target_type = mpol_text("cidr");
+    s->leases[at] = x->lease;
+}
+
+static void a_range_is_a_target_where_it_says_so(void **state)
+{
+    (void)state;
+    void *backend = peer->start();
+    struct set s, more;
+    set_begin(&s, 1, OWNER);
+    for (unsigned i = 0; i < peer->ops->capability_count; i++) {
+        const struct mpol_capability *c = &peer->ops->capabilities[i];
+        if ((c->flags & MPOL_CAN_RANGE) == 0) continue;
+        for (unsigned n = 0; n < 2; n++) {
+            set_add(&s, 2 * i + n + 1, c, i);
+            to_range(&s, 2 * i + n);
+        }
+    }
+    apply(backend, &s);
+    assert_in_force(backend, &s);
+    for (unsigned i = 0; i < peer->ops->capability_count; i++) {
+        const struct mpol_capability *c = &peer->ops->capabilities[i];
+        if ((c->flags & MPOL_CAN_RANGE) != 0 || strcmp(c->target, "client") != 0) continue;
+        set_begin(&more, 2, OWNER);
+        set_add(&more, 1000, c, i);
+        to_range(&more, i);
+        assert_int_equal(peer->ops->apply(backend, &more.desired), MPOL_EUNSUPPORTED);
+    }
+    settle(backend);
+    assert_in_force(backend, &s);
+    peer->stop(backend);
+}
+
+/* Where it can be asked about one lease, it answers as it would take the set. */
+static void to_ask_about_a_lease_is_to_apply_it(void **state)
+{
+    (void)state;
+    void *backend = peer->start();
+    static const struct mpol_capability levitate = {"levitate", "service", MPOL_SERVICE, 0};
+    char why[128];
+    struct set s;
+    set_begin(&s, 1, OWNER);
+    for (unsigned i = 0; i < peer->ops->capability_count && peer->ops->check != NULL; i++) {
+        set_add(&s, i + 1, &peer->ops->capabilities[i], i);
+        assert_int_equal(peer->ops->check(backend, &s.leases[i], why, sizeof why), MPOL_OK);
+    }
+    if (peer->ops->check != NULL) {
+        struct sample *x = set_add(&s, 999, &levitate, 1);
+        assert_int_equal(peer->ops->check(backend, &x->lease, why, sizeof why), MPOL_EUNSUPPORTED);
+        assert_true(strlen(why) > 0);
+    }
+    peer->stop(backend);
+}
+
 static void a_part_given_back_is_in_force_as_a_part(void **state)
 {
     (void)state;
@@ -361,6 +422,8 @@ int conformance_run(const struct conformance_peer *which)
         cmocka_unit_test(what_carries_another_owners_tag_is_not_touched),
         cmocka_unit_test(an_empty_set_withdraws_everything),
         cmocka_unit_test(what_it_cannot_do_is_refused_and_changes_nothing),
+        cmocka_unit_test(a_range_is_a_target_where_it_says_so),
+        cmocka_unit_test(to_ask_about_a_lease_is_to_apply_it),
         cmocka_unit_test(a_part_given_back_is_in_force_as_a_part),
         cmocka_unit_test(it_is_effective_only_when_the_data_plane_obeys),
         cmocka_unit_test(leftovers_of_an_earlier_life_are_removed),
