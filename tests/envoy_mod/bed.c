@@ -25,15 +25,18 @@ int64_t bed_now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Below the ports that connections go out from, or one of those might take it in between. */
 static int listen_anywhere(int *port)
 {
+    static uint32_t tried;
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    socklen_t size = sizeof at;
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(fd, (struct sockaddr *)&at, sizeof at) != 0 || listen(fd, 64) != 0) abort();
-    getsockname(fd, (struct sockaddr *)&at, &size);
-    *port = ntohs(at.sin_port);
-    return fd;
+    for (int i = 0; i < 20000; i++) {
+        *port = 10000 + (int)(((uint32_t)getpid() * 17u + tried++) % 20000u);
+        at.sin_port = htons((uint16_t)*port);
+        if (bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 64) == 0) return fd;
+    }
+    abort();
 }
 
 static int free_port(void)
