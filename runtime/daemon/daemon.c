@@ -321,6 +321,7 @@ static void give_back(struct dm *d)
     dm_channels_close(d);
     dm_bytes_free(&d->pending);
     dm_own_free(d);
+    dm_recent_free(d);
     dm_inputs_free(d);
 }
 

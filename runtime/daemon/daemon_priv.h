@@ -96,6 +96,7 @@ struct dm {
     int64_t windows_at_ns;  /* when the windows are written next */
     uv_work_t windows_work;
     bool windows_busy;
+    struct dm_recent *recent; /* what was seen lately; NULL: nothing was */
     struct dm_mesh *mesh; /* NULL without --xds */
     struct dm_modules *modules; /* NULL without --module-socket */
     struct dm_channel *channels;
@@ -194,6 +195,17 @@ void dm_control_close(struct dm *d);
 void dm_duration(struct dm_bytes *out, int64_t ns);
 /* Answers one request, words in words[0..count). The first line of *out is the exit code. */
 void dm_answer(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
+
+/* recent.c: a record on its way to the engine, and what was seen in the last seconds */
+void dm_record(struct dm *d, struct mp_record *r);
+struct dm_recent_count {
+    uint64_t met, all; /* records of the target, and of the signal */
+    int64_t span_ns;   /* in so much time */
+};
+/* False: no record of the signal was seen. */
+bool dm_recent_ask(const struct dm *d, uint32_t signal, const struct mp_lease_target *t,
+                   struct dm_recent_count *out);
+void dm_recent_free(struct dm *d);
 
 /* decisions.c: decisions of an operator; the exit code. */
 int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);

@@ -267,6 +267,35 @@ static void put_facts(struct dm_bytes *out, const struct mp_manual_answer *a)
     }
 }
 
+static bool has_fact(const struct mp_manual_answer *a, mp_str name)
+{
+    for (uint32_t i = 0; i < a->fact_count; i++) {
+        if (mp_str_eq(a->facts[i].name, name)) return true;
+    }
+    return false;
+}
+
+/* What was seen of the target lately, for signals that no policy counts for it. The texts live in `room`. */
+static void add_recent(struct request *r, struct mp_manual_answer *a, struct dm_bytes *room)
+{
+    const struct mp_program *p = r->d->now.program;
+    size_t starts[MP_MANUAL_FACTS_MAX], count = 0;
+    uint32_t first = a->fact_count;
+    for (uint32_t s = 0; s < p->signal_count && a->fact_count < MP_MANUAL_FACTS_MAX; s++) {
+        struct dm_recent_count seen;
+        mp_str name = mp_program_text(p, p->signal[s].name);
+        if (has_fact(a, name) || !dm_recent_ask(r->d, s, &a->where, &seen)) continue;
+        starts[count++] = room->len;
+        dm_bytes_printf(room, "%" PRIu64 " of %" PRIu64 " in the last ", seen.met, seen.all);
+        put_rest(room, seen.span_ns);
+        a->facts[a->fact_count++].name = name;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t end = i + 1 < count ? starts[i + 1] : room->len;
+        a->facts[first + i].value = (mp_str){room->ptr + starts[i], end - starts[i]};
+    }
+}
+
 static void put_what(struct dm_bytes *out, const struct mp_manual_answer *a)
 {
     dm_bytes_printf(out, "%.*s %.*s=%.*s on ", MP_STR_ARG(a->verb), MP_STR_ARG(a->kind), MP_STR_ARG(a->target));
@@ -405,6 +434,13 @@ static bool split(const char *word, struct mp_note *out)
     return true;
 }
 
+static int decided(struct request *r, const struct mp_manual_answer *a)
+{
+    dm_log(r->d, "warn", "%s decides %s %s: %s", r->who, r->words[6], r->words[7],
+           a->how == MP_MANUAL_WITHHELD ? "withheld" : "admitted");
+    return tell_done(r, a);
+}
+
 static int add(struct request *r)
 {
     struct mp_note args[ARGS_MAX];
@@ -421,12 +457,13 @@ static int add(struct request *r)
         dm_bytes_printf(r->out, "`%s` is no NAME=VALUE\n", r->words[i]);
         return 2;
     }
+    struct dm_bytes room = {0};
     mp_engine_decide(r->d->engine, &ask, &answer);
     if (answer.how == MP_MANUAL_BAD) return tell_bad(r, &answer);
-    if (r->look) return tell_look(r, &answer);
-    dm_log(r->d, "warn", "%s decides %s %s: %s", r->who, r->words[6], r->words[7],
-           answer.how == MP_MANUAL_WITHHELD ? "withheld" : "admitted");
-    return tell_done(r, &answer);
+    add_recent(r, &answer, &room);
+    int code = r->look ? tell_look(r, &answer) : decided(r, &answer);
+    dm_bytes_free(&room);
+    return code;
 }
 
 /* ---- delete ---- */

@@ -95,8 +95,7 @@ static void take_line(struct stream *s, mp_str line)
     if (kind != MP_INGEST_ENTITY) dm_inventory_told(d); /* many lines of inventory are looked at once */
     switch (kind) {
     case MP_INGEST_RECORD:
-        d->counts.records++;
-        mp_engine_record(d->engine, &in.record);
+        dm_record(d, &in.record);
         break;
     case MP_INGEST_ALIVE: mp_engine_alive(d->engine, s->source, in.signal, in.record.time_ns); break;
     case MP_INGEST_ENTITY: take_entity(s, in.entity); break;

@@ -164,12 +164,11 @@ static void on_record(void *ctx, const struct mp_fleet_info *from, const struct 
     default: bad_line(m, from, "it is no record of a request"); return;
     }
     if (in.record.time_ns > now_ns) in.record.time_ns = now_ns;
-    d->counts.records++;
     *(in.record.refused_by.len > 0 ? &m->refusals : &m->records) += 1;
     char rule[256];
     size_t len = in.record.refused_by.len < sizeof rule ? in.record.refused_by.len : 0;
     if (len > 0) memcpy(rule, in.record.refused_by.ptr, len);
-    mp_engine_record(d->engine, &in.record);
+    dm_record(d, &in.record);
     in.record.refused_by = (mp_str){rule, len};
     if (len > 0) tell_inline(m, &in, r->key);
 }

@@ -370,8 +370,7 @@ static void give(struct dm_records *r, enum seen_signal which, struct seen *e)
     r->room.used = 0;
     uint32_t count = seen_fields(e, names, &r->room, r->fields);
     mp_ingest_fields(d->now.ingest, names->signal, e->time_ns, r->source, r->fields, count, &record);
-    d->counts.records++;
-    mp_engine_record(d->engine, &record);
+    dm_record(d, &record);
 }
 
 static bool on_http(void *ctx, const struct mp_als_http *entry)

@@ -206,6 +206,7 @@ struct mp_manual_answer {
     mp_str why, help;         /* help: how to mend it; may be empty */
     uint64_t lease, incident; /* 0 with `look`, and where it is bad */
     mp_str verb, kind, target;
+    struct mp_lease_target where; /* the same target, as records have it */
     uint32_t hooks;
     int64_t ttl_ns;
     struct mp_note facts[MP_MANUAL_FACTS_MAX]; /* whom it touches, and what is known of that */

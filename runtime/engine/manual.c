@@ -151,6 +151,7 @@ static bool read_ask(struct mp_engine *e, const struct mp_manual *ask, struct en
     out->verb = mp_program_text(e->p, e->p->action[l->l.action].name);
     out->kind = en_target_word(e->p, l->l.target.entity, l->l.target.type);
     out->target = (mp_str){l->target_text, l->target_len};
+    out->where = l->l.target;
     out->hooks = l->l.hooks;
     out->ttl_ns = l->l.ttl_ns;
     return !too_wide(e, ask, &l->l, out) && find_backend(e, l, out);

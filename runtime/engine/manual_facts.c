@@ -19,10 +19,55 @@ static void set_fact(struct mp_engine *e, const struct mp_attr_row *attr, struct
                    en_manual_say(e, "%llu: %.*s", (unsigned long long)set.w[1], MP_STR_ARG(members)));
 }
 
-/* *told: a bit for each entity whose members are told by an attribute of the target itself. */
-static void attr_facts(struct mp_engine *e, const struct mp_lease_target *t, uint32_t *told,
+/* What nobody said is no fact. */
+static bool is_preset(const struct mp_engine *e, const struct mp_attr_row *attr, struct mp_value v)
+{
+    if (attr->preset == MP_NONE) return false;
+    return mp_value_eq(mp_type_rep((enum mp_type)attr->type), e->p->consts[attr->preset], v);
+}
+
+/* Is a lease in force that takes traffic from it? */
+static bool is_away(const struct mp_engine *e, uint32_t entity, uint32_t type, struct mp_value key)
+{
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        const struct mp_lease *l = &e->leases[i].l;
+        if (!en_lease_in_force(&e->leases[i]) || l->shadow || l->target.entity != entity) continue;
+        if (e->p->action[l->action].blinds_count == 0) continue;
+        if (mp_value_eq(mp_type_rep((enum mp_type)type), l->target.value, key)) return true;
+    }
+    return false;
+}
+
+/* An instance is one of several of its service: how many are left is what counts. */
+static void owner_fact(struct mp_engine *e, const struct mp_lease *l, uint32_t attr, struct mp_value owner,
                        struct mp_manual_answer *out)
 {
+    const struct mp_attr_row *row = &e->p->attr[attr];
+    const struct mp_entity_row *kind = &e->p->entity[row->entity];
+    uint64_t all = 0, left = 0;
+    for (uint32_t i = 0; i < mp_inventory_count(e->inventory, row->entity); i++) {
+        struct mp_value v, key = mp_inventory_entry(e->inventory, row->entity, i);
+        if (!mp_inventory_attr(e->inventory, attr, key, &v)) continue;
+        if (!mp_value_eq(mp_type_rep((enum mp_type)row->type), v, owner)) continue;
+        bool me = mp_value_eq(mp_type_rep((enum mp_type)kind->key_type), key, l->target.value);
+        all++;
+        left += !me && !is_away(e, row->entity, kind->key_type, key);
+    }
+    mp_str name = en_manual_value(e, (enum mp_type)row->type, owner), word = text(e, kind->name);
+    bool takes = e->p->action[l->action].blinds_count > 0;
+    if (all > 0 && takes) {
+        name = en_manual_say(e, "%.*s, which has %llu %.*s%s: %llu would be left", MP_STR_ARG(name),
+                             (unsigned long long)all, MP_STR_ARG(word), all > 1 ? "s" : "",
+                             (unsigned long long)left);
+    }
+    en_manual_fact(out, text(e, row->name), name);
+}
+
+/* *told: a bit for each entity whose members are told by an attribute of the target itself. */
+static void attr_facts(struct mp_engine *e, const struct mp_lease *l, uint32_t *told,
+                       struct mp_manual_answer *out)
+{
+    const struct mp_lease_target *t = &l->target;
     const struct mp_entity_row *entity = &e->p->entity[t->entity];
     for (uint32_t i = entity->attrs_at; i < entity->attrs_at + entity->attrs_count; i++) {
         const struct mp_attr_row *attr = &e->p->attr[i];
@@ -31,7 +76,9 @@ static void attr_facts(struct mp_engine *e, const struct mp_lease_target *t, uin
         if (attr->is_set && attr->target != MP_NONE && attr->target < 32) *told |= 1u << attr->target;
         if (attr->is_set) {
             set_fact(e, attr, v, out);
-        } else {
+        } else if (attr->target != MP_NONE) {
+            owner_fact(e, l, i, v, out);
+        } else if (!is_preset(e, attr, v)) {
             en_manual_fact(out, text(e, attr->name), en_manual_value(e, (enum mp_type)attr->type, v));
         }
     }
@@ -54,16 +101,16 @@ static void belonging_fact(struct mp_engine *e, const struct mp_lease_target *t,
                    en_manual_say(e, "%llu", (unsigned long long)count));
 }
 
-static void inventory_facts(struct mp_engine *e, const struct mp_lease_target *t,
-                            struct mp_manual_answer *out)
+static void inventory_facts(struct mp_engine *e, const struct mp_lease *l, struct mp_manual_answer *out)
 {
+    const struct mp_lease_target *t = &l->target;
     uint32_t told = 0;
     if (t->entity == MP_NONE || t->bits != 0) return;
     bool lists = mp_inventory_count(e->inventory, t->entity) > 0;
     if (lists && !mp_inventory_has(e->inventory, t->entity, t->value)) {
         en_manual_fact(out, MP_STR("inventory"), MP_STR("does not name it"));
     }
-    attr_facts(e, t, &told, out);
+    attr_facts(e, l, &told, out);
     for (uint32_t i = 0; i < e->p->attr_count; i++) {
         const struct mp_attr_row *attr = &e->p->attr[i];
         bool here = attr->target == t->entity && !attr->is_set && !attr->is_map;
@@ -175,7 +222,7 @@ static void guard_facts(struct mp_engine *e, const struct en_lease *l, struct mp
 void en_manual_facts(struct mp_engine *e, const struct en_lease *l, struct mp_manual_answer *out)
 {
     range_facts(e, &l->l, out);
-    inventory_facts(e, &l->l.target, out);
+    inventory_facts(e, &l->l, out);
     seen_facts(e, &l->l.target, out);
     rival_facts(e, l, out);
     guard_facts(e, l, out);

@@ -129,6 +129,24 @@ static void without_a_yes_it_is_only_shown(void **state)
     stop(&r);
 }
 
+/* No policy counts requests per identity, or all of a client's. */
+static void it_tells_what_was_seen_of_the_target(void **state)
+{
+    struct run r;
+    int waited = 0;
+    start(&r);
+    do {
+        pause_between(&waited, "seen");
+        add_failures("t", "10.0.0.8", 1);
+        add_failures("t", "10.9.9.9", 1);
+        is_code(ask(&out, "decisions", "add", "deny", "client=10.0.0.0/24", "--dry-run", STATE, NULL), 0);
+    } while (strstr(out, "  requests     ") == NULL || strstr(out, " 0 of ") != NULL);
+    has("in the last 10s");
+    is_code(ask(&out, "decisions", "add", "deny", "identity=spiffe://nobody", "--dry-run", STATE, NULL), 0);
+    has("  requests     0 of ");
+    stop(&r);
+}
+
 static void what_is_withheld_is_one_and_in_the_ledger(void **state)
 {
     struct run r;
@@ -241,6 +259,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(it_is_added_listed_and_deleted, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(the_list_is_one_object, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(without_a_yes_it_is_only_shown, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(it_tells_what_was_seen_of_the_target, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(what_is_withheld_is_one_and_in_the_ledger, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(wrong_input_is_two_with_what_helps, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(it_outlives_kill_and_reload, folder_make, folder_drop),

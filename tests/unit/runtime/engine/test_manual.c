@@ -289,10 +289,20 @@ static void to_look_changes_nothing(void **state)
     assert_true(fact_is(&a, "callers", "2: [web, cart]"));
     assert_true(fact_is(&a, "instances", "2"));
     assert_true(fact_is(&a, "requests", "40 in the last 10s"));
+    a = say(&l, "quarantine instance=checkout-1", true, false);
+    assert_true(fact_is(&a, "service", "checkout, which has 2 instances: 1 would be left"));
+    decided(&l, "quarantine instance=checkout-2");
+    a = say(&l, "quarantine instance=checkout-1", true, false);
+    assert_true(fact_is(&a, "service", "checkout, which has 2 instances: 0 would be left"));
+    assert_int_equal(taken_back(&l, "instance=checkout-2", 0).count, 1);
+    mp_engine_status(l.engine, &s);
+    uint64_t entries = s.entries;
+    a = say(&l, "deny client=10.0.0.7", true, false);
+    assert_false(fact_is(&a, "bot", ""));
     a = say(&l, "quarantine service=chekout", true, false);
     assert_true(fact_is(&a, "inventory", "does not name it"));
     mp_engine_status(l.engine, &s);
-    assert_int_equal(s.entries, 0);
+    assert_int_equal(s.entries, entries);
     assert_int_equal(s.leases_live, 0);
     loop_close(&l);
 }
