@@ -67,7 +67,7 @@ printf '{"time":"2026-11-23T10:0%d:00.5Z","signal":"cert_expires_in","service":"
 expect 0 replay "$root/examples/08-mtls-posture/policy.mpol" --telemetry="$tmp/gauge.jsonl"
 said out '3 records, 0 bad lines, 0 late'
 expect 0 replay "$good" "--telemetry=$tmp/bad.jsonl" --executor=interp; said err 'bad.jsonl:1: .*skipped'
-for verb in check lint test replay run why status release brake reload ledger inspect import explain version; do
+for verb in check lint test replay run why status release brake reload ledger inspect import envoy decisions explain version; do
     "$mpol" --help | grep -q "^  $verb " || continue
     expect 0 $verb --help
     [ "$(wc -l <"$tmp/out")" -le 25 ] || { echo "FAIL $verb --help: over 25 lines"; failed=1; }
@@ -128,6 +128,36 @@ expect 2 status "--state=$tmp/empty";   said err 'no daemon'
 expect 2 why a b "--state=$tmp/empty"
 expect 2 brake "--state=$tmp/empty"
 expect 2 ledger verify "--state=$tmp/empty"
+
+# What an Envoy is told: every name that both sides must agree on, whole JSON, and no half of a thing.
+who=(--layer=service --service=checkout --instance=checkout-1 --listen=127.0.0.1:8080 --xds=127.0.0.1:9901)
+expect 0 envoy bootstrap "${who[@]}" --upstream=localhost:8081 --admin=127.0.0.1:9902
+cp "$tmp/out" "$tmp/service.json"
+expect 0 envoy bootstrap "${who[@]}" --layer=ingress --route=/=checkout --route=/=checkout@v2 --route=/pay=pay
+said out '"cluster": "ingress|"id": "ingress/checkout/checkout-1"'
+said out '"name": "checkout@v2"'
+cat "$tmp/out" >>"$tmp/service.json"
+for name in DENY ALLOW THROTTLE SHARE RUNTIME_LAYER RUNTIME KEY_SHARE ROUTES ACCESS_LOG CONTROL_CLUSTER OWN_PATH; do
+    word=$(sed -nE "s/^#define MP_ENVOY_$name \"(.*)\"$/\1/p" "$root/runtime/backends/envoy_xds/names.h")
+    [ -n "$word" ] && grep -qF "\"$word\"" "$tmp/service.json" && continue
+    echo "FAIL: mpol envoy bootstrap does not say MP_ENVOY_$name ($word)"
+    failed=1
+done
+expect 0 envoy snippet --xds=127.0.0.1:9901; said out '"mpol-deny"'
+expect 0 envoy bootstrap "${who[@]}" --upstream=:8081 --instance='say "hi"'; said out 'say ..hi.."'
+expect 2 envoy;                                                     said err 'bootstrap, or snippet'
+expect 2 envoy bootstrap "${who[@]}";                               said err '--upstream, or --route'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --route=/=b;    said err '--upstream, or --route'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --layer=other;  said err 'service ingress edge'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:70000;            said err 'HOST:PORT'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --listen=b:1;   said err 'numeric ADDR:PORT'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --service=a/b;  said err 'without further slashes'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --tls-cert=x;   said err 'belong together'
+expect 2 envoy bootstrap "${who[@]}" --route=pay=checkout;          said err '/PREFIX=SERVICE'
+expect 2 envoy bootstrap "${who[@]}" --route=/.mpol/x=checkout;     said err "mpol's own"
+expect 2 envoy bootstrap --layer=service;                           said err 'needs --service'
+printf 'use std.mesh\nrule a when count(requests) over 5s > 9 per client.ip then challenge client.ip for 1m\n' >"$tmp/ask.mpol"
+expect 2 run "$tmp/ask.mpol" --xds=127.0.0.1:0 "--state=$tmp/never"; said err 'E0701'
 
 # The same answer where nobody reads it to the end.
 "$mpol" check --format=json "$tmp/bad.mpol" 2>/dev/null | head -c 1 >/dev/null
