@@ -192,7 +192,7 @@ static int run(const struct wish *wish)
     if (!ca_make() || !apps_start(wish->seed)) return 2;
     if (!mesh_start(wish->envoy) || !load_start(wish->seed)) return 2;
     tell_say("the shop is open: a gateway, %d sidecars and an edge connector, Envoy%s; one mpol; seed %llu\n",
-             APPS - 1, mesh_has_module() ? " with mpol's module" : "s without any module", (unsigned long long)wish->seed);
+             APPS - 1, mesh_has_module() ? "s, those of catalog with mpol's module" : "s without any module", (unsigned long long)wish->seed);
     pthread_t status_thread;
     atomic_store(&running, true);
     if (pthread_create(&status_thread, NULL, show_status, NULL) != 0) return 2;

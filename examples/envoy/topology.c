@@ -195,7 +195,8 @@ static void tls_words(struct command *c, enum identity id)
     word(c, "--tls-cert=%s", shop_path(path, "%s.pem", ca_name(id)));
     word(c, "--tls-key=%s", shop_path(path, "%s.key", ca_name(id)));
     word(c, "--tls-ca=%s", shop_path(path, "ca.pem"));
-    if (with_module) word(c, "--module-socket=%s", shop_path(path, "modules"));
+    /* Both kinds of Envoys side by side: those that have streams to cut, and those that have none. */
+    if (with_module && id == ID_CATALOG) word(c, "--module-socket=%s", shop_path(path, "modules"));
 }
 
 static void place_words(struct command *c, const char *layer, const char *service, const char *instance)
