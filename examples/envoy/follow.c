@@ -37,7 +37,8 @@ static void note_lease(const json_t *x)
     const char *to = json_string_value(json_object_get(x, "to"));
     const char *rule = json_string_value(json_object_get(x, "rule"));
     const char *target = json_string_value(json_object_get(x, "target"));
-    if (machine == NULL || to == NULL || rule == NULL || target == NULL || strcmp(machine, "lease") != 0) return;
+    if (machine == NULL || strcmp(machine, "lease") != 0) return;
+    if (to == NULL || rule == NULL || target == NULL) return;
     uint64_t id = (uint64_t)json_integer_value(json_object_get(x, "lease"));
     pthread_mutex_lock(&lock);
     struct lease *lease = NULL;

@@ -125,7 +125,8 @@ static bool warm_up(void)
             fprintf(stderr, "shop: the mesh does not answer: customers %lu good, %lu failed, %lu refused; "
                             "logins %lu good; cart %lu good\n",
                     atomic_load(&c[CUSTOMER].good), atomic_load(&c[CUSTOMER].failed),
-                    atomic_load(&c[CUSTOMER].refused), atomic_load(&c[LOGGER_IN].good), atomic_load(&c[CART].good));
+                    atomic_load(&c[CUSTOMER].refused), atomic_load(&c[LOGGER_IN].good),
+                    atomic_load(&c[CART].good));
             return false;
         }
         tell_sleep_ns(10 * NS_PER_MS);
@@ -166,7 +167,8 @@ static bool tell_chapters(int only)
 
 static void print_traffic(void)
 {
-    static const char *const names[KINDS] = {"customers", "shoppers", "logins", "cart", "guessers", "offenders"};
+    static const char *const names[KINDS] = {"customers", "shoppers", "logins",
+                                              "cart",      "guessers", "offenders"};
     printf("\n%-12s %9s %9s %9s %9s\n", "as they saw it", "sent", "good", "failed", "refused");
     for (int i = 0; i < KINDS; i++) {
         printf("%-14s %9lu %9lu %9lu %9lu\n", names[i], atomic_load(&load_counts[i].sent),
@@ -191,8 +193,9 @@ static int run(const struct wish *wish)
     if (!mesh_check(wish->module)) return 1;
     if (!ca_make() || !apps_start(wish->seed)) return 2;
     if (!mesh_start(wish->envoy) || !load_start(wish->seed)) return 2;
-    tell_say("the shop is open: a gateway, %d sidecars and an edge connector, Envoy%s; one mpol; seed %llu\n",
-             APPS - 1, mesh_has_module() ? "s, those of catalog with mpol's module" : "s without any module", (unsigned long long)wish->seed);
+    tell_say("the shop is open: a gateway, %d sidecars and an edge connector, Envoys %s; one mpol; seed %llu\n",
+             APPS - 1, mesh_has_module() ? "(those of catalog with mpol's module)" : "without any module",
+             (unsigned long long)wish->seed);
     pthread_t status_thread;
     atomic_store(&running, true);
     if (pthread_create(&status_thread, NULL, show_status, NULL) != 0) return 2;

@@ -42,7 +42,8 @@ void story_leak(void)
     }
     struct watch_seen seen = watch_stop(wide);
     tell_check(LEAK_STOPPED, seen.passed_after == 0 && seen.refused > 0,
-               "nothing left after the denial was in force: %lu refused, %lu passed", seen.refused, seen.passed_after);
+               "nothing left after the denial was in force: %lu refused, %lu passed", seen.refused,
+               seen.passed_after);
     tell_cause_gone(LEAK, "`export` is stopped");
     tell_cause_gone(LEAK_STOPPED, "`export` is stopped");
     if (stopped) tell_wait(LEAK_STOPPED, RELEASED, shop_until(14));

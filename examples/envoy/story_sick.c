@@ -43,7 +43,8 @@ static bool comes_back(int64_t until_ns)
 
 void story_sick(void)
 {
-    struct watch *sick = watch(CHECKOUT_2, SUSPECT), *replicas[] = {watch(CHECKOUT_1, GOOD), watch(CHECKOUT_3, GOOD)};
+    struct watch *sick = watch(CHECKOUT_2, SUSPECT);
+    struct watch *replicas[] = {watch(CHECKOUT_1, GOOD), watch(CHECKOUT_3, GOOD)};
     load_watch(on_answer);
     tell_begin(SICK, "checkout-2, one of three copies, answers 80% of its requests with 503");
     app_fault(CHECKOUT_2, 800, 0);
@@ -59,7 +60,8 @@ void story_sick(void)
     tell_cause_gone(SICK, "checkout-2 is well again");
     if (acted) tell_wait(SICK, RELEASED, shop_until(16));
     tell_check(SICK, atomic_load(&at_sick_after) == 0,
-               "the gateway sent nothing to checkout-2 from *effective* to *releasing*: %lu", atomic_load(&at_sick_after));
+               "the gateway sent nothing to checkout-2 from *effective* to *releasing*: %lu",
+               atomic_load(&at_sick_after));
     tell_check(SICK, comes_back(shop_until(3)), "checkout-2 answers customers again");
     load_watch(NULL);
     watch_stop(sick);

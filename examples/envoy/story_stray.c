@@ -7,7 +7,8 @@
 
 #define FROM "127.0.2.7"
 
-static struct watch *watch(const char *from, enum app app, enum identity id, const char *path, enum role role)
+static struct watch *watch(const char *from, enum app app, enum identity id, const char *path,
+                           enum role role)
 {
     return watch_start(&(struct watch_plan){.from = from, .port = shop_apps[app].proxy_port, .id = id,
                                             .path = path, .per_second = 20, .tale = STRAY, .role = role});
@@ -60,7 +61,8 @@ void story_stray(void)
     struct wire *before = wire_create(&own);
     bool ready = wire_get(before, &(struct wire_ask){.path = "/search"}).status == 200;
     ready = watch_more(allowed, 10, shop_until(5)) && ready;
-    for (int64_t until = shop_until(5); !stream_flows(stream) && tell_now_ns() < until;) tell_sleep_ns(NS_PER_MS);
+    int64_t until = shop_until(5);
+    while (!stream_flows(stream) && tell_now_ns() < until) tell_sleep_ns(NS_PER_MS);
     ready = stream_flows(stream) && ready;
     struct watch_seen well = watch_look(allowed);
     tell_check(STRAY, ready && well.passed == well.sent, "before: report reads the catalog, %lu of %lu answered",

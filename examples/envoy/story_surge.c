@@ -30,7 +30,8 @@ void story_surge(void)
     tell_sleep_ns(NS_PER_S / 5);
     load_reset(SHOPPER);
     tell_sleep_ns(NS_PER_S);
-    unsigned long sent = atomic_load(&load_counts[SHOPPER].sent), refused = atomic_load(&load_counts[SHOPPER].refused);
+    unsigned long sent = atomic_load(&load_counts[SHOPPER].sent);
+    unsigned long refused = atomic_load(&load_counts[SHOPPER].refused);
     tell_check(SURGE, sent > 0 && refused == 0, "the second after: %lu good requests, %lu refused", sent, refused);
     load_set(SHOPPER, 60);
     tell_cause_gone(SURGE, "the sale is over");

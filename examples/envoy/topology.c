@@ -337,7 +337,8 @@ bool mesh_alive(const char **which)
 
 void mesh_stop(void)
 {
-    for (int i = 0; i <= APPS; i++) child_kill(&proxies[i].child); /* they hold nothing that is worth a wait */
+    /* They hold nothing that is worth a wait. */
+    for (int i = 0; i <= APPS; i++) child_kill(&proxies[i].child);
     child_stop(&control, 5 * NS_PER_S);
     follow_join();
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One HTTP/1.1 connection over TLS, blocking, with the few things that a client of the stories must be able
- * to do by itself: call from an address of its choice, keep a connection, resume a session, watch a stream.
+ * One HTTP/1.1 connection over TLS, blocking, with the few things that a client of the stories must be
+ * able to do by itself: call from an address of its choice, keep a connection, resume a session, watch a
+ * stream.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -120,7 +120,8 @@ void tell_bad(int tale, int64_t wall_ns, const char *format, ...)
     char text[160];
     va_list args;
     pthread_mutex_lock(&lock);
-    bool first = tales[tale].began_ns != 0 && wall_ns >= tales[tale].began_ns && tales[tale].first_bad_ns == 0;
+    bool begun = tales[tale].began_ns != 0 && wall_ns >= tales[tale].began_ns;
+    bool first = begun && tales[tale].first_bad_ns == 0;
     if (first) {
         tales[tale].first_bad_ns = wall_ns;
         va_start(args, format);
