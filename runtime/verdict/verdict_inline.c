@@ -171,9 +171,11 @@ void mp_verdict_inline(const struct mp_verdict_plan *plan, struct mp_verdict_buc
 {
     const struct signal_plan *sp = &plan->signals[s->record.signal];
     uint32_t layer = s->record.layer & (LAYER_SETS - 1);
+    if (sp->words.count > 0) mp_sieve_read(&sp->words, s->known, s->record.field, s->words);
     for (uint32_t i = 0; i < sp->unit_count; i++) {
         const struct unit_plan *u = &sp->units[i];
         if (u->mask[layer] == 0) continue;
+        if (u->sieve != NULL && !mp_sieve_passes(u->sieve, s->words)) continue;
         struct mp_hits hits;
         mp_eval_unit(plan->p, u->unit, &s->inputs, &hits);
         out->judged++;

@@ -160,10 +160,14 @@ static enum mp_err plan_units(const struct making *m, const struct mp_signal_row
     struct unit_plan *units = MP_NEW(m->arena, struct unit_plan, signal->rule_units_count);
     if (units == NULL) return MP_ENOMEM;
     out->units = units;
+    MP_TRY(mp_sieve_words_create(m->arena, &out->words));
     for (uint32_t i = 0; i < signal->rule_units_count; i++) {
         uint32_t row = signal->rule_units_at + i;
         if (!is_inline(m->p, &m->p->unit[row])) continue;
-        MP_TRY(plan_unit(m, row, &units[out->unit_count++]));
+        struct mp_sieve *sieve;
+        MP_TRY(plan_unit(m, row, &units[out->unit_count]));
+        MP_TRY(mp_sieve_create(m->arena, m->p, row, &out->words, &sieve));
+        units[out->unit_count++].sieve = sieve;
     }
     return MP_OK;
 }
@@ -294,6 +298,7 @@ static enum mp_err plan_signal(const struct making *m, uint32_t row, struct mp_v
     if (out->column_count > 0 && out->unit_count + out->guard_count > 0) plan->reads_inventory = true;
     if (signal->fields_count > plan->fields_max) plan->fields_max = signal->fields_count;
     if (signal->columns_count > plan->columns_max) plan->columns_max = signal->columns_count;
+    if (out->words.count > plan->words_max) plan->words_max = out->words.count;
     return MP_OK;
 }
 
@@ -355,7 +360,8 @@ enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_ve
     s->known = MP_NEW(arena, uint64_t, plan->fields_max / 64 + 1);
     s->row_known = MP_NEW(arena, uint64_t, plan->columns_max / 64 + 1);
     s->row = MP_NEW(arena, struct mp_value, plan->columns_max + 1);
-    if (s->known == NULL || s->row_known == NULL || s->row == NULL) return MP_ENOMEM;
+    s->words = MP_NEW(arena, uint64_t, 2 * plan->words_max + 1);
+    if (s->known == NULL || s->row_known == NULL || s->row == NULL || s->words == NULL) return MP_ENOMEM;
     *out = s;
     return MP_OK;
 }

@@ -50,10 +50,36 @@ struct rule_plan {
     struct send_plan send;
 };
 
+/* A word of a request: what a field must have for some rule to be true. */
+enum mp_sieve_kind {
+    MP_SIEVE_FIRST,  /* the first word of its value */
+    MP_SIEVE_SECOND, /* the second */
+    MP_SIEVE_PAIRS   /* of a text: a bit for each pair of neighbouring bytes */
+};
+struct mp_sieve_word {
+    uint32_t slot;
+    enum mp_sieve_kind kind;
+};
+/* Of all units of a signal. */
+struct mp_sieve_words {
+    struct mp_sieve_word *word;
+    uint32_t count;
+};
+/* One alternative of one rule. */
+struct mp_sieve_test {
+    uint64_t value, mask;
+    uint32_t word;
+};
+struct mp_sieve {
+    const struct mp_sieve_test *tests;
+    uint32_t count;
+};
+
 struct unit_plan {
     uint32_t unit, rule_count;
     const struct rule_plan *rules;
     uint64_t mask[LAYER_SETS]; /* rules that are judged at a layer */
+    const struct mp_sieve *sieve; /* NULL: every request is judged */
 };
 
 /* `fields` and `columns` are what its condition reads, as bits. */
@@ -74,6 +100,7 @@ struct signal_plan {
     uint32_t reach_count;
     const struct unit_plan *units;
     uint32_t unit_count;
+    struct mp_sieve_words words;
     const struct guard_plan *guards;
     uint32_t guard_count;
     uint32_t client; /* slot of the key that is an address, MP_NONE */
@@ -85,7 +112,7 @@ struct signal_plan {
 struct mp_verdict_plan {
     const struct mp_program *p;
     struct signal_plan *signals;
-    uint32_t fields_max, columns_max;
+    uint32_t fields_max, columns_max, words_max;
     bool reads_inventory;
 };
 
@@ -94,6 +121,7 @@ struct mp_verdict_scratch {
     uint64_t *known;       /* of the record, without what is known at the end */
     uint64_t *row_known;
     struct mp_value *row;
+    uint64_t *words; /* of the request at hand: two a word of the sieve */
     struct mp_record record; /* the request at hand */
     struct mp_inventory *inventory;
     struct mp_inputs inputs;
@@ -138,6 +166,17 @@ enum protection mp_verdict_protected(const struct mp_verdict_plan *plan,
 /* Adds an access verdict: the highest strength, then the first name. */
 void mp_verdict_access(struct met *met, uint32_t strength, bool passes, int status, mp_str verb,
                        mp_str rule, uint64_t incident, uint32_t row);
+
+/* verdict_sieve.c: which units need not be judged. */
+enum mp_err mp_sieve_words_create(struct mp_arena *arena, struct mp_sieve_words *out);
+/* *out NULL: some rule of the unit has to be judged always. */
+enum mp_err mp_sieve_create(struct mp_arena *arena, const struct mp_program *p, uint32_t unit,
+                            struct mp_sieve_words *words, struct mp_sieve **out);
+/* Two words of `out` for each word. */
+void mp_sieve_read(const struct mp_sieve_words *words, const uint64_t *known,
+                   const struct mp_value *field, uint64_t *out);
+/* May some rule of the unit be true? */
+bool mp_sieve_passes(const struct mp_sieve *s, const uint64_t *words);
 
 /* verdict_buckets.c: the number of a rule that throttles, by its mark. Engine's thread. MP_ELIMIT. */
 enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out);
