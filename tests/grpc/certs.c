@@ -102,3 +102,39 @@ void test_cert_create(struct test_ca *ca, const char *dir, const char *name, con
     X509_free(cert);
     EVP_PKEY_free(key);
 }
+
+static X509 *read_cert(const char *dir, const char *name)
+{
+    char path[4096];
+    snprintf(path, sizeof path, "%s/%s.pem", dir, name);
+    FILE *f = fopen(path, "r");
+    must(f != NULL, path);
+    X509 *cert = PEM_read_X509(f, NULL, NULL, NULL);
+    fclose(f);
+    must(cert != NULL, path);
+    return cert;
+}
+
+void test_crl_create(struct test_ca *ca, const char *dir, const char *name, const char *revoked)
+{
+    X509 *cert = read_cert(dir, revoked);
+    X509_CRL *crl = X509_CRL_new();
+    X509_REVOKED *entry = X509_REVOKED_new();
+    ASN1_TIME *before = X509_gmtime_adj(NULL, -60), *after = X509_gmtime_adj(NULL, DAY_S);
+    must(crl != NULL && entry != NULL && before != NULL && after != NULL, "X509_CRL_new");
+    X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(cert));
+    X509_REVOKED_set_revocationDate(entry, before);
+    X509_CRL_set_version(crl, 1);
+    X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert));
+    X509_CRL_set1_lastUpdate(crl, before);
+    X509_CRL_set1_nextUpdate(crl, after);
+    must(X509_CRL_add0_revoked(crl, entry) == 1, "X509_CRL_add0_revoked");
+    must(X509_CRL_sign(crl, ca->key, EVP_sha256()) > 0, "X509_CRL_sign");
+    FILE *f = file(dir, name, "pem");
+    must(PEM_write_X509_CRL(f, crl) == 1, name);
+    fclose(f);
+    ASN1_TIME_free(before);
+    ASN1_TIME_free(after);
+    X509_CRL_free(crl);
+    X509_free(cert);
+}

@@ -15,5 +15,7 @@ void test_ca_free(struct test_ca *ca);
  * `san` as OpenSSL's configuration has them ("URI:spiffe://a/b,IP:127.0.0.1"), NULL: none. Ended ones are
  * of yesterday. */
 void test_cert_create(struct test_ca *ca, const char *dir, const char *name, const char *san, bool ended);
+/* Writes `dir`/NAME.pem: a list of what `ca` has taken back, with the certificate `dir`/REVOKED.pem. */
+void test_crl_create(struct test_ca *ca, const char *dir, const char *name, const char *revoked);
 
 #endif
