@@ -24,15 +24,21 @@ done
     "$build/tests/bench/bench_loop" &&
     "$build/tests/bench/bench_verdict" &&
     "$build/tests/bench/bench_command" "$build/mpol" "$work" || touch "$work/failed"
+    if [ -x "$build/tests/bench/bench_als" ]; then
+        "$build/tests/bench/bench_als" "$build/mpol" || touch "$work/failed"
+    fi
     # With a live Envoy, where there is one (77: there is none).
-    if [ -x "$build/tests/bench/bench_envoy" ]; then
-        MPOL_BINARY_DIR=$build "$build/tests/bench/bench_envoy" "$build/mpol" >"$work/envoy"
+    with_envoy() {
+        [ -x "$1" ] || return 0
+        MPOL_BINARY_DIR=$build "$@" >"$work/envoy"
         case $? in
             0) cat "$work/envoy" ;;
             77) sed 's/^/bench: /' "$work/envoy" >&2 ;;
             *) touch "$work/failed" ;;
         esac
-    fi
+    }
+    with_envoy "$build/tests/bench/bench_envoy" "$build/mpol"
+    with_envoy "$build/tests/bench/bench_module" "$build/lib/mpol" "$build/lib/empty"
 } | tee "$work/figures"
 [ ! -e "$work/failed" ] || exit 2
 
