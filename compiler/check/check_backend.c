@@ -176,7 +176,8 @@ static void check_guard(struct mesh *m, const struct mp_t_guard *g)
                                         "%s cannot let pass what this guard protects",
                                         m->tables[i]->title);
         mp_diag_note(d, "its filters know the path of a request, and nothing else that a guard asks for");
-        mp_diag_help(d, "ask for `request.path` alone, with `==`, `in` or `starts with`; or `--backend envoy-module`, and a bootstrap with `--module`");
+        mp_diag_help(d, "ask for `request.path` alone, with `==`, `in` or `starts with`; or "
+                        "`--backend envoy-module`, and a bootstrap with `--module`");
         return;
     }
 }
