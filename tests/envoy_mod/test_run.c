@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * `mpol run --xds --module-socket` and a real Envoy with the module, from the bootstrap that mpol prints.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "../envoy/proxy.h"
+
+#define POLICY(path)                                                                                \
+    "use std.mesh\n"                                                                               \
+    "rule closed when request.path starts with \"" path "\" then deny request\n"                    \
+    "rule prober\n"                                                                                \
+    "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"               \
+    "  then deny client.ip on service for 1m\n"
+
+static const char inventory[] =
+    "{\"entity\":\"service\",\"name\":\"checkout\"}\n"
+    "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n";
+
+#define GOOD "127.0.0.3"
+#define BAD "127.0.0.2"
+
+struct shop {
+    struct upstream app;
+    struct run mpol;
+    struct proxy sidecar;
+    char xds[32], socket[160];
+};
+
+static void start_mpol(struct shop *s)
+{
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds, s->socket, NULL);
+}
+
+static void open_shop(struct shop *s)
+{
+    char folder[100];
+    int xds_port = free_port();
+    *s = (struct shop){.xds = ""};
+    assert_non_null(getcwd(folder, sizeof folder));
+    snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", xds_port);
+    snprintf(s->socket, sizeof s->socket, "--module-socket=%s/m.sock", folder);
+    put_file("policy.mpol", POLICY("/admin"));
+    put_file("inventory.jsonl", inventory);
+    upstream_start(&s->app);
+    start_mpol(s);
+    struct proxy_is is = {"service", "checkout", "checkout-1", s->app.port, xds_port};
+    proxy_start(&s->sidecar, &is, s->socket, NULL);
+    wait_status("service/checkout/checkout-1: program 1, leases passed");
+}
+
+static void close_shop(struct shop *s)
+{
+    proxy_stop(&s->sidecar);
+    upstream_stop(&s->app);
+    assert_int_equal(run_stop(&s->mpol), 0);
+    run_free(&s->mpol);
+}
+
+static void wait_ledger(const char *rule, const char *text)
+{
+    char word[64];
+    const char *out = "";
+    snprintf(word, sizeof word, "--rule=%s", rule);
+    for (int waited = 0;; pause_between(&waited, text)) {
+        if (ask(&out, "ledger", "show", word, "--state=state", NULL) == 0 && strstr(out, text) != NULL) return;
+    }
+}
+
+static void inline_rules_answer_in_the_proxy_and_reach_the_ledger(void **state)
+{
+    struct shop s;
+    open_shop(&s);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    assert_int_equal(get_once(BAD, s.sidecar.port, "/admin/users"), 403);
+    wait_ledger("closed", "\"to\":\"effective\"");
+    wait_status("refused 1,");
+    close_shop(&s);
+}
+
+static void another_policy_is_in_force_without_a_gap(void **state)
+{
+    struct shop s;
+    const char *out;
+    open_shop(&s);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/admin"), 403);
+    put_file("policy.mpol", POLICY("/secret"));
+    assert_int_equal(ask(&out, "reload", "--state=state", NULL), 0);
+    wait_status("program 2, leases passed");
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/secret"), 403);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/admin"), 200);
+    put_file("policy.mpol", "use std.mesh\nrule broken when\n");
+    assert_int_not_equal(ask(&out, "reload", "--state=state", NULL), 0);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/secret"), 403);
+    close_shop(&s);
+}
+
+static void records_of_the_module_trip_rules_and_a_kill_lifts_nothing(void **state)
+{
+    struct shop s;
+    open_shop(&s);
+    for (int i = 0; i < 3; i++) assert_int_equal(get_once(BAD, s.sidecar.port, "/404"), 404);
+    wait_get_once(BAD, s.sidecar.port, "/", 403);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    wait_status("effective, in force");
+    run_kill(&s.mpol);
+    run_free(&s.mpol);
+    for (int i = 0; i < 50; i++) {
+        assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+        assert_int_equal(get_once(GOOD, s.sidecar.port, "/admin"), 403);
+    }
+    start_mpol(&s);
+    for (int waited = 0; !status_says("program 1, leases passed"); pause_between(&waited, "reconnected")) {
+        assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    }
+    assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    close_shop(&s);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(inline_rules_answer_in_the_proxy_and_reach_the_ledger, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(another_policy_is_in_force_without_a_gap, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing, folder_make,
+                                        folder_drop),
+    };
+    if (argc < 3 || proxy_program() == NULL) return PROXY_SKIPPED;
+    harness_command(argv[1]);
+    setenv("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", argv[2], 1);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
