@@ -111,6 +111,7 @@ struct dm {
     bool positions_due; /* where inputs stand is kept even if nothing else has happened */
     size_t pending_before, pending_items_before; /* without the positions of inputs */
     struct dm_counts counts;
+    uint64_t log_lost; /* lines since the last that was taken */
     char problem[256];       /* of the last reload; empty: it went well */
     int64_t last_reload_ns;
     bool ready, leaving, ending, brake_file, brake_asked, started;
