@@ -292,12 +292,14 @@ static int bootstrap(struct envoy *e)
     if (upstream == (e->route_count > 0)) {
         return cli_complain(e->args, "say where requests go: --upstream, or --route once or more");
     }
+    put(e, "merge_ms", "0"); /* update_merge_window of our clusters */
     return print(e, "bootstrap.json");
 }
 
 static int snippet(struct envoy *e)
 {
     if (cli_value(e->args, "xds", NULL) == NULL) return cli_complain(e->args, "snippet needs --xds; see --help");
+    put(e, "merge_ms", "1000"); /* Envoy's own, which another configuration may have */
     return print(e, "snippet_plain.txt");
 }
 

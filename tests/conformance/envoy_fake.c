@@ -151,10 +151,15 @@ static const char *numbered(const char *before, int n)
     return out;
 }
 
+/* The gateway leads to every service. */
 static void connect_all(void)
 {
+    const char *clusters[SERVICES + 1];
+    for (int i = 0; i < SERVICES; i++) clusters[i] = mesh.instances[i].service.ptr;
+    clusters[SERVICES] = NULL;
     for (uint32_t i = 0; i < mesh.proxy_count; i++) {
-        if (mesh.proxies[i].stream == NULL && !fake_connect(&mesh.proxies[i], NULL)) abort();
+        if (mesh.proxies[i].stream != NULL) continue;
+        if (!fake_connect(&mesh.proxies[i], i == 0 ? clusters : NULL)) abort();
     }
 }
 

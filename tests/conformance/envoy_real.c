@@ -20,6 +20,7 @@ static struct fake_mesh mesh;
 static struct mpol_backend_ops ops;
 static struct proxy shop, gate;
 static char xds[32];
+static const char *clusters[SERVICES + 1]; /* an edge in memory leads to every service */
 
 static enum mpol_err apply(void *backend, const struct mpol_desired *set)
 {
@@ -27,7 +28,7 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
     if (err != MPOL_OK) return err;
     kept_put(set);
     direct_listen(xds);
-    direct_connect_fakes();
+    direct_connect_fakes(clusters);
     direct_wait(set->revision, false);
     return MPOL_OK;
 }
@@ -53,6 +54,7 @@ static void *start(void)
         fake_proxy(&mesh, id);
         fake_instance(&mesh, numbered(3 * i, "instance-", i), numbered(3 * i + 1, "service-", i), "v1",
                       numbered(3 * i + 2, "10.1.0.", i + 1), 9000);
+        clusters[i] = names[3 * i + 1];
     }
     direct_begin(&mesh, NULL, REALS);
     return mesh.envoy;
@@ -65,7 +67,7 @@ static void *restart(void *backend)
     direct_begin(&mesh, NULL, REALS);
     if (mp_envoy_ops.apply(mesh.envoy, kept_get()) != MPOL_OK) abort();
     direct_listen(xds);
-    direct_connect_fakes();
+    direct_connect_fakes(clusters);
     direct_wait(kept_get()->revision, true);
     return mesh.envoy;
 }

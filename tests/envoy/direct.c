@@ -249,10 +249,11 @@ void direct_wait(uint64_t revision, bool effective)
     abort();
 }
 
-void direct_connect_fakes(void)
+void direct_connect_fakes(const char *const *clusters)
 {
     for (uint32_t i = 0; i < mesh->proxy_count; i++) {
-        if (mesh->proxies[i].stream == NULL && !fake_connect(&mesh->proxies[i], NULL)) abort();
+        if (mesh->proxies[i].stream != NULL) continue;
+        if (!fake_connect(&mesh->proxies[i], i == 0 ? clusters : NULL)) abort();
     }
 }
 

@@ -12,7 +12,8 @@
 void direct_begin(struct fake_mesh *m, const struct mp_envoy_limits *limits, uint32_t real_count);
 /* After the first apply; a second call does nothing. */
 void direct_listen(const char *address);
-void direct_connect_fakes(void);
+/* The first of the proxies in memory asks for these clusters (names and a NULL; NULL: none). */
+void direct_connect_fakes(const char *const *clusters);
 /* As `kill -9` leaves it: connections end, and proxies go on with what they have. */
 void direct_crash(void);
 void direct_stop(void);

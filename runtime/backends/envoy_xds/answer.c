@@ -186,6 +186,7 @@ static void sub_acked(struct sub *x, uint32_t index)
     struct mp_envoy *e = x->stream->e;
     struct flight f = x->flight[index];
     res_put(e, &x->acked, f.res);
+    x->acked_ns = xd_now(e);
     if (x->unobeyed_revision == 0) x->unobeyed_revision = x->flight[0].revision;
     x->alone = false;
     x->refusals = 0;

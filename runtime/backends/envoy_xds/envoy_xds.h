@@ -54,7 +54,7 @@ struct mp_envoy_limits {
     size_t resource_bytes;  /* of one resource: 16 MiB; a set that needs more is refused */
     size_t message_bytes;   /* of one request: 4 MiB; a longer one ends its stream */
     int64_t silent_ns;      /* no answer to a response for so long: the proxy holds nothing up: 5 s */
-    int64_t merge_ns;       /* after the ACK of endpoints that nobody can prove: 1 s */
+    int64_t merge_ns;       /* after the ACK of endpoints, where the node's metadata do not say: 1 s */
 };
 
 /* ---- proof: what shows that a proxy obeys ---- */

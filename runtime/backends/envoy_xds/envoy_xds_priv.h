@@ -87,7 +87,9 @@ struct sub {
     struct sub *in_asks;
     uint64_t ticket;
     struct res *asked;
+    int64_t acked_ns;
     int64_t merge_ns; /* > 0: counts as obeyed at that time */
+    bool merge_proven;
 };
 
 struct sent {
@@ -138,6 +140,7 @@ struct proxy {
     struct mp_envoy_audience audience;
     struct mp_envoy_route routes[ROUTES_MAX];
     bool tls, known;
+    int64_t merge_ns; /* until its workers see changed endpoints */
     bool silent, unproven;
     struct mp_envoy_stream *stream; /* NULL: gone */
     int64_t since_ns, ack_ns, nack_ns;

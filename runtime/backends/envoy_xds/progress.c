@@ -8,6 +8,7 @@
 #include "envoy_xds/envoy_xds_priv.h"
 
 #define LOOK_NS INT64_C(50000000) /* between two looks at clocks when nothing happened */
+#define GRACE_NS INT64_C(2000000000) /* subscriptions come one by one */
 #define REFUSALS_MAX 3            /* other contents refused in a row: it is the proxy, not the set */
 
 /* ---- one proxy ---- */
@@ -88,17 +89,84 @@ static bool has_endpoints(const struct mp_envoy_stream *s, mp_str service)
     return false;
 }
 
-static bool concerns(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
-                     const struct proxy *p)
+/* What a proxy must have asked for to carry its part of a lease; `whose`: of its own service or instance,
+ * of others, or whoever's it is. Endpoints and routes are for whoever asks for them. */
+enum whose { ANY, OWN, OTHERS };
+static const struct need {
+    mp_str verb, kind;
+    enum whose whose;
+    enum mp_envoy_type type;
+    mp_str name;
+} needs[] = {
+    {MP_STR_INIT("deny"), MP_STR_INIT("client"), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("deny"), MP_STR_INIT("identity"), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OTHERS, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("instance"), OWN, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("require"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("rate"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_THROTTLE)},
+    {MP_STR_INIT("share"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_SHARE)},
+    {MP_STR_INIT("share"), MP_STR_INIT("service"), OWN, MP_ENVOY_RTDS, MP_STR_INIT(MP_ENVOY_RUNTIME)},
+    {MP_STR_INIT("share"), MP_STR_INIT("instance"), OWN, MP_ENVOY_RTDS, MP_STR_INIT(MP_ENVOY_RUNTIME)},
+};
+
+static mp_str verb_of(const struct mpol_lease *l)
 {
-    if (p->stream == NULL || !p->known) return false;
-    if (p->stream->subs > 0 && mp_envoy_concerns(l, &e->world, &p->audience)) return true;
-    return cluster.len > 0 && has_endpoints(p->stream, cluster);
+    double share;
+    mp_str verb = {l->verb.ptr, l->verb.len};
+    if (!mp_str_eq(verb, MP_STR("throttle"))) return verb;
+    return mp_envoy_lease_share(l, &share) ? MP_STR("share") : MP_STR("rate");
+}
+
+static bool is_own(const struct mpol_lease *l, const struct proxy *p)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, target = {l->target.ptr, l->target.len};
+    return (mp_str_eq(kind, MP_STR("service")) && mp_str_eq(target, p->audience.service)) ||
+           (mp_str_eq(kind, MP_STR("instance")) && mp_str_eq(target, p->audience.instance));
+}
+
+static bool is_needed(const struct need *n, const struct mpol_lease *l, const struct proxy *p)
+{
+    if (!mp_str_eq(n->verb, verb_of(l))) return false;
+    if (n->kind.len > 0 && !mp_str_eq(n->kind, (mp_str){l->target_kind.ptr, l->target_kind.len})) return false;
+    return n->whose == ANY || (n->whose == OWN) == is_own(l, p);
+}
+
+static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str name)
+{
+    const struct typed *t = &s->types[type];
+    if (t->wildcard) return true;
+    for (const struct sub *x = t->first; x != NULL; x = x->next) {
+        if (mp_str_eq(x->name, name)) return true;
+    }
+    return false;
+}
+
+enum part { NO_PART, CARRIES, LACKS };
+
+/* What a proxy has to do with a lease; LACKS: it has not asked for `lack`. */
+static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
+                         const struct proxy *p, mp_str *lack)
+{
+    if (p->stream == NULL || !p->known) return NO_PART;
+    bool some = cluster.len > 0 && has_endpoints(p->stream, cluster);
+    if (!mp_envoy_concerns(l, &e->world, &p->audience)) return some ? CARRIES : NO_PART;
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if (!is_needed(&needs[i], l, p)) continue;
+        *lack = needs[i].name;
+        if (!asks_for(p->stream, needs[i].type, needs[i].name)) return LACKS;
+        some = true;
+    }
+    mp_str verb = verb_of(l);
+    if (mp_str_eq(verb, MP_STR("route"))) some |= p->stream->types[MP_ENVOY_RDS].count > 0;
+    if (mp_str_eq(verb, MP_STR("exempt"))) some |= p->stream->subs > 0;
+    return some ? CARRIES : NO_PART;
 }
 
 bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p)
 {
-    return concerns(e, l, cluster_of(e, l), p);
+    mp_str lack;
+    return part_of(e, l, cluster_of(e, l), p, &lack) == CARRIES;
 }
 
 static bool is_refusing(const struct proxy *p)
@@ -111,18 +179,33 @@ static bool is_refusing(const struct proxy *p)
     return false;
 }
 
-/* The first proxy that carries it, or NULL; `bad`: one that would have to and does not. */
-static const struct proxy *carrier(const struct mp_envoy *e, const struct mpol_lease *l,
-                                   const struct proxy **bad)
+/* Why nobody carries a lease: who would have to and does not, and what it has not asked for. */
+struct gap {
+    const struct proxy *proxy; /* NULL: there is nobody */
+    mp_str lack;               /* empty: it refuses, or does not answer */
+};
+
+/* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that has just
+ * come may ask for more. */
+static bool is_carried(const struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap)
 {
-    mp_str cluster = cluster_of(e, l);
-    *bad = NULL;
+    mp_str cluster = cluster_of(e, l), lack;
+    bool carried = false;
+    *gap = (struct gap){NULL, {NULL, 0}};
     for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
-        if (!concerns(e, l, cluster, p)) continue;
-        if (!p->silent && !is_refusing(p)) return p;
-        *bad = p;
+        enum part part = part_of(e, l, cluster, p, &lack);
+        if (part == LACKS && e->looked_ns - p->since_ns >= GRACE_NS) {
+            *gap = (struct gap){p, lack};
+            return false;
+        }
+        if (part != CARRIES) continue;
+        if (p->silent || is_refusing(p)) {
+            gap->proxy = p;
+        } else {
+            carried = true;
+        }
     }
-    return NULL;
+    return carried;
 }
 
 /* ---- trouble ---- */
@@ -144,16 +227,18 @@ static uint32_t say_refused(const struct proxy *p, char *out, size_t size)
                     (int)p->nack_text_len, p->nack_text);
 }
 
-static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *bad,
+static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l, const struct gap *gap,
                          char *out, size_t size)
 {
+    const struct proxy *p = gap->proxy;
     mp_str cluster = cluster_of(e, l);
     bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
     mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
-    if (bad != NULL && bad->silent) {
-        return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(bad->id));
+    if (gap->lack.len > 0) {
+        return xd_print(out, size, "proxy %.*s does not ask for %.*s", MP_STR_ARG(p->id), MP_STR_ARG(gap->lack));
     }
-    if (bad != NULL) return say_refused(bad, out, size);
+    if (p != NULL && p->silent) return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
+    if (p != NULL) return say_refused(p, out, size);
     if (of.len > 0) return xd_print(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
     return xd_print(out, size, "no proxy of %s is connected", layer_word(l->hooks).ptr);
 }
@@ -165,13 +250,13 @@ static bool room_for_held(struct mp_envoy *e)
     return e->held_texts != NULL && e->held != NULL;
 }
 
-static void hold(struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *bad)
+static void hold(struct mp_envoy *e, const struct mpol_lease *l, const struct gap *gap)
 {
     uint32_t at = e->held_count < HELD_TEXTS ? e->held_count : HELD_TEXTS - 1;
     char *text = e->held_texts + (size_t)at * HELD_TEXT;
-    size_t len = say_held(e, l, bad, text, HELD_TEXT);
+    size_t len = say_held(e, l, gap, text, HELD_TEXT);
     e->held[e->held_count++] = (struct mpol_lease_trouble){
-        .lease = l->id, .trouble = bad != NULL && !bad->silent ? MPOL_EINVAL : MPOL_EIO,
+        .lease = l->id, .trouble = gap->proxy == NULL || gap->proxy->silent ? MPOL_EIO : MPOL_EINVAL,
         .text = {text, len}};
 }
 
@@ -181,12 +266,12 @@ static void reckon_held(struct mp_envoy *e)
     e->held_count = 0;
     for (uint32_t i = 0; i < e->plan.count; i++) {
         struct lease *note = &e->plan.notes[i];
-        const struct proxy *bad;
+        struct gap gap;
         if (note->carried) continue;
-        if (carrier(e, &e->plan.leases[i], &bad) != NULL) {
+        if (is_carried(e, &e->plan.leases[i], &gap)) {
             note->carried = e->accepted == e->revision;
         } else if (mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
-            hold(e, &e->plan.leases[i], bad);
+            hold(e, &e->plan.leases[i], &gap);
         }
     }
 }
@@ -223,9 +308,9 @@ void progress_reckon(struct mp_envoy *e)
     e->trouble = MPOL_OK;
     e->trouble_len = 0;
     if (refusing != NULL && e->accepted < e->revision) set_trouble(e, refusing);
-    reckon_held(e);
     e->touched = false;
     e->looked_ns = now_ns;
+    reckon_held(e);
 }
 
 enum mpol_err progress_tell(void *backend, struct mpol_progress *out)

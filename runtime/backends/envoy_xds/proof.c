@@ -44,18 +44,19 @@ static void obey(struct sub *x, bool unproven)
     e->touched = true;
 }
 
-/* Nobody can look, so the ACK has to do; of endpoints only when the proxy has merged them, which it does
- * after its ACK (`update_merge_window`). */
-static void unprovable(struct sub *x)
+/* Endpoints count when the proxy has merged them too, which it does after its ACK, and after its admin port
+ * shows them. */
+static void obey_merged(struct sub *x, bool unproven)
 {
     struct mp_envoy *e = x->stream->e;
-    e->counts.unprovable++;
-    if (x->type != MP_ENVOY_EDS) {
-        obey(x, true);
+    int64_t at_ns = x->acked_ns + x->stream->proxy->merge_ns;
+    if (x->type != MP_ENVOY_EDS || at_ns <= xd_now(e)) {
+        obey(x, unproven);
         return;
     }
     if (x->merge_ns == 0) e->merging++;
-    x->merge_ns = xd_now(e) + e->limits.merge_ns;
+    x->merge_ns = at_ns;
+    x->merge_proven = !unproven;
 }
 
 static void ask(struct sub *x, uint64_t replaces)
@@ -86,7 +87,8 @@ void proof_ask(struct sub *x)
         if (replaces != 0) e->host.prove_cancel(e->host.ctx, replaces);
         obey(x, x->stream->proxy->unproven);
     } else if (e->host.prove == NULL) {
-        unprovable(x);
+        e->counts.unprovable++;
+        obey_merged(x, true);
     } else {
         ask(x, replaces);
     }
@@ -102,10 +104,13 @@ void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven a
     switch (answer) {
     case MP_ENVOY_PROVEN:
         e->counts.proven++;
-        obey(x, false);
+        obey_merged(x, false);
         break;
     case MP_ENVOY_NOT_YET: ask(x, 0); break;
-    case MP_ENVOY_UNPROVABLE: unprovable(x); break;
+    case MP_ENVOY_UNPROVABLE:
+        e->counts.unprovable++;
+        obey_merged(x, true);
+        break;
     }
 }
 
@@ -114,7 +119,7 @@ void proof_merge(struct mp_envoy *e, int64_t now_ns)
     if (e->merging == 0) return;
     for (struct mp_envoy_stream *s = e->streams; s != NULL; s = s->next) {
         for (struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
-            if (x->merge_ns != 0 && x->merge_ns <= now_ns) obey(x, true);
+            if (x->merge_ns != 0 && x->merge_ns <= now_ns) obey(x, !x->merge_proven);
         }
     }
 }

@@ -78,6 +78,7 @@ struct told {
     mp_str id, identity, address, agent, listen, admin;
     char agent_text[48], id_text[NODE_MAX];
     bool tls, module;
+    int64_t merge_ns;
     struct mp_envoy_route routes[ROUTES_MAX];
     uint32_t route_count;
 };
@@ -95,6 +96,15 @@ static bool member_bool(mp_str metadata, const char *key)
     return pb_struct_get(metadata, mp_str_of(key), &v) && v.kind == PB_JSON_BOOL && v.truth;
 }
 
+/* How long the proxy gathers changes of endpoints before its workers see them (`update_merge_window`, by
+ * default 1 s). Its own admin port shows them at once, so no read-back can tell. */
+static int64_t member_merge_ns(const struct mp_envoy *e, mp_str metadata)
+{
+    struct pb_value v;
+    bool is = pb_struct_get(metadata, MP_STR("merge_ms"), &v) && v.kind == PB_JSON_NUMBER;
+    return is && v.number >= 0 && v.number <= 60000 ? (int64_t)(v.number * 1e6) : e->limits.merge_ns;
+}
+
 static void tell_routes(mp_str metadata, struct told *t)
 {
     struct pb_value list, route;
@@ -110,7 +120,8 @@ static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node
 {
     struct mp_envoy_peer peer = {s->address, s->identity, s->authenticated};
     struct pb_value mpol;
-    *t = (struct told){.id = node->id, .identity = s->identity, .address = s->address};
+    *t = (struct told){.id = node->id, .identity = s->identity, .address = s->address,
+                       .merge_ns = s->e->limits.merge_ns};
     t->known = mp_envoy_node_read(node->id, &t->node) && mp_envoy_may_speak(s->e, &t->node, &peer);
     if (!t->known) t->id = (mp_str){t->id_text, xd_clean(node->id, t->id_text, sizeof t->id_text)};
     struct mp_arena a;
@@ -123,6 +134,7 @@ static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node
     t->admin = member_text(mpol.text, "admin");
     t->tls = member_bool(mpol.text, "tls");
     t->module = member_bool(mpol.text, "module");
+    t->merge_ns = member_merge_ns(s->e, mpol.text);
     tell_routes(mpol.text, t);
 }
 
@@ -199,6 +211,7 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     p->listen = lay(&at, t->listen);
     p->admin = lay(&at, t->admin);
     p->tls = t->tls;
+    p->merge_ns = t->merge_ns;
     p->known = t->known;
     p->audience = (struct mp_envoy_audience){.layer = t->node.layer, .module = t->module,
                                              .service = lay(&at, t->node.service),
@@ -233,6 +246,9 @@ bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *nod
         e->counts.unknown_proxies++;
         xd_log(e, MP_ENVOY_WARNING, "unknown proxy %.*s from %.*s (%.*s): it gets no leases",
                MP_STR_ARG(p->id), MP_STR_ARG(p->address), MP_STR_ARG(p->identity));
+    } else {
+        xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)", MP_STR_ARG(p->id),
+               MP_STR_ARG(p->address), MP_STR_ARG(p->agent));
     }
     p->stream = s;
     p->silent = p->unproven = false;
@@ -251,6 +267,7 @@ void proxy_detach(struct mp_envoy_stream *s)
     }
     p->stream = NULL;
     p->since_ns = xd_now(s->e);
+    xd_log(s->e, MP_ENVOY_INFO, "proxy %.*s is away", MP_STR_ARG(p->id));
     s->proxy = NULL;
     s->e->touched = true;
 }

@@ -234,6 +234,7 @@ static mp_str write_metadata(struct fake_proxy *p, struct mp_arena *a)
     pb_struct_number(&out, MP_STR("version"), MP_ENVOY_METADATA_VERSION);
     pb_struct_text(&out, MP_STR("listen"), MP_STR("127.0.0.1:9"));
     if (p->metadata_admin != NULL) pb_struct_text(&out, MP_STR("admin"), mp_str_of(p->metadata_admin));
+    if (p->metadata_merge_ms >= 0) pb_struct_number(&out, MP_STR("merge_ms"), p->metadata_merge_ms);
     pb_struct_end(&out, mark);
     return pb_view(&out);
 }

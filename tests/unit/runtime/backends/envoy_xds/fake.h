@@ -45,6 +45,7 @@ struct fake_proxy {
     bool held;         /* acknowledges, and does not obey: nothing of it is proven */
     bool ended;        /* the control plane ended its stream */
     const char *metadata_admin;
+    double metadata_merge_ms; /* below 0: not told */
     /* Of the last response that it read. */
     char nonce[64], type[128];
     uint32_t responses, resources_in, removed_in;

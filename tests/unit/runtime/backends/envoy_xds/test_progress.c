@@ -216,8 +216,11 @@ static void where_nobody_can_look_the_ack_has_to_do(void **state)
 {
     (void)state;
     static const char *const clusters[] = {"shop", NULL};
+    fake_proxy(&m, gate)->metadata_merge_ms = -1;
     fake_connect(fake_proxy(&m, gate), clusters);
     fake_pump(&m);
+    m.now_ns += INT64_C(1000000000);
+    assert_int_equal(progress().effective, 1);
     want(2, "quarantine", "instance", "shop-1");
     fake_read(fake_proxy(&m, gate));
     assert_int_equal(m.ask_count, 1);
@@ -230,6 +233,22 @@ static void where_nobody_can_look_the_ack_has_to_do(void **state)
     m.now_ns += INT64_C(1000000000);
     assert_int_equal(progress().effective, 2);
     assert_true(look(gate).unproven);
+}
+
+static void endpoints_that_are_shown_and_not_merged_do_not_count(void **state)
+{
+    (void)state;
+    static const char *const clusters[] = {"shop", NULL};
+    fake_proxy(&m, gate)->metadata_merge_ms = 300;
+    fake_connect(fake_proxy(&m, gate), clusters);
+    fake_pump(&m);
+    want(2, "quarantine", "instance", "shop-1");
+    fake_pump(&m); /* the admin port shows it */
+    assert_int_equal(progress().accepted, 2);
+    assert_int_equal(progress().effective, 0);
+    m.now_ns += INT64_C(300000000);
+    assert_int_equal(progress().effective, 2);
+    assert_false(look(gate).unproven);
 }
 
 static void a_lease_that_goes_is_gone_when_it_is_proven(void **state)
@@ -284,6 +303,39 @@ static void a_layer_without_a_proxy_is_named(void **state)
     fake_pump(&m);
     assert_int_equal(progress().held_count, 1);
     fake_connect(fake_proxy(&m, "edge/out/out-1"), NULL);
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0);
+}
+
+static void who_does_not_ask_for_a_filter_carries_nothing_of_it(void **state)
+{
+    (void)state;
+    static const char *const some[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW, NULL};
+    struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER,
+                          .number = 5};
+    fake_connect(fake_proxy(&m, gate), NULL);
+    fake_open(fake_proxy(&m, shop));
+    fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
+    fake_pump(&m);
+    set_begin(&s, 2);
+    set_add(&s, "deny", "client", "10.0.0.7");
+    struct mpol_lease *l = set_add(&s, "throttle", "client", "10.0.0.8");
+    l->args = &to;
+    l->arg_count = 1;
+    apply();
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0); /* it has just come, and may ask for more */
+    m.now_ns += INT64_C(2000000000);
+    set_begin(&s, 3);
+    l = set_add(&s, "throttle", "client", "10.0.0.9");
+    l->id = 3;
+    l->args = &to;
+    l->arg_count = 1;
+    apply();
+    fake_pump(&m);
+    struct mpol_progress p = progress();
+    held_is(&p, "proxy service/shop/shop-1 does not ask for mpol-throttle");
+    fake_connect(fake_proxy(&m, shop), NULL);
     fake_pump(&m);
     assert_int_equal(progress().held_count, 0);
 }
@@ -683,9 +735,11 @@ int main(void)
         TEST(an_older_ack_counts_for_its_own_revision),
         TEST(a_proof_that_is_not_so_yet_is_asked_again),
         TEST(where_nobody_can_look_the_ack_has_to_do),
+        TEST(endpoints_that_are_shown_and_not_merged_do_not_count),
         TEST(a_lease_that_goes_is_gone_when_it_is_proven),
         TEST(a_lease_without_a_proxy_is_held_and_others_go_on),
         TEST(a_layer_without_a_proxy_is_named),
+        TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
         TEST(endpoints_are_carried_by_who_asked_for_the_cluster),
         TEST(who_has_carried_a_lease_may_go),
         TEST(the_only_proxy_refuses_from_the_start),
