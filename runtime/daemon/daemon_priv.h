@@ -249,6 +249,7 @@ struct mpol_backend_ops;
 enum mp_err dm_backend(struct dm *d, const struct mpol_backend_ops *ops, void *ctx);
 bool dm_modules_ready(struct dm *d);   /* behind dm_mesh_ready, before the state is restored */
 void dm_modules_program(struct dm *d); /* another generation is in force */
+void dm_modules_inventory(struct dm *d); /* it has changed */
 bool dm_modules_open(struct dm *d);
 void dm_modules_watch(struct dm *d);   /* somebody came or went */
 void dm_modules_tick(struct dm *d);    /* twice a second */

@@ -54,6 +54,7 @@ void dm_inventory_told(struct dm *d)
     if (!d->inventory_news || !d->started) return;
     d->inventory_news = false;
     dm_mesh_inventory(d);
+    dm_modules_inventory(d);
     mp_engine_inventory_changed(d->engine);
 }
 

@@ -34,6 +34,8 @@ struct dm_modules {
     struct connection *connections;
     uint32_t connection_count, source, complaints;
     bool has_source, alive;
+    bool inventory_due;      /* it has changed since modules were told */
+    uint64_t inventory_hash; /* of what they were told */
     struct dm_bytes line;
     uint64_t records, refusals, unread, bad;
 };
@@ -279,6 +281,39 @@ void dm_modules_program(struct dm *d)
     dm_log(d, "error", "no room to send the program to modules: they keep the one before");
 }
 
+/* ---- inventory ---- */
+
+static enum mp_err add_line(void *ctx, mp_str json)
+{
+    struct dm_bytes *lines = ctx;
+    bool ok = dm_bytes_add(lines, json.ptr, json.len) && dm_bytes_add(lines, "\n", 1);
+    return ok ? MP_OK : MP_ENOMEM;
+}
+
+/* What lines have said; what was only observed is not told: it changes with every request. */
+static void tell_inventory(struct dm_modules *m)
+{
+    struct dm *d = m->d;
+    struct dm_bytes lines = {0};
+    struct mp_arena scratch;
+    mp_arena_init(&scratch, NULL, 0);
+    m->inventory_due = false;
+    enum mp_err err = mp_inventory_dump(mp_engine_inventory(d->engine), &scratch, &lines, add_line);
+    uint64_t hash = mp_siphash(d->identity.hash_key, lines.ptr != NULL ? lines.ptr : "", lines.len);
+    if (err == MP_OK && hash != m->inventory_hash) {
+        err = mp_fleet_inventory(m->fleet, (mp_str){lines.ptr, lines.len});
+        if (err == MP_OK) m->inventory_hash = hash;
+    }
+    if (err != MP_OK) dm_log(d, "error", "modules are not told the inventory: %s", mp_err_text(err));
+    dm_bytes_free(&lines);
+    mp_arena_free(&scratch);
+}
+
+void dm_modules_inventory(struct dm *d)
+{
+    if (d->modules != NULL) d->modules->inventory_due = true;
+}
+
 bool dm_modules_open(struct dm *d)
 {
     struct dm_modules *m = d->modules;
@@ -298,6 +333,7 @@ bool dm_modules_open(struct dm *d)
     if (code != 0) fprintf(stderr, "mpol run: --module-socket=%s: %s\n", path, uv_strerror(code));
     m->source = dm_source_take();
     m->has_source = true;
+    tell_inventory(m);
     return code == 0;
 }
 
@@ -330,6 +366,7 @@ void dm_modules_tick(struct dm *d)
 {
     struct dm_modules *m = d->modules;
     if (m != NULL) close_failed(m);
+    if (m != NULL && m->inventory_due && d->started && !d->ending) tell_inventory(m);
     dm_modules_watch(d);
     if (m == NULL || !m->alive || !d->started || d->ending) return;
     static const mp_str signals[] = {MP_STR_INIT("requests"), MP_STR_INIT("refusals")};

@@ -230,6 +230,13 @@ void plane_image(struct plane *p, mp_str image)
     pthread_mutex_unlock(&p->lock);
 }
 
+void plane_inventory(struct plane *p, const char *lines)
+{
+    pthread_mutex_lock(&p->lock);
+    if (mp_fleet_inventory(p->fleet, mp_str_of(lines)) != MP_OK) abort();
+    pthread_mutex_unlock(&p->lock);
+}
+
 uint64_t plane_policy(struct plane *p, const char *text)
 {
     mp_str image = plane_compile(text);

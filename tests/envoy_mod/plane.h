@@ -18,6 +18,8 @@ void plane_kill(struct plane *p);
 uint64_t plane_policy(struct plane *p, const char *text);
 /* Sends bytes as a program, whatever they are. */
 void plane_image(struct plane *p, mp_str image);
+/* Lines of inventory, each with its end. */
+void plane_inventory(struct plane *p, const char *lines);
 /* The image of a policy, to be freed. */
 mp_str plane_compile(const char *text);
 /* Puts these leases in force: the revision. */

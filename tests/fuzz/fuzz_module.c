@@ -30,10 +30,13 @@ static void take(struct mp_gate *g, uint8_t type, mp_str body)
 {
     const char *why;
     struct mp_frame_program program;
+    struct mp_frame_inventory inventory;
     struct mpol_desired set;
     void *memory;
     if (type == MP_FRAME_PROGRAM && mp_frame_get_program(body, &program)) {
         mp_gate_program(g, &program, &why);
+    } else if (type == MP_FRAME_INVENTORY && mp_frame_get_inventory(body, &inventory)) {
+        mp_gate_inventory(g, inventory.lines, &why);
     } else if (type == MP_FRAME_LEASES && mp_frame_get_leases(body, &set, &memory) == MP_OK) {
         mp_gate_leases(g, &set, &why);
         free(memory);

@@ -31,8 +31,8 @@ struct mp_fleet {
     void *inner_ctx;
     struct mp_fleet_peer *peers;
     uint32_t peer_count;
-    struct mp_frame_out program, leases; /* whole frames, empty: not yet known */
-    uint64_t program_revision, revision;
+    struct mp_frame_out program, inventory, leases; /* whole frames, empty: not yet known */
+    uint64_t program_revision, inventory_revision, revision;
     char trouble[TROUBLE_MAX + NAME_MAX_BYTES];
 };
 
@@ -67,6 +67,23 @@ enum mp_err mp_fleet_program(struct mp_fleet *f, mp_str image, const struct mp_f
     mp_frame_out_free(&f->program);
     f->program = frame;
     tell_all(f, &f->program);
+    return MP_OK;
+}
+
+enum mp_err mp_fleet_inventory(struct mp_fleet *f, mp_str lines)
+{
+    struct mp_frame_out frame = {0};
+    struct mp_frame_inventory inventory = {f->inventory_revision + 1, lines};
+    mp_frame_put_inventory(&frame, &inventory);
+    if (frame.failed || frame.len > MP_FRAME_DOWN_MAX) {
+        bool failed = frame.failed;
+        mp_frame_out_free(&frame);
+        return failed ? MP_ENOMEM : MP_ELIMIT;
+    }
+    f->inventory_revision++;
+    mp_frame_out_free(&f->inventory);
+    f->inventory = frame;
+    tell_all(f, &f->inventory);
     return MP_OK;
 }
 
@@ -212,6 +229,7 @@ void mp_fleet_destroy(struct mp_fleet *f)
     if (f == NULL) return;
     while (f->peers != NULL) mp_fleet_close(f->peers);
     mp_frame_out_free(&f->program);
+    mp_frame_out_free(&f->inventory);
     mp_frame_out_free(&f->leases);
     free(f);
 }
@@ -262,6 +280,7 @@ static bool on_hello(struct mp_fleet_peer *p, mp_str body)
     p->info.workers = h.workers;
     event(p, "connected");
     tell(p, &p->fleet->program);
+    tell(p, &p->fleet->inventory);
     tell(p, &p->fleet->leases);
     return true;
 }
@@ -269,8 +288,8 @@ static bool on_hello(struct mp_fleet_peer *p, mp_str body)
 static void refused(struct mp_fleet_peer *p, const struct mp_frame_taken *t)
 {
     bool leases = t->what == MP_FRAME_LEASES;
-    int len = snprintf(p->trouble, sizeof p->trouble, "%s refused: %.*s",
-                       leases ? "leases" : "program", MP_STR_ARG(t->why));
+    const char *word = leases ? "leases" : t->what == MP_FRAME_PROGRAM ? "program" : "inventory";
+    int len = snprintf(p->trouble, sizeof p->trouble, "%s refused: %.*s", word, MP_STR_ARG(t->why));
     if (len < 0) len = 0;
     if ((size_t)len >= sizeof p->trouble) len = (int)sizeof p->trouble - 1;
     for (int i = 0; i < len; i++) {
@@ -288,6 +307,7 @@ static void refused(struct mp_fleet_peer *p, const struct mp_frame_taken *t)
 static bool was_told(const struct mp_fleet *f, uint8_t what, uint64_t revision)
 {
     if (what == MP_FRAME_PROGRAM) return revision <= f->program_revision;
+    if (what == MP_FRAME_INVENTORY) return revision <= f->inventory_revision;
     return what == MP_FRAME_LEASES && revision <= f->revision;
 }
 

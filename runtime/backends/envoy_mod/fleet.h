@@ -67,6 +67,9 @@ const struct mpol_backend_ops *mp_fleet_ops(const struct mp_fleet *f);
 enum mp_err mp_fleet_program(struct mp_fleet *f, mp_str image, const struct mp_frame_param *params,
                              uint32_t param_count);
 
+/* Tells all proxies what the inventory says, as lines that each have their end. MP_ELIMIT, MP_ENOMEM. */
+enum mp_err mp_fleet_inventory(struct mp_fleet *f, mp_str lines);
+
 /* A connection. NULL: too many, or no memory. */
 struct mp_fleet_peer *mp_fleet_open(struct mp_fleet *f, void *connection);
 /* Bytes from it. False: they are not what a module says, and the connection should be closed. */

@@ -251,6 +251,22 @@ bool mp_frame_get_param(struct mp_frame_program *program, struct mp_frame_param 
     return !program->params.bad;
 }
 
+void mp_frame_put_inventory(struct mp_frame_out *out, const struct mp_frame_inventory *inventory)
+{
+    size_t began = mp_frame_begin(out, MP_FRAME_INVENTORY);
+    mp_frame_put_u64(out, inventory->revision);
+    mp_frame_put_text(out, inventory->lines);
+    mp_frame_end(out, began);
+}
+
+bool mp_frame_get_inventory(mp_str body, struct mp_frame_inventory *inventory)
+{
+    struct mp_frame_in in = mp_frame_open(body);
+    inventory->revision = mp_frame_u64(&in);
+    inventory->lines = mp_frame_text(&in);
+    return mp_frame_closed(&in);
+}
+
 /* ---- leases ---- */
 
 static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }

@@ -2,11 +2,11 @@
  * frame.h - what goes over the socket between the module inside a proxy and the control plane.
  *
  *   module  → control   HELLO TAKEN PASSED RECORDS COUNTS
- *   control → module    PROGRAM LEASES
+ *   control → module    PROGRAM INVENTORY LEASES
  *
  * A frame is 4 bytes of length (little-endian, of all that follows), one byte of type, and the body.
  * Numbers in a body are little-endian and of fixed size, a text is 4 bytes of length and its bytes.
- * PROGRAM and LEASES are whole: what came before is replaced, so a frame may be lost with its
+ * PROGRAM, INVENTORY and LEASES are whole: what came before is replaced, so a frame may be lost with its
  * connection and nothing is left over.
  *
  * Owns:    nothing but the bytes of a struct mp_frame_out.
@@ -36,7 +36,8 @@ enum mp_frame_type {
     MP_FRAME_RECORDS = 4,  /* telemetry: four texts each: upstream, peer, key, line (fleet.h) */
     MP_FRAME_COUNTS = 5,
     MP_FRAME_PROGRAM = 16, /* an image, and the values of its parameters */
-    MP_FRAME_LEASES = 17   /* everything that is to be in force */
+    MP_FRAME_LEASES = 17,  /* everything that is to be in force */
+    MP_FRAME_INVENTORY = 18 /* lines of inventory: attributes that rules and guards on requests read */
 };
 
 /* ---- writing ---- */
@@ -93,7 +94,7 @@ void mp_frame_put_hello(struct mp_frame_out *out, const struct mp_frame_hello *h
 bool mp_frame_get_hello(mp_str body, struct mp_frame_hello *hello);
 
 struct mp_frame_taken {
-    uint8_t what;       /* MP_FRAME_PROGRAM or MP_FRAME_LEASES */
+    uint8_t what;       /* MP_FRAME_PROGRAM, MP_FRAME_INVENTORY or MP_FRAME_LEASES */
     uint64_t revision;
     uint8_t err;        /* enum mp_err; MP_OK: it is in force */
     mp_str why;
@@ -120,6 +121,13 @@ void mp_frame_put_program(struct mp_frame_out *out, uint64_t revision, mp_str im
                           const struct mp_frame_param *params, uint32_t param_count);
 bool mp_frame_get_program(mp_str body, struct mp_frame_program *program);
 bool mp_frame_get_param(struct mp_frame_program *program, struct mp_frame_param *param);
+
+struct mp_frame_inventory {
+    uint64_t revision;
+    mp_str lines; /* each with its line end */
+};
+void mp_frame_put_inventory(struct mp_frame_out *out, const struct mp_frame_inventory *inventory);
+bool mp_frame_get_inventory(mp_str body, struct mp_frame_inventory *inventory);
 
 /* `keep` says of a lease whether it goes along; NULL: all do. */
 void mp_frame_put_leases(struct mp_frame_out *out, const struct mpol_desired *set,

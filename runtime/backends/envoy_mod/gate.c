@@ -69,31 +69,72 @@ void mp_gate_destroy(struct mp_gate *g)
 {
     if (g == NULL) return;
     while (g->current != NULL) {
-        struct generation *gen = g->current;
-        g->current = gen->older;
-        gate_generation_destroy(g, gen);
+        struct world *w = g->current;
+        g->current = w->older;
+        gate_world_destroy(g, w);
     }
+    free(g->lines);
     mp_arena_free(&g->arena);
     free(g);
 }
 
 /* ---- the publisher ---- */
 
+/* Readers find the new world from now on; the old one goes when they all have passed. */
+static enum mp_err publish(struct mp_gate *g, struct world *w, uint64_t *number)
+{
+    MP_TRY(mp_inproc_set_context(g->table, w, number));
+    if (g->current != NULL) g->current->retired_by = *number;
+    w->older = g->current;
+    g->current = w;
+    return MP_OK;
+}
+
+static enum mp_err put_world(struct mp_gate *g, struct generation *gen, mp_str lines, uint64_t *number,
+                             const char **why)
+{
+    struct world *w = NULL;
+    *why = "no room for the inventory";
+    MP_TRY(gate_world_create(g, gen, lines, &w));
+    enum mp_err err = publish(g, w, number);
+    if (err == MP_OK) return MP_OK;
+    *why = "workers still hold older programs";
+    gen->uses++; /* the caller's, who frees a program that is in no world */
+    gate_world_destroy(g, w);
+    gen->uses--;
+    return err;
+}
+
 enum mp_err mp_gate_program(struct mp_gate *g, struct mp_frame_program *program, const char **why)
 {
     struct generation *gen = NULL;
-    MP_TRY(gate_generation_create(g, program, &gen, why));
     uint64_t number;
-    enum mp_err err = mp_inproc_set_context(g->table, gen, &number);
+    MP_TRY(gate_generation_create(g, program, &gen, why));
+    enum mp_err err = put_world(g, gen, (mp_str){g->lines, g->lines_len}, &number, why);
     if (err != MP_OK) {
-        *why = "workers still hold older programs";
         gate_generation_destroy(g, gen);
         return err;
     }
-    if (g->current != NULL) g->current->retired_by = number;
-    gen->older = g->current;
-    g->current = gen;
     g->program_number = number;
+    return MP_OK;
+}
+
+enum mp_err mp_gate_inventory(struct mp_gate *g, mp_str lines, const char **why)
+{
+    uint64_t number;
+    *why = "no room for the inventory";
+    char *kept = malloc(lines.len + 1);
+    if (kept == NULL) return MP_ENOMEM;
+    if (lines.len > 0) memcpy(kept, lines.ptr, lines.len);
+    /* Without a program nobody knows what a line says; with the first one they are read. */
+    enum mp_err err = g->current != NULL ? put_world(g, g->current->gen, lines, &number, why) : MP_OK;
+    if (err != MP_OK) {
+        free(kept);
+        return err;
+    }
+    free(g->lines);
+    g->lines = kept;
+    g->lines_len = lines.len;
     return MP_OK;
 }
 
@@ -129,13 +170,13 @@ enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, co
 void mp_gate_step(struct mp_gate *g)
 {
     if (g->current == NULL) return;
-    for (struct generation **at = &g->current->older; *at != NULL;) {
-        struct generation *gen = *at;
-        if (mp_inproc_passed(g->table, gen->retired_by)) {
-            *at = gen->older;
-            gate_generation_destroy(g, gen);
+    for (struct world **at = &g->current->older; *at != NULL;) {
+        struct world *w = *at;
+        if (mp_inproc_passed(g->table, w->retired_by)) {
+            *at = w->older;
+            gate_world_destroy(g, w);
         } else {
-            at = &gen->older;
+            at = &w->older;
         }
     }
 }
@@ -146,7 +187,7 @@ void mp_gate_passed(const struct mp_gate *g, uint64_t *program, uint64_t *leases
     mp_inproc_ops.progress(g->table, &progress);
     *leases = progress.effective;
     bool passed = g->current != NULL && mp_inproc_passed(g->table, g->program_number);
-    *program = passed ? g->current->revision : 0;
+    *program = passed ? g->current->gen->revision : 0;
 }
 
 bool mp_gate_may_cut(const struct mp_gate *g) { return g->refuses; }
@@ -160,19 +201,39 @@ static void count_up(_Atomic uint64_t *counter)
     atomic_store_explicit(counter, n + 1, memory_order_relaxed);
 }
 
-static void decode(const struct generation *gen, struct decoder *d, const struct mp_gate_host *host,
-                   int64_t wall_ns, uint32_t layer, struct mp_record *out)
+/* A request at hand. */
+struct asked {
+    struct mp_gate *g;
+    const struct world *w;
+    struct decoder *d;
+    const struct mp_gate_host *host;
+    int64_t wall_ns;
+    uint32_t layer;
+};
+
+static bool get_caller(const struct asked *a, struct mp_field_in *out)
 {
+    static const struct mp_gate_want who = {.source = MP_GATE_PEER};
+    if (!a->host->get(a->host->ctx, &who, out)) return false;
+    out->text = gate_caller(a->g, a->w, out->text);
+    return out->text.len > 0;
+}
+
+static void decode(const struct asked *a, struct mp_record *out)
+{
+    const struct generation *gen = a->w->gen;
     struct mp_field_in fields[WANTS_MAX];
     uint32_t count = 0;
     for (uint32_t i = 0; i < gen->want_count; i++) {
         const struct mp_gate_want *want = &gen->wants[i];
         if (want->at_end) continue;
         fields[count] = (struct mp_field_in){.name = want->name};
-        if (host->get(host->ctx, want, &fields[count])) count++;
+        bool is = want->source == MP_GATE_CALLER ? get_caller(a, &fields[count])
+                                                 : a->host->get(a->host->ctx, want, &fields[count]);
+        if (is) count++;
     }
-    mp_ingest_fields(d->ingest, gen->signal, wall_ns, 0, fields, count, out);
-    out->layer = layer;
+    mp_ingest_fields(a->d->ingest, gen->signal, a->wall_ns, 0, fields, count, out);
+    out->layer = a->layer;
 }
 
 static void answer_out(const struct mp_verdict_answer *a, struct mp_gate_answer *out)
@@ -198,10 +259,10 @@ static void key_out(const struct generation *gen, struct decoder *d, const struc
     }
 }
 
-static const struct generation *judged_by(const struct mp_inproc_view *view)
+static const struct world *judged_by(const struct mp_inproc_view *view)
 {
-    const struct generation *gen = view->context;
-    return gen != NULL && gen->signal != MP_NONE ? gen : NULL;
+    const struct world *w = view->context;
+    return w != NULL && w->gen->signal != MP_NONE ? w : NULL;
 }
 
 void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host, int64_t wall_ns,
@@ -210,16 +271,17 @@ void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *
     MP_ASSERT(worker < g->worker_count);
     struct worker *w = &g->workers[worker];
     const struct mp_inproc_view *view = mp_inproc_enter(w->epoch);
-    const struct generation *gen = judged_by(view);
+    const struct world *world = judged_by(view);
     out->allow = true;
-    if (gen != NULL) {
-        struct decoder *d = &gen->decoders[worker];
+    if (world != NULL) {
+        const struct generation *gen = world->gen;
+        struct asked asked = {g, world, &gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
-        decode(gen, d, host, wall_ns, layer, &record);
-        mp_verdict_ask(gen->plan, g->buckets, view, NULL, &record, d->scratch, &w->answer);
+        decode(&asked, &record);
+        mp_verdict_ask(gen->plan, g->buckets, view, world->inventory, &record, asked.d->scratch, &w->answer);
         if (!w->answer.allow) {
             answer_out(&w->answer, out);
-            key_out(gen, d, &w->answer, out);
+            key_out(gen, asked.d, &w->answer, out);
         }
     }
     mp_inproc_leave(w->epoch);
@@ -233,13 +295,13 @@ void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_ho
     MP_ASSERT(worker < g->worker_count);
     struct worker *w = &g->workers[worker];
     const struct mp_inproc_view *view = mp_inproc_enter(w->epoch);
-    const struct generation *gen = judged_by(view);
+    const struct world *world = judged_by(view);
     out->allow = true;
-    if (gen != NULL && view->lease_count > 0) {
-        struct decoder *d = &gen->decoders[worker];
+    if (world != NULL && view->lease_count > 0) {
+        struct asked asked = {g, world, &world->gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
-        decode(gen, d, host, wall_ns, layer, &record);
-        mp_verdict_recheck(gen->plan, view, NULL, &record, d->scratch, &w->answer);
+        decode(&asked, &record);
+        mp_verdict_recheck(world->gen->plan, view, world->inventory, &record, asked.d->scratch, &w->answer);
         if (!w->answer.allow) answer_out(&w->answer, out);
     }
     mp_inproc_leave(w->epoch);
@@ -249,9 +311,9 @@ const struct mp_gate_want *mp_gate_enter(struct mp_gate *g, uint32_t worker, uin
 {
     MP_ASSERT(worker < g->worker_count);
     const struct mp_inproc_view *view = mp_inproc_enter(g->workers[worker].epoch);
-    const struct generation *gen = judged_by(view);
-    *count = gen != NULL ? gen->want_count : 0;
-    return gen != NULL ? gen->wants : NULL;
+    const struct world *world = judged_by(view);
+    *count = world != NULL ? world->gen->want_count : 0;
+    return world != NULL ? world->gen->wants : NULL;
 }
 
 void mp_gate_leave(struct mp_gate *g, uint32_t worker) { mp_inproc_leave(g->workers[worker].epoch); }

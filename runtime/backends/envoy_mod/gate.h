@@ -27,15 +27,15 @@ struct mp_gate;
     X(CLIENT_IDENTITY, "client.identity", TEXT) X(METHOD, "method", TEXT)                   \
     X(SCHEME, "scheme", TEXT) X(HOST, "host", TEXT) X(PORT, "port", INT)                    \
     X(PATH, "path", TEXT) X(RAW_PATH, "raw_path", TEXT) X(QUERY, "query", TEXT)             \
-    X(USER_AGENT, "user_agent", TEXT) X(PEER, "peer", TEXT) X(MTLS, "mtls", TRUTH)          \
-    X(HTTP_VERSION, "http_version", TEXT) X(ROUTE, "route.name", TEXT)                      \
-    X(CONNECTION_ID, "connection_id", TEXT) X(BYTES_IN, "bytes_in", INT)                    \
-    X(GRPC_SERVICE, "grpc_service", TEXT) X(GRPC_METHOD, "grpc_method", TEXT)               \
-    X(STATUS, "status", INT) X(LATENCY, "latency", TIME) X(BYTES_OUT, "bytes_out", INT)     \
-    X(RESET, "reset", TRUTH) X(TIMEOUT, "timeout", TRUTH)                                   \
-    X(GRPC_STATUS, "grpc_status", INT) X(SUCCESS, "success", TRUTH)                         \
-    X(PRINCIPAL, "principal", TEXT) X(HEADER, "headers.", TEXT)                             \
-    X(COOKIE, "cookies.", TEXT) X(ARG, "args.", TEXT)                                       \
+    X(USER_AGENT, "user_agent", TEXT) X(PEER, "peer", TEXT) X(CALLER, "caller", TEXT)       \
+    X(MTLS, "mtls", TRUTH) X(HTTP_VERSION, "http_version", TEXT)                            \
+    X(ROUTE, "route.name", TEXT) X(CONNECTION_ID, "connection_id", TEXT)                    \
+    X(BYTES_IN, "bytes_in", INT) X(GRPC_SERVICE, "grpc_service", TEXT)                      \
+    X(GRPC_METHOD, "grpc_method", TEXT) X(STATUS, "status", INT)                            \
+    X(LATENCY, "latency", TIME) X(BYTES_OUT, "bytes_out", INT) X(RESET, "reset", TRUTH)     \
+    X(TIMEOUT, "timeout", TRUTH) X(GRPC_STATUS, "grpc_status", INT)                         \
+    X(SUCCESS, "success", TRUTH) X(PRINCIPAL, "principal", TEXT)                            \
+    X(HEADER, "headers.", TEXT) X(COOKIE, "cookies.", TEXT) X(ARG, "args.", TEXT)           \
     X(RESPONSE_HEADER, "response_headers.", TEXT)
 
 enum mp_gate_source {
@@ -54,7 +54,8 @@ struct mp_gate_want {
     uint32_t name;   /* for the gate */
 };
 
-/* Who answers for the fields of a request. `get` sets kind and text or integer; false: absent. */
+/* Who answers for the fields of a request. `get` sets kind and text or integer; false: absent. CALLER it is
+ * not asked for: that is the service which has the identity PEER. */
 struct mp_gate_host {
     void *ctx;
     bool (*get)(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out);
@@ -76,6 +77,9 @@ void mp_gate_destroy(struct mp_gate *g);
 /* Puts a program in force: checked as if an enemy had written it. On failure the old one stays, and `why`
  * receives a static text. MP_EAGAIN: workers still hold older ones. */
 enum mp_err mp_gate_program(struct mp_gate *g, struct mp_frame_program *program, const char **why);
+/* Puts lines of inventory in force, instead of those before: attributes, and who has which identity. A line
+ * that is none of an entity is passed over. On failure the old ones stay. MP_ELIMIT, MP_ENOMEM, MP_EAGAIN. */
+enum mp_err mp_gate_inventory(struct mp_gate *g, mp_str lines, const char **why);
 /* Puts a set of leases in force, whole or not at all. Errors as mpol_backend_ops.apply. */
 enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, const char **why);
 /* Frees what every worker has passed. */

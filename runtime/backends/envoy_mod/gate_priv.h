@@ -16,7 +16,6 @@
 #define WANTS_MAX 256
 /* Buckets of inline throttles, keys of all rules together. */
 #define BUCKET_KEYS 65536
-/* LIMIT: inventory is not asked here: a walk over attributes leads nowhere. */
 
 /* How one worker makes a record of a request. */
 struct decoder {
@@ -24,7 +23,7 @@ struct decoder {
     struct mp_verdict_scratch *scratch;
 };
 
-/* A program in force, or on its way out. Published as the context of the table of leases. */
+/* A program in force, or on its way out. */
 struct generation {
     struct mp_program *p;
     struct mp_arena arena;
@@ -33,9 +32,27 @@ struct generation {
     struct mp_gate_want *wants;
     uint32_t want_count;
     struct decoder *decoders; /* one a worker */
+    struct mp_ingest *own;    /* the publisher's, for lines of inventory */
     uint64_t revision;
-    uint64_t retired_by; /* number of the table that came with another program; 0: in force */
-    struct generation *older;
+    uint32_t uses;            /* worlds that have it */
+};
+
+/* Which service has an identity. */
+struct caller {
+    uint64_t hash; /* 0: empty */
+    struct mp_value identity, service;
+    bool several;  /* more than one has it: nobody is meant */
+};
+
+/* A program and the inventory that its verdicts read: the context of the table of leases. */
+struct world {
+    struct generation *gen;
+    struct mp_inventory *inventory; /* settled: workers read it at once */
+    struct mp_arena arena;
+    struct caller *callers; /* NULL: the program does not ask */
+    uint32_t caller_mask;
+    uint64_t retired_by; /* number of the table that came with another one; 0: in force */
+    struct world *older;
 };
 
 struct worker {
@@ -53,7 +70,9 @@ struct mp_gate {
     struct worker *workers;
     struct mp_inproc *table;
     struct mp_verdict_buckets *buckets;
-    struct generation *current; /* the publisher's; `older` are on their way out */
+    struct world *current; /* the publisher's; `older` are on their way out */
+    char *lines;           /* of inventory, for programs to come */
+    size_t lines_len;
     uint64_t program_number;    /* of the table that brought it */
     bool refuses;               /* the set in force denies or quarantines somebody */
 };
@@ -62,5 +81,12 @@ struct mp_gate {
 enum mp_err gate_generation_create(struct mp_gate *g, struct mp_frame_program *from,
                                    struct generation **out, const char **why);
 void gate_generation_destroy(struct mp_gate *g, struct generation *gen);
+
+/* gate_world.c: takes a use of `gen` on success. */
+enum mp_err gate_world_create(struct mp_gate *g, struct generation *gen, mp_str lines, struct world **out);
+/* Gives its use back, and with the last one the program. */
+void gate_world_destroy(struct mp_gate *g, struct world *w);
+/* The service whose identity this is; empty: none, or more than one. */
+mp_str gate_caller(const struct mp_gate *g, const struct world *w, mp_str identity);
 
 #endif

@@ -81,6 +81,7 @@ static enum mp_err fill(struct mp_gate *g, struct generation *gen, struct mp_fra
     MP_TRY(mp_program_load(from->image.ptr, from->image.len, &g->os, &gen->p, why));
     MP_TRY(set_params(gen, from, why));
     *why = "no room for the program";
+    MP_TRY(mp_ingest_create(&gen->arena, gen->p, g->key, &gen->own));
     MP_TRY(mp_verdict_plan_create(&gen->arena, gen->p, g->table, g->buckets, &gen->plan));
     MP_TRY(make_decoders(g, gen));
     gen->signal = mp_ingest_signal(gen->decoders[0].ingest, MP_STR("requests"));

@@ -82,14 +82,36 @@ static enum mp_err try_leases(struct mp_link *l, mp_str body, uint64_t *revision
     return err;
 }
 
+static enum mp_err try_inventory(struct mp_link *l, mp_str body, uint64_t *revision, const char **why)
+{
+    struct mp_frame_inventory inventory;
+    *why = "the frame is damaged";
+    if (!mp_frame_get_inventory(body, &inventory)) return MP_ECORRUPT;
+    *revision = inventory.revision;
+    return mp_gate_inventory(l->gate, inventory.lines, why);
+}
+
+static enum mp_err try_once(struct mp_link *l, uint8_t what, mp_str body, uint64_t *revision, const char **why)
+{
+    switch (what) {
+    case MP_FRAME_PROGRAM: return try_program(l, body, revision, why);
+    case MP_FRAME_INVENTORY: return try_inventory(l, body, revision, why);
+    default: return try_leases(l, body, revision, why);
+    }
+}
+
+static const char *word_of(uint8_t what)
+{
+    return what == MP_FRAME_PROGRAM ? "program" : what == MP_FRAME_INVENTORY ? "inventory" : "leases";
+}
+
 static enum mp_err put_in_force(struct mp_link *l, uint8_t what, mp_str body, uint64_t *revision,
                                 const char **why)
 {
     enum mp_err err = MP_EAGAIN;
     for (int i = 0; i < TRIES && err == MP_EAGAIN; i++) {
         if (i > 0) wait_a_little();
-        err = what == MP_FRAME_PROGRAM ? try_program(l, body, revision, why)
-                                       : try_leases(l, body, revision, why);
+        err = try_once(l, what, body, revision, why);
     }
     mp_gate_step(l->gate);
     return err;
@@ -98,14 +120,14 @@ static enum mp_err put_in_force(struct mp_link *l, uint8_t what, mp_str body, ui
 static void keep(struct mp_link *l, uint8_t what, mp_str frame)
 {
     if (l->config.state[0] == '\0') return;
-    struct mp_frame_out *kept = what == MP_FRAME_PROGRAM ? &l->kept_program : &l->kept_leases;
+    struct mp_frame_out *kept = link_state_kept(l, what);
     kept->len = 0;
     kept->failed = false;
     mp_frame_put_bytes(kept, frame);
     l->state_due = true;
 }
 
-/* A program or a set: taken or refused, and the control plane is told which. */
+/* A program, an inventory or a set: taken or refused, and the control plane is told which. */
 static void take(struct mp_link *l, uint8_t what, mp_str frame, mp_str body)
 {
     struct mp_frame_taken taken = {.what = what};
@@ -116,11 +138,11 @@ static void take(struct mp_link *l, uint8_t what, mp_str frame, mp_str body)
     mp_frame_put_taken(&l->out, &taken);
     if (err != MP_OK) {
         say(l, true, "%s %llu refused, what was before stays in force: %s",
-            what == MP_FRAME_PROGRAM ? "program" : "leases", (unsigned long long)taken.revision, why);
+            word_of(what), (unsigned long long)taken.revision, why);
         return;
     }
-    struct outstanding *o = what == MP_FRAME_PROGRAM ? &l->program : &l->leases;
-    *o = (struct outstanding){taken.revision, true};
+    if (what == MP_FRAME_PROGRAM) l->program = (struct outstanding){taken.revision, true};
+    if (what == MP_FRAME_LEASES) l->leases = (struct outstanding){taken.revision, true};
     if (mp_gate_may_cut(l->gate) && l->host.cut != NULL) l->host.cut(l->host.ctx);
     keep(l, what, frame);
 }
@@ -135,7 +157,7 @@ static bool take_frames(struct mp_link *l)
         enum mp_err err = mp_frame_next(left, MP_FRAME_DOWN_MAX, &type, &body, &wanted);
         if (err == MP_EAGAIN) break;
         if (err != MP_OK) return false;
-        if (type != MP_FRAME_PROGRAM && type != MP_FRAME_LEASES) return false;
+        if (type < MP_FRAME_PROGRAM || type > MP_FRAME_INVENTORY) return false;
         take(l, type, (mp_str){left.ptr, wanted}, body);
         at += wanted;
     }
@@ -363,6 +385,10 @@ static void restore(struct mp_link *l)
     } else if (state.program.len > 0) {
         l->program.revision = revision;
     }
+    if (state.inventory.len > 0 &&
+        put_in_force(l, MP_FRAME_INVENTORY, state.inventory, &revision, &why) != MP_OK) {
+        say(l, true, "%s: the inventory is refused: %s", l->config.state, why);
+    }
     if (state.leases.len > 0 &&
         put_in_force(l, MP_FRAME_LEASES, state.leases, &revision, &why) != MP_OK) {
         say(l, true, "%s: the leases are refused: %s", l->config.state, why);
@@ -370,6 +396,7 @@ static void restore(struct mp_link *l)
         l->leases.revision = revision;
     }
     keep_restored(&l->kept_program, state.program);
+    keep_restored(&l->kept_inventory, state.inventory);
     keep_restored(&l->kept_leases, state.leases);
     link_state_free(&state);
 }
@@ -418,6 +445,7 @@ void mp_link_destroy(struct mp_link *l)
     mp_frame_out_free(&l->in);
     mp_frame_out_free(&l->out);
     mp_frame_out_free(&l->kept_program);
+    mp_frame_out_free(&l->kept_inventory);
     mp_frame_out_free(&l->kept_leases);
     free(l);
 }

@@ -33,16 +33,18 @@ struct mp_link {
     struct mp_frame_out in, out;
     size_t sent; /* of out */
     struct outstanding program, leases;
-    struct mp_frame_out kept_program, kept_leases; /* whole frames */
+    struct mp_frame_out kept_program, kept_inventory, kept_leases; /* whole frames */
     bool state_due;
 };
 
-/* link_state.c: the file: two frames, one of them or none. Bodies borrow `bytes` and `leases_now`. */
+/* link_state.c: the file: a frame of each kind, or of some. Bodies borrow `bytes` and `leases_now`. */
 struct link_state {
-    mp_str program, leases;
+    mp_str program, inventory, leases;
     char *bytes;
     struct mp_frame_out leases_now; /* without those that have ended */
 };
+/* Where the newest frame of a kind is kept. */
+struct mp_frame_out *link_state_kept(struct mp_link *l, uint8_t what);
 /* False: there is none, or it is damaged. */
 bool link_state_read(struct mp_link *l, int64_t now_wall_ns, struct link_state *out);
 void link_state_free(struct link_state *state);

@@ -10,7 +10,13 @@
 
 #include "envoy_mod/link_priv.h"
 
-#define STATE_MAX (2 * (size_t)MP_FRAME_DOWN_MAX)
+#define STATE_MAX (3 * (size_t)MP_FRAME_DOWN_MAX)
+
+struct mp_frame_out *link_state_kept(struct mp_link *l, uint8_t what)
+{
+    if (what == MP_FRAME_PROGRAM) return &l->kept_program;
+    return what == MP_FRAME_INVENTORY ? &l->kept_inventory : &l->kept_leases;
+}
 
 static char *read_file(const char *path, size_t *len)
 {
@@ -60,6 +66,7 @@ bool link_state_read(struct mp_link *l, int64_t now_wall_ns, struct link_state *
     while (out->bytes != NULL && left.len > 0 &&
            mp_frame_next(left, MP_FRAME_DOWN_MAX, &type, &body, &size) == MP_OK) {
         if (type == MP_FRAME_PROGRAM) out->program = body;
+        if (type == MP_FRAME_INVENTORY) out->inventory = body;
         if (type == MP_FRAME_LEASES) out->leases = body;
         left = mp_str_sub(left, size, left.len);
     }
@@ -93,7 +100,8 @@ bool link_state_write(struct mp_link *l)
     snprintf(fresh, sizeof fresh, "%s.new", l->config.state);
     int fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     if (fd < 0) return false;
-    bool ok = write_all(fd, &l->kept_program) && write_all(fd, &l->kept_leases);
+    bool ok = write_all(fd, &l->kept_program) && write_all(fd, &l->kept_inventory) &&
+              write_all(fd, &l->kept_leases);
     ok = close(fd) == 0 && ok;
     if (ok) ok = rename(fresh, l->config.state) == 0;
     if (!ok) unlink(fresh);

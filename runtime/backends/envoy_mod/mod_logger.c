@@ -140,7 +140,7 @@ static mp_str read_text(struct noting *n, const struct mp_gate_want *want)
     case MP_GATE_ARG:
         path = header(n->envoy, MP_STR(":path"));
         return mod_read_arg(mod_read_query(path), want->entry, &n->room);
-    default: return MP_STR("");
+    default: return MP_STR(""); /* a caller is known where the inventory is */
     }
 }
 

@@ -239,6 +239,51 @@ static void a_gateway_speaks_of_whom_it_asks(void **state)
     tear_down(&s);
 }
 
+#define KNOWS                                                                                       \
+    "mpol 1\nuse std.mesh\n"                                                                        \
+    "rule tiers when request.path starts with \"/t\" and svc.tier == critical then deny request\n"  \
+    "rule calls when request.path starts with \"/c\" and request.caller == \"web\" then deny request\n" \
+    "rule errors when error_rate > 50% per svc then quarantine svc\n"
+
+static uint32_t ask_as(struct setting *s, const char *path, const char *peer)
+{
+    struct host_stream r;
+    host_stream_init(&r, 0, "127.0.0.2:5000");
+    r.peer = peer;
+    host_header(&r, ":path", path);
+    host_begin(&r, s->filter);
+    host_end(&r, s->logger);
+    return r.status;
+}
+
+static void inventory_is_known_to_rules_and_leases(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct mpol_lease lease = plane_lease(1, "quarantine", "service", "string", "web");
+    set_up(&s, "service");
+    enforce(&s, KNOWS);
+    assert_int_equal(ask_as(&s, "/t", NULL), 0);
+    assert_int_equal(ask_as(&s, "/c", "spiffe://a/web"), 0);
+    plane_inventory(s.plane, "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\"}\nno line\n"
+                             "{\"entity\":\"service\",\"name\":\"web\",\"identities\":[\"spiffe://a/web\",\"spiffe://a/x\"]}\n"
+                             "{\"entity\":\"service\",\"name\":\"api\",\"identities\":[\"spiffe://a/api\",\"spiffe://a/x\"]}\n");
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0))); /* and what came before it */
+    assert_int_equal(ask_as(&s, "/t", NULL), 403);
+    assert_int_equal(ask_as(&s, "/c", "spiffe://a/web"), 403);
+    assert_int_equal(ask_as(&s, "/c", "spiffe://a/x"), 0); /* two have it: nobody is meant */
+    assert_int_equal(ask_as(&s, "/", "spiffe://a/web"), 0);
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, &lease, 1)));
+    assert_int_equal(ask_as(&s, "/", "spiffe://a/web"), 403); /* both directions */
+    assert_int_equal(ask_as(&s, "/", "spiffe://a/api"), 0);
+    enforce(&s, KNOWS "rule extra when request.path == \"/m\" then deny request\n");
+    assert_int_equal(ask_as(&s, "/t", NULL), 403); /* the next program knows it too */
+    plane_inventory(s.plane, "");
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0)));
+    assert_int_equal(ask_as(&s, "/t", NULL), 0);
+    tear_down(&s);
+}
+
 static void a_full_ring_counts_what_it_drops(void **state)
 {
     (void)state;
@@ -321,6 +366,7 @@ static void programs_and_leases_change_under_workers(void **state)
     }
     for (int i = 0; i < 15; i++) {
         enforce(&s, i % 2 == 0 ? NEVER("1") : NEVER("2"));
+        plane_inventory(s.plane, i % 2 == 0 ? "{\"entity\":\"service\",\"name\":\"checkout\"}\n" : "");
         assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, &deny, 1)));
         assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0)));
     }
@@ -347,6 +393,7 @@ int main(void)
         cmocka_unit_test(headers_of_one_name_are_joined),
         cmocka_unit_test(a_rate_says_when_to_come_again),
         cmocka_unit_test(a_gateway_speaks_of_whom_it_asks),
+        cmocka_unit_test(inventory_is_known_to_rules_and_leases),
         cmocka_unit_test(a_full_ring_counts_what_it_drops),
         cmocka_unit_test(programs_and_leases_change_under_workers),
     };
