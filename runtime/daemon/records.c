@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "daemon/daemon_priv.h"
+#include "envoy_prove/prove.h"
 #include "envoy_xds/envoy_xds.h"
 #include "envoy_xds/names.h"
 #include "grpc/grpc.h"
@@ -33,6 +34,7 @@ struct dm_records {
     struct dm *d;
     struct mp_envoy *envoy;
     struct mp_envoy_world world;
+    struct mp_prover *prover;
     uint64_t generation; /* whose names these are; 0: none yet */
     struct seen_names names[SEEN_SIGNALS];
     struct mp_field_in fields[SEEN_NAMES_MAX];
@@ -78,6 +80,8 @@ struct dm_records *dm_records_open(struct dm *d, struct mp_envoy *envoy, const s
     r->source = dm_source_take();
     return r;
 }
+
+void dm_records_prover(struct dm_records *r, struct mp_prover *prover) { r->prover = prover; }
 
 void dm_records_close(struct dm_records *r)
 {
@@ -207,12 +211,14 @@ static void first_name(struct reporter *s, mp_str id)
 static bool on_identifier(void *ctx, const struct mp_discovery_node *node, mp_str log_name)
 {
     struct reporter *s = ctx;
+    char room[MP_ENVOY_NODE_MAX];
+    mp_str name = mp_envoy_node_name(node, room);
     if (!s->named) {
-        first_name(s, node->id);
+        first_name(s, name);
         if (s->known && s->node.layer == MPOL_INGRESS) keep_routes(s, node->metadata);
     }
     s->ours = mp_str_eq(log_name, MP_STR(MP_ENVOY_ACCESS_LOG));
-    s->foreign = !mp_str_eq(node->id, (mp_str){s->id, s->id_len});
+    s->foreign = !mp_str_eq(name, (mp_str){s->id, s->id_len});
     return true;
 }
 
@@ -396,7 +402,12 @@ static bool on_tcp(void *ctx, const struct mp_als_tcp *entry)
     struct reporter *s = ctx;
     struct dm_records *r = s->records;
     struct seen e;
+    const struct mp_als_address *from = &entry->common.downstream_remote;
     if (!counts(s, &entry->common)) return true;
+    if (r->prover != NULL && mp_prover_made(r->prover, from->ip, from->port)) {
+        r->counts.probes++;
+        return true;
+    }
     seen_of_tcp(&e, entry);
     take_places(s, &entry->common, &e);
     if (s->node.layer == MPOL_EDGE) { /* it leaves the mesh: what it leads to is what matters */

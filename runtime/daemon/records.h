@@ -23,10 +23,13 @@
 struct dm;
 struct mp_envoy;
 struct mp_grpc_peer;
+struct mp_prover;
 struct dm_records;
 
 /* `envoy` and `world` must outlive it. NULL: no memory. */
 struct dm_records *dm_records_open(struct dm *d, struct mp_envoy *envoy, const struct mp_envoy_world *world);
+/* Whose connections to proxies are no records; NULL: nobody's (any more). */
+void dm_records_prover(struct dm_records *r, struct mp_prover *prover);
 /* All streams must be closed before. NULL is allowed. */
 void dm_records_close(struct dm_records *r);
 
@@ -45,7 +48,7 @@ struct dm_records_counts {
     uint64_t streams, streams_now, messages;
     uint64_t malformed;     /* messages; their streams were ended */
     uint64_t requests, refusals, connections; /* records */
-    uint64_t probes;        /* entries of our own paths */
+    uint64_t probes;        /* entries of our own questions */
     uint64_t intermediate;  /* entries of what has not ended */
     uint64_t unread;        /* the program in force reads no such signal */
     uint64_t unknown;       /* entries of a proxy whose node id is none of ours, or that may not speak */

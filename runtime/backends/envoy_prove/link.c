@@ -164,6 +164,30 @@ static void on_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
     if (!link->closing && link->used_up) uv_read_stop(stream);
 }
 
+static void note_made(struct prove_link *link)
+{
+    struct mp_prover *prover = link->prover;
+    struct prove_made *made = &prover->made[prover->made_next];
+    struct sockaddr_storage own;
+    int len = sizeof own;
+    if (uv_tcp_getsockname(&link->tcp, (struct sockaddr *)&own, &len) != 0) return;
+    if (uv_ip_name((struct sockaddr *)&own, made->ip, sizeof made->ip) != 0) return;
+    bool v6 = own.ss_family == AF_INET6;
+    made->port = ntohs(v6 ? ((struct sockaddr_in6 *)&own)->sin6_port : ((struct sockaddr_in *)&own)->sin_port);
+    prover->made_next = (prover->made_next + 1) % MADE_MAX;
+}
+
+bool mp_prover_made(struct mp_prover *prover, mp_str ip, uint32_t port)
+{
+    for (uint32_t i = 0; i < MADE_MAX; i++) {
+        struct prove_made *made = &prover->made[i];
+        if (made->port != port || port == 0 || !mp_str_eq(mp_str_of(made->ip), ip)) continue;
+        made->port = 0;
+        return true;
+    }
+    return false;
+}
+
 static void on_connected(uv_connect_t *connect, int status)
 {
     struct prove_link *link = connect->data;
@@ -173,6 +197,7 @@ static void on_connected(uv_connect_t *connect, int status)
         return;
     }
     link->connected = true;
+    note_made(link);
     uv_read_start((uv_stream_t *)&link->tcp, on_alloc, on_read);
     flush(link);
 }

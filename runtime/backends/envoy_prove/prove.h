@@ -113,6 +113,9 @@ void mp_prover_counts_get(const struct mp_prover *prover, struct mp_prover_count
 /* Starts a proof. `ticket` (may be NULL) names it for mp_prove_cancel(); never 0. MP_ELIMIT: too many at
  * a time, of all or of this proxy; MP_EINVAL: the address or the path; MP_ENOMEM. */
 enum mp_err mp_prove(struct mp_prover *prover, const struct mp_prove_task *task, uint64_t *ticket);
+/* Was it this prover that connected from there? For logs of connections, which have nothing else to tell
+ * our questions by. Of the last 1,024 connections; each is told once, since others get the port later. */
+bool mp_prover_made(struct mp_prover *prover, mp_str ip, uint32_t port);
 /* `done` will not be called any more. A ticket that is over is ignored. */
 void mp_prove_cancel(struct mp_prover *prover, uint64_t ticket);
 /* The proxy is gone: its tasks are cancelled, the connection that was kept is closed. */

@@ -27,6 +27,13 @@ struct prove_proxy {
     struct prove_link *kept; /* idle, to its listener */
 };
 
+/* Where a connection of ours comes from. */
+#define MADE_MAX 1024u
+struct prove_made {
+    char ip[48];
+    uint32_t port; /* 0: none */
+};
+
 struct mp_prover {
     uv_loop_t *loop;
     struct mp_prover_options o;
@@ -37,6 +44,8 @@ struct mp_prover {
     uint64_t next_ticket;
     uint32_t handles; /* that are not closed yet */
     bool closing;
+    struct prove_made made[MADE_MAX];
+    uint32_t made_next;
     char read_room[ROOM_BYTES], plain_room[ROOM_BYTES];
 };
 

@@ -152,7 +152,8 @@ static bool is_utf8(mp_str s)
                 continue;
             }
         }
-        size_t len = mp_str_utf8(s, at);
+        bool plain = (signed char)s.ptr[at] >= 0;
+        size_t len = plain ? 1 : mp_str_utf8(s, at);
         if (len == 0) return false;
         at += len;
     }

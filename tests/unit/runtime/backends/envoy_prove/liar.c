@@ -28,6 +28,7 @@ struct liar {
     struct talk *talks;
     bool closing;
     char room[ROOM_BYTES];
+    uint16_t peer_port;
 };
 
 static void gone(struct liar *l)
@@ -155,7 +156,12 @@ static void on_connection(uv_stream_t *listener, int status)
     if (l->tls != NULL && mp_tls_create(l->tls, &t->tls) != MP_OK) abort();
     if (uv_accept(listener, (uv_stream_t *)&t->tcp) != 0) abort();
     uv_read_start((uv_stream_t *)&t->tcp, on_alloc, on_read);
+    struct sockaddr_in peer;
+    int size = sizeof peer;
+    if (uv_tcp_getpeername(&t->tcp, (struct sockaddr *)&peer, &size) == 0) l->peer_port = ntohs(peer.sin_port);
 }
+
+uint16_t liar_peer_port(const struct liar *l) { return l->peer_port; }
 
 struct liar *liar_open(uv_loop_t *loop, struct mp_tls_context *tls, liar_fn answer, void *ctx)
 {

@@ -17,6 +17,7 @@ typedef const char *(*liar_fn)(void *ctx, unsigned connection, unsigned request,
 struct liar *liar_open(uv_loop_t *loop, struct mp_tls_context *tls, liar_fn answer, void *ctx);
 const char *liar_address(const struct liar *liar);
 unsigned liar_connections(const struct liar *liar); /* ever */
+uint16_t liar_peer_port(const struct liar *liar);  /* of who connected last */
 unsigned liar_open_connections(const struct liar *liar);
 void liar_hang_up(struct liar *liar); /* closes all connections */
 void liar_close(struct liar *liar);

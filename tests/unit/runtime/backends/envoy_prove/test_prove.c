@@ -129,6 +129,21 @@ static void who_obeys_is_proven_on_an_old_and_a_new_connection(void **state)
     rig_close(&r);
 }
 
+static void its_connections_are_known_by_where_they_come_from(void **state)
+{
+    struct rig r;
+    struct told told;
+    rig_open(&r, NULL, NULL, obeys);
+    prove(&r, probe(&r, &told));
+    uint32_t port = liar_peer_port(r.liar);
+    assert_false(mp_prover_made(r.prover, MP_STR("127.0.0.2"), port));
+    assert_false(mp_prover_made(r.prover, MP_STR("127.0.0.1"), port ^ 1));
+    assert_false(mp_prover_made(r.prover, MP_STR(""), 0));
+    assert_true(mp_prover_made(r.prover, MP_STR("127.0.0.1"), port));
+    assert_false(mp_prover_made(r.prover, MP_STR("127.0.0.1"), port)); /* somebody else's by now */
+    rig_close(&r);
+}
+
 static const char *obeys_later(void *ctx, unsigned connection, unsigned request, const char *path)
 {
     struct rig *r = ctx;
@@ -487,6 +502,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(who_obeys_is_proven_on_an_old_and_a_new_connection),
+        cmocka_unit_test(its_connections_are_known_by_where_they_come_from),
         cmocka_unit_test(who_obeys_later_is_asked_again),
         cmocka_unit_test(a_body_without_end_is_no_answer),
         cmocka_unit_test(a_connection_for_each_answer_will_do),
