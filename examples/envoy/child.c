@@ -27,6 +27,9 @@ static void become(const char *const *argv, const char *out_file, const char *lo
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (getppid() != parent) _exit(127);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
     signal(SIGPIPE, SIG_DFL);
     point(STDOUT_FILENO, out_file);
     if (log_fd >= 0) {

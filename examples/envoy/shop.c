@@ -109,6 +109,28 @@ static void folder_end(bool keep)
     }
 }
 
+/* Somebody has had enough: what was started ends with us, what was written goes. */
+static void *wait_for_end(void *ctx)
+{
+    int signal_number = 0;
+    sigwait(ctx, &signal_number);
+    mesh_abandon();
+    folder_end(false);
+    _exit(128 + signal_number);
+}
+
+static bool end_on_signals(void)
+{
+    static sigset_t ends;
+    pthread_t thread;
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&ends);
+    sigaddset(&ends, SIGINT);
+    sigaddset(&ends, SIGTERM);
+    return pthread_sigmask(SIG_BLOCK, &ends, NULL) == 0 &&
+           pthread_create(&thread, NULL, wait_for_end, &ends) == 0 && pthread_detach(thread) == 0;
+}
+
 /* ---- the frame ---- */
 
 static bool warm_up(void)
@@ -259,8 +281,7 @@ int main(int argc, char **argv)
             return option == 'h' ? 0 : 2;
         }
     }
-    signal(SIGPIPE, SIG_IGN);
-    if (!folder_make()) {
+    if (!folder_make() || !end_on_signals()) {
         perror("envoy_shop: cannot make a folder for keys and state");
         return 2;
     }

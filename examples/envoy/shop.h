@@ -110,6 +110,8 @@ extern uint16_t shop_gateway_port, shop_xds_port;
 bool mesh_check(bool module);
 bool mesh_start(const char *envoy);
 void mesh_stop(void);
+/* Kills what was started, from any thread, and waits for nothing. */
+void mesh_abandon(void);
 /* mpol alone: again after a kill; false if it is not ready in time. */
 bool control_start(void);
 void control_kill(void);

@@ -4,6 +4,7 @@
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -341,4 +342,12 @@ void mesh_stop(void)
     for (int i = 0; i <= APPS; i++) child_kill(&proxies[i].child);
     child_stop(&control, 5 * NS_PER_S);
     follow_join();
+}
+
+void mesh_abandon(void)
+{
+    for (int i = 0; i <= APPS; i++) {
+        if (proxies[i].child.pid != 0) kill(proxies[i].child.pid, SIGKILL);
+    }
+    if (control.pid != 0) kill(control.pid, SIGKILL);
 }
