@@ -144,6 +144,28 @@ static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, m
 
 enum part { NO_PART, CARRIES, LACKS };
 
+static bool is_text(void *ctx, mp_str text)
+{
+    mp_str *wanted = ctx;
+    if (!mp_str_eq(*wanted, text)) return true;
+    wanted->ptr = NULL;
+    return false;
+}
+
+/* Does a `route` lead to another service, which is a matter of routes, or to another version, which is one
+ * of endpoints? */
+static bool leads_away(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    for (uint32_t i = 0; i < l->arg_count; i++) {
+        const struct mpol_arg *a = &l->args[i];
+        if (!mp_str_eq((mp_str){a->name.ptr, a->name.len}, MP_STR("to")) || a->kind != MPOL_ARG_TEXT) continue;
+        mp_str to = {a->text.ptr, a->text.len};
+        e->world.services(e->world.ctx, is_text, &to);
+        return to.ptr == NULL;
+    }
+    return false;
+}
+
 /* What a proxy has to do with a lease; LACKS: it has not asked for `lack`. */
 static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
                          const struct proxy *p, mp_str *lack)
@@ -158,7 +180,9 @@ static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, m
         some = true;
     }
     mp_str verb = verb_of(l);
-    if (mp_str_eq(verb, MP_STR("route"))) some |= p->stream->types[MP_ENVOY_RDS].count > 0;
+    if (mp_str_eq(verb, MP_STR("route")) && leads_away(e, l)) {
+        some = asks_for(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES));
+    }
     if (mp_str_eq(verb, MP_STR("exempt"))) some |= p->stream->subs > 0;
     return some ? CARRIES : NO_PART;
 }
