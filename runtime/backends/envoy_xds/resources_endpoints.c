@@ -16,7 +16,7 @@
 struct endpoint {
     const struct mp_envoy_instance *instance;
     double part; /* of the balancing; 1: as any other; 0: nothing new */
-    bool quarantined;
+    bool quarantined, drained;
 };
 
 static const struct envoy_lease *least_given_back(struct envoy_leases of, mp_str key)
@@ -38,19 +38,21 @@ static void quarantine(struct envoy_build *b, mp_str service, struct endpoint *e
     /* A service of which a part is back is asked again: its own proxies choose the clients. */
     e->quarantined = (whole != NULL && whole->given_back <= 0) || (one != NULL && one->given_back <= 0);
     e->part = one != NULL ? one->given_back : 1;
+    struct envoy_leases drains = mp_envoy_leases_of(b->leases, ENVOY_DRAIN, ENVOY_INSTANCE);
+    e->drained = least_given_back(drains, e->instance->name) != NULL;
 }
 
 /* ---- from version to version ---- */
 
 static bool gives(const struct envoy_lease *l, const struct endpoint *e)
 {
-    if (e->quarantined) return false;
+    if (e->quarantined || e->drained) return false;
     return l->from.len == 0 || mp_str_eq(e->instance->version, l->from);
 }
 
 static bool takes(const struct envoy_lease *l, const struct endpoint *e)
 {
-    return !e->quarantined && mp_str_eq(e->instance->version, l->onto);
+    return !e->quarantined && !e->drained && mp_str_eq(e->instance->version, l->onto);
 }
 
 /* Nothing is moved to a version that nobody runs. */
@@ -72,7 +74,7 @@ static void shift(const struct envoy_lease *l, struct endpoint *all, uint32_t co
 static bool plain(const struct endpoint *all, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
-        if (!all[i].quarantined && fabs(all[i].part - 1) > 1e-9) return false;
+        if (!all[i].quarantined && !all[i].drained && fabs(all[i].part - 1) > 1e-9) return false;
     }
     return true;
 }
@@ -88,7 +90,7 @@ static struct mp_envoy_endpoint served(const struct endpoint *e, bool weighted)
     double weight = e->part * WHOLE_WEIGHT;
     if (e->quarantined) {
         out.health = MP_ENVOY_UNHEALTHY;
-    } else if (weight < 0.5) {
+    } else if (e->drained || weight < 0.5) {
         /* There is no weight of nothing. */
         out.health = MP_ENVOY_DRAINING;
     } else if (weighted) {
@@ -145,6 +147,7 @@ static uint32_t list(struct envoy_build *b, const struct envoy_instances *from, 
         quarantine(b, service, &e);
         if (count > 0 && same_place(out[count - 1].instance, e.instance)) {
             out[count - 1].quarantined |= e.quarantined;
+            out[count - 1].drained |= e.drained;
             continue;
         }
         out[count++] = e;

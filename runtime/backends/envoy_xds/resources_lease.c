@@ -15,7 +15,8 @@
 static const mp_str verb_words[ENVOY_VERBS] = {
     [ENVOY_EXEMPT] = MP_STR_INIT("exempt"),     [ENVOY_DENY] = MP_STR_INIT("deny"),
     [ENVOY_QUARANTINE] = MP_STR_INIT("quarantine"), [ENVOY_THROTTLE] = MP_STR_INIT("throttle"),
-    [ENVOY_ROUTE] = MP_STR_INIT("route"),       [ENVOY_REQUIRE] = MP_STR_INIT("require"),
+    [ENVOY_DRAIN] = MP_STR_INIT("drain"),       [ENVOY_ROUTE] = MP_STR_INIT("route"),
+    [ENVOY_REQUIRE] = MP_STR_INIT("require"),
 };
 static const mp_str kind_words[ENVOY_KINDS] = {
     [ENVOY_CLIENT] = MP_STR_INIT("client"),   [ENVOY_IDENTITY] = MP_STR_INIT("identity"),
@@ -334,6 +335,6 @@ bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_wor
     if (mp_envoy_lease_read(lease, address, &l, &why) != MP_OK) return false;
     if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_RANGE || l.kind == ENVOY_IDENTITY) return true;
     /* Endpoints and identities are everybody's business. */
-    if (l.verb == ENVOY_QUARANTINE || l.verb == ENVOY_ROUTE) return true;
+    if (l.verb == ENVOY_QUARANTINE || l.verb == ENVOY_DRAIN || l.verb == ENVOY_ROUTE) return true;
     return mp_envoy_lease_own(&l, audience);
 }

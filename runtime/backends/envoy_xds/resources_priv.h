@@ -15,6 +15,7 @@ enum envoy_verb {
     ENVOY_DENY,
     ENVOY_QUARANTINE,
     ENVOY_THROTTLE,
+    ENVOY_DRAIN,
     ENVOY_ROUTE,
     ENVOY_REQUIRE,
     ENVOY_VERBS

@@ -639,6 +639,23 @@ static void quarantined_instances_are_unhealthy(void **state)
     assert_int_equal(endpoints(&s, "checkout@v2", 2)[0].health, MP_ENVOY_UNHEALTHY);
 }
 
+static void a_drained_instance_gets_nothing_new(void **state)
+{
+    (void)state;
+    struct set s = set_of(4);
+    add(&s, "drain", "instance", "checkout-2");
+    const struct mp_envoy_endpoint *e = endpoints(&s, "checkout", 3);
+    assert_true(e[0].health == MP_ENVOY_HEALTHY && e[0].weight == 0);
+    assert_int_equal(e[1].health, MP_ENVOY_DRAINING);
+    assert_int_equal(e[2].health, MP_ENVOY_HEALTHY);
+    /* Nobody is moved to it either. */
+    arg_text(add(&s, "route", "service", "checkout"), "to", "v2");
+    e = endpoints(&s, "checkout", 3);
+    assert_int_equal(e[0].health, MP_ENVOY_DRAINING);
+    assert_int_equal(e[1].health, MP_ENVOY_DRAINING);
+    assert_int_equal(e[2].weight, 2000);
+}
+
 static void a_shift_moves_weight_from_version_to_version(void **state)
 {
     (void)state;
@@ -829,6 +846,7 @@ int main(void)
         T(shares_of_who_answers_are_in_the_runtime),
         T(a_client_has_a_share_of_its_own),
         T(quarantined_instances_are_unhealthy),
+        T(a_drained_instance_gets_nothing_new),
         T(a_shift_moves_weight_from_version_to_version),
         T(a_whole_shift_drains_and_one_to_nobody_does_nothing),
         T(routes_lead_to_another_service_by_weight),
