@@ -19,9 +19,12 @@
 
 /* ---- what the backend asks of us ---- */
 
-static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes) { return mp_grpc_send(wire, bytes); }
+static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes)
+{
+    return ((struct mesh_wire *)wire)->send(wire, bytes);
+}
 
-static void end_stream(void *ctx, void *wire, mp_str why) { mp_grpc_finish(wire, MP_GRPC_ABORTED, why); }
+static void end_stream(void *ctx, void *wire, mp_str why) { ((struct mesh_wire *)wire)->end(wire, why); }
 
 static void tell(void *ctx, enum mp_envoy_note note, mp_str line)
 {
@@ -39,19 +42,31 @@ static int64_t now_ns(void *ctx)
 /* ---- streams of discovery ---- */
 
 struct ads {
+    struct mesh_wire wire; /* first: what the backend has */
     struct dm_mesh *m;
-    struct mp_grpc_stream *wire;
+    struct mp_grpc_stream *grpc;
     struct mp_envoy_stream *stream;
 };
 
-static void *ads_open(void *ctx, struct mp_grpc_stream *wire)
+static enum mp_err ads_send(struct mesh_wire *wire, mp_str bytes)
+{
+    return mp_grpc_send(((struct ads *)wire)->grpc, bytes);
+}
+
+static void ads_end(struct mesh_wire *wire, mp_str why)
+{
+    mp_grpc_finish(((struct ads *)wire)->grpc, MP_GRPC_ABORTED, why);
+}
+
+static void *ads_open(void *ctx, struct mp_grpc_stream *grpc)
 {
     struct dm_mesh *m = ctx;
-    const struct mp_grpc_peer *from = mp_grpc_stream_peer(wire);
+    const struct mp_grpc_peer *from = mp_grpc_stream_peer(grpc);
     struct mp_envoy_peer peer = {.address = from->address, .identity = from->identity, .authenticated = from->tls};
     struct ads *s = malloc(sizeof *s);
     if (s == NULL) return NULL;
-    *s = (struct ads){m, wire, mp_envoy_stream_open(m->envoy, wire, &peer)};
+    *s = (struct ads){.wire = {ads_send, ads_end}, .m = m, .grpc = grpc};
+    s->stream = mp_envoy_stream_open(m->envoy, &s->wire, &peer);
     dm_records_tick(m->records);
     if (s->stream != NULL) return s;
     free(s);
@@ -65,7 +80,7 @@ static bool ads_message(void *state, mp_str bytes)
     if (d->ending) return true;
     dm_clock(d);
     bool good = mp_envoy_stream_message(s->stream, bytes);
-    if (!good) mp_grpc_finish(s->wire, MP_GRPC_INVALID_ARGUMENT, mp_envoy_stream_why(s->stream));
+    if (!good) mp_grpc_finish(s->grpc, MP_GRPC_INVALID_ARGUMENT, mp_envoy_stream_why(s->stream));
     dm_turn(d); /* an answer may have made a lease accepted */
     return good;
 }
@@ -157,6 +172,30 @@ void dm_mesh_inventory(struct dm *d)
     if (d->started) mp_envoy_world_changed(m->envoy);
 }
 
+/* For Envoys that have another control plane over ADS. */
+static const char *const single_paths[] = {
+    "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/DeltaExtensionConfigs",
+    "/envoy.service.runtime.v3.RuntimeDiscoveryService/DeltaRuntime",
+    "/envoy.service.endpoint.v3.EndpointDiscoveryService/DeltaEndpoints",
+    "/envoy.service.route.v3.RouteDiscoveryService/DeltaRoutes",
+    "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets",
+};
+#define SINGLE_PATHS (sizeof single_paths / sizeof single_paths[0])
+#define STREAMS_MAX 256u /* LIMIT: of a connection; a gateway has one for each of its clusters then */
+
+static size_t put_methods(struct dm_mesh *m, struct mp_grpc_method out[2 + SINGLE_PATHS])
+{
+    out[0] = (struct mp_grpc_method){.path = ADS_PATH, .ctx = m, .open = ads_open, .message = ads_message,
+                                     .drained = ads_drained, .closed = ads_closed};
+    out[1] = (struct mp_grpc_method){.path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message,
+                                     .closed = als_closed};
+    for (size_t i = 0; i < SINGLE_PATHS; i++) {
+        out[2 + i] = (struct mp_grpc_method){.path = single_paths[i], .ctx = m, .open = mesh_join_open,
+                                             .message = mesh_join_message, .closed = mesh_join_closed};
+    }
+    return 2 + SINGLE_PATHS;
+}
+
 /* Each proxy has a connection or two, and each question to one has another. */
 static void allow_connections(void)
 {
@@ -204,14 +243,11 @@ bool dm_mesh_open(struct dm *d)
     char why[256] = "";
     if (m == NULL) return true;
     const struct mp_daemon_options *o = d->options;
-    struct mp_grpc_method methods[] = {
-        {.path = ADS_PATH, .ctx = m, .open = ads_open, .message = ads_message, .drained = ads_drained,
-         .closed = ads_closed},
-        {.path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message, .closed = als_closed},
-    };
+    struct mp_grpc_method methods[2 + SINGLE_PATHS];
     struct mp_grpc_options options = {.listen = o->xds, .cert = o->xds_cert, .key = o->xds_key,
                                       .client_ca = o->xds_ca, .methods = methods,
-                                      .method_count = sizeof methods / sizeof methods[0]};
+                                      .method_count = put_methods(m, methods),
+                                      .limits = {.streams = STREAMS_MAX}};
     allow_connections();
     dm_mesh_inventory(d); /* what guards protect is known without a line of inventory */
     mp_envoy_world_changed(m->envoy);
@@ -235,7 +271,9 @@ bool dm_mesh_open(struct dm *d)
 
 void dm_mesh_watch(struct dm *d)
 {
-    if (d->mesh != NULL) dm_records_tick(d->mesh->records);
+    if (d->mesh == NULL) return;
+    dm_records_tick(d->mesh->records);
+    mesh_join_settle(d->mesh);
 }
 
 void dm_mesh_close(struct dm *d)

@@ -143,6 +143,9 @@ struct mp_envoy_peer {
     mp_str identity;    /* URI SAN of the verified client certificate; empty: there is none */
     bool authenticated; /* the port asks for certificates: then who has no identity of its service is
                          * unknown and gets the baseline */
+    bool single;        /* a stream of one type of resources (`DeltaExtensionConfigs`, `StreamRuntime`...):
+                         * it lives beside other streams of its node. Else, a stream of all types (ADS), it
+                         * takes the place of an older one */
 };
 
 /* A stream begins. `wire` is what host.send gets. NULL: there are too many, or no set was applied yet. */
@@ -183,6 +186,11 @@ struct mp_envoy_node {
 /* False: it is none (other layer words, an empty part, a further slash, a control character, > 256
  * bytes); `out` is untouched. Texts borrow `id`. */
 bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out);
+#define MP_ENVOY_NODE_MAX 256 /* bytes of such an id */
+struct mp_discovery_node;
+/* What a node is called here: `node` of its metadata `mpol`, else what Istio's agent calls it, read as
+ * such an id, else its id. Borrows the node or `room`. */
+mp_str mp_envoy_node_name(const struct mp_discovery_node *node, char room[MP_ENVOY_NODE_MAX]);
 /* May who has this identity speak as that node? Yes, when the port asks for no certificates; when it is
  * one of the node's service; and when nothing is known about the identities of that service, unless the
  * identity is that of another one. */

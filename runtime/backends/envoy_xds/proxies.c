@@ -76,7 +76,7 @@ struct told {
     struct mp_envoy_node node;
     bool known;
     mp_str id, identity, address, agent, listen, admin;
-    char agent_text[48], id_text[NODE_MAX];
+    char agent_text[48], id_text[NODE_MAX], name_text[MP_ENVOY_NODE_MAX];
     bool tls, module;
     int64_t merge_ns;
     struct mp_envoy_route routes[ROUTES_MAX];
@@ -120,10 +120,11 @@ static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node
 {
     struct mp_envoy_peer peer = {s->address, s->identity, s->authenticated};
     struct pb_value mpol;
-    *t = (struct told){.id = node->id, .identity = s->identity, .address = s->address,
+    *t = (struct told){.identity = s->identity, .address = s->address,
                        .merge_ns = s->e->limits.merge_ns};
-    t->known = mp_envoy_node_read(node->id, &t->node) && mp_envoy_may_speak(s->e, &t->node, &peer);
-    if (!t->known) t->id = (mp_str){t->id_text, xd_clean(node->id, t->id_text, sizeof t->id_text)};
+    t->id = mp_envoy_node_name(node, t->name_text);
+    t->known = mp_envoy_node_read(t->id, &t->node) && mp_envoy_may_speak(s->e, &t->node, &peer);
+    if (!t->known) t->id = (mp_str){t->id_text, xd_clean(t->id, t->id_text, sizeof t->id_text)};
     struct mp_arena a;
     mp_arena_init_fixed(&a, t->agent_text, sizeof t->agent_text);
     t->agent = mp_arena_printf(&a, "%u.%u.%u", node->major, node->minor, node->patch);
@@ -236,12 +237,7 @@ bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *nod
         if (p->texts == NULL) proxy_free(e, p);
         return false;
     }
-    if (p->stream != NULL) {
-        struct mp_envoy_stream *old = p->stream;
-        e->counts.replaced_streams++;
-        proxy_detach(old);
-        stream_end(old, MP_STR("the same node has opened another stream"));
-    }
+    if (!s->single) end_older(p);
     if (!p->known) {
         e->counts.unknown_proxies++;
         xd_log(e, MP_ENVOY_WARNING, "unknown proxy %.*s from %.*s (%.*s): it gets no leases",
