@@ -39,6 +39,10 @@ done
     }
     with_envoy "$build/tests/bench/bench_envoy" "$build/mpol"
     with_envoy "$build/tests/bench/bench_module" "$build/lib/mpol" "$build/lib/empty"
+    # Many simulated proxies, where the build has the means.
+    if [ -x "$build/tests/bench/bench_fleet" ]; then
+        "$build/tests/bench/bench_fleet" "$build/mpol" "$work" || touch "$work/failed"
+    fi
 } | tee "$work/figures"
 [ ! -e "$work/failed" ] || exit 2
 
