@@ -7,7 +7,9 @@
  * when both say so. Alone they are the mesh.
  */
 #include "daemon/input_priv.h"
+#include "daemon/mesh_priv.h"
 #include "envoy_mod/fleet.h"
+#include "envoy_xds/names.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -110,6 +112,27 @@ static void put_member(struct dm_bytes *line, const char *name, mp_str value)
     dm_json_text(line, value);
 }
 
+static uint32_t layer_of(mp_str word)
+{
+    if (mp_str_eq(word, MP_STR("ingress"))) return MPOL_INGRESS;
+    return mp_str_eq(word, MP_STR("edge")) ? MPOL_EDGE : MPOL_SERVICE;
+}
+
+/* The proxy's own throttles name no rule: the backend that filled them in knows whose they are. One that none
+ * of ours is, is the mesh's own and no concern of ours. */
+static mp_str throttled_by(const struct dm *d, const struct mp_fleet_info *from,
+                           const struct mp_fleet_record *r)
+{
+    uint64_t lease;
+    mp_str rule = MP_STR("");
+    if (r->details.len == 0 || d->mesh == NULL) return rule;
+    struct mp_envoy_refused what = {.layer = layer_of(from->layer), .service = from->service,
+                                    .instance = from->instance, .client = r->client, .identity = r->peer,
+                                    .share = mp_str_eq(r->details, MP_STR(MP_ENVOY_DETAILS_SHARE))};
+    mp_envoy_refused_by(d->mesh->envoy, &what, &rule, &lease);
+    return rule;
+}
+
 /* The last of two equal names wins: what a proxy may not say of itself is said behind it. */
 static mp_str whole_line(struct dm_modules *m, const struct mp_fleet_info *from,
                          const struct mp_fleet_record *r)
@@ -125,6 +148,7 @@ static mp_str whole_line(struct dm_modules *m, const struct mp_fleet_info *from,
     put_member(&m->line, "layer", from->layer);
     put_member(&m->line, "service", gateway ? MP_STR("") : from->service);
     put_member(&m->line, "instance", gateway ? place.instance : from->instance);
+    put_member(&m->line, "refused_by", throttled_by(m->d, from, r));
     put_member(&m->line, "caller", place.caller);
     put_member(&m->line, "version", place.version);
     dm_bytes_printf(&m->line, "}");

@@ -89,9 +89,12 @@ enum mp_err mp_fleet_inventory(struct mp_fleet *f, mp_str lines)
 
 /* ---- the backend's functions ---- */
 
+/* `ctx` is the fleet, or NULL where the modules are alone. Beside xDS the proxy's own filters hold rates and
+ * shares: held twice, half of what is allowed would be let through. */
 static bool module_can(void *ctx, const struct mpol_lease *l)
 {
-    (void)ctx;
+    bool throttle = mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_THROTTLE));
+    if (ctx != NULL && ((struct mp_fleet *)ctx)->inner != NULL && throttle) return false;
     for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
         const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
         if (!mp_str_eq(mp_str_of(c->verb), str_of(l->verb))) continue;
@@ -116,7 +119,7 @@ static enum mpol_err fleet_apply(void *backend, const struct mpol_desired *set)
     struct mp_frame_out frame = {0};
     enum mpol_err err = f->inner != NULL ? MPOL_OK : check_all(set);
     if (err != MPOL_OK) return err;
-    mp_frame_put_leases(&frame, set, module_can, NULL);
+    mp_frame_put_leases(&frame, set, module_can, f);
     if (frame.failed) err = MPOL_ENOMEM;
     if (!frame.failed && frame.len > MP_FRAME_DOWN_MAX) err = MPOL_ELIMIT;
     if (err == MPOL_OK && f->inner != NULL) err = f->inner->apply(f->inner_ctx, set);
@@ -202,6 +205,13 @@ static void fleet_close(void *backend)
     if (f->inner != NULL && f->inner->close != NULL) f->inner->close(f->inner_ctx);
 }
 
+/* There is one only where the other backend has one. */
+static enum mpol_err fleet_check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    struct mp_fleet *f = backend;
+    return f->inner->check(f->inner_ctx, lease, why, why_size);
+}
+
 /* ---- life ---- */
 
 enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_backend_ops *inner,
@@ -220,6 +230,7 @@ enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_
     f->ops.progress = fleet_progress;
     f->ops.read_back = fleet_read_back;
     f->ops.close = fleet_close;
+    f->ops.check = inner != NULL && inner->check != NULL ? fleet_check : NULL;
     *out = f;
     return MP_OK;
 }
@@ -349,7 +360,9 @@ static bool on_records(struct mp_fleet_peer *p, mp_str body)
     while (!in.bad && in.at < in.end) {
         struct mp_fleet_record r = {.upstream = mp_frame_text(&in)};
         r.peer = mp_frame_text(&in);
+        r.client = mp_frame_text(&in);
         r.key = mp_frame_text(&in);
+        r.details = mp_frame_text(&in);
         r.line = mp_frame_text(&in);
         if (in.bad || !is_object(r.line)) return false;
         if (f->host.record != NULL) f->host.record(f->host.ctx, &p->info, &r);

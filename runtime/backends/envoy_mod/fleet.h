@@ -35,7 +35,9 @@ struct mp_fleet_info {
 struct mp_fleet_record {
     mp_str upstream; /* "ADDR:PORT" that answered, or empty */
     mp_str peer;     /* identity that the client's certificate showed, or empty */
+    mp_str client;   /* address of who asked */
     mp_str key;      /* of an inline rule that refused it: whom it was held for, or empty */
+    mp_str details;  /* of a refusal by the proxy's own throttles, which name no rule; else empty */
     mp_str line;
 };
 

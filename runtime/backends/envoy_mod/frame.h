@@ -33,7 +33,7 @@ enum mp_frame_type {
     MP_FRAME_HELLO = 1,    /* who the proxy is */
     MP_FRAME_TAKEN = 2,    /* a program or a set was put in force, or refused with a reason */
     MP_FRAME_PASSED = 3,   /* and every worker has passed: no request meets an older one */
-    MP_FRAME_RECORDS = 4,  /* telemetry: four texts each: upstream, peer, key, line (fleet.h) */
+    MP_FRAME_RECORDS = 4,  /* telemetry: the texts of a struct mp_fleet_record each */
     MP_FRAME_COUNTS = 5,
     MP_FRAME_PROGRAM = 16, /* an image, and the values of its parameters */
     MP_FRAME_LEASES = 17,  /* everything that is to be in force */

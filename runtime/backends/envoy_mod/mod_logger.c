@@ -11,6 +11,9 @@
 #define OUR_DETAILS MP_STR("mpol:")
 #define RBAC_DETAILS MP_STR("rbac_access_denied_matched_policy[mpol:")
 #define PROBE MP_STR("probe")
+/* What the proxy's own filters say when they throttle: whose rule it was is known to the control plane. */
+#define RATE_DETAILS MP_STR("local_rate_limited")
+#define SHARE_DETAILS MP_STR("fault_filter_abort")
 
 /* What is noted of every request, whether the program in force reads it or not. */
 struct noting {
@@ -256,7 +259,8 @@ static void note_upstream(struct noting *n)
 static void note_all(struct noting *n, uint32_t worker)
 {
     uint32_t count;
-    mp_str rule = rule_of(n, worker), peer = peer_of(n->envoy);
+    mp_str rule = rule_of(n, worker), peer = peer_of(n->envoy), from = client_of(n->envoy);
+    mp_str details = attribute(n->envoy, ABI_RESPONSE_CODE_DETAILS);
     mp_record_int(&n->out, MP_RECORD_TIME, n->timing.start_unix_ns + took_ns(n));
     if (rule.len > 0) {
         mp_str key = note_of(n, MOD_NOTE_KEY);
@@ -264,6 +268,10 @@ static void note_all(struct noting *n, uint32_t worker)
         if (key.len > 0) mp_record_text(&n->out, MP_RECORD_KEY, MP_STR(""), key);
     }
     if (peer.len > 0) mp_record_text(&n->out, MP_RECORD_WHO, MP_STR(""), peer);
+    if (mp_str_eq(details, RATE_DETAILS) || mp_str_eq(details, SHARE_DETAILS)) {
+        mp_record_text(&n->out, MP_RECORD_DETAILS, MP_STR(""), details);
+    }
+    if (from.len > 0) mp_record_text(&n->out, MP_RECORD_FROM, MP_STR(""), from);
     note_upstream(n);
     const struct mp_gate_want *wants = mp_gate_enter(n->m->gate, worker, &count);
     for (uint32_t i = 0; i < count; i++) note_field(n, &wants[i]);

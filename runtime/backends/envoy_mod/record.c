@@ -27,6 +27,8 @@ static const struct {
     [MP_RECORD_UPSTREAM] = {"", STYLE_NONE},
     [MP_RECORD_WHO] = {"", STYLE_NONE},
     [MP_RECORD_KEY] = {"", STYLE_NONE},
+    [MP_RECORD_FROM] = {"", STYLE_NONE},
+    [MP_RECORD_DETAILS] = {"", STYLE_NONE},
 };
 
 /* ---- the worker ---- */
@@ -146,9 +148,11 @@ static mp_str value_of(mp_str record, uint32_t code)
 
 void mp_record_frame(struct mp_frame_out *out, mp_str record)
 {
-    mp_frame_put_text(out, value_of(record, MP_RECORD_UPSTREAM));
-    mp_frame_put_text(out, value_of(record, MP_RECORD_WHO));
-    mp_frame_put_text(out, value_of(record, MP_RECORD_KEY));
+    static const uint32_t beside[] = {MP_RECORD_UPSTREAM, MP_RECORD_WHO, MP_RECORD_FROM, MP_RECORD_KEY,
+                                      MP_RECORD_DETAILS};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
+        mp_frame_put_text(out, value_of(record, beside[i]));
+    }
     size_t length_at = out->len;
     mp_frame_put_u32(out, 0);
     mp_frame_put_bytes(out, MP_STR("{"));

@@ -18,6 +18,8 @@ enum mp_record_extra {
     MP_RECORD_UPSTREAM,                    /* "ADDR:PORT" that answered; not part of the line */
     MP_RECORD_WHO,                         /* the peer's identity; not part of the line */
     MP_RECORD_KEY,                         /* whom the inline rule was held for; not part of the line */
+    MP_RECORD_FROM,                        /* address of who asked; not part of the line */
+    MP_RECORD_DETAILS,                     /* of a refusal that names no rule; not part of the line */
     MP_RECORD_CODE_COUNT
 };
 

@@ -240,6 +240,60 @@ static void a_revision_is_effective_when_all_have_passed(void **state)
     mp_frame_out_free(&log.sent);
 }
 
+/* Another backend, behind the fleet. */
+static uint64_t inner_revision;
+
+static enum mpol_err inner_apply(void *backend, const struct mpol_desired *set)
+{
+    inner_revision = set->revision;
+    return MPOL_OK;
+}
+
+static enum mpol_err inner_progress(void *backend, struct mpol_progress *out)
+{
+    *out = (struct mpol_progress){.size = sizeof *out, .accepted = inner_revision, .effective = inner_revision - 1};
+    return MPOL_OK;
+}
+
+static enum mpol_err inner_check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    return backend == &inner_revision ? MPOL_EUNSUPPORTED : MPOL_OK;
+}
+
+static void beside_another_backend_both_must_have_done_it(void **state)
+{
+    (void)state;
+    static const struct mpol_backend_ops inner = {.size = sizeof inner, .name = "inner", .apply = inner_apply,
+                                                  .progress = inner_progress, .check = inner_check};
+    struct peer_log log = {.now_ns = 1000};
+    struct mp_fleet *f;
+    struct mpol_lease l = lease(1, 2);
+    struct mpol_desired got;
+    void *memory;
+    uint8_t type;
+    mp_str body;
+    size_t size;
+    assert_int_equal(mp_fleet_create(host_of(&log), &inner, &inner_revision, &f), MP_OK);
+    apply(f, 5); /* a throttle: the other one's alone */
+    assert_int_equal(progress(f).accepted, 5);
+    assert_int_equal(progress(f).effective, 4);
+    struct mp_fleet_peer *p = join(f, "a");
+    assert_int_equal(mp_frame_next((mp_str){log.sent.ptr, log.sent.len}, MP_FRAME_DOWN_MAX, &type, &body, &size),
+                     MP_OK);
+    assert_int_equal(type, MP_FRAME_LEASES);
+    assert_int_equal(mp_frame_get_leases(body, &got, &memory), MP_OK);
+    assert_int_equal(got.lease_count, 0);
+    free(memory);
+    assert_int_equal(progress(f).accepted, 0);
+    assert_true(say_taken(p, 5, MP_OK) && say_passed(p, 5));
+    assert_int_equal(progress(f).accepted, 5);
+    assert_int_equal(progress(f).effective, 4); /* the other one has not */
+    char why[16];
+    assert_int_equal(mp_fleet_ops(f)->check(f, &l, why, sizeof why), MPOL_EUNSUPPORTED);
+    mp_fleet_destroy(f);
+    mp_frame_out_free(&log.sent);
+}
+
 static void who_speaks_out_of_turn_is_not_heard(void **state)
 {
     (void)state;
@@ -260,9 +314,9 @@ static void who_speaks_out_of_turn_is_not_heard(void **state)
     mp_fleet_close(p);
     p = join(f, "a");
     size_t began = mp_frame_begin(&out, MP_FRAME_RECORDS);
-    for (int i = 0; i < 3; i++) mp_frame_put_text(&out, MP_STR(""));
+    for (int i = 0; i < 5; i++) mp_frame_put_text(&out, MP_STR(""));
     mp_frame_put_text(&out, MP_STR("{}"));
-    for (int i = 0; i < 3; i++) mp_frame_put_text(&out, MP_STR(""));
+    for (int i = 0; i < 5; i++) mp_frame_put_text(&out, MP_STR(""));
     mp_frame_put_text(&out, MP_STR("no object"));
     mp_frame_end(&out, began);
     assert_false(say(p, &out));
@@ -278,6 +332,7 @@ int main(void)
         cmocka_unit_test(damaged_frames_are_refused),
         cmocka_unit_test(a_length_is_bounded),
         cmocka_unit_test(a_revision_is_effective_when_all_have_passed),
+        cmocka_unit_test(beside_another_backend_both_must_have_done_it),
         cmocka_unit_test(who_speaks_out_of_turn_is_not_heard),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
