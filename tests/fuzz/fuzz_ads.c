@@ -142,7 +142,8 @@ static void close_stream(unsigned n)
 static void open_stream(unsigned n, uint8_t how)
 {
     static const uint8_t wires[STREAMS] = {0, 1, 2, 3};
-    struct mp_envoy_peer peer = {.address = MP_STR("peer"), .authenticated = (how & 1) != 0};
+    struct mp_envoy_peer peer = {.address = MP_STR("peer"), .authenticated = (how & 1) != 0,
+                                 .single = (how & 4) != 0};
     if ((how & 2) != 0) peer.identity = MP_STR("spiffe://shop");
     close_stream(n);
     streams[n] = mp_envoy_stream_open(envoy, (void *)(uintptr_t)&wires[n], &peer);

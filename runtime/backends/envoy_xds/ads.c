@@ -192,6 +192,18 @@ void stream_want(struct mp_envoy_stream *s)
 
 static bool is_wildcard(mp_str name) { return mp_str_eq(name, MP_STR("*")); }
 
+/* One that asks for the same on another stream of its own has lost the older one. */
+static void end_older(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str name)
+{
+    for (struct mp_envoy_stream *o = s->proxy->stream, *next; s->single && o != NULL; o = next) {
+        next = o->sibling;
+        if (o == s || !o->single || sub_find(&o->types[type], name, name_hash(name)) == NULL) continue;
+        s->e->counts.replaced_streams++;
+        proxy_detach(o);
+        stream_end(o, MP_STR("the same node asks for it on another stream"));
+    }
+}
+
 static bool subscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many names)
 {
     struct mp_envoy *e = s->e;
@@ -210,6 +222,7 @@ static bool subscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct
         if (err != MP_OK) {
             return refuse(s, &e->counts.too_many, "subscriptions", mp_str_of(mp_err_text(err)));
         }
+        end_older(s, type, name);
         /* The proxy may have dropped it meanwhile, so it gets it even if it seems to have it. */
         x->again = x->named || x->acked != &xd_unsent;
         x->named = true;
@@ -361,7 +374,7 @@ struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
     }
     char *at = (char *)(s + 1);
     *s = (struct mp_envoy_stream){.e = e, .wire = wire, .next = e->streams,
-                                  .authenticated = peer->authenticated,
+                                  .authenticated = peer->authenticated, .single = peer->single,
                                   .address = {at, peer->address.len},
                                   .identity = {at + peer->address.len, peer->identity.len}};
     if (peer->address.len > 0) memcpy(at, peer->address.ptr, peer->address.len);

@@ -145,7 +145,8 @@ static void push_all(struct mp_envoy *e)
 static void judge_again(struct mp_envoy *e)
 {
     for (struct mp_envoy_stream *s = e->streams; s != NULL; s = s->next) {
-        struct mp_envoy_peer peer = {s->address, s->identity, s->authenticated};
+        struct mp_envoy_peer peer = {.address = s->address, .identity = s->identity,
+                                     .authenticated = s->authenticated};
         struct mp_envoy_node node;
         if (s->proxy == NULL || s->ended) continue;
         bool known = mp_envoy_node_read(s->proxy->id, &node) && mp_envoy_may_speak(e, &node, &peer);

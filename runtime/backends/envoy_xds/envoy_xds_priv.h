@@ -118,10 +118,11 @@ struct mp_envoy_stream {
     struct mp_envoy_stream *next, *before;
     void *wire;
     mp_str address, identity;
-    bool authenticated;
+    bool authenticated, single;
     bool ended;   /* replaced or bad: only `closed` is still to come */
     bool blocked; /* host.send had no room */
     struct proxy *proxy; /* NULL until its node is known */
+    struct mp_envoy_stream *sibling; /* of the same node */
     uint64_t nonces;
     uint32_t subs;
     struct typed types[MP_ENVOY_TYPES];
@@ -142,7 +143,7 @@ struct proxy {
     bool tls, known;
     int64_t merge_ns; /* until its workers see changed endpoints */
     bool silent, unproven;
-    struct mp_envoy_stream *stream; /* NULL: gone */
+    struct mp_envoy_stream *stream; /* the first of its streams, by `sibling`; NULL: gone */
     int64_t since_ns, ack_ns, nack_ns;
     enum mp_envoy_type nack_type;
     uint32_t nack_name_len, nack_text_len;

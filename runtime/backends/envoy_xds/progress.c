@@ -31,26 +31,33 @@ static bool is_hopeless(const struct sub *x)
     return refuses(x) && (x->acked == &xd_unsent || x->refusals >= REFUSALS_MAX);
 }
 
-static struct standing stand(const struct mp_envoy_stream *s)
+static void stand_on(const struct mp_envoy_stream *s, struct standing *out)
 {
-    struct standing out = {0, 0, NULL};
     for (int type = 0; type < MP_ENVOY_TYPES; type++) {
         for (const struct sub *x = s->types[type].first; x != NULL; x = x->next) {
             if (is_hopeless(x)) continue;
-            first(&out.pending, sub_pending(x));
-            first(&out.unobeyed, x->unobeyed_revision);
-            if (refuses(x) && out.refused == NULL) out.refused = x;
+            first(&out->pending, sub_pending(x));
+            first(&out->unobeyed, x->unobeyed_revision);
+            if (refuses(x) && out->refused == NULL) out->refused = x;
         }
     }
+}
+
+static struct standing stand(const struct proxy *p)
+{
+    struct standing out = {0, 0, NULL};
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) stand_on(s, &out);
     return out;
 }
 
 static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
 {
     bool silent = false;
-    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
-        const struct typed *t = &p->stream->types[type];
-        silent |= t->sents > 0 && now_ns - t->sent[0].at_ns >= e->limits.silent_ns;
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
+        for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+            const struct typed *t = &s->types[type];
+            silent |= t->sents > 0 && now_ns - t->sent[0].at_ns >= e->limits.silent_ns;
+        }
     }
     if (silent && !p->silent) {
         xd_log(e, MP_ENVOY_WARNING, "proxy %.*s does not answer: nothing waits for it", MP_STR_ARG(p->id));
@@ -82,11 +89,12 @@ static mp_str cluster_of(const struct mp_envoy *e, const struct mpol_lease *l)
 
 static bool has_endpoints(const struct mp_envoy_stream *s, mp_str service)
 {
+    if (s == NULL) return false;
     for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
         if (!mp_str_starts(x->name, service)) continue;
         if (x->name.len == service.len || x->name.ptr[service.len] == MP_ENVOY_VERSION_MARK) return true;
     }
-    return false;
+    return has_endpoints(s->sibling, service);
 }
 
 /* What a proxy must have asked for to carry its part of a lease; `whose`: of its own service or instance,
@@ -134,12 +142,13 @@ static bool is_needed(const struct need *n, const struct mpol_lease *l, const st
 
 static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str name)
 {
+    if (s == NULL) return false;
     const struct typed *t = &s->types[type];
     if (t->wildcard) return true;
     for (const struct sub *x = t->first; x != NULL; x = x->next) {
         if (mp_str_eq(x->name, name)) return true;
     }
-    return false;
+    return asks_for(s->sibling, type, name);
 }
 
 enum part { NO_PART, CARRIES, LACKS };
@@ -183,7 +192,7 @@ static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, m
     if (mp_str_eq(verb, MP_STR("route")) && leads_away(e, l)) {
         some = asks_for(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES));
     }
-    if (mp_str_eq(verb, MP_STR("exempt"))) some |= p->stream->subs > 0;
+    if (mp_str_eq(verb, MP_STR("exempt"))) some |= proxy_counts(p);
     return some ? CARRIES : NO_PART;
 }
 
@@ -195,9 +204,11 @@ bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const s
 
 static bool is_refusing(const struct proxy *p)
 {
-    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
-        for (const struct sub *x = p->stream->types[type].first; x != NULL; x = x->next) {
-            if (refuses(x)) return true;
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
+        for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+            for (const struct sub *x = s->types[type].first; x != NULL; x = x->next) {
+                if (refuses(x)) return true;
+            }
         }
     }
     return false;
@@ -317,7 +328,7 @@ void progress_reckon(struct mp_envoy *e)
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         if (p->stream == NULL) continue;
         look_silent(e, p, now_ns);
-        struct standing s = stand(p->stream);
+        struct standing s = stand(p);
         p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;
         p->effective = s.unobeyed != 0 && s.unobeyed <= p->accepted ? s.unobeyed - 1 : p->accepted;
         if (!proxy_counts(p)) continue;

@@ -118,7 +118,8 @@ static void tell_routes(mp_str metadata, struct told *t)
 
 static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node *node, struct told *t)
 {
-    struct mp_envoy_peer peer = {s->address, s->identity, s->authenticated};
+    struct mp_envoy_peer peer = {.address = s->address, .identity = s->identity,
+                                 .authenticated = s->authenticated};
     struct pb_value mpol;
     *t = (struct told){.identity = s->identity, .address = s->address,
                        .merge_ns = s->e->limits.merge_ns};
@@ -226,6 +227,32 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     return true;
 }
 
+/* A stream of all types takes the place of the one before; those of one type live beside it. */
+static void end_older(struct proxy *p)
+{
+    for (struct mp_envoy_stream *o = p->stream, *next; o != NULL; o = next) {
+        next = o->sibling;
+        if (o->single) continue;
+        o->e->counts.replaced_streams++;
+        proxy_detach(o);
+        stream_end(o, MP_STR("the same node has opened another stream"));
+    }
+}
+
+static void welcome(struct mp_envoy *e, struct proxy *p)
+{
+    p->silent = p->unproven = false;
+    p->since_ns = xd_now(e);
+    if (p->known) {
+        xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)", MP_STR_ARG(p->id),
+               MP_STR_ARG(p->address), MP_STR_ARG(p->agent));
+        return;
+    }
+    e->counts.unknown_proxies++;
+    xd_log(e, MP_ENVOY_WARNING, "unknown proxy %.*s from %.*s (%.*s): it gets no leases",
+           MP_STR_ARG(p->id), MP_STR_ARG(p->address), MP_STR_ARG(p->identity));
+}
+
 bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *node)
 {
     struct mp_envoy *e = s->e;
@@ -238,17 +265,9 @@ bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *nod
         return false;
     }
     if (!s->single) end_older(p);
-    if (!p->known) {
-        e->counts.unknown_proxies++;
-        xd_log(e, MP_ENVOY_WARNING, "unknown proxy %.*s from %.*s (%.*s): it gets no leases",
-               MP_STR_ARG(p->id), MP_STR_ARG(p->address), MP_STR_ARG(p->identity));
-    } else {
-        xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)", MP_STR_ARG(p->id),
-               MP_STR_ARG(p->address), MP_STR_ARG(p->agent));
-    }
+    if (p->stream == NULL) welcome(e, p);
+    s->sibling = p->stream;
     p->stream = s;
-    p->silent = p->unproven = false;
-    p->since_ns = xd_now(e);
     s->proxy = p;
     e->touched = true;
     return true;
@@ -261,16 +280,23 @@ void proxy_detach(struct mp_envoy_stream *s)
     for (int type = 0; type < MP_ENVOY_TYPES; type++) {
         for (struct sub *x = s->types[type].first; x != NULL; x = x->next) proof_cancel(x);
     }
-    p->stream = NULL;
-    p->since_ns = xd_now(s->e);
-    xd_log(s->e, MP_ENVOY_INFO, "proxy %.*s is away", MP_STR_ARG(p->id));
+    struct mp_envoy_stream **at = &p->stream;
+    while (*at != s) at = &(*at)->sibling;
+    *at = s->sibling;
+    s->sibling = NULL;
     s->proxy = NULL;
+    if (p->stream == NULL) {
+        p->since_ns = xd_now(s->e);
+        xd_log(s->e, MP_ENVOY_INFO, "proxy %.*s is away", MP_STR_ARG(p->id));
+    }
     s->e->touched = true;
 }
 
 bool proxy_counts(const struct proxy *p)
 {
-    return p->stream != NULL && p->known && !p->silent && p->stream->subs > 0;
+    uint32_t subs = 0;
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) subs += s->subs;
+    return p->known && !p->silent && subs > 0;
 }
 
 void proxies_free(struct mp_envoy *e)
@@ -284,8 +310,10 @@ static void tell_types(const struct mp_envoy_stream *s, struct mp_envoy_proxy_ty
 {
     for (int i = 0; i < MP_ENVOY_TYPES; i++) {
         const struct typed *t = &s->types[i];
-        out[i] = (struct mp_envoy_proxy_type){.subscribed = t->count, .sent = t->responses,
-                                              .acks = t->acks, .nacks = t->nacks};
+        out[i].subscribed += t->count;
+        out[i].sent += t->responses;
+        out[i].acks += t->acks;
+        out[i].nacks += t->nacks;
         for (const struct sub *x = t->first; x != NULL; x = x->next) out[i].acked += x->acked == x->desired;
     }
 }
@@ -314,7 +342,7 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .nack_text = {p->nack_text, p->nack_text_len},
         };
         if (p->nack_text_len > 0) out.nack_type = mp_envoy_type_word(p->nack_type);
-        if (p->stream != NULL) tell_types(p->stream, out.types);
+        for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) tell_types(s, out.types);
         if (!each(ctx, &out)) return;
     }
 }

@@ -211,7 +211,8 @@ struct fake_proxy *fake_proxy(struct fake_mesh *m, const char *id)
 
 bool fake_open(struct fake_proxy *p)
 {
-    struct mp_envoy_peer peer = {MP_STR("127.0.0.1:1"), mp_str_of(p->identity), p->mesh->authenticated};
+    struct mp_envoy_peer peer = {.address = MP_STR("127.0.0.1:1"), .identity = mp_str_of(p->identity),
+                                 .authenticated = p->mesh->authenticated, .single = p->single};
     fake_close(p);
     p->nonce[0] = 0;
     p->ended = false;

@@ -41,6 +41,7 @@ struct fake_proxy {
     uint32_t inbox_count;
     size_t room;       /* sends that its queue takes; SIZE_MAX: any number */
     const char *nacks; /* refuses what has a resource of this name; "*": everything */
+    bool single;       /* its stream is one of one type */
     bool silent;       /* takes responses and answers none */
     bool held;         /* acknowledges, and does not obey: nothing of it is proven */
     bool ended;        /* the control plane ended its stream */

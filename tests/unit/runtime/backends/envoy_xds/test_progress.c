@@ -476,6 +476,50 @@ static void of_two_with_one_name_the_newer_stays(void **state)
     assert_true(look(shop).connected);
 }
 
+/* An Envoy whose ADS is somebody else's asks for each filter on a stream of its own. */
+static void streams_of_one_type_live_beside_each_other(void **state)
+{
+    (void)state;
+    static const char *const deny[] = {MP_ENVOY_DENY, NULL}, *const throttle[] = {MP_ENVOY_THROTTLE, NULL};
+    struct fake_proxy *a = fake_proxy(&m, shop), *b = fake_proxy(&m, "b"), *c = fake_proxy(&m, "c");
+    struct fake_proxy *all[] = {a, b, c};
+    for (int i = 0; i < 3; i++) {
+        snprintf(all[i]->id, sizeof all[i]->id, "%s", shop);
+        all[i]->single = true;
+    }
+    fake_open(a);
+    fake_subscribe(a, MP_ENVOY_TYPE_EXTENSION, deny);
+    fake_open(b);
+    fake_subscribe(b, MP_ENVOY_TYPE_EXTENSION, throttle);
+    fake_pump(&m);
+    m.now_ns += INT64_C(2000000000);
+    struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER,
+                          .number = 5};
+    set_begin(&s, 2);
+    set_add(&s, "deny", "client", "10.0.0.7");
+    struct mpol_lease *l = set_add(&s, "throttle", "client", "10.0.0.8");
+    l->args = &to;
+    l->arg_count = 1;
+    apply();
+    fake_read(a);
+    assert_int_equal(progress().accepted, 1);
+    fake_read(b);
+    assert_int_equal(progress().accepted, 2);
+    assert_int_equal(progress().held_count, 0);
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 2);
+    assert_int_equal(look(shop).types[MP_ENVOY_ECDS].acked, 2);
+    fake_open(c); /* it lost a stream and did not tell */
+    fake_subscribe(c, MP_ENVOY_TYPE_EXTENSION, deny);
+    assert_true(a->ended);
+    assert_false(b->ended);
+    fake_pump(&m);
+    fake_close(c);
+    assert_true(look(shop).connected);
+    fake_close(b);
+    assert_false(look(shop).connected);
+}
+
 static void a_changed_inventory_sends_endpoints_anew(void **state)
 {
     (void)state;
@@ -748,6 +792,7 @@ int main(void)
         TEST(a_service_without_known_identities_may_have_any_that_is_free),
         TEST(a_liar_does_not_drive_out_the_honest_one),
         TEST(of_two_with_one_name_the_newer_stays),
+        TEST(streams_of_one_type_live_beside_each_other),
         TEST(a_changed_inventory_sends_endpoints_anew),
         TEST(who_becomes_known_comes_anew),
         TEST(the_one_gone_for_longest_is_forgotten),
