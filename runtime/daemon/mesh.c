@@ -19,12 +19,9 @@
 
 /* ---- what the backend asks of us ---- */
 
-static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes)
-{
-    return ((struct mesh_wire *)wire)->send(wire, bytes);
-}
+static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes) { return mp_grpc_send(wire, bytes); }
 
-static void end_stream(void *ctx, void *wire, mp_str why) { ((struct mesh_wire *)wire)->end(wire, why); }
+static void end_stream(void *ctx, void *wire, mp_str why) { mp_grpc_finish(wire, MP_GRPC_ABORTED, why); }
 
 static void tell(void *ctx, enum mp_envoy_note note, mp_str line)
 {
@@ -42,36 +39,29 @@ static int64_t now_ns(void *ctx)
 /* ---- streams of discovery ---- */
 
 struct ads {
-    struct mesh_wire wire; /* first: what the backend has */
     struct dm_mesh *m;
-    struct mp_grpc_stream *grpc;
+    struct mp_grpc_stream *wire;
     struct mp_envoy_stream *stream;
 };
 
-static enum mp_err ads_send(struct mesh_wire *wire, mp_str bytes)
+static void *discovery_open(struct dm_mesh *m, struct mp_grpc_stream *wire, bool single)
 {
-    return mp_grpc_send(((struct ads *)wire)->grpc, bytes);
-}
-
-static void ads_end(struct mesh_wire *wire, mp_str why)
-{
-    mp_grpc_finish(((struct ads *)wire)->grpc, MP_GRPC_ABORTED, why);
-}
-
-static void *ads_open(void *ctx, struct mp_grpc_stream *grpc)
-{
-    struct dm_mesh *m = ctx;
-    const struct mp_grpc_peer *from = mp_grpc_stream_peer(grpc);
-    struct mp_envoy_peer peer = {.address = from->address, .identity = from->identity, .authenticated = from->tls};
+    const struct mp_grpc_peer *from = mp_grpc_stream_peer(wire);
+    struct mp_envoy_peer peer = {.address = from->address, .identity = from->identity, .authenticated = from->tls,
+                                 .single = single};
     struct ads *s = malloc(sizeof *s);
     if (s == NULL) return NULL;
-    *s = (struct ads){.wire = {ads_send, ads_end}, .m = m, .grpc = grpc};
-    s->stream = mp_envoy_stream_open(m->envoy, &s->wire, &peer);
+    *s = (struct ads){m, wire, mp_envoy_stream_open(m->envoy, wire, &peer)};
     dm_records_tick(m->records);
     if (s->stream != NULL) return s;
     free(s);
     return NULL;
 }
+
+static void *ads_open(void *ctx, struct mp_grpc_stream *wire) { return discovery_open(ctx, wire, false); }
+
+/* Where ADS is another control plane's, an Envoy has a stream of one type for each thing that it asks. */
+static void *single_open(void *ctx, struct mp_grpc_stream *wire) { return discovery_open(ctx, wire, true); }
 
 static bool ads_message(void *state, mp_str bytes)
 {
@@ -80,7 +70,7 @@ static bool ads_message(void *state, mp_str bytes)
     if (d->ending) return true;
     dm_clock(d);
     bool good = mp_envoy_stream_message(s->stream, bytes);
-    if (!good) mp_grpc_finish(s->grpc, MP_GRPC_INVALID_ARGUMENT, mp_envoy_stream_why(s->stream));
+    if (!good) mp_grpc_finish(s->wire, MP_GRPC_INVALID_ARGUMENT, mp_envoy_stream_why(s->stream));
     dm_turn(d); /* an answer may have made a lease accepted */
     return good;
 }
@@ -190,8 +180,9 @@ static size_t put_methods(struct dm_mesh *m, struct mp_grpc_method out[2 + SINGL
     out[1] = (struct mp_grpc_method){.path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message,
                                      .closed = als_closed};
     for (size_t i = 0; i < SINGLE_PATHS; i++) {
-        out[2 + i] = (struct mp_grpc_method){.path = single_paths[i], .ctx = m, .open = mesh_join_open,
-                                             .message = mesh_join_message, .closed = mesh_join_closed};
+        out[2 + i] = (struct mp_grpc_method){.path = single_paths[i], .ctx = m, .open = single_open,
+                                             .message = ads_message, .drained = ads_drained,
+                                             .closed = ads_closed};
     }
     return 2 + SINGLE_PATHS;
 }
@@ -271,9 +262,7 @@ bool dm_mesh_open(struct dm *d)
 
 void dm_mesh_watch(struct dm *d)
 {
-    if (d->mesh == NULL) return;
-    dm_records_tick(d->mesh->records);
-    mesh_join_settle(d->mesh);
+    if (d->mesh != NULL) dm_records_tick(d->mesh->records);
 }
 
 void dm_mesh_close(struct dm *d)

@@ -13,13 +13,6 @@
 #include "grpc/grpc.h"
 
 struct mesh_proof;
-struct join;
-
-/* What the backend sends on: a stream, or several that were joined. */
-struct mesh_wire {
-    enum mp_err (*send)(struct mesh_wire *wire, mp_str bytes);
-    void (*end)(struct mesh_wire *wire, mp_str why);
-};
 
 /* The mesh of proxies that `--xds` serves. */
 struct dm_mesh {
@@ -30,7 +23,6 @@ struct dm_mesh {
     struct mp_grpc_server *server;
     struct mp_prover *prover;
     struct dm_records *records; /* what proxies saw */
-    struct join *joins; /* streams that were joined; a list */
     struct mesh_proof *proofs;  /* that are asked for; a list */
     uv_timer_t prove_timer;     /* what host.prove could not begin at once */
     bool timers_open;
@@ -41,13 +33,5 @@ void mesh_prove(void *ctx, const struct mp_envoy_ask *ask);
 void mesh_prove_cancel(void *ctx, uint64_t ticket);
 bool mesh_prove_open(struct dm_mesh *m);
 void mesh_prove_close(struct dm_mesh *m);
-
-
-/* mesh_join.c: streams for single subscriptions → one stream of discovery. The first three are a method's. */
-void *mesh_join_open(void *ctx, struct mp_grpc_stream *grpc);
-bool mesh_join_message(void *state, mp_str bytes);
-void mesh_join_closed(void *state);
-/* Now and then: what nobody is left to answer. */
-void mesh_join_settle(struct dm_mesh *m);
 
 #endif
