@@ -89,12 +89,18 @@ enum mp_err mp_fleet_inventory(struct mp_fleet *f, mp_str lines)
 
 /* ---- the backend's functions ---- */
 
-/* `ctx` is the fleet, or NULL where the modules are alone. Beside xDS the proxy's own filters hold rates and
- * shares: held twice, half of what is allowed would be let through. */
+/* Beside xDS the filters of the proxy hold rates and shares, and what a ramp has begun to give back: held
+ * twice, half of what is allowed would be let through. */
+static bool is_held_there(const struct mp_fleet *f, const struct mpol_lease *l)
+{
+    if (f == NULL || f->inner == NULL) return false;
+    return l->given_back > 0 || mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_THROTTLE));
+}
+
+/* `ctx` is the fleet, or NULL where only the table is asked. */
 static bool module_can(void *ctx, const struct mpol_lease *l)
 {
-    bool throttle = mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_THROTTLE));
-    if (ctx != NULL && ((struct mp_fleet *)ctx)->inner != NULL && throttle) return false;
+    if (is_held_there(ctx, l)) return false;
     for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
         const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
         if (!mp_str_eq(mp_str_of(c->verb), str_of(l->verb))) continue;
