@@ -37,6 +37,7 @@ const struct cli_option cli_envoy_options[] = {
     {"module", NULL, "with libmpol_envoy.so inside of Envoy"},
     {"module-socket", "PATH", "that too, and where `mpol run --module-socket` listens"},
     {"module-state", "FILE", "where the module keeps what is in force, for its next start"},
+    {"for", "plain|istio", "snippet: an Envoy of your own, or those of an Istio mesh"},
     {NULL, NULL, NULL},
 };
 
@@ -293,14 +294,19 @@ static int bootstrap(struct envoy *e)
         return cli_complain(e->args, "say where requests go: --upstream, or --route once or more");
     }
     put(e, "merge_ms", "0"); /* update_merge_window of our clusters */
+    put(e, "ads", "yes");
     return print(e, "bootstrap.json");
 }
 
 static int snippet(struct envoy *e)
 {
+    static const char *const kinds[] = {"plain", "istio", NULL};
+    int kind = cli_choice(e->args, "for", kinds);
+    if (kind < 0) return CLI_USAGE;
     if (cli_value(e->args, "xds", NULL) == NULL) return cli_complain(e->args, "snippet needs --xds; see --help");
+    put(e, kind == 1 ? "single" : "ads", "yes");
     put(e, "merge_ms", "1000"); /* Envoy's own, which another configuration may have */
-    return print(e, "snippet_plain.txt");
+    return print(e, kind == 1 ? "snippet_istio.txt" : "snippet_plain.txt");
 }
 
 int cli_envoy(const struct cli_args *args)

@@ -4,6 +4,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "proxy.h"
@@ -103,6 +104,61 @@ static void a_denied_client_gets_403_and_no_other_does(void **state)
     close_shop(&s);
 }
 
+/* ---- ADS belongs to somebody else ---- */
+
+static char *replaced(const char *text, const char *from, const char *to)
+{
+    size_t len = 0, size = strlen(text) * 8 + 1;
+    char *out = calloc(1, size);
+    assert_non_null(out);
+    for (const char *at; (at = strstr(text, from)) != NULL; text = at + strlen(from)) {
+        len += (size_t)snprintf(out + len, size - len, "%.*s%s", (int)(at - text), text, to);
+    }
+    snprintf(out + len, size - len, "%s", text);
+    return out;
+}
+
+/* As Istio's sidecars ask whose control plane is istiod: a stream for each thing, and a name of its kind. */
+static void write_single(const char *from, const char *to)
+{
+    static const char source[] =
+        "\"api_config_source\": {\"api_type\": \"DELTA_GRPC\", \"transport_api_version\": \"V3\","
+        " \"grpc_services\": [{\"envoy_grpc\": {\"cluster_name\": \"mpol-xds\"}}]}";
+    char *config = replaced(get_file(from), "\"ads\": {}", source);
+    char *named = replaced(config, "\"id\": \"service/checkout/checkout-1\"",
+                           "\"id\": \"sidecar~127.0.0.1~checkout-1.shop~shop.svc.cluster.local\"");
+    char *begin = strstr(named, "\"dynamic_resources\":"), *end = strstr(named, "\"layered_runtime\":");
+    assert_true(begin != NULL && end > begin);
+    memmove(begin, end, strlen(end) + 1);
+    put_file(to, named);
+    free(config);
+    free(named);
+}
+
+static void an_envoy_with_another_control_plane_obeys(void **state)
+{
+    struct shop s;
+    open_shop(&s);
+    proxy_stop(&s.sidecar);
+    write_single("checkout-1.json", "single.json");
+    proxy_start_file(&s.sidecar, "single.json");
+    deny(BAD);
+    wait_get_once(BAD, s.sidecar.port, "/", 403);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    run_kill(&s.mpol);
+    run_free(&s.mpol);
+    for (int i = 0; i < 20; i++) assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    start_mpol(&s);
+    wait_status("service/checkout/checkout-1");
+    wait_status("ecds 4 of 4 rtds 1 of 1");
+    assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    for (int i = 0; i < 3; i++) assert_int_equal(get_once("127.0.0.4", s.sidecar.port, "/404"), 404);
+    wait_get_once("127.0.0.4", s.sidecar.port, "/", 403); /* its records have the same name */
+    allow_again(BAD);
+    wait_get_once(BAD, s.sidecar.port, "/", 200);
+    close_shop(&s);
+}
+
 /* ---- the control plane is gone ---- */
 
 static void a_kill_lets_nobody_in_and_the_next_life_says_the_same(void **state)
@@ -156,6 +212,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(a_denied_client_gets_403_and_no_other_does, folder_make, mesh_drop),
         cmocka_unit_test_setup_teardown(a_kill_lets_nobody_in_and_the_next_life_says_the_same, folder_make,
                                         mesh_drop),
+        cmocka_unit_test_setup_teardown(an_envoy_with_another_control_plane_obeys, folder_make, mesh_drop),
         cmocka_unit_test_setup_teardown(requests_become_records_and_trip_a_rule, folder_make, mesh_drop),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
