@@ -44,6 +44,7 @@ struct mp_grpc_stream {
     bool deferred;   /* nghttp2 waits to be told of more bytes */
     bool peer_ended;
     bool waits;      /* for `drained` */
+    bool due;        /* and is told in this turn */
     bool gone;       /* at the level of HTTP/2 */
     enum mp_grpc_status status;
     char text[1025]; /* of the end */
@@ -69,6 +70,8 @@ void grpc_stream_free(struct mp_grpc_stream *stream);
 void grpc_stream_begin(struct mp_grpc_stream *stream);
 void grpc_stream_take(struct mp_grpc_stream *stream, mp_str bytes);
 void grpc_stream_ended(struct mp_grpc_stream *stream);
+/* It waits for room, and it is not its own queue that is full. */
+bool grpc_stream_starves(const struct mp_grpc_stream *stream);
 /* Ends a stream that has no answer yet by one block of headers. */
 void grpc_stream_refuse(struct mp_grpc_stream *stream, enum mp_grpc_status status, const char *text);
 

@@ -11,6 +11,7 @@
 #include "grpc/server_priv.h"
 
 #define IDENTITY_BYTES_MAX 512
+#define STARVE_MS 10 /* until one that found the memory of all taken is told to try again */
 #define TURNS 4 /* LIMIT: of one connection, before others have theirs */
 
 struct grpc_connection {
@@ -210,6 +211,8 @@ static void arm(struct grpc_connection *c)
     } else {
         wait_ms = left(l->quiet_ms, since(c, c->heard_ms));
     }
+    bool starves = c->session != NULL && mp_grpc_session_starves(c->session);
+    if (starves && wait_ms > STARVE_MS) wait_ms = STARVE_MS;
     uv_timer_start(&c->timer, on_timer, wait_ms, 0);
 }
 

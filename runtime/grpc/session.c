@@ -228,8 +228,8 @@ static bool tell_one(struct mp_grpc_session *s)
             close_stream(stream);
             return true;
         }
-        if (stream->waits && stream->out.len == 0 && !stream->finished) {
-            stream->waits = false;
+        if (stream->due) {
+            stream->due = stream->waits = false;
             if (stream->method->drained != NULL) stream->method->drained(stream->state);
             return true;
         }
@@ -241,7 +241,10 @@ void mp_grpc_session_tell(struct mp_grpc_session *s)
 {
     MP_ASSERT(!s->busy && !s->telling);
     s->telling = true;
-    /* LIMIT: one that sends again from `drained` waits for its next turn. */
+    /* LIMIT: one that is refused again from within `drained` waits for its next turn. */
+    for (struct mp_grpc_stream *stream = s->streams; stream != NULL; stream = stream->next) {
+        stream->due = grpc_stream_starves(stream);
+    }
     for (uint32_t i = 0; i <= s->shared->limits.streams && tell_one(s); i++) continue;
     bool more = false;
     for (struct mp_grpc_stream *stream = s->streams; stream != NULL; stream = stream->next) {
@@ -249,6 +252,14 @@ void mp_grpc_session_tell(struct mp_grpc_session *s)
     }
     s->telling = false;
     if (more) s->owner.wants_call(s->owner.ctx);
+}
+
+bool mp_grpc_session_starves(const struct mp_grpc_session *s)
+{
+    for (const struct mp_grpc_stream *stream = s->streams; stream != NULL; stream = stream->next) {
+        if (grpc_stream_starves(stream)) return true;
+    }
+    return false;
 }
 
 bool mp_grpc_session_busy(const struct mp_grpc_session *s) { return s->busy; }

@@ -45,6 +45,9 @@ bool mp_grpc_session_take(struct mp_grpc_session *s, mp_str bytes);
 size_t mp_grpc_session_give(struct mp_grpc_session *s, char *to, size_t size);
 /* Calls drained and closed where they are due. */
 void mp_grpc_session_tell(struct mp_grpc_session *s);
+/* A stream waits for `drained` with nothing queued: what all streams hold together was full. Whoever owns
+ * the session calls mp_grpc_session_tell() again after a while. */
+bool mp_grpc_session_starves(const struct mp_grpc_session *s);
 /* A call is on its way inside take() or give(): neither may be called now. */
 bool mp_grpc_session_busy(const struct mp_grpc_session *s);
 /* The peer's first SETTINGS have come. */

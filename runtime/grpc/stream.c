@@ -225,6 +225,8 @@ enum mp_err mp_grpc_send(struct mp_grpc_stream *stream, mp_str message)
     if (err != MP_OK) {
         if (err == MP_ELIMIT) counts(stream)->queue_full++;
         stream->waits = err == MP_ELIMIT;
+        /* Nothing of its own will go out and tell; in `drained` the timer is on already. */
+        if (grpc_stream_starves(stream) && !s->telling) s->owner.wants_call(s->owner.ctx);
         return err;
     }
     append(stream, message);
@@ -236,6 +238,11 @@ enum mp_err mp_grpc_send(struct mp_grpc_stream *stream, mp_str message)
     }
     s->owner.wants_out(s->owner.ctx);
     return MP_OK;
+}
+
+bool grpc_stream_starves(const struct mp_grpc_stream *stream)
+{
+    return stream->waits && stream->out.len == 0 && !stream->finished && !stream->gone;
 }
 
 size_t mp_grpc_queued(const struct mp_grpc_stream *stream) { return stream->out.len; }

@@ -502,6 +502,39 @@ static void a_peer_that_does_not_read_harms_nobody(void **state)
     rig_close(&r);
 }
 
+/* Its own queue is empty, but what all may hold is taken: it is told when that is over, though it hears
+ * nothing from its peer meanwhile. */
+static void who_finds_the_memory_of_all_taken_gets_its_turn(void **state)
+{
+    struct rig r;
+    struct line line, other_line;
+    struct seen seen, other_seen;
+    const struct mp_grpc_limits limits = {.total_bytes = 10 << 20, .queued_bytes = 9 << 20};
+    rig_open_plain(&r, &limits);
+    struct grpc_client *greedy = rig_client(&r, &line);
+    struct grpc_client *other = rig_client(&r, &other_line);
+    struct grpc_call *call = rig_call(greedy, "/test/Flood", &seen);
+    struct grpc_call *flood = rig_call(other, "/test/Flood", &other_seen);
+    RIG_UNTIL(&r, r.opened == 2);
+    grpc_client_pause(greedy, true);
+    grpc_call_send(call, MP_STR("1000 1000000"));
+    RIG_UNTIL(&r, rig_counts(&r).queue_full > 0);
+    grpc_call_send(flood, MP_STR("2 3000000"));
+    RIG_UNTIL(&r, rig_counts(&r).queue_full > 3); /* tries in vain */
+    assert_int_equal(other_seen.messages, 0);
+    struct seen idle_seen; /* one that is sent to from outside of its own callbacks */
+    rig_call(other, "/test/Echo", &idle_seen);
+    RIG_UNTIL(&r, r.opened == 3);
+    static char large[3000000];
+    assert_int_equal(mp_grpc_send(r.last, (mp_str){large, sizeof large}), MP_ELIMIT);
+    grpc_client_close(greedy);
+    RIG_UNTIL(&r, other_seen.ended);
+    assert_int_equal(other_seen.messages, 2);
+    assert_int_equal(other_seen.status, MP_GRPC_OK);
+    grpc_client_close(other);
+    rig_close(&r);
+}
+
 static void a_stream_that_is_reset_is_closed_once(void **state)
 {
     struct rig r;
@@ -562,6 +595,7 @@ int main(void)
         cmocka_unit_test(streams_of_a_connection_are_bounded),
         cmocka_unit_test(a_full_queue_waits_for_the_peer),
         cmocka_unit_test(a_peer_that_does_not_read_harms_nobody),
+        cmocka_unit_test(who_finds_the_memory_of_all_taken_gets_its_turn),
         cmocka_unit_test(a_stream_that_is_reset_is_closed_once),
         cmocka_unit_test(peers_are_told_that_the_server_ends),
     };
