@@ -9,6 +9,7 @@
 
 #define NAME_MAX_BYTES 256
 #define TROUBLE_MAX 256
+#define OWNERS_MAX 4 /* LIMIT: engines whose leases one fleet carries */
 
 struct mp_fleet_peer {
     struct mp_fleet *fleet;
@@ -24,6 +25,12 @@ struct mp_fleet_peer {
     int64_t told_ns;
 };
 
+/* What is in force for one owner: a whole frame of LEASES. */
+struct owned {
+    struct mp_frame_out frame; /* empty: this place is free */
+    bool found; /* a proxy has it from an earlier life; nobody here has wanted it yet */
+};
+
 struct mp_fleet {
     struct mp_fleet_host host;
     struct mpol_backend_ops ops;
@@ -31,7 +38,8 @@ struct mp_fleet {
     void *inner_ctx;
     struct mp_fleet_peer *peers;
     uint32_t peer_count;
-    struct mp_frame_out program, inventory, leases; /* whole frames, empty: not yet known */
+    struct mp_frame_out program, inventory; /* whole frames, empty: not yet known */
+    struct owned owned[OWNERS_MAX];
     uint64_t program_revision, inventory_revision, revision;
     char trouble[TROUBLE_MAX + NAME_MAX_BYTES];
 };
@@ -87,6 +95,35 @@ enum mp_err mp_fleet_inventory(struct mp_fleet *f, mp_str lines)
     return MP_OK;
 }
 
+/* ---- owners ---- */
+
+static mp_str body_of(const struct mp_frame_out *frame)
+{
+    return (mp_str){frame->ptr + MP_FRAME_HEAD, frame->len - MP_FRAME_HEAD};
+}
+
+static mp_str owner_of(mp_str body)
+{
+    struct mp_frame_in in = mp_frame_open(body);
+    mp_frame_u64(&in); /* the revision */
+    return mp_frame_text(&in);
+}
+
+/* The place of an owner, or a free one; NULL: there is none. */
+static struct owned *place_of(struct mp_fleet *f, mp_str owner)
+{
+    struct owned *free_place = NULL;
+    for (int i = 0; i < OWNERS_MAX; i++) {
+        struct owned *o = &f->owned[i];
+        if (o->frame.len == 0) {
+            if (free_place == NULL) free_place = o;
+        } else if (mp_str_eq(owner_of(body_of(&o->frame)), owner)) {
+            return o;
+        }
+    }
+    return free_place;
+}
+
 /* ---- the backend's functions ---- */
 
 /* Beside xDS the filters of the proxy hold rates and shares, and what a ramp has begun to give back: held
@@ -123,8 +160,10 @@ static enum mpol_err fleet_apply(void *backend, const struct mpol_desired *set)
 {
     struct mp_fleet *f = backend;
     struct mp_frame_out frame = {0};
+    struct owned *place = place_of(f, str_of(set->owner));
     enum mpol_err err = f->inner != NULL ? MPOL_OK : check_all(set);
     if (err != MPOL_OK) return err;
+    if (place == NULL) return MPOL_ELIMIT;
     mp_frame_put_leases(&frame, set, module_can, f);
     if (frame.failed) err = MPOL_ENOMEM;
     if (!frame.failed && frame.len > MP_FRAME_DOWN_MAX) err = MPOL_ELIMIT;
@@ -133,10 +172,10 @@ static enum mpol_err fleet_apply(void *backend, const struct mpol_desired *set)
         mp_frame_out_free(&frame);
         return err;
     }
-    mp_frame_out_free(&f->leases);
-    f->leases = frame;
+    mp_frame_out_free(&place->frame);
+    *place = (struct owned){.frame = frame};
     f->revision = set->revision;
-    tell_all(f, &f->leases);
+    tell_all(f, &place->frame);
     return MPOL_OK;
 }
 
@@ -191,14 +230,13 @@ static enum mpol_err fleet_read_back(void *backend, struct mpol_text owner, mpol
 {
     struct mp_fleet *f = backend;
     if (f->inner != NULL) return f->inner->read_back(f->inner_ctx, owner, found, ctx);
-    if (f->leases.len == 0) return MPOL_OK;
+    const struct owned *place = place_of(f, str_of(owner));
+    if (place == NULL || place->frame.len == 0) return MPOL_OK;
     struct mpol_desired set;
     void *memory;
-    mp_str body = {f->leases.ptr + MP_FRAME_HEAD, f->leases.len - MP_FRAME_HEAD};
-    enum mp_err err = mp_frame_get_leases(body, &set, &memory);
+    enum mp_err err = mp_frame_get_leases(body_of(&place->frame), &set, &memory);
     if (err != MP_OK) return (enum mpol_err)err;
-    bool ours = mp_str_eq(str_of(set.owner), str_of(owner));
-    for (size_t i = 0; ours && i < set.lease_count; i++) {
+    for (size_t i = 0; i < set.lease_count; i++) {
         if (found(ctx, &set.leases[i]) != 0) break;
     }
     free(memory);
@@ -247,7 +285,7 @@ void mp_fleet_destroy(struct mp_fleet *f)
     while (f->peers != NULL) mp_fleet_close(f->peers);
     mp_frame_out_free(&f->program);
     mp_frame_out_free(&f->inventory);
-    mp_frame_out_free(&f->leases);
+    for (int i = 0; i < OWNERS_MAX; i++) mp_frame_out_free(&f->owned[i].frame);
     free(f);
 }
 
@@ -298,7 +336,9 @@ static bool on_hello(struct mp_fleet_peer *p, mp_str body)
     event(p, "connected");
     tell(p, &p->fleet->program);
     tell(p, &p->fleet->inventory);
-    tell(p, &p->fleet->leases);
+    for (int i = 0; i < OWNERS_MAX; i++) {
+        if (!p->fleet->owned[i].found) tell(p, &p->fleet->owned[i].frame);
+    }
     return true;
 }
 
@@ -354,6 +394,22 @@ static bool on_passed(struct mp_fleet_peer *p, mp_str body)
     return true;
 }
 
+/* What a proxy has from an earlier life of ours, until somebody wants something else: it can be read back. */
+static bool on_leases(struct mp_fleet_peer *p, mp_str body)
+{
+    struct mpol_desired set;
+    void *memory;
+    if (mp_frame_get_leases(body, &set, &memory) != MP_OK) return false;
+    struct owned *place = place_of(p->fleet, str_of(set.owner));
+    if (place != NULL && place->frame.len == 0) {
+        mp_frame_put_leases(&place->frame, &set, NULL, NULL);
+        place->found = true;
+        if (place->frame.failed) mp_frame_out_free(&place->frame);
+    }
+    free(memory);
+    return true;
+}
+
 static bool is_object(mp_str line)
 {
     return line.len >= 2 && line.ptr[0] == '{' && line.ptr[line.len - 1] == '}';
@@ -384,6 +440,7 @@ static bool on_frame(struct mp_fleet_peer *p, uint8_t type, mp_str body)
     case MP_FRAME_TAKEN: return on_taken(p, body);
     case MP_FRAME_PASSED: return on_passed(p, body);
     case MP_FRAME_RECORDS: return on_records(p, body);
+    case MP_FRAME_LEASES: return on_leases(p, body);
     case MP_FRAME_COUNTS: return mp_frame_get_counts(body, &p->info.counts);
     default: return false;
     }

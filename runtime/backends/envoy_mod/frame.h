@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * frame.h - what goes over the socket between the module inside a proxy and the control plane.
  *
- *   module  → control   HELLO TAKEN PASSED RECORDS COUNTS
+ *   module  → control   HELLO TAKEN PASSED RECORDS COUNTS, and behind HELLO the LEASES that it holds
  *   control → module    PROGRAM INVENTORY LEASES
  *
  * A frame is 4 bytes of length (little-endian, of all that follows), one byte of type, and the body.

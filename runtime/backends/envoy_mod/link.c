@@ -119,12 +119,11 @@ static enum mp_err put_in_force(struct mp_link *l, uint8_t what, mp_str body, ui
 
 static void keep(struct mp_link *l, uint8_t what, mp_str frame)
 {
-    if (l->config.state[0] == '\0') return;
     struct mp_frame_out *kept = link_state_kept(l, what);
     kept->len = 0;
     kept->failed = false;
     mp_frame_put_bytes(kept, frame);
-    l->state_due = true;
+    l->state_due = l->config.state[0] != '\0';
 }
 
 /* A program, an inventory or a set: taken or refused, and the control plane is told which. */
@@ -176,6 +175,10 @@ static void say_hello(struct mp_link *l)
         .instance = mp_str_of(l->config.instance), .version = MP_STR("1"),
         .program = l->program.revision, .leases = l->leases.revision};
     mp_frame_put_hello(&l->out, &hello);
+    /* What is in force here can be read back; a longer list is not worth the way. */
+    if (l->kept_leases.len > 0 && l->kept_leases.len <= MP_FRAME_UP_MAX) {
+        mp_frame_put_bytes(&l->out, (mp_str){l->kept_leases.ptr, l->kept_leases.len});
+    }
 }
 
 static void tell_passed(struct mp_link *l, uint8_t what, struct outstanding *o, uint64_t passed)
