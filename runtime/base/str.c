@@ -36,7 +36,7 @@ mp_str mp_str_sub(mp_str s, size_t from, size_t len)
 {
     if (from > s.len) from = s.len;
     if (len > s.len - from) len = s.len - from;
-    return (mp_str){s.ptr + from, len};
+    return (mp_str){s.len != 0 ? s.ptr + from : s.ptr, len}; /* NULL + 0 is not C */
 }
 
 size_t mp_str_control(mp_str s, size_t at)
