@@ -288,6 +288,9 @@ void dm_inputs_close(struct dm *d)
 
 void dm_inputs_free(struct dm *d)
 {
-    for (uint32_t i = 0; i < d->input_count; i++) dm_bytes_free(&d->inputs[i].stream.rest);
+    for (uint32_t i = 0; i < d->input_count; i++) {
+        dm_bytes_free(&d->inputs[i].stream.rest);
+        mp_arena_free(&d->inputs[i].stream.arena);
+    }
     free(d->inputs);
 }

@@ -182,6 +182,8 @@ static int end(void **state)
 {
     d.started = false; /* nobody has to be told that it is silent */
     dm_records_close(records);
+    dm_recent_free(&d);
+    d.recent = NULL;
     mp_envoy_destroy(envoy);
     mp_engine_destroy(d.engine);
     mp_program_free(d.now.program);
