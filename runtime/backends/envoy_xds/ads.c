@@ -322,6 +322,8 @@ static bool request(struct mp_envoy_stream *s, const struct mp_discovery_request
         const mp_str *error = r->has_error ? &r->error_text : NULL;
         if (!stream_answered(s, type, r->nonce, error)) s->e->counts.stale_nonces++;
     }
+    bool pure = s->types[type].seen && r->subscribe.count == 0 && r->unsubscribe.count == 0 && !r->has_error;
+    s->e->regroup |= !pure; /* else it is an ACK, and changes nothing about who carries what */
     if (!s->types[type].seen) {
         if (!first_of_type(s, type, r)) return false;
     } else {

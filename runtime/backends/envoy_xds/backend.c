@@ -138,7 +138,7 @@ static void push_all(struct mp_envoy *e)
         stream_want(s);
         stream_push(s);
     }
-    e->touched = true;
+    e->touched = e->regroup = true;
 }
 
 /* Who may be whom depends on the inventory too. What a proxy is given depends on it, so it comes anew. */
@@ -192,7 +192,7 @@ static enum mpol_err envoy_apply(void *backend, const struct mpol_desired *set)
     if (changed_count > 0 && e->accepted >= set->revision) e->accepted = set->revision - 1;
     if (e->effective > e->accepted) e->effective = e->accepted;
     e->ready = true;
-    e->touched = true;
+    e->touched = e->regroup = true;
     if (changed_count > 0) {
         contents_commit(e, true);
         push_all(e);

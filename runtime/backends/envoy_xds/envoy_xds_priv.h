@@ -156,6 +156,7 @@ struct proxy {
 struct lease {
     mp_str owner;
     bool carried; /* some proxy has it, or had it */
+    bool can;     /* those that must carry it do, as far as is known */
 };
 
 /* What is to be in force, of all owners; one arena, replaced whole by every apply. */
@@ -191,6 +192,8 @@ struct mp_envoy {
     uint32_t merging; /* subscriptions with merge_ns */
 
     bool touched; /* progress must be reckoned anew */
+    bool regroup; /* and who carries what: leases, proxies or what they ask for have changed */
+    bool graced;  /* somebody may yet ask for more */
     int64_t looked_ns;
     enum mpol_err trouble;
     char trouble_text[WHY_MAX];

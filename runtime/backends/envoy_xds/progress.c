@@ -62,6 +62,7 @@ static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
     if (silent && !p->silent) {
         xd_log(e, MP_ENVOY_WARNING, "proxy %.*s does not answer: nothing waits for it", MP_STR_ARG(p->id));
     }
+    e->regroup |= p->silent != silent;
     p->silent = silent;
 }
 
@@ -222,7 +223,7 @@ struct gap {
 
 /* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that has just
  * come may ask for more. */
-static bool is_carried(const struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap)
+static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap)
 {
     mp_str cluster = cluster_of(e, l), lack;
     bool carried = false;
@@ -233,6 +234,7 @@ static bool is_carried(const struct mp_envoy *e, const struct mpol_lease *l, str
             *gap = (struct gap){p, lack};
             return false;
         }
+        e->graced |= part == LACKS;
         if (part != CARRIES) continue;
         if (p->silent || is_refusing(p)) {
             gap->proxy = p;
@@ -295,20 +297,65 @@ static void hold(struct mp_envoy *e, const struct mpol_lease *l, const struct ga
         .text = {text, len}};
 }
 
-/* Leases that no proxy ever had, and that none could have now. */
+/* Whoever a client or an identity is, the same proxies carry what is done to it: a thousand of them are asked
+ * about once. */
+struct asked {
+    mp_str verb, kind;
+    uint32_t hooks;
+    bool can;
+    struct gap gap;
+};
+#define ASKED_MAX 16u
+
+struct memory {
+    struct asked rows[ASKED_MAX];
+    uint32_t count;
+};
+
+static bool is_anybody(mp_str kind)
+{
+    return mp_str_eq(kind, MP_STR("client")) || mp_str_eq(kind, MP_STR("identity"));
+}
+
+static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memory *m, struct gap *gap)
+{
+    struct asked q = {.verb = verb_of(l), .kind = {l->target_kind.ptr, l->target_kind.len}, .hooks = l->hooks};
+    if (!is_anybody(q.kind)) return is_carried(e, l, gap);
+    for (uint32_t i = 0; i < m->count; i++) {
+        const struct asked *a = &m->rows[i];
+        if (a->hooks != q.hooks || !mp_str_eq(a->verb, q.verb) || !mp_str_eq(a->kind, q.kind)) continue;
+        *gap = a->gap;
+        return a->can;
+    }
+    q.can = is_carried(e, l, gap);
+    q.gap = *gap;
+    if (m->count < ASKED_MAX) m->rows[m->count++] = q;
+    return q.can;
+}
+
+/* Leases that no proxy ever had, and that none could have now. Asking that of each lease and each proxy is
+ * much, so it is done when one of both has changed, and not at every ACK. */
 static void reckon_held(struct mp_envoy *e)
 {
+    struct memory memory = {.count = 0};
+    if (!e->regroup && !e->graced) return;
     e->held_count = 0;
+    e->regroup = e->graced = false;
     for (uint32_t i = 0; i < e->plan.count; i++) {
         struct lease *note = &e->plan.notes[i];
         struct gap gap;
         if (note->carried) continue;
-        if (is_carried(e, &e->plan.leases[i], &gap)) {
-            note->carried = e->accepted == e->revision;
-        } else if (mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
+        note->can = ask_once(e, &e->plan.leases[i], &memory, &gap);
+        if (!note->can && mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
             hold(e, &e->plan.leases[i], &gap);
         }
     }
+}
+
+static void note_carried(struct mp_envoy *e)
+{
+    if (e->accepted != e->revision) return;
+    for (uint32_t i = 0; i < e->plan.count; i++) e->plan.notes[i].carried |= e->plan.notes[i].can;
 }
 
 /* ---- all of it ---- */
@@ -346,6 +393,7 @@ void progress_reckon(struct mp_envoy *e)
     e->touched = false;
     e->looked_ns = now_ns;
     reckon_held(e);
+    note_carried(e);
 }
 
 enum mpol_err progress_tell(void *backend, struct mpol_progress *out)

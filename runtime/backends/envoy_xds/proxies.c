@@ -269,7 +269,7 @@ bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *nod
     s->sibling = p->stream;
     p->stream = s;
     s->proxy = p;
-    e->touched = true;
+    e->touched = e->regroup = true;
     return true;
 }
 
@@ -289,7 +289,7 @@ void proxy_detach(struct mp_envoy_stream *s)
         p->since_ns = xd_now(s->e);
         xd_log(s->e, MP_ENVOY_INFO, "proxy %.*s is away", MP_STR_ARG(p->id));
     }
-    s->e->touched = true;
+    s->e->touched = s->e->regroup = true;
 }
 
 bool proxy_counts(const struct proxy *p)
