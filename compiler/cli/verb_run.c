@@ -10,7 +10,7 @@
 #include "daemon/daemon.h"
 
 const struct cli_option cli_run_options[] = {
-    {"telemetry", "SOURCE", "FILE that grows, FIFO, unix:PATH, or -; envoy: before it: an Envoy's access log; may be repeated"},
+    {"telemetry", "SOURCE", "FILE that grows, FIFO, unix:PATH, or -; envoy:SOURCE is its access log; may be repeated"},
     {"inventory", "FILE", "lines about entities; read first"},
     {"state", "DIR", "where the ledger and what is in force are kept"},
     {"listen", "ADDR:PORT", "serve /metrics, /healthz and /readyz"},
