@@ -6,7 +6,7 @@
  *
  * fleet.told        a decision is asked for on the control socket → the last of 100 proxies has it in force
  * fleet.effective   the same → the control plane has seen all of them obey, on old and new connections
- * fleet.gathered    it begins to listen → all proxies are connected and obey the baseline
+ * fleet.gathered    it listens → all proxies are connected and have the baseline
  */
 #include <errno.h>
 #include <math.h>
