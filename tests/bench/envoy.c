@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The loop over a live Envoy, from the outside: what an operator, a client and a kill see.
  *
- *   bench_envoy MPOL     in a folder of its own; the Envoy is $MPOL_ENVOY or in the build folder
+ *   bench_envoy MPOL [MODULES]     in a folder of its own; the Envoy is $MPOL_ENVOY or in the build folder
  *
  * envoy.deny        a decision is asked for on the control socket → the first 403 on a connection that a
  *                   client keeps busy, through ECDS. The client's own round trip is in it.
  * envoy.leaks       200s on that connection after the lease was effective
  * envoy.decision    the answer to the last request that a rule needs → the rule opens an incident, by the
  *                   access log service without buffering
+ * module.decision   the same by the module, where there is one
  * envoy.reconciled  a control plane that was killed listens again and the Envoy is back → it was seen to
  *                   obey; requests that were let through meanwhile are envoy.let_in
  */
@@ -37,27 +38,38 @@ struct shop {
     struct upstream app;
     struct run mpol;
     struct proxy sidecar;
-    char xds[32];
+    char xds[32], socket[160]; /* words of a command; socket empty: without the module */
     int xds_port;
 };
 
 static void start_mpol(struct shop *s)
 {
     run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", "--listen=127.0.0.1:0", s->xds,
-              NULL);
+              s->socket[0] != '\0' ? s->socket : NULL, NULL);
 }
 
-static void open_shop(struct shop *s)
+static void open_shop(struct shop *s, bool module)
 {
+    char folder[100];
     *s = (struct shop){.xds_port = free_port()};
+    if (getcwd(folder, sizeof folder) == NULL) bench_fail("no folder");
+    if (module) snprintf(s->socket, sizeof s->socket, "--module-socket=%s/m.sock", folder);
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
     put_file("policy.mpol", policy);
     put_file("inventory.jsonl", "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n");
     upstream_start(&s->app);
     start_mpol(s);
     struct proxy_is is = {"service", "checkout", "checkout-1", s->app.port, s->xds_port};
-    proxy_start(&s->sidecar, &is, NULL);
-    wait_status("service/checkout/checkout-1");
+    proxy_start(&s->sidecar, &is, module ? s->socket : NULL, NULL);
+    wait_status(module ? "checkout-1: program 1, leases passed" : "service/checkout/checkout-1");
+}
+
+static void close_shop(struct shop *s)
+{
+    proxy_stop(&s->sidecar);
+    upstream_stop(&s->app);
+    run_stop(&s->mpol);
+    run_free(&s->mpol);
 }
 
 /* ---- the control socket, without a process around it ---- */
@@ -153,13 +165,14 @@ static double opened_us(struct run *r, const char *client)
     return (double)timegm(&tm) * 1e6 + (double)micros;
 }
 
-static void seen_and_decided(struct shop *s, int rounds)
+/* Clients are 127.NET.x.y: each is refused once, and for long. */
+static void seen_and_decided(struct shop *s, const char *name, int net, int rounds)
 {
     static double us[ROUNDS_MAX];
     for (int i = 0; i < rounds; i++) {
         char client[32];
         struct client c;
-        snprintf(client, sizeof client, "127.0.%d.%d", 1 + i / 250, 1 + i % 250);
+        snprintf(client, sizeof client, "127.%d.%d.%d", net, 1 + i / 250, 1 + i % 250);
         client_open(&c, client, s->sidecar.port);
         for (int k = 0; k < 3; k++) {
             if (client_get(&c, "/404") != 404) bench_fail("%s was refused early", client);
@@ -169,7 +182,7 @@ static void seen_and_decided(struct shop *s, int rounds)
         if (us[i] < 0) us[i] = 0; /* the proxy logs before its last byte is read */
         client_close(&c);
     }
-    percentiles("envoy.decision", us, (size_t)rounds);
+    percentiles(name, us, (size_t)rounds);
 }
 
 /* ---- a kill ---- */
@@ -203,9 +216,15 @@ int main(int argc, char **argv)
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);
     if (folder_make(NULL) != 0) bench_fail("no folder");
-    open_shop(&s);
+    open_shop(&s, false);
     deny_and_back(&s, bench_quick() ? 3 : 200);
-    seen_and_decided(&s, bench_quick() ? 3 : 200);
+    seen_and_decided(&s, "envoy.decision", 0, bench_quick() ? 3 : 200);
     killed_and_back(&s, bench_quick() ? 1 : 5);
+    if (argc > 2) {
+        close_shop(&s);
+        setenv("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", argv[2], 1);
+        open_shop(&s, true);
+        seen_and_decided(&s, "module.decision", 1, bench_quick() ? 3 : 200);
+    }
     return mesh_drop(NULL) == 0 ? 0 : 2;
 }

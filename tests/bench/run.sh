@@ -37,7 +37,7 @@ done
             *) touch "$work/failed" ;;
         esac
     }
-    with_envoy "$build/tests/bench/bench_envoy" "$build/mpol"
+    with_envoy "$build/tests/bench/bench_envoy" "$build/mpol" "$build/lib/mpol"
     with_envoy "$build/tests/bench/bench_module" "$build/lib/mpol" "$build/lib/empty"
     # Many simulated proxies, where the build has the means.
     if [ -x "$build/tests/bench/bench_fleet" ]; then
