@@ -588,6 +588,8 @@ bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why
 /* The hooks at which a backend does it. */
 uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action, uint32_t entity,
                           uint32_t type);
+/* Accepted, and not obeyed within the backend's bound: stuck, with what the backend waits for. */
+void en_lease_late(struct mp_engine *e, struct en_lease *l);
 /* Hands changed sets to their backends, and does what their progress says, until nothing moves. */
 void en_flush(struct mp_engine *e);
 bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target);

@@ -239,6 +239,17 @@ static void stuck(struct mp_engine *e, struct en_lease *l, enum mpol_err err, st
     en_trouble_put(e, l, words.len > 0 ? words : what);
 }
 
+void en_lease_late(struct mp_engine *e, struct en_lease *l)
+{
+    struct mpol_progress now = {.size = sizeof now};
+    mp_str what = MP_STR("not effective in time"), words = {NULL, 0};
+    const struct en_backend *b = &e->backends[l->backend];
+    if (b->ops->progress(b->ctx, &now) == MPOL_OK) words = (mp_str){now.trouble_text.ptr, now.trouble_text.len};
+    if (words.len > 0) en_cause(e, MP_STR("trouble"), words);
+    en_lease_event(e, l, MP_LEASE_ON_TROUBLE, what);
+    en_trouble_put(e, l, words.len > 0 ? words : what);
+}
+
 #define OFFERS_MAX 64 /* LIMIT: leases that are offered one by one at one time */
 
 /* There may be room again, so it is offered more often than a mesh that is away is asked. */

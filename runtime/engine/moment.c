@@ -63,10 +63,7 @@ static void find_stuck(struct mp_engine *e, struct en_case *c)
 {
     for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
         struct en_lease *l = &e->leases[i];
-        if (stuck_at(e, l) <= e->mono_ns) {
-            en_lease_event(e, l, MP_LEASE_ON_TROUBLE, MP_STR("not effective in time"));
-            en_trouble_put(e, l, MP_STR("not effective in time"));
-        }
+        if (stuck_at(e, l) <= e->mono_ns) en_lease_late(e, l);
     }
 }
 

@@ -16,6 +16,7 @@
 struct standing {
     uint64_t pending, unobeyed; /* first revisions; 0: none */
     const struct sub *refused;
+    const struct sub *late; /* the first that is neither */
 };
 
 static void first(uint64_t *at, uint64_t revision)
@@ -39,13 +40,15 @@ static void stand_on(const struct mp_envoy_stream *s, struct standing *out)
             first(&out->pending, sub_pending(x));
             first(&out->unobeyed, x->unobeyed_revision);
             if (refuses(x) && out->refused == NULL) out->refused = x;
+            bool late = sub_pending(x) != 0 || x->unobeyed_revision != 0;
+            if (late && out->late == NULL) out->late = x;
         }
     }
 }
 
 static struct standing stand(const struct proxy *p)
 {
-    struct standing out = {0, 0, NULL};
+    struct standing out = {0, 0, NULL, NULL};
     for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) stand_on(s, &out);
     return out;
 }
@@ -360,6 +363,15 @@ static void note_carried(struct mp_envoy *e)
 
 /* ---- all of it ---- */
 
+/* Not trouble yet: for whoever asks why it takes so long. */
+static void set_waiting(struct mp_envoy *e, const struct sub *late)
+{
+    const struct proxy *p = late->stream->proxy;
+    const char *what = sub_pending(late) != 0 ? "has not taken" : "has taken and does not obey";
+    e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text, "proxy %.*s %s %.*s", MP_STR_ARG(p->id),
+                              what, MP_STR_ARG(late->name));
+}
+
 static void set_trouble(struct mp_envoy *e, const struct proxy *p)
 {
     e->trouble = MPOL_EINVAL;
@@ -371,6 +383,7 @@ void progress_reckon(struct mp_envoy *e)
     int64_t now_ns = xd_now(e);
     uint64_t pending = 0, unobeyed = 0;
     const struct proxy *refusing = NULL;
+    const struct sub *late = NULL;
     proof_merge(e, now_ns);
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         if (p->stream == NULL) continue;
@@ -382,6 +395,7 @@ void progress_reckon(struct mp_envoy *e)
         first(&pending, s.pending);
         first(&unobeyed, s.unobeyed);
         if (s.refused != NULL && refusing == NULL) refusing = p;
+        if (late == NULL) late = s.late;
     }
     uint64_t accepted = pending != 0 ? pending - 1 : e->revision;
     uint64_t effective = unobeyed != 0 && unobeyed <= accepted ? unobeyed - 1 : accepted;
@@ -389,7 +403,11 @@ void progress_reckon(struct mp_envoy *e)
     if (effective > e->effective) e->effective = effective;
     e->trouble = MPOL_OK;
     e->trouble_len = 0;
-    if (refusing != NULL && e->accepted < e->revision) set_trouble(e, refusing);
+    if (refusing != NULL && e->accepted < e->revision) {
+        set_trouble(e, refusing);
+    } else if (late != NULL && e->effective < e->revision) {
+        set_waiting(e, late);
+    }
     e->touched = false;
     e->looked_ns = now_ns;
     reckon_held(e);

@@ -95,7 +95,8 @@ struct mpol_progress {
     /* Not MPOL_OK: the mesh is away, or refused the set of revision `accepted` + 1 or later. The engine
      * tries again with growing pauses. */
     enum mpol_err trouble;
-    struct mpol_text trouble_text; /* whose, and in whose words; one line; it reaches the ledger */
+    /* Whose, and in whose words; one line; it reaches the ledger. Without trouble: what is waited for. */
+    struct mpol_text trouble_text;
     /* Leases of the set that nothing can carry now ("no proxy of service checkout is connected"). Each of
      * them is stuck until it is not named here any more; everything else goes on. Holds until the next
      * call of the backend. */

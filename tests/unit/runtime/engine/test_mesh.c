@@ -184,13 +184,14 @@ static void accepted_but_not_obeyed_is_stuck_until_it_is(void **state)
     struct mesh m;
     open_mesh(&l, &m, plain);
     m.obeys = false;
+    m.trouble_text = "proxy service/a/a-1 has taken and does not obey mpol-share";
     loop_set(&l, "error_rate", "a", "8%");
     saw(&l, "0.000 lease errors a throttle a applying>accepted");
     loop_at(&l, 4.9);
     assert_false(loop_saw(&l, "stuck"));
     loop_at(&l, 6);
     saw(&l, "5.000 lease errors a throttle a accepted>stuck not effective in time");
-    why_says(&l, "a", "throttle a is stuck: not effective in time\n");
+    why_says(&l, "a", "throttle a is stuck: proxy service/a/a-1 has taken and does not obey mpol-share\n");
     m.obeys = true;
     loop_at(&l, 7);
     saw(&l, "throttle a stuck>effective");

@@ -94,6 +94,15 @@ static void held_is(const struct mpol_progress *p, const char *text)
     assert_string_equal(line, text);
 }
 
+static void waits_for(const char *text)
+{
+    struct mpol_progress p = progress();
+    char line[256];
+    snprintf(line, sizeof line, "%.*s", (int)p.trouble_text.len, p.trouble_text.ptr);
+    assert_int_equal(p.trouble, MPOL_OK);
+    assert_string_equal(line, text);
+}
+
 /* ---- accepted and effective ---- */
 
 static void accepted_is_the_ack_and_effective_the_proof(void **state)
@@ -103,9 +112,11 @@ static void accepted_is_the_ack_and_effective_the_proof(void **state)
     fake_pump(&m);
     want(2, "deny", "client", "10.0.0.7");
     assert_int_equal(progress().accepted, 1);
+    waits_for("proxy service/shop/shop-1 has not taken mpol-deny");
     fake_read(fake_proxy(&m, shop));
     assert_int_equal(progress().accepted, 2);
     assert_int_equal(progress().effective, 1);
+    waits_for("proxy service/shop/shop-1 has taken and does not obey mpol-deny");
     assert_int_equal(m.ask_count, 1);
     assert_string_equal(m.asks[0].resource, MP_ENVOY_DENY);
     assert_int_equal(m.asks[0].status, 403);
