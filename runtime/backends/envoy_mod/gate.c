@@ -312,8 +312,15 @@ const struct mp_gate_want *mp_gate_enter(struct mp_gate *g, uint32_t worker, uin
     MP_ASSERT(worker < g->worker_count);
     const struct mp_inproc_view *view = mp_inproc_enter(g->workers[worker].epoch);
     const struct world *world = judged_by(view);
+    g->workers[worker].entered = world;
     *count = world != NULL ? world->gen->want_count : 0;
     return world != NULL ? world->gen->wants : NULL;
+}
+
+mp_str mp_gate_caller(struct mp_gate *g, uint32_t worker, mp_str identity)
+{
+    const struct world *world = g->workers[worker].entered;
+    return world != NULL ? gate_caller(g, world, identity) : MP_STR("");
 }
 
 void mp_gate_leave(struct mp_gate *g, uint32_t worker) { mp_inproc_leave(g->workers[worker].epoch); }

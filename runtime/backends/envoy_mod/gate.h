@@ -113,6 +113,9 @@ void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_ho
                      int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out);
 /* The fields that the program in force reads, for telemetry; between enter and leave. NULL: no program. */
 const struct mp_gate_want *mp_gate_enter(struct mp_gate *g, uint32_t worker, uint32_t *count);
+/* The service that has this identity, as the inventory says; empty: none, or more than one. Between enter and
+ * leave of the same worker. */
+mp_str mp_gate_caller(struct mp_gate *g, uint32_t worker, mp_str identity);
 void mp_gate_leave(struct mp_gate *g, uint32_t worker);
 
 /* Sums over all workers. Any thread. */

@@ -17,6 +17,8 @@
 /* Buckets of inline throttles, keys of all rules together. */
 #define BUCKET_KEYS 65536
 
+struct world;
+
 /* How one worker makes a record of a request. */
 struct decoder {
     struct mp_ingest *ingest;
@@ -57,6 +59,7 @@ struct world {
 
 struct worker {
     _Alignas(CACHE_LINE) struct mp_inproc_reader *epoch;
+    const struct world *entered; /* between mp_gate_enter and leave */
     _Atomic uint64_t verdicts, refusals;
     struct mp_verdict_answer answer;
 };

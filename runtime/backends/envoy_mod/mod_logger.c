@@ -19,6 +19,7 @@
 struct noting {
     struct mod *m;
     void *envoy;
+    uint32_t worker;
     struct mp_record_out out;
     struct mod_room room;
     struct abi_timing timing;
@@ -126,6 +127,7 @@ static mp_str read_text(struct noting *n, const struct mp_gate_want *want)
     case MP_GATE_PEER:
     case MP_GATE_PRINCIPAL:
     case MP_GATE_CLIENT_IDENTITY: return peer_of(n->envoy);
+    case MP_GATE_CALLER: return mp_gate_caller(n->m->gate, n->worker, peer_of(n->envoy));
     case MP_GATE_METHOD: return header(n->envoy, MP_STR(":method"));
     case MP_GATE_SCHEME: return header(n->envoy, MP_STR(":scheme"));
     case MP_GATE_HOST: return header(n->envoy, MP_STR(":authority"));
@@ -143,7 +145,7 @@ static mp_str read_text(struct noting *n, const struct mp_gate_want *want)
     case MP_GATE_ARG:
         path = header(n->envoy, MP_STR(":path"));
         return mod_read_arg(mod_read_query(path), want->entry, &n->room);
-    default: return MP_STR(""); /* a caller is known where the inventory is */
+    default: return MP_STR("");
     }
 }
 
@@ -293,6 +295,7 @@ static void on_request_end(struct mod *m, void *envoy)
     struct noting n;
     n.m = m;
     n.envoy = envoy;
+    n.worker = worker;
     n.room.used = 0;
     n.status = 0;
     mp_record_begin(&n.out, slot, MP_RING_RECORD_MAX);

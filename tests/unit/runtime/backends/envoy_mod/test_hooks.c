@@ -271,6 +271,8 @@ static void inventory_is_known_to_rules_and_leases(void **state)
     assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0))); /* and what came before it */
     assert_int_equal(ask_as(&s, "/t", NULL), 403);
     assert_int_equal(ask_as(&s, "/c", "spiffe://a/web"), 403);
+    assert_int_equal(ask_as(&s, "/", "spiffe://a/web"), 0);
+    assert_true(plane_wait_record(s.plane, "\"path\":\"/\"", "\"caller\":\"web\"", NULL));
     assert_int_equal(ask_as(&s, "/c", "spiffe://a/x"), 0); /* two have it: nobody is meant */
     assert_int_equal(ask_as(&s, "/", "spiffe://a/web"), 0);
     assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, &lease, 1)));
