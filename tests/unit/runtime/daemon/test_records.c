@@ -73,6 +73,18 @@ void __wrap_mp_engine_record(struct mp_engine *e, struct mp_record *r)
     __real_mp_engine_record(e, r);
 }
 
+static uint32_t alive_count, closed_count;
+
+void __wrap_mp_engine_alive(struct mp_engine *e, uint32_t source, uint32_t signal, int64_t time_ns);
+void __wrap_mp_engine_source_closed(struct mp_engine *e, uint32_t source);
+
+void __wrap_mp_engine_alive(struct mp_engine *e, uint32_t source, uint32_t signal, int64_t time_ns)
+{
+    alive_count++;
+}
+
+void __wrap_mp_engine_source_closed(struct mp_engine *e, uint32_t source) { closed_count++; }
+
 static void has(uint32_t record, const char *part)
 {
     assert_true(record < shown_count);
@@ -166,7 +178,7 @@ static int begin(void **state)
     mp_std_os(&d.os);
     d.os.wall_ns = wall;
     wall_now = NOW;
-    shown_count = 0;
+    shown_count = alive_count = closed_count = 0;
     mp_arena_init(&arena, NULL, 0);
     d.now = (struct dm_generation){.program = compile(), .number = 1};
     assert_int_equal(mp_ingest_create(&arena, d.now.program, how.hash_key, &d.now.ingest), MP_OK);
@@ -521,6 +533,46 @@ static void a_throttle_of_ours_is_told_from_anothers(void **state)
     has(2, "requests|");
 }
 
+static struct mp_envoy_stream *connected(const char *node)
+{
+    struct mp_envoy_peer peer = {MP_STR("127.0.0.1:1"), MP_STR(""), false};
+    struct mp_discovery_node n = {.id = mp_str_of(node)};
+    mp_str name = MP_STR("mpol-deny");
+    struct mp_discovery_ask ask = {.node = &n, .subscribe = &name, .subscribe_count = 1,
+                                   .type_url = MP_STR("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig")};
+    struct pb_out out = pb_out_arena(&arena);
+    mp_discovery_write_request(&out, &ask);
+    struct mp_envoy_stream *s = mp_envoy_stream_open(envoy, &shown, &peer);
+    assert_true(mp_envoy_stream_message(s, pb_view(&out)));
+    return s;
+}
+
+/* R6: requests, refusals and connections are heard of as long as somebody is there to tell. */
+static void signals_are_alive_while_a_known_proxy_is_connected(void **state)
+{
+    struct mpol_desired nothing = {.size = sizeof nothing, .revision = 1, .owner = text("t")};
+    assert_int_equal(mp_envoy_ops.apply(envoy, &nothing), MPOL_OK);
+    dm_records_tick(records);
+    assert_int_equal(alive_count, 0);
+    struct mp_envoy_stream *nobody = connected("who/knows");
+    dm_records_tick(records);
+    assert_int_equal(alive_count, 0); /* what it tells is not heard */
+    struct mp_envoy_stream *a = connected("service/checkout/checkout-1");
+    dm_records_tick(records);
+    assert_int_equal(alive_count, 3);
+    struct mp_envoy_stream *b = connected("service/checkout/checkout-2");
+    mp_envoy_stream_closed(a);
+    dm_records_tick(records);
+    assert_int_equal(alive_count, 6);
+    assert_int_equal(closed_count, 0);
+    mp_envoy_stream_closed(b);
+    dm_records_tick(records);
+    dm_records_tick(records);
+    assert_int_equal(alive_count, 6);
+    assert_int_equal(closed_count, 1);
+    mp_envoy_stream_closed(nobody);
+}
+
 static void after_a_reload_names_are_looked_for_again(void **state)
 {
     one(&plain, &(struct entry){.node = "service/checkout/checkout-1"});
@@ -549,6 +601,7 @@ int main(void)
         CASE(flags_tell_resets_and_timeouts),
         CASE(a_sampled_entry_stands_for_many),
         CASE(a_throttle_of_ours_is_told_from_anothers),
+        CASE(signals_are_alive_while_a_known_proxy_is_connected),
         CASE(after_a_reload_names_are_looked_for_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
