@@ -25,7 +25,7 @@
 /* LIMIT: of one frame of records, so that others come in between. */
 #define RECORDS_MAX (256u * 1024u)
 /* How long workers that were held up are waited for before the control plane is told to try again. */
-#define TRIES 50
+#define TRIES 5000 /* half a second */
 #define TRY_NS (100 * 1000)
 
 /* ---- time and words ---- */
