@@ -414,12 +414,13 @@ static void a_first_request_that_is_too_large_is_refused(void **state)
     struct proxy p = {0};
     start_plain();
     connect_as(&p, "service/account/account-1", NULL);
+    static char name[5u << 20];
+    memset(name, 'x', sizeof name);
     struct pb_out out = pb_out_fixed(room, sizeof room);
-    size_t node = pb_begin(&out, 1), rest = (5u << 20) - out.len;
-    memset(room + out.len, 'x', rest);
-    mp_str filler = {room + out.len, rest};
-    pb_text(&out, 1, filler);
+    size_t node = pb_begin(&out, 1);
+    pb_text(&out, 1, (mp_str){name, sizeof name});
     pb_end(&out, node);
+    assert_false(out.failed);
     grpc_call_send(p.ads, pb_view(&out));
     UNTIL(p.ads_over);
     assert_int_equal(p.ads_status, 8); /* RESOURCE_EXHAUSTED */
