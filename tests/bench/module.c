@@ -91,7 +91,7 @@ static void cost_of_a_request(struct plane *p, struct bed_options *o)
                          {.name = "rbac", .filter = BED_RBAC},
                          {.name = "ours", .filter = BED_MODULE}};
     const size_t count = sizeof ways / sizeof *ways;
-    int rounds = bench_quick() ? 3 : 25, requests = bench_quick() ? 300 : 1500;
+    int rounds = bench_quick() ? 3 : 120, requests = bench_quick() ? 300 : 250;
     o->logger = false;
     o->quiet = true;
     for (size_t i = 0; i < count; i++) start(&ways[i], o);
