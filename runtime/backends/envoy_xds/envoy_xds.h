@@ -49,8 +49,8 @@ struct mp_envoy_limits {
     uint32_t proxies;       /* remembered, connected or not: 1,024 */
     uint32_t streams;       /* 1,024 */
     uint32_t subscriptions; /* of one stream, all types: 4,096 */
-    uint32_t leases;        /* of all owners: 8,192 */
-    size_t lease_bytes;     /* texts and arguments of all leases: 4 MiB */
+    uint32_t leases;        /* of all owners: 32,768 */
+    size_t lease_bytes;     /* texts and arguments of all leases: 16 MiB */
     size_t resource_bytes;  /* of one resource: 16 MiB; a set that needs more is refused */
     size_t message_bytes;   /* of one request: 4 MiB; a longer one ends its stream */
     int64_t silent_ns;      /* no answer to a response for so long: the proxy holds nothing up: 5 s */
