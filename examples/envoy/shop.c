@@ -202,21 +202,25 @@ static void print_traffic(void)
 struct wish {
     uint64_t seed, only;
     const char *envoy;
-    bool module, keep;
+    enum modules modules;
+    bool keep;
 };
 
 static int run(const struct wish *wish)
 {
+    static const char *const in_words[] = {[MODULES_NONE] = "without any module",
+                                           [MODULES_CATALOG] = "(those of catalog with mpol's module)",
+                                           [MODULES_ALL] = "with mpol's module"};
     static const char *const verify[] = {"ledger", "verify", NULL}, *const status[] = {"status", NULL};
     if (access(wish->envoy, X_OK) != 0) {
         fprintf(stderr, "envoy_shop: no Envoy at %s: all stories are left out\n", wish->envoy);
         return NO_ENVOY;
     }
-    if (!mesh_check(wish->module)) return 1;
+    if (!mesh_check(wish->modules)) return 1;
     if (!ca_make() || !apps_start(wish->seed)) return 2;
     if (!mesh_start(wish->envoy) || !load_start(wish->seed)) return 2;
     tell_say("the shop is open: a gateway, %d sidecars and an edge connector, Envoys %s; one mpol; seed %llu\n",
-             APPS - 1, mesh_has_module() ? "(those of catalog with mpol's module)" : "without any module",
+             APPS - 1, in_words[mesh_modules()],
              (unsigned long long)wish->seed);
     pthread_t status_thread;
     atomic_store(&running, true);
@@ -240,12 +244,13 @@ static int run(const struct wish *wish)
 }
 
 static const char usage[] =
-    "usage: envoy_shop [--seed N] [--story N] [--envoy FILE] [--no-module] [--keep] [--plain]\n"
+    "usage: envoy_shop [--seed N] [--story N] [--envoy FILE] [--no-module|--all-modules] [--keep] [--plain]\n"
     "A mesh of Envoys on loopback, seven things that go wrong, and the policy that answers.\n"
     "  --seed N      the same traffic again\n"
     "  --story N     only this one, 1 to 7\n"
     "  --envoy FILE  the Envoy; otherwise $MPOL_ENVOY, or the one in the build folder\n"
-    "  --no-module   Envoys as they are, also where the build has mpol's module for them\n"
+    "  --no-module, --all-modules\n"
+    "                mpol's module in none or in all of the Envoys, not only in those that have streams\n"
     "  --keep        keep the folder with logs, bootstraps and state\n"
     "  --plain       no colour, no status line\n";
 
@@ -263,9 +268,9 @@ int main(int argc, char **argv)
     static const struct option options[] = {
         {"seed", required_argument, NULL, 's'}, {"story", required_argument, NULL, 'o'},
         {"envoy", required_argument, NULL, 'e'}, {"keep", no_argument, NULL, 'k'},
-        {"no-module", no_argument, NULL, 'm'},
+        {"no-module", no_argument, NULL, 'm'},     {"all-modules", no_argument, NULL, 'a'},
         {"plain", no_argument, NULL, 'n'},       {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
-    struct wish wish = {.seed = 1, .module = true};
+    struct wish wish = {.seed = 1, .modules = MODULES_CATALOG};
     wish.envoy = getenv("MPOL_ENVOY") != NULL ? getenv("MPOL_ENVOY") : SHOP_ENVOY;
     bool tty = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;
     int option;
@@ -273,7 +278,8 @@ int main(int argc, char **argv)
         if (option == 's' && !number(optarg, "--seed", UINT64_MAX, &wish.seed)) return 2;
         if (option == 'o' && !number(optarg, "--story", 7, &wish.only)) return 2;
         if (option == 'e') wish.envoy = optarg;
-        if (option == 'm') wish.module = false;
+        if (option == 'm') wish.modules = MODULES_NONE;
+        if (option == 'a') wish.modules = MODULES_ALL;
         if (option == 'k') wish.keep = true;
         if (option == 'n') tty = false;
         if (option == 'h' || option == '?') {

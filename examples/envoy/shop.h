@@ -105,9 +105,10 @@ unsigned long app_requests(enum app app);
 
 extern uint16_t shop_gateway_port, shop_xds_port;
 
-/* Whether this build has what the stories need; else says what is missing. With `module` the Envoys load
- * libmpol_envoy.so, where the build has it. */
-bool mesh_check(bool module);
+/* Which Envoys load libmpol_envoy.so, where the build has it: those of the service that has streams. */
+enum modules { MODULES_NONE, MODULES_CATALOG, MODULES_ALL };
+/* Whether this build has what the stories need; else says what is missing. */
+bool mesh_check(enum modules modules);
 bool mesh_start(const char *envoy);
 void mesh_stop(void);
 /* Kills what was started, from any thread, and waits for nothing. */
@@ -118,7 +119,7 @@ void control_kill(void);
 bool control_alive(void);
 /* True if every Envoy is alive; names the first one that is not. */
 bool mesh_alive(const char **which);
-bool mesh_has_module(void);
+enum modules mesh_modules(void);
 /* GET `path` of an Envoy's admin page, at most `size` - 1 bytes, with a NUL. `port` 0: the gateway's. */
 bool mesh_admin(uint16_t port, const char *path, char *out, size_t size);
 /* `mpol VERB… --state DIR`; what it answers goes to `file` in shop_dir. */

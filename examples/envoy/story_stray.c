@@ -33,14 +33,14 @@ static void try_handshakes(struct wire *before)
 
 static void check_stream(struct stream *stream)
 {
-    if (mesh_has_module()) {
+    if (mesh_modules() != MODULES_NONE) {
         int64_t end = stream_end_ns(stream, shop_until(2));
         tell_check(STRAY, end != 0, "the stream that it had open %s, %.1f ms after the decision",
                    end != 0 ? "is cut" : "GOES ON",
                    (double)((end != 0 ? end : tell_now_ns()) - tell_mark_ns(STRAY, DECIDED)) / 1e6);
     } else {
-        tell_line(YELLOW, "not so yet", "its open stream %s: cutting it needs Envoy's module, which this build "
-                  "does not have", stream_flows(stream) ? "goes on" : "has ended");
+        tell_line(YELLOW, "not so yet", "its open stream %s: to cut it takes mpol's module in the Envoy",
+                  stream_flows(stream) ? "goes on" : "has ended");
     }
 }
 

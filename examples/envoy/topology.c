@@ -28,7 +28,7 @@ static struct proxy {
     uint16_t admin_port;
 } proxies[APPS + 1]; /* the gateway is the last */
 static struct child control;
-static bool with_module;
+static enum modules modules;
 
 /* ---- ports ---- */
 
@@ -151,7 +151,7 @@ bool control_start(void)
     word(&c, "--inventory=%s", shop_path(path, "inventory.ndjson"));
     word(&c, "--state=%s", shop_path(path, "state"));
     word(&c, "--xds=127.0.0.1:%u", shop_xds_port);
-    if (with_module) word(&c, "--module-socket=%s", shop_path(path, "modules"));
+    if (modules != MODULES_NONE) word(&c, "--module-socket=%s", shop_path(path, "modules"));
     if (!child_start(&control, c.words, NULL, NULL) || !follow_start(control.out)) return false;
     for (int64_t until = tell_now_ns() + CONTROL_READY_NS; tell_now_ns() < until; tell_sleep_ns(LOOK_NS)) {
         if (listens(shop_xds_port)) return true;
@@ -196,8 +196,9 @@ static void tls_words(struct command *c, enum identity id)
     word(c, "--tls-cert=%s", shop_path(path, "%s.pem", ca_name(id)));
     word(c, "--tls-key=%s", shop_path(path, "%s.key", ca_name(id)));
     word(c, "--tls-ca=%s", shop_path(path, "ca.pem"));
-    /* Both kinds of Envoys side by side: those that have streams to cut, and those that have none. */
-    if (with_module && id == ID_CATALOG) word(c, "--module-socket=%s", shop_path(path, "modules"));
+    if (modules == MODULES_ALL || (modules == MODULES_CATALOG && id == ID_CATALOG)) {
+        word(c, "--module-socket=%s", shop_path(path, "modules"));
+    }
 }
 
 static void place_words(struct command *c, const char *layer, const char *service, const char *instance)
@@ -285,7 +286,7 @@ static bool module_is_there(void)
     return false;
 }
 
-bool mesh_has_module(void) { return with_module; }
+enum modules mesh_modules(void) { return modules; }
 
 static bool help_names(const char *verb, const char *option)
 {
@@ -300,13 +301,13 @@ static bool help_names(const char *verb, const char *option)
     return found;
 }
 
-bool mesh_check(bool module)
+bool mesh_check(enum modules wanted)
 {
     if (!help_names("run", "--xds")) {
         fprintf(stderr, "shop: this build of `mpol run` has no --xds: it cannot be a control plane\n");
         return false;
     }
-    with_module = module && module_is_there();
+    modules = module_is_there() ? wanted : MODULES_NONE;
     return true;
 }
 
