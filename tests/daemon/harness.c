@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -144,6 +145,7 @@ static pid_t spawn(int in, int out, int err, const char *const *args)
     dup2(out >= 0 ? out : nothing, 1);
     dup2(err, 2);
     signal(SIGPIPE, SIG_DFL);
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* a test that is killed leaves nobody behind */
     execv(command, (char *const *)args);
     _exit(127);
 }
