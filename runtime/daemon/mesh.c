@@ -245,12 +245,14 @@ bool dm_mesh_open(struct dm *d)
     if (!open_secrets(m)) return false;
     struct mp_envoy_world world = dm_mesh_world_view(m->world);
     m->records = dm_records_open(d, m->envoy, &world);
-    if (m->records == NULL || !mesh_prove_open(m)) return no_memory();
-    dm_records_prover(m->records, m->prover);
+    if (m->records == NULL) return no_memory();
+    /* Nobody is heard before the loop turns. The port comes first since it tells what a certificate lacks. */
     if (mp_grpc_open(&d->loop, &options, &m->server, why, sizeof why) != MP_OK) {
         fprintf(stderr, "mpol run: --xds=%s: %s\n", o->xds, why);
         return false;
     }
+    if (!mesh_prove_open(m)) return no_memory();
+    dm_records_prover(m->records, m->prover);
     if (mp_grpc_port(m->server) != 0) {
         dm_log(d, "info", "proxies are served on port %u%s", (unsigned)mp_grpc_port(m->server),
                o->xds_ca != NULL ? ", with mutual TLS" : "");

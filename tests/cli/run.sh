@@ -159,6 +159,13 @@ expect 2 envoy bootstrap --layer=service;                           said err 'ne
 printf 'use std.mesh\nrule a when count(requests) over 5s > 9 per client.ip then challenge client.ip for 1m\n' >"$tmp/ask.mpol"
 expect 2 run "$tmp/ask.mpol" --xds=127.0.0.1:0 "--state=$tmp/never"; said err 'E0701'
 
+# Certificates for the port that are not whole, or none.
+printf 'use std.mesh\nrule a when count(requests) over 5s > 9 per client.ip then notify "x"\n' >"$tmp/tell.mpol"
+port=(run "$tmp/tell.mpol" --xds=127.0.0.1:0 "--state=$tmp/port")
+expect 2 "${port[@]}" "--xds-cert=$tmp/none";                       said err 'all three'
+expect 2 "${port[@]}" --xds-key=x --xds-ca=y;                       said err 'all three'
+expect 2 "${port[@]}" "--xds-cert=$tmp/tell.mpol" --xds-key=x --xds-ca=y; said err 'no certificate in PEM'
+
 # The same answer where nobody reads it to the end.
 "$mpol" check --format=json "$tmp/bad.mpol" 2>/dev/null | head -c 1 >/dev/null
 [ "${PIPESTATUS[0]}" = 1 ] || { echo "FAIL check: another exit code when its reader goes away"; failed=1; }
