@@ -19,7 +19,7 @@ struct reading {
     struct mp_arena arena;
     struct file *files; /* in order of name */
     size_t count, cap;
-    char why[200]; /* empty: it went well */
+    char why[4400]; /* empty: it went well; else a path and a reason */
 };
 
 struct dm_secrets {

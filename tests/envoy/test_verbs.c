@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What each verb does to a real sidecar and a real gateway, on who asks by address and on who answers: sets
- * of leases go in, requests show what they mean. Who asks by certificate is in test_mesh.c.
+ * What each verb does to a real sidecar and a real gateway, on who asks by address and on who
+ * answers: sets of leases go in, requests show what they mean. Who asks by certificate is in
+ * test_mesh.c.
  */
 #include "proxy.h"
 
@@ -31,8 +32,8 @@ static void open_mesh(void)
         snprintf(name, sizeof name, "shop-%d", i + 1);
         struct proxy_is is = {"service", "shop", name, apps[i].port, port};
         proxy_start(&shops[i], &is, "--xff-hops=1", NULL);
-        fake_instance(&mesh, i == 0 ? "shop-1" : "shop-2", "shop", i == 0 ? "v1" : "v2", "127.0.0.1",
-                      (uint16_t)shops[i].port);
+        fake_instance(&mesh, i == 0 ? "shop-1" : "shop-2", "shop", i == 0 ? "v1" : "v2",
+                      "127.0.0.1", (uint16_t)shops[i].port);
     }
     struct proxy_is at_gate = {"ingress", "gate", "gate-1", 0, port};
     proxy_start(&gate, &at_gate, "--route=/=shop", "--xff-hops=1", NULL);
@@ -45,14 +46,17 @@ static void open_mesh(void)
     assert_int_equal(get_for("10.0.0.7", gate.port), 200);
 }
 
-static void close_mesh(void)
+static int start(void **state)
+{
+    if (folder_make(state) != 0) return -1;
+    open_mesh();
+    return 0;
+}
+
+static int stop(void **state)
 {
     direct_stop();
-    proxy_stop(&gate);
-    for (int i = 0; i < 2; i++) {
-        proxy_stop(&shops[i]);
-        upstream_stop(&apps[i]);
-    }
+    return mesh_drop(state);
 }
 
 /* ---- sets ---- */
@@ -66,7 +70,8 @@ static void begin(void)
 static struct mpol_lease *add(const char *verb, const char *kind, const char *target)
 {
     struct mpol_lease *l = set_add(&s, verb, kind, target);
-    if (strchr(target, '/') != NULL && strcmp(kind, "client") == 0) l->target_type = mpol_text("cidr");
+    if (strchr(target, '/') != NULL && strcmp(kind, "client") == 0)
+        l->target_type = mpol_text("cidr");
     return l;
 }
 
@@ -80,13 +85,17 @@ static void with(struct mpol_lease *l, struct mpol_arg a)
 
 static void to_number(struct mpol_lease *l, const char *name, const char *type, double number)
 {
-    with(l, (struct mpol_arg){.name = mpol_text(name), .type = mpol_text(type), .kind = MPOL_ARG_NUMBER,
+    with(l, (struct mpol_arg){.name = mpol_text(name),
+                              .type = mpol_text(type),
+                              .kind = MPOL_ARG_NUMBER,
                               .number = number});
 }
 
 static void to_text(struct mpol_lease *l, const char *name, const char *text)
 {
-    with(l, (struct mpol_arg){.name = mpol_text(name), .type = mpol_text("string"), .kind = MPOL_ARG_TEXT,
+    with(l, (struct mpol_arg){.name = mpol_text(name),
+                              .type = mpol_text("string"),
+                              .kind = MPOL_ARG_TEXT,
                               .text = mpol_text(text)});
 }
 
@@ -94,6 +103,13 @@ static void in_force(void)
 {
     assert_int_equal(mp_envoy_ops.apply(mesh.envoy, &s.desired), MPOL_OK);
     direct_wait(revision, true);
+}
+
+/* One mesh for all tests: what the test before had in force goes first. */
+static void begin_anew(void)
+{
+    begin();
+    in_force();
 }
 
 /* How many of so many requests were answered with this status. */
@@ -109,7 +125,7 @@ static int answered(const char *client, int port, int count, int status)
 static void an_exempt_client_passes_all_denials(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     add("deny", "client", "10.0.0.0/24");
     add("deny", "client", "10.0.1.9");
@@ -126,13 +142,12 @@ static void an_exempt_client_passes_all_denials(void **state)
     begin();
     in_force();
     assert_int_equal(get_for("10.0.0.7", shops[0].port), 200);
-    close_mesh();
 }
 
 static void many_addresses_are_denied_at_once(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     for (int i = 0; i < 1000; i++) {
         char text[32];
@@ -143,13 +158,12 @@ static void many_addresses_are_denied_at_once(void **state)
     assert_int_equal(get_for("10.0.0.1", shops[0].port), 403);
     assert_int_equal(get_for(s.targets[999], gate.port), 403);
     assert_int_equal(get_for("10.9.0.1", shops[0].port), 200);
-    close_mesh();
 }
 
 static void a_rate_of_a_client_is_a_bucket_of_its_own(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     struct mpol_lease *l = add("throttle", "client", "10.0.0.7");
     l->hooks = MPOL_INGRESS;
@@ -159,13 +173,12 @@ static void a_rate_of_a_client_is_a_bucket_of_its_own(void **state)
     assert_int_equal(answered("10.0.0.7", gate.port, 20, 429), 15);
     assert_int_equal(answered("10.0.0.8", gate.port, 20, 200), 20);
     assert_int_equal(answered("10.0.0.7", shops[0].port, 10, 200), 10); /* at another hook */
-    close_mesh();
 }
 
 static void a_share_is_of_one_client_or_of_who_answers(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     to_number(add("throttle", "client", "10.0.0.7"), "to", "percent", 0);
     to_number(add("throttle", "client", "10.0.0.8"), "to", "percent", 0.5);
@@ -179,7 +192,6 @@ static void a_share_is_of_one_client_or_of_who_answers(void **state)
     in_force();
     assert_int_equal(answered("10.0.0.7", shops[1].port, 20, 429), 20);
     assert_int_equal(answered("10.0.0.9", shops[1].port, 20, 200), 20);
-    close_mesh();
 }
 
 /* ---- who answers ---- */
@@ -187,20 +199,19 @@ static void a_share_is_of_one_client_or_of_who_answers(void **state)
 static void a_rate_of_a_service_is_divided_among_its_instances(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     struct mpol_lease *l = add("throttle", "service", "shop");
     to_number(l, "to", "rate", 0.001);
     to_number(l, "burst", "int", 10);
     in_force();
     for (int i = 0; i < 2; i++) assert_int_equal(answered("10.0.0.7", shops[i].port, 20, 200), 5);
-    close_mesh();
 }
 
 static void an_instance_comes_back_by_weight(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     struct mpol_lease *l = add("quarantine", "instance", "shop-2");
     in_force();
@@ -215,14 +226,13 @@ static void an_instance_comes_back_by_weight(void **state)
     in_force();
     assert_int_equal(get_for("10.0.0.8", shops[1].port), 200);
     assert_int_equal(answered("10.0.0.8", gate.port, 30, 200), 30);
-    close_mesh();
 }
 
 /* shop-2 refuses everything itself, which shows what the gateway leads to it. */
 static void a_route_between_versions_moves_requests(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     struct mpol_lease *l = add("route", "service", "shop");
     to_text(l, "from", "v2");
@@ -242,27 +252,25 @@ static void a_route_between_versions_moves_requests(void **state)
     in_force();
     /* A tenth of what came to the service is left to v2: half of it had been there. */
     assert_in_range(answered("10.0.0.7", gate.port, 200, 429), 12, 28);
-    close_mesh();
 }
 
 static void a_drained_instance_is_led_to_no_more(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     add("drain", "instance", "shop-2");
     to_number(add("throttle", "instance", "shop-2"), "to", "percent", 0);
     in_force();
     assert_int_equal(answered("10.0.0.7", gate.port, 40, 200), 40);
     assert_int_equal(get_for("10.0.0.7", shops[1].port), 429); /* there it is, and answers */
-    close_mesh();
 }
 
 static void a_service_comes_back_client_by_client(void **state)
 {
     (void)state;
     int back = 0;
-    open_mesh();
+    begin_anew();
     begin();
     add("quarantine", "service", "shop");
     in_force();
@@ -279,13 +287,12 @@ static void a_service_comes_back_client_by_client(void **state)
         back += first == 200;
     }
     assert_in_range(back, 30, 70);
-    close_mesh();
 }
 
 static void without_a_certificate_nobody_is_let_in(void **state)
 {
     (void)state;
-    open_mesh();
+    begin_anew();
     begin();
     struct mpol_lease *l = add("require", "service", "shop");
     to_text(l, "what", "mtls");
@@ -294,25 +301,23 @@ static void without_a_certificate_nobody_is_let_in(void **state)
     begin();
     in_force();
     assert_int_equal(get_for("10.0.0.7", shops[0].port), 200);
-    close_mesh();
 }
 
 int main(int argc, char **argv)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, mesh_drop)
     const struct CMUnitTest tests[] = {
-        TEST(an_exempt_client_passes_all_denials),
-        TEST(many_addresses_are_denied_at_once),
-        TEST(a_rate_of_a_client_is_a_bucket_of_its_own),
-        TEST(a_share_is_of_one_client_or_of_who_answers),
-        TEST(a_rate_of_a_service_is_divided_among_its_instances),
-        TEST(an_instance_comes_back_by_weight),
-        TEST(a_route_between_versions_moves_requests),
-        TEST(a_drained_instance_is_led_to_no_more),
-        TEST(a_service_comes_back_client_by_client),
-        TEST(without_a_certificate_nobody_is_let_in),
+        cmocka_unit_test(an_exempt_client_passes_all_denials),
+        cmocka_unit_test(many_addresses_are_denied_at_once),
+        cmocka_unit_test(a_rate_of_a_client_is_a_bucket_of_its_own),
+        cmocka_unit_test(a_share_is_of_one_client_or_of_who_answers),
+        cmocka_unit_test(a_rate_of_a_service_is_divided_among_its_instances),
+        cmocka_unit_test(an_instance_comes_back_by_weight),
+        cmocka_unit_test(a_route_between_versions_moves_requests),
+        cmocka_unit_test(a_drained_instance_is_led_to_no_more),
+        cmocka_unit_test(a_service_comes_back_client_by_client),
+        cmocka_unit_test(without_a_certificate_nobody_is_let_in),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, start, stop);
 }
