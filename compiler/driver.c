@@ -196,7 +196,10 @@ enum mp_err mp_compilation_lint(struct mp_compilation *c, enum mp_lint_level lev
 
 uint32_t mp_compilation_errors(const struct mp_compilation *c) { return c->diags.error_count; }
 struct mp_diags *mp_compilation_diags(struct mp_compilation *c) { return &c->diags; }
-const struct mp_sources *mp_compilation_sources(const struct mp_compilation *c) { return &c->sources; }
+const struct mp_sources *mp_compilation_sources(const struct mp_compilation *c)
+{
+    return &c->sources;
+}
 const struct mp_typed *mp_compilation_typed(const struct mp_compilation *c) { return c->typed; }
 struct mp_ir *mp_compilation_ir(struct mp_compilation *c) { return c->has_ir ? &c->ir : NULL; }
 mp_str mp_compilation_image(const struct mp_compilation *c) { return c->image; }

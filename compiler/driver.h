@@ -41,14 +41,15 @@ struct mp_compile_options {
 struct mp_compilation;
 
 /* Compiles all texts as one program; the standard library is added. MP_OK also when the author made
- * mistakes: ask mp_compilation_errors. MP_ENOMEM; *out is NULL then. A fault of our own (tables that do
- * not verify) is MP_ECORRUPT, with the compilation in *out and its text in mp_compilation_fault. */
+ * mistakes: ask mp_compilation_errors. MP_ENOMEM; *out is NULL then. A fault of our own (tables
+ * that do not verify) is MP_ECORRUPT, with the compilation in *out and its text in
+ * mp_compilation_fault. */
 enum mp_err mp_compile(const struct mp_compile_text *texts, uint32_t count,
                        const struct mp_compile_options *options, struct mp_compilation **out);
 void mp_compilation_free(struct mp_compilation *c);
 
-/* Adds advice to the messages (L-codes); those that are errors are part of every compilation. Nothing
- * where there are errors already. */
+/* Adds advice to the messages (L-codes); those that are errors are part of every compilation.
+ * Nothing where there are errors already. */
 enum mp_err mp_compilation_lint(struct mp_compilation *c, enum mp_lint_level level);
 
 uint32_t mp_compilation_errors(const struct mp_compilation *c);

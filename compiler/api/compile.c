@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mpol/compile.h: policy text → program, for embedders. In libmpol only; libmpol-rt has no front end.
+ * mpol/compile.h: policy text → program, for embedders. In libmpol only; libmpol-rt has no front
+ * end.
  */
 #include "mpol/compile.h"
 
@@ -80,7 +81,8 @@ static mp_str render(struct job *j, struct mp_diag *d)
     one.all.ptr = &d;
     one.all.len = one.all.cap = 1;
     mp_buf_init(&text, &j->arena);
-    mp_diags_print_text(&one, mp_compilation_sources(j->compilation), (struct mp_diag_style){0}, &text);
+    mp_diags_print_text(&one, mp_compilation_sources(j->compilation), (struct mp_diag_style){0},
+                        &text);
     return mp_buf_view(&text);
 }
 

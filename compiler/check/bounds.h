@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * bounds.h - what must hold of single values wherever a condition is true: intervals and words.
  *
- * The small solver behind E0601 (R45) and the interval lints. It knows only what is certain: where it
- * says that two conditions exclude each other, they do; where it does not, nobody knows.
+ * The small solver behind E0601 (R45) and the interval lints. It knows only what is certain:
+ * where it says that two conditions exclude each other, they do; where it does not, nobody knows.
  *
  * Callers: compiler/check, compiler/lint. Memory: none; a struct mp_bounds is the caller's.
  */
@@ -32,8 +32,8 @@ struct mp_bounds {
     bool partial;   /* something was said that no bound holds */
 };
 
-/* Adds what must hold where e is true (negated: where e is false). A parameter counts as anything in
- * its range. Bounds of one value stay apart. */
+/* Adds what must hold where e is true (negated: where e is false). A parameter counts as anything
+ * in its range. Bounds of one value stay apart. */
 void mp_bounds_gather(const struct mp_t_expr *e, bool negated, struct mp_bounds *all);
 /* Can one value not satisfy both? Both are about the same value. */
 bool mp_bound_excludes(const struct mp_bound *a, const struct mp_bound *b);
@@ -41,8 +41,8 @@ bool mp_bound_excludes(const struct mp_bound *a, const struct mp_bound *b);
 bool mp_bound_implies(const struct mp_bound *a, const struct mp_bound *b);
 /* Do two expressions of one row (or record) always have the same value? */
 bool mp_same_value(const struct mp_t_expr *a, const struct mp_t_expr *b);
-/* The same for two rules that meet on one target: both values are functions of it. The walks lead to
- * the targets, each from the row of its rule. */
+/* The same for two rules that meet on one target: both values are functions of it. The walks lead
+ * to the targets, each from the row of its rule. */
 bool mp_same_of_target(const struct mp_t_expr *a, const struct mp_t_walk *target_a,
                        const struct mp_t_expr *b, const struct mp_t_walk *target_b);
 /* The range of numbers that a constant or a parameter can have; at_values as above. */

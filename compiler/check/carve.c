@@ -14,7 +14,8 @@ static bool is_path(const struct mp_t_expr *e)
 
 static bool add(struct carves *c, const struct mp_t_expr *text, bool prefix)
 {
-    if (text == NULL || text->kind != MP_TX_CONST || mp_type_rep(text->type.base) != MP_REP_T) return false;
+    if (text == NULL || text->kind != MP_TX_CONST || mp_type_rep(text->type.base) != MP_REP_T)
+        return false;
     if (c->count == MP_CARVES_MAX || text->text.len == 0) return false;
     c->out[c->count++] = (struct mp_carve){text->text, prefix};
     return true;
@@ -47,11 +48,13 @@ static bool read(struct carves *c, const struct mp_t_expr *e)
     }
 }
 
-bool mp_carve_read(const struct mp_t_guard *guard, struct mp_carve out[MP_CARVES_MAX], uint32_t *count)
+bool mp_carve_read(const struct mp_t_guard *guard, struct mp_carve out[MP_CARVES_MAX],
+                   uint32_t *count)
 {
     struct carves c = {out, 0};
     if (guard->kind != MP_GUARD_WHERE_RECORD || guard->where == NULL) return false;
-    if (!mp_str_eq(guard->signal->name, MP_STR("requests")) || !read(&c, guard->where)) return false;
+    if (!mp_str_eq(guard->signal->name, MP_STR("requests")) || !read(&c, guard->where))
+        return false;
     *count = c.count;
     return true;
 }

@@ -71,7 +71,8 @@ mp_str ck_source(struct ck *ck, struct mp_span span)
 
 /* ---- diagnostics ---- */
 
-struct mp_diag *ck_error(struct ck *ck, const char *code, struct mp_span span, const char *format, ...)
+struct mp_diag *ck_error(struct ck *ck, const char *code, struct mp_span span, const char *format,
+                         ...)
 {
     enum mp_diag_code row;
     if (!mp_diag_find(mp_str_of(code), &row)) MP_UNREACHABLE("no such code");

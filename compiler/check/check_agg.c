@@ -235,9 +235,9 @@ static enum mp_type result_of(enum mp_agg kind, enum mp_type value)
     switch (kind) {
     case MP_AGG_RATE_SUM:
         if (value == MP_TYPE_SIZE) return MP_TYPE_BANDWIDTH;
-        return value == MP_TYPE_INT || value == MP_TYPE_NUMBER ||
-            value == MP_TYPE_COUNTER ? MP_TYPE_RATE
-                                                                                          : MP_TYPE_NONE;
+        return value == MP_TYPE_INT || value == MP_TYPE_NUMBER || value == MP_TYPE_COUNTER
+                   ? MP_TYPE_RATE
+                   : MP_TYPE_NONE;
     case MP_AGG_SUM: return value == MP_TYPE_COUNTER ? MP_TYPE_INT : value;
     case MP_AGG_AVG:
     case MP_AGG_STDDEV: return value == MP_TYPE_INT ||
@@ -257,12 +257,12 @@ static struct mp_t_expr *over_value(struct ck *ck, const struct ck_scope *s,
 {
     const struct mp_t_expr *value = made.value;
     if (made.kind == MP_AGG_DISTINCT) {
-        if (!ck_is_scalar(value->type) || ck_rep(value->type) == MP_REP_N) return wants(ck, call,
-                                                                                        "a single value");
+        if (!ck_is_scalar(value->type) || ck_rep(value->type) == MP_REP_N)
+            return wants(ck, call, "a single value");
         return make_agg(ck, s, made, MP_TYPE_INT, call->span);
     }
-    if (made.kind == MP_AGG_COUNT || made.kind == MP_AGG_RATIO) return wants(ck, call,
-                                                                             "a signal, and `where`");
+    if (made.kind == MP_AGG_COUNT || made.kind == MP_AGG_RATIO)
+        return wants(ck, call, "a signal, and `where`");
     if (!has_amount(value->type)) return wrong_value(ck, call, value);
     enum mp_type type = result_of(made.kind, value->type.base);
     if (type == MP_TYPE_NONE) return wrong_value(ck, call, value);

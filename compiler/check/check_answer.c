@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Conditions that silence decides: a field whose absence would open a door (E0406, language.md 4.6),
- * and a check that waits for what its own action removed (E0403, R39).
+ * Conditions that silence decides: a field whose absence would open a door (E0406, language.md
+ * 4.6), and a check that waits for what its own action removed (E0403, R39).
  */
 #include "check/blind.h"
 #include "check/check_items_priv.h"
@@ -68,8 +68,8 @@ static void open_door(const struct door *at, const struct mp_t_expr *atom, bool 
     }
 }
 
-/* It takes one negation to turn absence into a pass. `shown` is the atom with its own `not`; where that
- * lies inside of another one, `whole` is false and no repair of the atom alone helps. */
+/* It takes one negation to turn absence into a pass. `shown` is the atom with its own `not`;
+ * where that lies inside of another one, `whole` is false and no repair of the atom alone helps. */
 static void look_at_atom(const struct door *at, const struct mp_t_expr *e, bool negated,
                          const struct mp_t_expr *shown, bool whole)
 {
@@ -135,7 +135,8 @@ void ck_check_answerable(struct ck *ck, const struct mp_t_step *step)
     }
 }
 
-/* Somebody else saw the same traffic: a set of the target's own kind, where the vocabulary has one. */
+/* Somebody else saw the same traffic: a set of the target's own kind, where the vocabulary has
+ * one. */
 void ck_blind_help(struct mp_diag *d, struct ck *ck, const struct mp_t_act *act, mp_str text)
 {
     struct mp_t_type t = act->target->type;

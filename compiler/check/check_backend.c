@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * E0701: what a policy asks for and none of the meshes that were named can do. The tables are those that
- * the backends themselves work by (capability/capability.h).
+ * E0701: what a policy asks for and none of the meshes that were named can do. The tables are
+ * those that the backends themselves work by (capability/capability.h).
  */
 #include "check/check.h"
 
@@ -53,7 +53,8 @@ static mp_str constant(const struct mp_t_expr *e, char *room, size_t size)
 
 /* The first argument that this mesh cannot have, with the reason. */
 static const struct mp_capability_gap *bad_argument(const struct mp_backend_table *t,
-                                                    const struct mp_t_act *act, const struct mp_t_arg **out)
+                                                    const struct mp_t_act *act,
+                                                    const struct mp_t_arg **out)
 {
     for (uint32_t i = 0; i < act->arg_count; i++) {
         const struct mp_t_arg *a = &act->args[i];
@@ -90,16 +91,18 @@ static void refuse_lease(struct mesh *m, const struct mp_t_act *act)
     put_titles(m, titles, sizeof titles);
     struct mp_diag *d;
     if (c == NULL) {
-        d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span, "%s %s carry out `%.*s` on `%.*s`", titles, cannot(m),
-                        MP_STR_ARG(verb), MP_STR_ARG(target));
+        d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span, "%s %s carry out `%.*s` on `%.*s`",
+                        titles, cannot(m), MP_STR_ARG(verb), MP_STR_ARG(target));
         gap = mp_backend_gap(t, verb, target);
     } else if ((act->hooks & ~c->hooks) != 0) {
-        d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span, "%s %s carry out `%.*s` on `%.*s` at this hook", titles,
-                        cannot(m), MP_STR_ARG(verb), MP_STR_ARG(target));
+        d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span,
+                        "%s %s carry out `%.*s` on `%.*s` at this hook", titles, cannot(m),
+                        MP_STR_ARG(verb), MP_STR_ARG(target));
     } else {
         gap = bad_argument(t, act, &a);
-        d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span, "%s %s carry out `%.*s` with this `%.*s`", titles,
-                        cannot(m), MP_STR_ARG(verb), MP_STR_ARG(a->name));
+        d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span,
+                        "%s %s carry out `%.*s` with this `%.*s`", titles, cannot(m),
+                        MP_STR_ARG(verb), MP_STR_ARG(a->name));
     }
     explain(d, gap);
 }
@@ -125,7 +128,8 @@ static void check_lease(struct mesh *m, const struct mp_t_act *act)
     refuse_lease(m, act);
 }
 
-/* On the record at hand: what is said about it may be said afterwards, what is done to it may not. */
+/* On the record at hand: what is said about it may be said afterwards, what is done to it may
+ * not. */
 static void check_inline(struct mesh *m, const struct mp_t_act *act)
 {
     char titles[160];
@@ -137,8 +141,8 @@ static void check_inline(struct mesh *m, const struct mp_t_act *act)
     }
     put_titles(m, titles, sizeof titles);
     struct mp_diag *d = mp_diag_add(m->sink, MP_DIAG_E0701, act->span,
-                                    "%s %s carry out `%.*s` on the record at hand", titles, cannot(m),
-                                    MP_STR_ARG(act->action->name));
+                                    "%s %s carry out `%.*s` on the record at hand", titles,
+                                    cannot(m), MP_STR_ARG(act->action->name));
     if (gap != NULL) {
         explain(d, gap);
         return;
@@ -175,7 +179,8 @@ static void check_guard(struct mesh *m, const struct mp_t_guard *g)
         struct mp_diag *d = mp_diag_add(m->sink, MP_DIAG_E0701, g->span,
                                         "%s cannot let pass what this guard protects",
                                         m->tables[i]->title);
-        mp_diag_note(d, "its filters know the path of a request, and nothing else that a guard asks for");
+        mp_diag_note(
+            d, "its filters know the path of a request, and nothing else that a guard asks for");
         mp_diag_help(d, "ask for `request.path` alone, with `==`, `in` or `starts with`; or "
                         "`--backend envoy-module`, and a bootstrap with `--module`");
         return;

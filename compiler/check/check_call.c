@@ -71,8 +71,8 @@ static struct mp_t_expr *call_node(struct ck *ck, enum mp_t_call call, struct mp
     e->kid[0] = a;
     e->kid[1] = b;
     e->kid[2] = c;
-    e->may_be_unknown = a->may_be_unknown || (b != NULL && b->may_be_unknown) || (c != NULL &&
-                                                                                  c->may_be_unknown);
+    e->may_be_unknown =
+        a->may_be_unknown || (b != NULL && b->may_be_unknown) || (c != NULL && c->may_be_unknown);
     return e;
 }
 
@@ -144,8 +144,8 @@ static struct mp_t_expr *call_clamp(struct ck *ck, const struct ck_scope *s,
                                     const struct mp_ast_expr *ast)
 {
     struct mp_t_expr *x = arg(ck, s, ast, 0), *low = arg(ck, s, ast, 1), *high = arg(ck, s, ast, 2);
-    bool ok = ck_same_side(ck, &x, &low, ast->span, "clamped by") && ck_same_side(ck, &x, &high,
-                                                                                  ast->span, "clamped by") &&
+    bool ok = ck_same_side(ck, &x, &low, ast->span, "clamped by") &&
+              ck_same_side(ck, &x, &high, ast->span, "clamped by") &&
               ck_same_side(ck, &x, &low, ast->span, "clamped by");
     if (!ok || ck_bad(x) || ck_bad(low) || ck_bad(high)) return ck_poison(ck, ast->span);
     if (!ck_is_number(x->type)) return wrong_arg(ck, ast, x, "a number");
@@ -278,7 +278,8 @@ static struct mp_t_expr *later(struct ck *ck, const struct ck_scope *s,
     return placeholder(ck, fn, type, ast, a);
 }
 
-/* f_of(e, g): e over the members of a set g, or over those keys of e that share g with the key at hand. */
+/* f_of(e, g): e over the members of a set g, or over those keys of e that share g with the key at
+ * hand. */
 static struct mp_t_expr *over_set(struct ck *ck, const struct ck_scope *s,
                                   const struct mp_ast_expr *ast,
                                   const struct fn_row *fn)

@@ -240,8 +240,8 @@ static bool sides_differ(struct ck *ck, struct mp_t_expr *a, struct mp_t_expr *b
                            MP_STR_ARG(right));
     ck_label(d, b->span, "%.*s", MP_STR_ARG(right));
     ck_label(d, a->span, "%.*s", MP_STR_ARG(left));
-    if (b->type.base == MP_TYPE_CIDR || a->type.base == MP_TYPE_CIDR) ck_help(d,
-                                                                              "`in` asks for a range");
+    if (b->type.base == MP_TYPE_CIDR || a->type.base == MP_TYPE_CIDR)
+        ck_help(d, "`in` asks for a range");
     ck_literal_help(d, ck, a, b);
     return false;
 }

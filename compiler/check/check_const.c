@@ -136,7 +136,8 @@ static void check_param_range(struct ck *ck, struct ck_sym *sym, struct mp_t_par
 {
     const struct mp_ast_item *item = sym->item;
     if (item->u.param.low == NULL) return;
-    const struct mp_ast_expr *high = item->u.param.high != NULL ? item->u.param.high : item->u.param.low;
+    const struct mp_ast_expr *high =
+        item->u.param.high != NULL ? item->u.param.high : item->u.param.low;
     struct mp_t_expr *low = ck_constant(ck, sym->file, item->u.param.low, p->type, "the range");
     struct mp_t_expr *top = ck_constant(ck, sym->file, high, p->type, "the range");
     if (ck_bad(low) || ck_bad(top)) return;

@@ -516,7 +516,8 @@ static struct mp_t_def *new_def(struct ck *ck, enum mp_def_kind kind, mp_str pac
                                 struct mp_t_type type, const struct mp_t_keys *keys)
 {
     struct mp_t_def *def = CK_NEW(ck, struct mp_t_def, 1);
-    *def = (struct mp_t_def){.package = package, .name = name, .kind = kind, .type = type, .keys = keys};
+    *def = (struct mp_t_def){
+        .package = package, .name = name, .kind = kind, .type = type, .keys = keys};
     def->index = ck->out->defs.len;
     *CK_PUSH(ck, &ck->out->defs) = def;
     return def;

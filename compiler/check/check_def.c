@@ -89,7 +89,8 @@ const struct mp_t_def *ck_def_of(struct ck *ck, struct ck_sym *sym)
     sym->has_per = item->u.def.per.count > 0;
     sym->min_samples = ck_min_samples(ck, item);
     sym->panes = ck_panes(ck, item);
-    *def = (struct mp_t_def){.package = sym->file->package->name, .name = sym->name, .span = sym->span};
+    *def = (struct mp_t_def){
+        .package = sym->file->package->name, .name = sym->name, .span = sym->span};
     def->kind = MP_DEF_DEF;
     def->keys = ck_keys_of(ck, sym->file, &item->u.def.per);
     bool declared = item->u.def.type.count > 0;
@@ -216,7 +217,8 @@ struct ck_expansion {
     struct ck_expansion *next;
     struct ck_scope scope;
     struct mp_t_expr *body;
-    uint32_t nodes, levels; /* of the body as a tree: whoever walks it meets them all, shared or not */
+    /* of the body as a tree: whoever walks it meets them all, shared or not */
+    uint32_t nodes, levels;
 };
 
 /* LIMIT: expansions of one definition that are remembered. */

@@ -217,7 +217,8 @@ static void unknown_verb(struct ck_test *t, const struct mp_ast_name *verb)
                                  MP_STR_ARG(verb->text));
     uint32_t n = 0;
     mp_str *names = CK_NEW(t->ck, mp_str, t->ck->verbs.len + STATE_WORDS + 1);
-    for (uint32_t i = 0; i < t->ck->verbs.len; i++) names[n++] = t->ck->verbs.ptr[i]->item->name.text;
+    for (uint32_t i = 0; i < t->ck->verbs.len; i++)
+        names[n++] = t->ck->verbs.ptr[i]->item->name.text;
     for (uint32_t i = 0; i < STATE_WORDS; i++) names[n++] = state_words[i];
     ck_test_nearest(verb->text, names, n, d);
 }

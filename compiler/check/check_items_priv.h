@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * check_items_priv.h - what the files of the items (rules, actions, guards, tests) share among themselves.
+ * check_items_priv.h - what the files of the items (rules, actions, guards, tests) share among
+ * themselves.
  */
 #ifndef MP_CHECK_CHECK_ITEMS_PRIV_H
 #define MP_CHECK_CHECK_ITEMS_PRIV_H
@@ -15,16 +16,24 @@ struct ck_act_place {
     enum mp_rule_kind kind;
 };
 
-/* Checks one action. False where it had an error: *out is then good for nothing. Not for `rollback`. */
+/* Checks one action. False where it had an error: *out is then good for nothing. Not for
+ * `rollback`. */
 bool ck_check_act(struct ck *ck, const struct ck_act_place *place, const struct mp_ast_act *ast,
                   struct mp_t_act *out);
 /* The event signal whose record at hand this names, `request`; NULL: it is something else. */
 const struct mp_t_signal *ck_record_at_hand(struct ck *ck, const struct ck_file *file,
                                             const struct mp_ast_expr *ast);
 /* What an action is by its words alone, before keys and kind of its rule are known. */
-enum ck_act_sort { CK_ACT_UNKNOWN, CK_ACT_ROLLBACK, CK_ACT_MESSAGE, CK_ACT_LIST, CK_ACT_RECORD, CK_ACT_LEASE };
-enum ck_act_sort ck_act_sort(struct ck *ck, const struct ck_file *file, const struct mp_ast_act *ast,
-                             const struct mp_t_signal **record);
+enum ck_act_sort {
+    CK_ACT_UNKNOWN,
+    CK_ACT_ROLLBACK,
+    CK_ACT_MESSAGE,
+    CK_ACT_LIST,
+    CK_ACT_RECORD,
+    CK_ACT_LEASE
+};
+enum ck_act_sort ck_act_sort(struct ck *ck, const struct ck_file *file,
+                             const struct mp_ast_act *ast, const struct mp_t_signal **record);
 bool ck_is_rollback(const struct mp_ast_act *ast);
 /* Reports E0401 for arguments of something that takes none. */
 void ck_no_arguments(struct ck *ck, const struct mp_ast_act *ast, const char *of_what);
@@ -37,7 +46,8 @@ const char *ck_prep_word(enum mp_ast_prep_kind kind);
 
 /* ---- check_guard.c ---- */
 
-/* A quota on actions whose target is `target` (NONE: of any kind). NULL with E0602 or E0603 reported. */
+/* A quota on actions whose target is `target` (NONE: of any kind). NULL with E0602 or E0603
+ * reported. */
 const struct mp_t_quota *ck_check_quota(struct ck *ck, const struct ck_file *file,
                                         const struct mp_ast_quota *ast, struct mp_t_type target);
 /* Keys of one row whose only key is a target of that type. */

@@ -88,7 +88,8 @@ static void resolve_uses(struct ck *ck, struct ck_file *file)
             struct mp_diag *d = ck_error(ck, "E0111", item->u.use.path.span,
                                          "there is no package `%.*s`", MP_STR_ARG(name));
             mp_str *all = CK_NEW(ck, mp_str, ck->package_names.len);
-            for (uint32_t p = 0; p < ck->package_names.len; p++) all[p] = ck->package_names.entries[p].key;
+            for (uint32_t p = 0; p < ck->package_names.len; p++)
+                all[p] = ck->package_names.entries[p].key;
             mp_str near = ck_nearest(name, all, ck->package_names.len);
             if (near.len > 0) ck_help(d, "`%.*s` is close", MP_STR_ARG(near));
             ck_note(d,
@@ -377,8 +378,8 @@ void ck_unknown_name(struct ck *ck, const struct ck_file *file, mp_str name, str
     mp_str near = ck_nearest(name, all.names.ptr, all.names.len);
     if (near.len > 0) {
         struct ck_sym *sym = ck_find(ck, file, near, (struct mp_span){0});
-        mp_str what = sym == NULL ? MP_STR("") : ck_printf(ck, " (%.*s)", MP_STR_ARG(ck_describe(ck,
-                                                                                                 sym)));
+        mp_str what =
+            sym == NULL ? MP_STR("") : ck_printf(ck, " (%.*s)", MP_STR_ARG(ck_describe(ck, sym)));
         mp_diag_fix(d, span, near, "`%.*s`%.*s is close", MP_STR_ARG(near), MP_STR_ARG(what));
     } else if (file->use_count == 0) {
         ck_help(d, "`use std.mesh` brings the vocabulary of a service mesh");

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * check_priv.h - what the files of check share. Only this folder includes it.
  *
- * Memory: everything made here lives in the caller's perm arena. An allocation that fails leaves the
- * whole check by longjmp to mp_check, which answers MP_ENOMEM; arenas are all there is to give back.
- * Errors: an expression with an error has the type MP_TYPE_NONE ("poison"); what it meets is silent.
+ * Memory: everything made here lives in the caller's perm arena. An allocation that fails leaves
+ *         the
+ * whole check by longjmp to mp_check, which answers MP_ENOMEM; arenas are all there is to give
+ * back. Errors: an expression with an error has the type MP_TYPE_NONE ("poison"); what it meets
+ * is silent.
  *
  * Reading order: check.c (passes) · check_names.c · check_decl.c · check_types.c (units) ·
  * check_coerce.c · check_walk.c · check_keys.c · check_expr.c · check_path.c · check_rel.c ·
@@ -133,9 +135,9 @@ mp_str ck_buf_text(struct ck *ck, const struct mp_buf *b);
 /* The author's own text of a span, blanks joined. */
 mp_str ck_source(struct ck *ck, struct mp_span span);
 
-/* Starts an error: "E0301", or "L133" for those lints that are errors. Never NULL. Give it its labels,
- * notes and helps at once: mp_diag_label and its like under their names here. What says the same at the
- * same place again is dropped, so an expansion may meet an error twice. */
+/* Starts an error: "E0301", or "L133" for those lints that are errors. Never NULL. Give it its
+ * labels, notes and helps at once: mp_diag_label and its like under their names here. What says
+ * the same at the same place again is dropped, so an expansion may meet an error twice. */
 #define ck_diag mp_diag
 #define ck_label mp_diag_label
 #define ck_note mp_diag_note
@@ -158,8 +160,9 @@ struct ck_sym *ck_find(struct ck *ck, const struct ck_file *file, mp_str name, s
 struct ck_sym *ck_find_in(struct ck *ck, const struct ck_package *package, mp_str name);
 /* The package that `name` is the alias (or the whole name) of in this file, or NULL. */
 const struct ck_package *ck_find_alias(const struct ck_file *file, mp_str name);
-/* ck_find, with E0101 and the nearest name. `what`: "name", "entity", "signal"; kinds: 1u << ck_sym_kind
- * of what may stand there. A name of another kind is E0302, a broken one NULL in silence. */
+/* ck_find, with E0101 and the nearest name. `what`: "name", "entity", "signal"; kinds: 1u <<
+ * ck_sym_kind of what may stand there. A name of another kind is E0302, a broken one NULL in
+ * silence. */
 struct ck_sym *ck_need(struct ck *ck, const struct ck_file *file, mp_str name, struct mp_span span,
                        uint32_t kinds, const char *what);
 /* The first action of that name (follow ->next), or NULL with E0101 and the nearest verb. */
@@ -175,7 +178,8 @@ void ck_unknown_name(struct ck *ck, const struct ck_file *file, mp_str name, str
 mp_str ck_nearest(mp_str name, const mp_str *names, uint32_t count);
 
 /* E0101 for an attribute or a field that is not there. */
-void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str name, struct mp_span span);
+void ck_unknown_attr(struct ck *ck, const struct mp_t_entity *entity, mp_str name,
+                     struct mp_span span);
 void ck_unknown_field(struct ck *ck, const struct mp_t_signal *signal, mp_str name,
                       struct mp_span span);
 
@@ -194,15 +198,19 @@ const struct mp_t_def *ck_attr_def(struct ck *ck, const struct mp_t_attr *attr);
 struct mp_t_type ck_type_of(struct ck *ck, const struct ck_file *file,
                             const struct mp_ast_type *ast);
 
-/* `@min_samples N` and `@panes N` of an item; 0 where it has none (E0112 reported by the declarations). */
+/* `@min_samples N` and `@panes N` of an item; 0 where it has none (E0112 reported by the
+ * declarations). */
 uint32_t ck_min_samples(struct ck *ck, const struct mp_ast_item *item);
 uint32_t ck_panes(struct ck *ck, const struct mp_ast_item *item);
 /* The header, trailer or option of that kind, NULL for none; E0105 where it stands twice. */
-const struct mp_ast_clause *ck_clause(struct ck *ck, const struct mp_ast_clause *all, uint32_t count,
-                                      enum mp_ast_clause_kind kind);
+const struct mp_ast_clause *ck_clause(struct ck *ck, const struct mp_ast_clause *all,
+                                      uint32_t count, enum mp_ast_clause_kind kind);
 
 /* ---- check_types.c: types and units ---- */
-static inline struct mp_t_type ck_type(enum mp_type base) { return (struct mp_t_type){.base = base}; }
+static inline struct mp_t_type ck_type(enum mp_type base)
+{
+    return (struct mp_t_type){.base = base};
+}
 static inline struct mp_t_type ck_entity_type(const struct mp_t_entity *entity)
 {
     return (struct mp_t_type){.base = MP_TYPE_ENTITY, .entity = entity};
@@ -221,7 +229,8 @@ struct mp_t_expr *ck_expr(struct ck *ck, enum mp_t_kind kind, struct mp_t_type t
                           struct mp_span span);
 struct mp_t_expr *ck_poison(struct ck *ck, struct mp_span span);
 bool ck_bad(const struct mp_t_expr *e);
-struct mp_t_expr *ck_const_int(struct ck *ck, enum mp_type type, int64_t value, struct mp_span span);
+struct mp_t_expr *ck_const_int(struct ck *ck, enum mp_type type, int64_t value,
+                               struct mp_span span);
 struct mp_t_expr *ck_const_num(struct ck *ck, enum mp_type type, double value, struct mp_span span);
 struct mp_t_expr *ck_const_bool(struct ck *ck, bool value, struct mp_span span);
 struct mp_t_expr *ck_const_text(struct ck *ck, struct mp_t_type type, mp_str text,
@@ -237,11 +246,11 @@ void ck_literal_help(struct ck_diag *d, struct ck *ck, const struct mp_t_expr *a
 void ck_match_score(struct ck *ck, struct mp_t_expr **a, struct mp_t_expr **b);
 
 /* ---- check_coerce.c: where a type is expected ---- */
-/* e as a value of `want`, or NULL where it is none; silent. The implicit conversions of language.md 4.5
- * and no other. For choosing among declarations of one action. */
+/* e as a value of `want`, or NULL where it is none; silent. The implicit conversions of
+ * language.md 4.5 and no other. For choosing among declarations of one action. */
 struct mp_t_expr *ck_try_coerce(struct ck *ck, struct mp_t_expr *e, struct mp_t_type want);
-/* The same with E0302 (or E0306 for a member that the enum does not have): "`what` takes a percent, this
- * is a duration". Poison in, poison out. */
+/* The same with E0302 (or E0306 for a member that the enum does not have): "`what` takes a
+ * percent, this is a duration". Poison in, poison out. */
 struct mp_t_expr *ck_coerce(struct ck *ck, struct mp_t_expr *e, struct mp_t_type want,
                             const char *what);
 /* a and b as values that can be compared; false with E0301 reported. */
@@ -270,7 +279,7 @@ struct ck_bind {
 struct ck_scope {
     const struct ck_file *file;       /* where names are looked up */
     const struct mp_t_keys *keys;     /* of the row; NULL: none can be read here */
-    const struct mp_t_walk *at;       /* the way to each of `keys` from the rule's own row; NULL: `keys`
+    const struct mp_t_walk *at; /* the way to each of `keys` from the rule's own row; NULL: `keys`
                                          are the rule's own. Inside the expansion of a definition. */
     const struct mp_t_signal *record; /* at hand; NULL: none */
     bool bare;                        /* the record's fields stand bare: inside `where` */
@@ -285,7 +294,8 @@ struct ck_scope {
     const struct mp_t_walk *of;       /* `e of SET`: the way to the set */
     const char *of_text;
     bool published;                   /* inside `e of x` */
-    bool lenient;                     /* a definition's own check: keys are not known, be silent on them */
+    /* a definition's own check: keys are not known, be silent on them */
+    bool lenient;
     bool open_window;                 /* a definition's own check: `over` may come with its use */
     enum ck_place place;
 };
@@ -296,13 +306,14 @@ struct ck_scope ck_scope_of(const struct ck_file *file, enum ck_place place,
                             uint32_t layers);
 
 /* ---- check_expr.c: expressions ---- */
-/* Any expression. `want` is a hint for bare names (a member of an enum, a hook, a channel); NULL: none.
- * The answer is not yet of that type: see ck_check_as. Never NULL. */
+/* Any expression. `want` is a hint for bare names (a member of an enum, a hook, a channel); NULL:
+ * none. The answer is not yet of that type: see ck_check_as. Never NULL. */
 struct mp_t_expr *ck_check(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
                            const struct mp_t_type *want);
 /* An expression of type `want`; `what` as in ck_coerce. */
-struct mp_t_expr *ck_check_as(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
-                              struct mp_t_type want, const char *what);
+struct mp_t_expr *ck_check_as(struct ck *ck, const struct ck_scope *s,
+                              const struct mp_ast_expr *ast, struct mp_t_type want,
+                              const char *what);
 /* A condition: bool. */
 struct mp_t_expr *ck_check_cond(struct ck *ck, const struct ck_scope *s,
                                 const struct mp_ast_expr *ast);
@@ -313,10 +324,11 @@ struct mp_t_held ck_check_held(struct ck *ck, const struct ck_scope *s,
 struct mp_t_expr *ck_constant(struct ck *ck, const struct ck_file *file,
                               const struct mp_ast_expr *ast, struct mp_t_type want,
                               const char *what);
-/* `dur`: a duration, or the name of a let (or of a definition's parameter). 0 with E0302 or E0101 where
- * it is none or not above 0; 0 without one where it is not there. */
+/* `dur`: a duration, or the name of a let (or of a definition's parameter). 0 with E0302 or E0101
+ * where it is none or not above 0; 0 without one where it is not there. */
 int64_t ck_duration(struct ck *ck, const struct ck_scope *s, const struct mp_ast_dur *ast);
-/* A time that is waited for or looked back over; 0 with E0306 where it is longer than MP_WAIT_MAX_NS. */
+/* A time that is waited for or looked back over; 0 with E0306 where it is longer than
+ * MP_WAIT_MAX_NS. */
 int64_t ck_wait(struct ck *ck, int64_t ns, struct mp_span span);
 /* A string with holes over the scope: a CONST of type string, or a TEXT. */
 struct mp_t_expr *ck_check_text(struct ck *ck, const struct ck_scope *s,
@@ -333,22 +345,24 @@ struct mp_t_expr *ck_expand_def(struct ck *ck, const struct ck_scope *s, struct 
 struct mp_t_expr *ck_call(struct ck *ck, const struct ck_scope *s, const struct mp_ast_expr *ast,
                           const struct mp_t_type *want);
 /* A gauge by its bare name. */
-struct mp_t_expr *ck_gauge(struct ck *ck, const struct ck_scope *s, const struct mp_t_signal *signal,
-                           struct mp_span span, bool any);
+struct mp_t_expr *ck_gauge(struct ck *ck, const struct ck_scope *s,
+                           const struct mp_t_signal *signal, struct mp_span span, bool any);
 /* E0210: an aggregate over a signal with several keys. */
 void ck_whose_count(struct ck *ck, const struct mp_t_signal *signal, struct mp_span span);
-mp_str ck_signal_record_word(const struct mp_t_signal *signal); /* `request`: its alias, else name */
+/* `request`: its alias, else name */
+mp_str ck_signal_record_word(const struct mp_t_signal *signal);
 
 /* ---- check_keys.c ---- */
-/* `per a, b max N` as keys, in the order written; `per mesh` has none. Poisoned keys are left out. NULL
- * for ast NULL. E0211, E0101, E0302. max 0: the smallest cap that the vocabulary gives. */
+/* `per a, b max N` as keys, in the order written; `per mesh` has none. Poisoned keys are left
+ * out. NULL for ast NULL. E0211, E0101, E0302. max 0: the smallest cap that the vocabulary gives. */
 const struct mp_t_keys *ck_keys_of(struct ck *ck, const struct ck_file *file,
                                    const struct mp_ast_per *ast);
 /* Keys of one entity; of none: the mesh. */
 const struct mp_t_keys *ck_keys_entity(struct ck *ck, const struct mp_t_entity *entity);
 const struct mp_t_keys *ck_keys_signal(struct ck *ck, const struct mp_t_signal *signal);
 bool ck_keys_eq(const struct mp_t_keys *a, const struct mp_t_keys *b);
-mp_str ck_keys_text(struct ck *ck, const struct mp_t_keys *keys);          /* `svc and instance.zone` */
+/* `svc and instance.zone` */
+mp_str ck_keys_text(struct ck *ck, const struct mp_t_keys *keys);
 mp_str ck_signal_keys_text(struct ck *ck, const struct mp_t_signal *signal);
 
 /* ---- check_survey.c: what decides kind and keys of a rule, before and after checking ---- */
@@ -358,7 +372,8 @@ struct ck_survey {
     struct mp_span record_span;
     const struct mp_t_signal *other_record; /* a second one; an error of the caller's choice */
     struct mp_span other_span;
-    const struct mp_t_keys *keys;     /* of the defs, gauges and raw aggregates used, if all agree */
+    /* of the defs, gauges and raw aggregates used, if all agree */
+    const struct mp_t_keys *keys;
     mp_str keys_of;                   /* the first that has them */
     struct mp_span keys_span;
     bool keys_differ;                 /* another one has other keys: `differ_of` */
@@ -372,20 +387,23 @@ struct ck_survey {
 };
 void ck_survey(struct ck *ck, const struct ck_file *file, const struct mp_ast_expr *ast,
                struct ck_survey *out);
-/* Keys of an item without `per`: those of the survey; `fallback` where it reads no aggregate. Broken ones
- * with E0210 or E0212 reported. */
+/* Keys of an item without `per`: those of the survey; `fallback` where it reads no aggregate.
+ * Broken ones with E0210 or E0212 reported. */
 const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *survey,
                                       const struct mp_t_keys *fallback);
 
 /* After: what a checked expression reads, expansions included. Add up over several. */
 struct ck_facts {
-    const struct mp_t_expr *window; /* the first aggregate, held condition, incident count or gauge */
+    /* the first aggregate, held condition, incident count or gauge */
+    const struct mp_t_expr *window;
     const struct mp_t_expr *at_end; /* the first field `at end`, outside of aggregates */
-    const struct mp_t_expr *record; /* the first field of the record at hand, outside of aggregates */
+    /* the first field of the record at hand, outside of aggregates */
+    const struct mp_t_expr *record;
     const struct mp_t_expr *row;    /* the first value of a row's key, outside of aggregates */
     const struct mp_t_expr *seen;   /* the first `seen` */
     const struct mp_t_expr *held;   /* the first nested `for` */
-    const struct mp_t_expr *silence; /* `is stale`, `is absent`, `<`: what silence can make true (R4) */
+    /* `is stale`, `is absent`, `<`: what silence can make true (R4) */
+    const struct mp_t_expr *silence;
     bool published;                 /* reads published values of other keys */
 };
 void ck_gather_facts(const struct mp_t_expr *e, struct ck_facts *facts);
@@ -395,7 +413,8 @@ const struct mp_t_walk *ck_walk_member(struct ck *ck, const struct mp_t_entity *
 const struct mp_t_walk *ck_walk_record_key(struct ck *ck, const struct mp_t_signal *signal,
                                            uint32_t index);
 const struct mp_t_walk *ck_walk_field(struct ck *ck, const struct mp_t_field *field, mp_str entry);
-const struct mp_t_walk *ck_walk_row_key(struct ck *ck, const struct mp_t_keys *keys, uint32_t index);
+const struct mp_t_walk *ck_walk_row_key(struct ck *ck, const struct mp_t_keys *keys,
+                                        uint32_t index);
 /* The way to key `index` of the scope's keys, from the rule's own row. */
 const struct mp_t_walk *ck_walk_key_at(struct ck *ck, const struct ck_scope *s, uint32_t index);
 const struct mp_t_walk *ck_walk_const(struct ck *ck, const struct mp_t_entity *entity, mp_str text);
@@ -404,7 +423,8 @@ const struct mp_t_walk *ck_walk_of_expr(struct ck *ck, const struct mp_t_entity 
 /* The way from what stands at hand to an entity; NULL with E0205 (E0213 in actions) reported, or
  * silently. `identity` is reached by its type: entity NULL. */
 const struct mp_t_walk *ck_reach(struct ck *ck, const struct ck_scope *s,
-                                 const struct mp_t_entity *entity, struct mp_span span, bool report);
+                                 const struct mp_t_entity *entity, struct mp_span span,
+                                 bool report);
 /* The same, from the record alone: how a record of `signal` finds a key; NULL: it does not. */
 const struct mp_t_walk *ck_record_key(struct ck *ck, const struct mp_t_signal *signal,
                                       const struct mp_t_key *key);
@@ -431,9 +451,11 @@ void ck_check_test(struct ck *ck, struct ck_file *file, const struct mp_ast_item
 void ck_check_pairs(struct ck *ck);
 /* After everything: fills out->unused. */
 void ck_list_unused(struct ck *ck);
-/* A file's `action` item, declared before any rule is checked: fills v->action, pushes to out->actions. */
+/* A file's `action` item, declared before any rule is checked: fills v->action, pushes to
+ * out->actions. */
 void ck_check_action(struct ck *ck, struct ck_verb *v);
-bool ck_denies(const struct mp_t_action *action); /* refuse, deny and their like: E0406 asks about them */
+/* refuse, deny and their like: E0406 asks about them */
+bool ck_denies(const struct mp_t_action *action);
 void ck_check_doors(struct ck *ck, const struct mp_t_rule *rule);
 void ck_check_answerable(struct ck *ck, const struct mp_t_step *step);
 void ck_blind_help(struct ck_diag *d, struct ck *ck, const struct mp_t_act *act, mp_str text);

@@ -115,8 +115,9 @@ static struct mp_t_expr *fit_list(struct ck *ck, struct mp_t_expr *a, const stru
     if (fit != NULL) return fit;
     /* An entity in a list of what its key is. */
     return a->type.base == MP_TYPE_ENTITY && ck_is_scalar(a->type) &&
-        ck_type_eq(ck_key_type(a->type), t) ? a
-                                                                                                     : NULL;
+                   ck_type_eq(ck_key_type(a->type), t)
+               ? a
+               : NULL;
 }
 
 static struct mp_t_expr *in_list(struct ck *ck, struct mp_t_expr *a, const struct mp_t_list *list,
@@ -138,7 +139,8 @@ static struct mp_t_expr *in_list(struct ck *ck, struct mp_t_expr *a, const struc
     return e;
 }
 
-/* The list that an expression names or is; NULL where it is none. *broken: it is one, with errors. */
+/* The list that an expression names or is; NULL where it is none. *broken: it is one, with
+ * errors. */
 static const struct mp_t_list *list_of(struct ck *ck, const struct ck_scope *s,
                                        const struct mp_ast_expr *ast,
                                        const struct mp_t_type *want, bool *untyped, bool *broken)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Inline, event and loop rules: what each can have, and the reason where it cannot (language.md 4.6).
+ * Inline, event and loop rules: what each can have, and the reason where it cannot (language.md
+ * 4.6).
  */
 #include "check/check_rule_priv.h"
 
@@ -141,8 +142,8 @@ static void refuse_late_answer(struct ck_rule *r)
         mp_diag_label(d, acts[i].span, "comes too late");
         mp_diag_label(d, late->span, "`%.*s` is known when the %.*s has ended",
                       MP_STR_ARG(text), MP_STR_ARG(record_word(r)));
-        mp_diag_help(d,
-                     "send a message here, or count such records in a loop rule and act on who asks");
+        mp_diag_help(
+            d, "send a message here, or count such records in a loop rule and act on who asks");
         return;
     }
 }

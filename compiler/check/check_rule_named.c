@@ -136,8 +136,8 @@ static bool finds_all(struct ck *ck, const struct mp_t_signal *signal, const str
     return true;
 }
 
-/* A rule that names no record speaks of the first signal in the vocabulary whose records have all that
- * it names. */
+/* A rule that names no record speaks of the first signal in the vocabulary whose records have all
+ * that it names. */
 const struct mp_t_signal *ck_rule_first_signal(struct ck_rule *r, const struct mp_t_keys *keys)
 {
     for (uint32_t i = 0; i < r->ck->syms.len; i++) {

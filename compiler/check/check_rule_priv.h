@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * check_rule_priv.h - a rule while it is checked: what the files check_rule*.c share.
  *
- * Reading order: check_rule.c (the whole) · check_rule_head.c (headers, name) · check_rule_named.c (what its
- * words name) · check_rule_kind.c (inline, event, loop) · check_rule_step.c (ladder, trailers).
+ * Reading order: check_rule.c (the whole) · check_rule_head.c (headers, name) ·
+ * check_rule_named.c (what its words name) · check_rule_kind.c (inline, event, loop) ·
+ * check_rule_step.c (ladder, trailers).
  */
 #ifndef MP_CHECK_CHECK_RULE_PRIV_H
 #define MP_CHECK_CHECK_RULE_PRIV_H
@@ -47,7 +48,8 @@ const struct mp_t_signal *ck_rule_first_signal(struct ck_rule *r, const struct m
 
 /* ---- check_rule.c ---- */
 struct ck_scope ck_rule_scope(const struct ck_rule *r, enum ck_place place);
-struct mp_t_held ck_rule_held(struct ck_rule *r, enum ck_place place, const struct mp_ast_held *ast);
+struct mp_t_held ck_rule_held(struct ck_rule *r, enum ck_place place,
+                              const struct mp_ast_held *ast);
 void ck_rule_conditions(struct ck_rule *r); /* `when`, `unless`, and what they read */
 
 /* ---- check_rule_kind.c ---- */

@@ -37,7 +37,8 @@ static void check_acts(struct ck_rule *r, uint32_t i, struct mp_t_step *step)
             step->rollback = true;
             step->messages_only = false;
         } else if (check_act(r, &ast->acts[a], step)) {
-            if (step->acts[step->act_count].target_kind == MP_TARGET_LEASE) step->messages_only = false;
+            if (step->acts[step->act_count].target_kind == MP_TARGET_LEASE)
+                step->messages_only = false;
             step->act_count++;
         } else {
             step->messages_only = false; /* nobody knows what it was meant to be */
@@ -81,8 +82,8 @@ static void check_verify(struct ck_rule *r, const struct mp_ast_verify *ast, str
         struct mp_diag *d = ck_error(r->ck, "E0402", ast->span,
                                      "this step changes nothing that a `verify` "
                                                                "could look at");
-        mp_diag_help(d,
-                     "a check begins when an action is in force; `rollback` and messages never are");
+        mp_diag_help(
+            d, "a check begins when an action is in force; `rollback` and messages never are");
         return;
     }
     check_time_to_live(r, step);

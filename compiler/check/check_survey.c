@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a rule speaks of, by names alone: before its keys are known nothing can be checked, and its keys
- * follow from what it speaks of (language.md 4.3, 4.4).
+ * What a rule speaks of, by names alone: before its keys are known nothing can be checked, and
+ * its keys follow from what it speaks of (language.md 4.3, 4.4).
  */
 #include "check/check_expr_priv.h"
 
@@ -192,9 +192,10 @@ const struct mp_t_keys *ck_infer_keys(struct ck *ck, const struct ck_survey *s,
     }
     if (s->keys_differ) {
         mp_str keys = ck_keys_text(ck, s->keys), others = ck_keys_text(ck, s->differ_keys);
-        struct mp_diag *d = ck_error(ck, "E0212", s->differ_span,
-                                     "`%.*s` and `%.*s` have different keys, and nothing says whose rule this is",
-                                     MP_STR_ARG(s->keys_of), MP_STR_ARG(s->differ_of));
+        struct mp_diag *d =
+            ck_error(ck, "E0212", s->differ_span,
+                     "`%.*s` and `%.*s` have different keys, and nothing says whose rule this is",
+                     MP_STR_ARG(s->keys_of), MP_STR_ARG(s->differ_of));
         ck_label(d, s->keys_span, "per %.*s", MP_STR_ARG(keys));
         ck_label(d, s->differ_span, "per %.*s", MP_STR_ARG(others));
         if (leads_to_all(ck, s->differ_keys, s->keys)) ck_help(d, "`per %.*s` leads to both",

@@ -96,8 +96,8 @@ static bool given_param(struct ck_test *t, const struct mp_ast_pair *p, struct m
         mp_str *names;
         uint32_t count = ck_test_names(t, 1u << CK_PARAM, &names);
         ck_test_nearest(name, names, count, d);
-        if (sym != NULL) mp_diag_note(d,
-                                      "`given` sets parameters and `backend`; a time line sets the rest");
+        if (sym != NULL)
+            mp_diag_note(d, "`given` sets parameters and `backend`; a time line sets the rest");
         return false;
     }
     line->kind = MP_TLINE_PARAM;
@@ -111,7 +111,8 @@ static void read_given(struct ck_test *t, const struct mp_ast_line *ast)
     for (uint32_t i = 0; i < ast->pair_count; i++) {
         const struct mp_ast_pair *p = &ast->pairs[i];
         struct mp_t_test_line *line = &t->out->lines[t->out->line_count];
-        *line = (struct mp_t_test_line){.span = p->span, .to_ns = -1, .text = ck_source(t->ck, p->span)};
+        *line = (struct mp_t_test_line){
+            .span = p->span, .to_ns = -1, .text = ck_source(t->ck, p->span)};
         bool backend = p->key.path.count == 1 &&
                        mp_str_eq(p->key.path.parts[0].text, MP_STR("backend"));
         if (backend ? given_backend(t, p, line) : given_param(t, p, line)) t->out->line_count++;
@@ -462,10 +463,11 @@ static void read_line(struct ck_test *t, const struct mp_ast_line *ast)
         return;
     }
     struct mp_t_test_line *line = &t->out->lines[t->out->line_count];
-    *line = (struct mp_t_test_line){.span = ast->span,
-                                    .from_ns = ck_wait(t->ck, ast->from_ns, ast->time_span),
-                                    .to_ns = ast->has_to ? ck_wait(t->ck, ast->to_ns, ast->time_span) : -1,
-                                    .text = ck_source(t->ck, ast->span)};
+    *line = (struct mp_t_test_line){
+        .span = ast->span,
+        .from_ns = ck_wait(t->ck, ast->from_ns, ast->time_span),
+        .to_ns = ast->has_to ? ck_wait(t->ck, ast->to_ns, ast->time_span) : -1,
+        .text = ck_source(t->ck, ast->span)};
     if (ast->has_to && ast->to_ns <= ast->from_ns) {
         ck_error(t->ck, "E0306", ast->time_span, "this time ends before it begins");
         return;

@@ -162,9 +162,9 @@ static bool fits_int(const struct mp_t_expr *e)
     return rounded >= -0x1p63 && rounded < 0x1p63;
 }
 
-/* From `e` to `to`, both numbers: a node where the representation changes, else the same value under
- * another unit. A constant stays a constant, but for one that is too large to be an int: that is
- * unknown when it is evaluated (R10). */
+/* From `e` to `to`, both numbers: a node where the representation changes, else the same value
+ * under another unit. A constant stays a constant, but for one that is too large to be an int:
+ * that is unknown when it is evaluated (R10). */
 struct mp_t_expr *ck_convert(struct ck *ck, struct mp_t_expr *e, enum mp_type to)
 {
     if (e->type.base == to && ck_is_scalar(e->type)) return e;

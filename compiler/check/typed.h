@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * typed.h - the checked policy: what check/ makes of the syntax trees, and what lower/ and the tests'
- * slow evaluator read. Every name is resolved, every implicit conversion is a node, every definition
- * is expanded in place (and still known by name), every default is filled in.
+ * typed.h - the checked policy: what check/ makes of the syntax trees, and what lower/ and the
+ * tests' slow evaluator read. Every name is resolved, every implicit conversion is a node, every
+ * definition is expanded in place (and still known by name), every default is filled in.
  *
- * Owns:    plain data in the compilation's perm arena; pointers inside stay valid as long as it does.
+ * Owns:    plain data in the compilation's perm arena; pointers inside stay valid as long as it
+ *          does.
  * Callers: compiler/check writes; compiler/lower and tests/diff read.
  */
 #ifndef MP_CHECK_TYPED_H
@@ -88,7 +89,8 @@ struct mp_t_action {
     mp_str share; /* partial: the argument that says how much passes, empty for all or nothing */
     struct mp_t_action_param *params;
     uint32_t param_count;
-    int target; /* which param is the lease's target, -1: none; its type EVENT: the record at hand */
+    /* which param is the lease's target, -1: none; its type EVENT: the record at hand */
+    int target;
     const struct mp_t_signal **blinds;
     uint32_t blind_count;
     struct mp_span span;
@@ -115,7 +117,8 @@ struct mp_t_walk {
     const struct mp_t_attr **hops;
     uint32_t hop_count;
     struct mp_t_type type; /* of what it leads to; ENTITY: the entity itself, by its key */
-    const struct mp_t_entity *names; /* the entity whose key the value is, also where type is the key's */
+    /* the entity whose key the value is, also where type is the key's */
+    const struct mp_t_entity *names;
     mp_str text;           /* as the author wrote it, for messages */
 };
 
@@ -167,12 +170,20 @@ enum mp_t_arith { MP_T_ADD, MP_T_SUB, MP_T_MUL, MP_T_DIV }; /* DIV: F only */
 enum mp_t_match { MP_T_LIKE, MP_T_MATCHES, MP_T_STARTS, MP_T_ENDS, MP_T_CONTAINS };
 enum mp_t_is { MP_T_KNOWN, MP_T_UNKNOWN, MP_T_ABSENT, MP_T_STALE };
 enum mp_t_call {
-    MP_T_ABS, MP_T_LOWER, MP_T_LENGTH, MP_T_TO_NUMBER, MP_T_POINTS, MP_T_CLAMP, MP_T_POW, MP_T_ID_PART
+    MP_T_ABS,
+    MP_T_LOWER,
+    MP_T_LENGTH,
+    MP_T_TO_NUMBER,
+    MP_T_POINTS,
+    MP_T_CLAMP,
+    MP_T_POW,
+    MP_T_ID_PART
 };
 
-/* An aggregate over records. `where` and `value` are over MP_T_BASE_RECORD_*. It is cut by `keys`, and
- * read at the row key that `at` leads to (one walk a key of `keys`); where `of_set` is set it is pooled
- * over the members that walk leads to (R16) and `keys` is the one key of a member. */
+/* An aggregate over records. `where` and `value` are over MP_T_BASE_RECORD_*. It is cut by
+ * `keys`, and read at the row key that `at` leads to (one walk a key of `keys`); where `of_set`
+ * is set it is pooled over the members that walk leads to (R16) and `keys` is the one key of a
+ * member. */
 struct mp_t_agg {
     enum mp_agg kind;
     const struct mp_t_signal *signal;
@@ -264,7 +275,8 @@ struct mp_t_arg {
 
 struct mp_t_act {
     const struct mp_t_action *action; /* never NULL: `rollback` is a flag of its step */
-    const struct mp_t_expr *target;   /* over the rule's keys; NULL: the record at hand, or a message */
+    /* over the rule's keys; NULL: the record at hand, or a message */
+    const struct mp_t_expr *target;
     enum mp_target target_kind;
     struct mp_t_type target_type;
     struct mp_t_arg *args; /* all parameters but the target, defaults filled in; `for` apart */

@@ -146,7 +146,8 @@ static void print_verb_help(const struct cli_args *args)
 
 static void print_help(void)
 {
-    puts("mpol - policies that close the security loop of a mesh: see, decide, act, check, return\n");
+    puts(
+        "mpol - policies that close the security loop of a mesh: see, decide, act, check, return\n");
     for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
         printf("  %-9s %s\n", v->name, v->summary);
     }
@@ -215,7 +216,8 @@ static int read_options(struct cli_args *args, int argc, char **argv)
         if (found < 0) break;
         /* The short options that hands type without thinking. */
         if (found == 'h') found = 256 + option_of(args, "help");
-        if (found == 'I' && option_of(args, "include") >= 0) found = 256 + option_of(args, "include");
+        if (found == 'I' && option_of(args, "include") >= 0)
+            found = 256 + option_of(args, "include");
         if (found < 256) {
             const char *word = optind > at ? argv[optind - 1] : argv[at];
             return bad_option(args, word, found == ':');

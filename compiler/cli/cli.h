@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * cli.h - the command `mpol`: one file a verb, one table of options a verb.
  *
- * The table is the single source of what is accepted and of `--help`. A verb's function gets what was
- * written and answers with an exit code; it prints results to standard output, complaints to standard error.
+ * The table is the single source of what is accepted and of `--help`. A verb's function gets what
+ * was written and answers with an exit code; it prints results to standard output, complaints to
+ * standard error.
  */
 #ifndef MP_CLI_CLI_H
 #define MP_CLI_CLI_H
@@ -49,10 +50,11 @@ const char *cli_value(const struct cli_args *args, const char *name, const char 
 /* All values given, in order; *count is 0 where there is none. */
 const char *const *cli_values(const struct cli_args *args, const char *name, size_t *count);
 const char *const *cli_operands(const struct cli_args *args, size_t *count);
-/* The index of the value of `name` in `words` (ends with NULL; index 0 where it was not given), or -1
- * after one line on standard error that names what is possible. */
+/* The index of the value of `name` in `words` (ends with NULL; index 0 where it was not given),
+ * or -1 after one line on standard error that names what is possible. */
 int cli_choice(const struct cli_args *args, const char *name, const char *const *words);
-/* May what goes to this stream carry colour? --color, NO_COLOR, CLICOLOR_FORCE, TERM, is it a terminal. */
+/* May what goes to this stream carry colour? --color, NO_COLOR, CLICOLOR_FORCE, TERM, is it a
+ * terminal. */
 bool cli_colour(const struct cli_args *args, FILE *stream);
 
 /* What stands behind `mpol`. */
@@ -79,25 +81,26 @@ struct cli_files {
 /* LIMIT: bytes of one file of policy, and of all that a folder holds. */
 #define CLI_POLICY_BYTES (10u * 1024 * 1024)
 
-/* Reads a file, or all *.mpol of a folder and its folders in order of their names; `-` is standard input,
- * which is called `stdin_name`. MP_EXIT codes as above after a complaint. */
+/* Reads a file, or all *.mpol of a folder and its folders in order of their names; `-` is
+ * standard input, which is called `stdin_name`. MP_EXIT codes as above after a complaint. */
 int cli_read_policies(const struct cli_args *args, const char *path, const char *stdin_name,
                       struct mp_arena *arena, struct cli_files *out);
 
 /* ---- the world (world.c) ---- */
-/* Clocks, digests and regular expressions. libmpol-std is opened when the first of them is asked for: a
- * policy that needs none costs no more than its text. Where it cannot be opened, digests fail and
- * `matches` is refused, with its reason on standard error once. */
+/* Clocks, digests and regular expressions. libmpol-std is opened when the first of them is asked
+ * for: a policy that needs none costs no more than its text. Where it cannot be opened, digests
+ * fail and `matches` is refused, with its reason on standard error once. */
 const struct mp_os *cli_world(void);
-/* The same with the library opened now: what cannot be had is NULL, so an engine without digests keeps
- * its ledger without a chain. */
+/* The same with the library opened now: what cannot be had is NULL, so an engine without digests
+ * keeps its ledger without a chain. */
 const struct mp_os *cli_world_open(void);
-/* Opens a loadable part (`libmpol-daemon.so`) and finds its entry point; NULL after one line that says
- * what is missing (none where `quiet`). */
+/* Opens a loadable part (`libmpol-daemon.so`) and finds its entry point; NULL after one line that
+ * says what is missing (none where `quiet`). */
 void *cli_open_part(const char *library, const char *entry, bool quiet);
 
 /* ---- policies (policies.c) ---- */
-/* What a verb that needs policies was given: every operand, and `-I` folders where the verb has that. */
+/* What a verb that needs policies was given: every operand, and `-I` folders where the verb has
+ * that. */
 struct cli_policies {
     struct mp_arena arena;
     struct cli_files files;
@@ -110,9 +113,9 @@ int cli_compile(const struct cli_args *args, size_t first_operand, enum mp_compi
 void cli_policies_free(struct cli_policies *p);
 /* Writes the messages as text to standard error. */
 void cli_print_messages(const struct cli_args *args, struct cli_policies *p);
-/* For verbs that cannot go on with errors: compiles to an image, prints all messages where there is an
- * error, and loads. CLI_USAGE for a policy with errors. */
-int cli_load(const struct cli_args *args, size_t first_operand, bool with_tests, struct cli_policies *p,
-             struct mp_program **out);
+/* For verbs that cannot go on with errors: compiles to an image, prints all messages where there
+ * is an error, and loads. CLI_USAGE for a policy with errors. */
+int cli_load(const struct cli_args *args, size_t first_operand, bool with_tests,
+             struct cli_policies *p, struct mp_program **out);
 
 #endif

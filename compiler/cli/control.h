@@ -8,10 +8,12 @@
 
 #include "cli/cli.h"
 
-/* Sends the words, and copies the answer to standard output, or, where it is that something cannot be done,
- * to standard error. The exit code of the answer; CLI_USAGE after a complaint where there is none. */
+/* Sends the words, and copies the answer to standard output, or, where it is that something
+ * cannot be done, to standard error. The exit code of the answer; CLI_USAGE after a complaint
+ * where there is none. */
 int cli_control_ask(const struct cli_args *args, const char *const *words, size_t count);
 /* The same, the answer to `to` where it is one. */
-int cli_control_ask_to(const struct cli_args *args, const char *const *words, size_t count, FILE *to);
+int cli_control_ask_to(const struct cli_args *args, const char *const *words, size_t count,
+                       FILE *to);
 
 #endif

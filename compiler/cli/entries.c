@@ -161,13 +161,14 @@ static void print_summary_json(FILE *out, const struct mp_engine *engine,
                 counts.matched, counts.false_, counts.unknown);
     }
     fprintf(out,
-            "},\"unread_lines\":%" PRIu64 ",\"unread_fields\":%" PRIu64 ",\"bad_values\":%" PRIu64 "}}\n",
+            "},\"unread_lines\":%" PRIu64 ",\"unread_fields\":%" PRIu64 ",\"bad_values\":%" PRIu64
+            "}}\n",
             summary->unread_lines, summary->unread_fields, summary->bad_values);
     mp_arena_free(&arena);
 }
 
-void cli_print_summary(FILE *out, const struct cli_entry_style *style, const struct mp_engine *engine,
-                       const struct cli_summary *summary)
+void cli_print_summary(FILE *out, const struct cli_entry_style *style,
+                       const struct mp_engine *engine, const struct cli_summary *summary)
 {
     if (style->json) {
         print_summary_json(out, engine, summary);
@@ -176,11 +177,13 @@ void cli_print_summary(FILE *out, const struct cli_entry_style *style, const str
     const struct mp_program *p = mp_engine_program(engine);
     struct mp_arena arena;
     mp_arena_init(&arena, NULL, 0);
-    fprintf(out, "\n%" PRIu64 " records, %" PRIu64 " bad lines, %" PRIu64 " late\n", summary->records,
-            summary->bad_lines, summary->late);
+    fprintf(out, "\n%" PRIu64 " records, %" PRIu64 " bad lines, %" PRIu64 " late\n",
+            summary->records, summary->bad_lines, summary->late);
     if (summary->unread_lines + summary->bad_values > 0) {
-        fprintf(out, "%" PRIu64 " lines of a signal or entity that no policy reads, %" PRIu64
-                     " values that are none of their type\n", summary->unread_lines, summary->bad_values);
+        fprintf(out,
+                "%" PRIu64 " lines of a signal or entity that no policy reads, %" PRIu64
+                " values that are none of their type\n",
+                summary->unread_lines, summary->bad_values);
     }
     for (uint32_t i = 0; i < p->rule_count; i++) {
         struct mp_rule_counts counts = mp_engine_rule_counts(engine, i);

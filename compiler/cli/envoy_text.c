@@ -12,7 +12,8 @@ struct writing {
     unsigned depth;
 };
 
-static void template_put(struct writing *w, mp_str name, const struct envoy_words *words, size_t indent);
+static void template_put(struct writing *w, mp_str name, const struct envoy_words *words,
+                         size_t indent);
 
 void envoy_word_put(struct envoy_words *w, const char *name, mp_str value)
 {
@@ -52,7 +53,8 @@ static void escaped_put(struct mp_buf *out, mp_str value)
     for (size_t at = 0; at < value.len;) mp_buf_put(out, mp_quote_next(value, &at, room));
 }
 
-static void line_put(struct mp_buf *out, mp_str line, const struct envoy_words *words, size_t indent)
+static void line_put(struct mp_buf *out, mp_str line, const struct envoy_words *words,
+                     size_t indent)
 {
     for (size_t i = 0; i < indent; i++) mp_buf_putc(out, ' ');
     while (line.len > 0) {
@@ -66,7 +68,8 @@ static void line_put(struct mp_buf *out, mp_str line, const struct envoy_words *
 }
 
 /* Template `what`; one that ends with a comma gets it behind its last line. */
-static void included_put(struct writing *w, mp_str what, const struct envoy_words *words, size_t indent)
+static void included_put(struct writing *w, mp_str what, const struct envoy_words *words,
+                         size_t indent)
 {
     bool comma = mp_str_ends(what, MP_STR(","));
     template_put(w, comma ? mp_str_sub(what, 0, what.len - 1) : what, words, indent);
@@ -93,7 +96,8 @@ static const struct envoy_file *file_named(mp_str name)
     return &envoy_files[i];
 }
 
-static void template_put(struct writing *w, mp_str name, const struct envoy_words *words, size_t indent)
+static void template_put(struct writing *w, mp_str name, const struct envoy_words *words,
+                         size_t indent)
 {
     const struct envoy_file *file = file_named(name);
     mp_str text = {file->text, file->len};

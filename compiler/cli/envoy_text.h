@@ -2,10 +2,10 @@
  * envoy_text.h - configuration of Envoy made of the templates in envoy/.
  *
  * A template is text. `${NAME}` is a value, with JSON's escapes, so it stands between quotes of the
- * template or is a number. Three kinds of lines say something: `$?NAME` ... `$.` is written only where
- * NAME has a value (not nested), `$<FILE` is another template, `$*LIST FILE` is one for each item of a
- * list; both take over the line's indentation, and put a comma behind the last line where FILE has one
- * behind it. In an item `${comma}` is one, but for the last.
+ * template or is a number. Three kinds of lines say something: `$?NAME` ... `$.` is written only
+ * where NAME has a value (not nested), `$<FILE` is another template, `$*LIST FILE` is one for
+ * each item of a list; both take over the line's indentation, and put a comma behind the last
+ * line where FILE has one behind it. In an item `${comma}` is one, but for the last.
  *
  * Callers: verb_envoy.c. Memory: the caller's arena.
  */

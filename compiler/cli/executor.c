@@ -8,7 +8,8 @@
 #include "jit/jit.h"
 #include "program/layout.h"
 
-#define PROGRAMS_MAX 8 /* LIMIT: programs with native code at a time: the one in force, and some on their way */
+/* LIMIT: programs with native code at a time: the one in force, and some on their way */
+#define PROGRAMS_MAX 8
 
 static struct {
     const struct mp_program *program;
@@ -47,7 +48,8 @@ int cli_use_executor(const struct cli_args *args, struct mp_program *program, bo
     if (wanted < 0) return CLI_USAGE;
     if (wanted == INTERP) return CLI_OK;
     const struct mp_jit_ops *ops = jit_ops(wanted == AUTO);
-    if (ops == NULL && wanted == NATIVE) return cli_complain(args, "there is no native code in this mpol");
+    if (ops == NULL && wanted == NATIVE)
+        return cli_complain(args, "there is no native code in this mpol");
     struct mp_jit_job *job = ops != NULL ? begin(ops, program) : NULL;
     if (wanted == AUTO) return CLI_OK; /* nothing waits for it */
     const char *why = "out of memory";

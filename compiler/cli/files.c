@@ -34,7 +34,8 @@ static int read_stream(const struct cli_args *args, FILE *stream, const char *na
     size_t got;
     while ((got = fread(chunk, 1, sizeof chunk, stream)) > 0) {
         mp_buf_put(&text, (mp_str){chunk, got});
-        if (text.len > CLI_POLICY_BYTES) return cli_complain(args, "%s: more than 10 MiB of policy", name);
+        if (text.len > CLI_POLICY_BYTES)
+            return cli_complain(args, "%s: more than 10 MiB of policy", name);
     }
     if (ferror(stream)) return cli_complain(args, "%s: %s", name, strerror(errno));
     mp_buf_putc(&text, '\0');
@@ -63,8 +64,8 @@ static int wanted(const struct dirent *entry)
 static int read_folder(const struct cli_args *args, const char *path, unsigned depth,
                        struct mp_arena *arena, struct cli_files *out);
 
-static int read_entry(const struct cli_args *args, const char *folder, const char *name, unsigned depth,
-                      struct mp_arena *arena, struct cli_files *out)
+static int read_entry(const struct cli_args *args, const char *folder, const char *name,
+                      unsigned depth, struct mp_arena *arena, struct cli_files *out)
 {
     size_t end = strlen(folder);
     while (end > 1 && folder[end - 1] == '/') end--;
@@ -102,6 +103,7 @@ int cli_read_policies(const struct cli_args *args, const char *path, const char 
     if (!S_ISDIR(st.st_mode)) return read_file(args, path, arena, out);
     size_t before = out->len;
     int code = read_folder(args, path, 0, arena, out);
-    if (code == CLI_OK && out->len == before) return cli_complain(args, "%s: no *.mpol in it", path);
+    if (code == CLI_OK && out->len == before)
+        return cli_complain(args, "%s: no *.mpol in it", path);
     return code;
 }

@@ -22,8 +22,8 @@ struct cli_lines {
 /* `max` is the longest line. False: no memory. */
 bool cli_lines_open(struct cli_lines *lines, FILE *stream, size_t max);
 void cli_lines_close(struct cli_lines *lines);
-/* The next line without its end; it lives until the next call. *too_long: the line was skipped, *out is
- * empty. False at the end of the stream or where reading failed. */
+/* The next line without its end; it lives until the next call. *too_long: the line was skipped,
+ * *out is empty. False at the end of the stream or where reading failed. */
 bool cli_lines_next(struct cli_lines *lines, mp_str *out, bool *too_long);
 
 #endif

@@ -3,12 +3,14 @@
 
 #include <stdlib.h>
 
-static int read_all(const struct cli_args *args, size_t first, struct cli_policies *p, size_t *given)
+static int read_all(const struct cli_args *args, size_t first, struct cli_policies *p,
+                    size_t *given)
 {
     size_t count, folders;
     const char *const *paths = cli_operands(args, &count);
     const char *stdin_name = cli_value(args, "stdin-filename", "<stdin>");
-    if (first >= count) return cli_complain(args, "say which policies: files, folders, or - for standard input");
+    if (first >= count)
+        return cli_complain(args, "say which policies: files, folders, or - for standard input");
     for (size_t i = first; i < count; i++) {
         int code = cli_read_policies(args, paths[i], stdin_name, &p->arena, &p->files);
         if (code != CLI_OK) return code;
@@ -22,7 +24,8 @@ static int read_all(const struct cli_args *args, size_t first, struct cli_polici
     return CLI_OK;
 }
 
-static const mp_str *channels_of(const struct cli_args *args, struct mp_arena *arena, uint32_t *count)
+static const mp_str *channels_of(const struct cli_args *args, struct mp_arena *arena,
+                                 uint32_t *count)
 {
     size_t given;
     const char *const *values = cli_values(args, "channels", &given);
@@ -58,7 +61,8 @@ static int backends_of(const struct cli_args *args, struct mp_arena *arena,
     for (size_t i = 0; i < given; i++) {
         tables[i] = mp_backend_table_named(mp_str_of(values[i]));
         if (tables[i] == NULL) {
-            return cli_complain(args, "--backend=%s: there are inproc, envoy and envoy-module", values[i]);
+            return cli_complain(args, "--backend=%s: there are inproc, envoy and envoy-module",
+                                values[i]);
         }
     }
     options->backends = tables;
@@ -111,13 +115,13 @@ void cli_print_messages(const struct cli_args *args, struct cli_policies *p)
     struct mp_buf text;
     mp_buf_init(&text, &p->arena);
     struct mp_diag_style style = {.color = cli_colour(args, stderr)};
-    mp_diags_print_text(mp_compilation_diags(p->compilation), mp_compilation_sources(p->compilation),
-                        style, &text);
+    mp_diags_print_text(mp_compilation_diags(p->compilation),
+                        mp_compilation_sources(p->compilation), style, &text);
     if (text.len > 0) fwrite(text.ptr, 1, text.len, stderr);
 }
 
-int cli_load(const struct cli_args *args, size_t first_operand, bool with_tests, struct cli_policies *p,
-             struct mp_program **out)
+int cli_load(const struct cli_args *args, size_t first_operand, bool with_tests,
+             struct cli_policies *p, struct mp_program **out)
 {
     int code = cli_compile(args, first_operand, MP_COMPILE_IMAGE, with_tests, p);
     if (code != CLI_OK) return code;

@@ -33,7 +33,10 @@ struct run {
     bool failed;
 };
 
-static mp_str text_of(const struct run *r, mp_text_ref ref) { return mp_program_text(r->program, ref); }
+static mp_str text_of(const struct run *r, mp_text_ref ref)
+{
+    return mp_program_text(r->program, ref);
+}
 
 void test_time_text(struct mp_buf *out, int64_t ns)
 {
@@ -95,7 +98,8 @@ static void write_line(struct run *r, struct test_seen *s, mp_str from)
     if (s->kind == SEEN_LEASE) {
         mp_buf_printf(&b, ": %.*s %.*s", MP_STR_ARG(s->word), MP_STR_ARG(s->target));
         for (uint32_t i = 0; i < s->arg_count; i++) {
-            mp_buf_printf(&b, " %.*s %.*s", MP_STR_ARG(s->args[i].name), MP_STR_ARG(s->args[i].value));
+            mp_buf_printf(&b, " %.*s %.*s", MP_STR_ARG(s->args[i].name),
+                          MP_STR_ARG(s->args[i].value));
         }
     }
     if (s->why.len > 0) mp_buf_printf(&b, " (%.*s)", MP_STR_ARG(s->why));
@@ -104,7 +108,8 @@ static void write_line(struct run *r, struct test_seen *s, mp_str from)
     s->line = mp_buf_view(&b);
 }
 
-/* A lease is seen when it is effective; its other states can be expected like those of an incident. */
+/* A lease is seen when it is effective; its other states can be expected like those of an
+ * incident. */
 static void on_entry(void *ctx, const struct mp_entry *entry, mp_str json)
 {
     struct run *r = ctx;
@@ -139,8 +144,8 @@ static enum mp_err on_message(void *ctx, const struct mp_message *m)
     return MP_OK;
 }
 
-static void on_inline(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record, bool shadow,
-                      bool carried_out)
+static void on_inline(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record,
+                      bool shadow, bool carried_out)
 {
     struct run *r = ctx;
     if (!carried_out) return;
@@ -193,7 +198,8 @@ static int64_t plan(struct run *r, const struct mp_test_row *test)
             if (l->to_ns >= 0) add_step(r, l->to_ns, STEP_END, i);
         }
     }
-    if (!r->failed && r->steps.len > 0) qsort(r->steps.ptr, r->steps.len, sizeof *r->steps.ptr, by_time);
+    if (!r->failed && r->steps.len > 0)
+        qsort(r->steps.ptr, r->steps.len, sizeof *r->steps.ptr, by_time);
     return last;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * test_run.h - one `test` of a policy on the virtual clock: what it sets and sends, what then happened,
- * and which expectations were met (language.md R46, R47).
+ * test_run.h - one `test` of a policy on the virtual clock: what it sets and sends, what then
+ * happened, and which expectations were met (language.md R46, R47).
  */
 #ifndef MP_CLI_TEST_RUN_H
 #define MP_CLI_TEST_RUN_H

@@ -8,7 +8,8 @@ const struct cli_option cli_check_options[] = {
     {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
     {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then"},
     {"list", NULL, "name the rules with their kind"},
-    {"backend", "NAME", "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated"},
+    {"backend", "NAME",
+     "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated"},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},
 };
@@ -31,8 +32,8 @@ static void print_json(struct cli_policies *p)
 {
     struct mp_buf text;
     mp_buf_init(&text, &p->arena);
-    mp_diags_print_json(mp_compilation_diags(p->compilation), mp_compilation_sources(p->compilation),
-                        &text);
+    mp_diags_print_json(mp_compilation_diags(p->compilation),
+                        mp_compilation_sources(p->compilation), &text);
     if (text.len > 0) fwrite(text.ptr, 1, text.len, stdout);
 }
 

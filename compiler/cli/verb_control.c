@@ -98,14 +98,16 @@ int cli_control_ask(const struct cli_args *args, const char *const *words, size_
     return cli_control_ask_to(args, words, count, stdout);
 }
 
-int cli_control_ask_to(const struct cli_args *args, const char *const *words, size_t count, FILE *to)
+int cli_control_ask_to(const struct cli_args *args, const char *const *words, size_t count,
+                       FILE *to)
 {
     char request[REQUEST_MAX];
     size_t len = 0;
     const char *state = cli_value(args, "state", NULL);
     if (state == NULL) return cli_complain(args, "say which daemon: --state=DIR");
     for (size_t i = 0; i < count; i++) {
-        int more = snprintf(request + len, sizeof request - len, "%s%c", words[i], i + 1 < count ? '\t' : '\n');
+        int more = snprintf(request + len, sizeof request - len, "%s%c", words[i],
+                            i + 1 < count ? '\t' : '\n');
         if (more < 0 || (size_t)more >= sizeof request - len || strpbrk(words[i], "\t\n") != NULL) {
             return cli_complain(args, "that is too long, or has a tab or a line end in it");
         }
@@ -119,8 +121,8 @@ int cli_control_ask_to(const struct cli_args *args, const char *const *words, si
     return code;
 }
 
-static int ask_with_operands(const struct cli_args *args, const char *verb, size_t least, size_t most,
-                             const char *usage)
+static int ask_with_operands(const struct cli_args *args, const char *verb, size_t least,
+                             size_t most, const char *usage)
 {
     const char *words[8] = {verb};
     size_t count;
@@ -147,8 +149,10 @@ int cli_brake(const struct cli_args *args)
 
 int cli_release(const struct cli_args *args)
 {
-    if (cli_flag(args, "all")) return cli_control_ask(args, (const char *const[]){"release", "--all"}, 2);
-    return ask_with_operands(args, "release", 1, 2, "say which incident, or which rule and key, or --all");
+    if (cli_flag(args, "all"))
+        return cli_control_ask(args, (const char *const[]){"release", "--all"}, 2);
+    return ask_with_operands(args, "release", 1, 2,
+                             "say which incident, or which rule and key, or --all");
 }
 
 int cli_why(const struct cli_args *args)
@@ -156,6 +160,7 @@ int cli_why(const struct cli_args *args)
     size_t count;
     const char *const *operands = cli_operands(args, &count);
     if (count < 1 || count > 2) return cli_complain(args, "say which rule, and for which key");
-    const char *words[] = {"why", operands[0], count > 1 ? operands[1] : "", cli_value(args, "at", "")};
+    const char *words[] = {"why", operands[0], count > 1 ? operands[1] : "",
+                           cli_value(args, "at", "")};
     return cli_control_ask(args, words, words[3][0] != '\0' ? 4 : 3);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `mpol decisions list|add|delete`: leases by hand. Before anything is done to a live mesh, the daemon is
- * asked whom it would touch; then a person says yes, at the terminal or by --yes.
+ * `mpol decisions list|add|delete`: leases by hand. Before anything is done to a live mesh, the
+ * daemon is asked whom it would touch; then a person says yes, at the terminal or by --yes.
  */
 #include "cli/verbs.h"
 
@@ -102,7 +102,8 @@ static int put_decided(struct decision *d, char *answer)
     bool stuck = strncmp(now, "stuck", strlen("stuck")) == 0;
     fwrite(answer, 1, (size_t)(rest - answer), stdout);
     fputs(now, stdout);
-    if (is_on_its_way(now)) fputs("the mesh was not seen to obey yet; `mpol decisions list` tells\n", stdout);
+    if (is_on_its_way(now))
+        fputs("the mesh was not seen to obey yet; `mpol decisions list` tells\n", stdout);
     if (stuck) fputs("it is not in force; it is tried again until its end\n", stdout);
     free(state);
     return stuck ? CLI_FINDINGS : CLI_OK;
@@ -112,7 +113,8 @@ static int decide(struct decision *d)
 {
     int code = CLI_USAGE;
     d->words[2] = "do";
-    if (d->json || strcmp(d->words[1], "add") != 0) return cli_control_ask(d->args, d->words, d->count);
+    if (d->json || strcmp(d->words[1], "add") != 0)
+        return cli_control_ask(d->args, d->words, d->count);
     char *answer = fetch(d, d->words, d->count, &code);
     if (answer == NULL) return cli_no_memory(d->args);
     if (code == CLI_OK) {
@@ -164,7 +166,8 @@ static int add(struct decision *d, const char *const *operands, size_t count)
     static char on[64], time[64];
     const char *hook = cli_value(d->args, "on", NULL), *span = cli_value(d->args, "for", NULL);
     if (count < 2) {
-        return cli_complain(d->args, "say what to do, and to whom: decisions add deny client.ip=10.0.0.7 --for=5m");
+        return cli_complain(
+            d->args, "say what to do, and to whom: decisions add deny client.ip=10.0.0.7 --for=5m");
     }
     if (count - 2 + (hook != NULL) + (span != NULL) > ARGS_MAX) return too_many(d->args);
     add_word(d, d->json ? "json" : "text");
@@ -176,7 +179,8 @@ static int add(struct decision *d, const char *const *operands, size_t count)
         add_word(d, on);
     }
     if (span != NULL) {
-        if ((size_t)snprintf(time, sizeof time, "for=%s", span) >= sizeof time) return too_many(d->args);
+        if ((size_t)snprintf(time, sizeof time, "for=%s", span) >= sizeof time)
+            return too_many(d->args);
         add_word(d, time);
     }
     return look_and_do(d, true);
@@ -185,7 +189,8 @@ static int add(struct decision *d, const char *const *operands, size_t count)
 static int take_back(struct decision *d, const char *const *operands, size_t count)
 {
     if (count != 1) {
-        return cli_complain(d->args, "say what: decisions delete client.ip=10.0.0.7, or decisions delete '#12'");
+        return cli_complain(
+            d->args, "say what: decisions delete client.ip=10.0.0.7, or decisions delete '#12'");
     }
     add_word(d, d->json ? "json" : "text");
     add_word(d, cli_value(d->args, "reason", ""));
@@ -198,7 +203,8 @@ static int unknown(const struct cli_args *args, const char *word)
     static const char *const known[] = {"list", "add", "delete"};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (mp_str_distance(mp_str_of(word), mp_str_of(known[i]), 3) <= 2) {
-            return cli_complain(args, "there is no `decisions %s`; did you mean `decisions %s`?", word, known[i]);
+            return cli_complain(args, "there is no `decisions %s`; did you mean `decisions %s`?",
+                                word, known[i]);
         }
     }
     return cli_complain(args, "decisions list, decisions add, or decisions delete");

@@ -110,7 +110,8 @@ static int put_address(struct envoy *e, const char *const names[4], bool must_be
 static int put_addresses(struct envoy *e)
 {
     static const char *const listen[] = {"listen", "listen_host", "listen_port", "listen_type"};
-    static const char *const upstream[] = {"upstream", "upstream_host", "upstream_port", "upstream_type"};
+    static const char *const upstream[] = {"upstream", "upstream_host", "upstream_port",
+                                           "upstream_type"};
     static const char *const admin[] = {"admin", "admin_host", "admin_port", "admin_type"};
     static const char *const xds[] = {"xds", "xds_host", "xds_port", "xds_type"};
     const char *where = cli_value(e->args, "xds", "");
@@ -126,7 +127,8 @@ static int put_addresses(struct envoy *e)
 }
 
 /* Three files that are given together or not at all. */
-static int put_tls(struct envoy *e, const char *flag, const char *const options[3], const char *const words[3])
+static int put_tls(struct envoy *e, const char *flag, const char *const options[3],
+                   const char *const words[3])
 {
     int given = 0;
     for (int i = 0; i < 3; i++) {
@@ -135,7 +137,8 @@ static int put_tls(struct envoy *e, const char *flag, const char *const options[
         given += file != NULL;
     }
     if (given != 0 && given != 3) {
-        return cli_complain(e->args, "--%s, --%s and --%s belong together", options[0], options[1], options[2]);
+        return cli_complain(e->args, "--%s, --%s and --%s belong together", options[0], options[1],
+                            options[2]);
     }
     put(e, flag, given != 0 ? "yes" : "");
     return CLI_OK;
@@ -149,7 +152,8 @@ static int put_files(struct envoy *e)
     static const char *const xds_words[] = {"xds_cert", "xds_key", "xds_ca"};
     int code = put_tls(e, "tls", own, own_words);
     bool sds = cli_flag(e->args, "sds"), files = cli_value(e->args, "tls-cert", NULL) != NULL;
-    if (sds && files) return cli_complain(e->args, "--sds stands for --tls-cert, --tls-key and --tls-ca");
+    if (sds && files)
+        return cli_complain(e->args, "--sds stands for --tls-cert, --tls-key and --tls-ca");
     put(e, "sds", sds ? "yes" : "");
     return code == CLI_OK ? put_tls(e, "xds_tls", xds, xds_words) : code;
 }
@@ -158,9 +162,10 @@ static int put_files(struct envoy *e)
 static bool put_module(struct envoy *e)
 {
     static const char *const members[] = {"layer", "service", "instance", "socket", "state"};
-    const char *const values[] = {cli_value(e->args, "layer", ""), cli_value(e->args, "service", ""),
-                                  cli_value(e->args, "instance", ""), cli_value(e->args, "module-socket", ""),
-                                  cli_value(e->args, "module-state", "")};
+    const char *const values[] = {
+        cli_value(e->args, "layer", ""), cli_value(e->args, "service", ""),
+        cli_value(e->args, "instance", ""), cli_value(e->args, "module-socket", ""),
+        cli_value(e->args, "module-state", "")};
     struct mp_buf json;
     bool socket = values[3][0] != '\0', module = socket || cli_flag(e->args, "module");
     mp_buf_init(&json, &e->arena);
@@ -196,7 +201,8 @@ static int put_route(struct envoy *e, const char *text)
     const char *sign = strchr(text, '=');
     mp_str prefix = {text, sign != NULL ? (size_t)(sign - text) : 0};
     if (prefix.len == 0 || prefix.ptr[0] != '/' || sign[1] == '\0' || sign[1] == '@') {
-        return cli_complain(e->args, "--route=%s: write /PREFIX=SERVICE or /PREFIX=SERVICE@VERSION", text);
+        return cli_complain(e->args, "--route=%s: write /PREFIX=SERVICE or /PREFIX=SERVICE@VERSION",
+                            text);
     }
     mp_str cluster = mp_str_of(sign + 1);
     if (mp_str_eq(cluster, MP_STR("mpol-xds")) || mp_str_starts(prefix, MP_STR("/.mpol"))) {
@@ -213,8 +219,8 @@ static int put_route(struct envoy *e, const char *text)
     return CLI_OK;
 }
 
-static void list_put(struct envoy *e, struct envoy_list *out, const char *name, struct envoy_words *items,
-                     size_t count)
+static void list_put(struct envoy *e, struct envoy_list *out, const char *name,
+                     struct envoy_words *items, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
         items[i].outer = &e->config.words;
@@ -259,7 +265,8 @@ static int put_who(struct envoy *e)
     for (size_t i = 0; i < 2; i++) {
         const char *name = cli_value(e->args, i == 0 ? "service" : "instance", "");
         if (strchr(name, '/') == NULL) continue;
-        return cli_complain(e->args, "%s: a node's name is LAYER/SERVICE/INSTANCE, without further slashes", name);
+        return cli_complain(
+            e->args, "%s: a node's name is LAYER/SERVICE/INSTANCE, without further slashes", name);
     }
     put(e, "layer", layers[layer]);
     put(e, "edge", strcmp(layers[layer], "edge") == 0 ? "yes" : "");
@@ -287,7 +294,8 @@ static int bootstrap(struct envoy *e)
     static const char *const needed[] = {"layer", "service", "instance", "listen", "xds"};
     for (size_t i = 0; i < sizeof needed / sizeof needed[0]; i++) {
         const char *value = cli_value(e->args, needed[i], "");
-        if (value[0] == '\0') return cli_complain(e->args, "bootstrap needs --%s; see --help", needed[i]);
+        if (value[0] == '\0')
+            return cli_complain(e->args, "bootstrap needs --%s; see --help", needed[i]);
     }
     bool upstream = cli_value(e->args, "upstream", NULL) != NULL;
     if (upstream == (e->route_count > 0)) {
@@ -303,7 +311,8 @@ static int snippet(struct envoy *e)
     static const char *const kinds[] = {"plain", "istio", NULL};
     int kind = cli_choice(e->args, "for", kinds);
     if (kind < 0) return CLI_USAGE;
-    if (cli_value(e->args, "xds", NULL) == NULL) return cli_complain(e->args, "snippet needs --xds; see --help");
+    if (cli_value(e->args, "xds", NULL) == NULL)
+        return cli_complain(e->args, "snippet needs --xds; see --help");
     put(e, kind == 1 ? "single" : "ads", "yes");
     put(e, "merge_ms", "1000"); /* Envoy's own, which another configuration may have */
     return print(e, kind == 1 ? "snippet_istio.txt" : "snippet_plain.txt");

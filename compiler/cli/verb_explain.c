@@ -43,7 +43,8 @@ int cli_explain(const struct cli_args *args)
     if (count == 0) return list_all();
     if (count > 1) return cli_complain(args, "one code at a time");
     char code[16] = {0};
-    for (int i = 0; i < 15 && words[0][i] != '\0'; i++) code[i] = (char)toupper((unsigned char)words[0][i]);
+    for (int i = 0; i < 15 && words[0][i] != '\0'; i++)
+        code[i] = (char)toupper((unsigned char)words[0][i]);
     enum mp_diag_code found;
     if (!mp_diag_find(mp_str_of(code), &found)) {
         return cli_complain(args, "there is no code %s; `mpol explain` lists them", words[0]);

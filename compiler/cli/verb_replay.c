@@ -107,7 +107,8 @@ static void tell_jump(struct replay *r, const char *file, uint64_t number, int64
             (unsigned long long)number, (long long)((time_ns - now) / JUMP_NS));
 }
 
-static int take_line(struct replay *r, const char *file, uint64_t number, mp_str line, uint32_t source)
+static int take_line(struct replay *r, const char *file, uint64_t number, mp_str line,
+                     uint32_t source)
 {
     struct mp_ingested in;
     switch (mp_ingest_line(r->ingest, line, source, 0, &in)) {

@@ -10,7 +10,8 @@
 #include "daemon/daemon.h"
 
 const struct cli_option cli_run_options[] = {
-    {"telemetry", "SOURCE", "FILE that grows, FIFO, unix:PATH, or -; envoy:SOURCE is its access log; may be repeated"},
+    {"telemetry", "SOURCE",
+     "FILE that grows, FIFO, unix:PATH, or -; envoy:SOURCE is its access log; may be repeated"},
     {"inventory", "FILE", "lines about entities; read first"},
     {"state", "DIR", "where the ledger and what is in force are kept"},
     {"listen", "ADDR:PORT", "serve /metrics, /healthz and /readyz"},
@@ -19,7 +20,8 @@ const struct cli_option cli_run_options[] = {
     {"xds-key", "FILE", "of --xds-cert"},
     {"xds-ca", "FILE", "who has issued the certificates of proxies"},
     {"sds", "DIR", "serve them trust.pem, revoked.pem, and SERVICE.crt with SERVICE.key"},
-    {"module-socket", "PATH", "be the control plane of modules inside Envoys too, or of them alone"},
+    {"module-socket", "PATH",
+     "be the control plane of modules inside Envoys too, or of them alone"},
     {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
     {"set", "NAME=VALUE", "the value of a param; may be repeated"},
     {"executor", "interp|native", "what judges; without it native code where there is some"},
@@ -47,8 +49,8 @@ static uint64_t mark_of_path(const char *path, uint64_t mark)
 {
     struct stat st;
     if (stat(path, &st) != 0) return mix(mark, "gone", 4);
-    uint64_t seen[] = {(uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec, (uint64_t)st.st_size,
-                       (uint64_t)st.st_ino};
+    uint64_t seen[] = {(uint64_t)st.st_mtim.tv_sec, (uint64_t)st.st_mtim.tv_nsec,
+                       (uint64_t)st.st_size, (uint64_t)st.st_ino};
     mark = mix(mark, path, strlen(path));
     return mix(mark, seen, sizeof seen);
 }
@@ -96,8 +98,8 @@ static bool compile(void *ctx, mp_str *image, mp_str *problem)
     return true;
 }
 
-/* Was one written while it was read? Then nobody knows what was read of it. LIMIT: not seen within the
- * few milliseconds that a time of a file may be behind. */
+/* Was one written while it was read? Then nobody knows what was read of it. LIMIT: not seen
+ * within the few milliseconds that a time of a file may be behind. */
 static bool written_since(const struct run *r)
 {
     struct timespec now;
@@ -148,7 +150,8 @@ int cli_run(const struct cli_args *args)
                                         .sds = cli_value(args, "sds", NULL),
                                         .module_socket = cli_value(args, "module-socket", NULL),
                                         .log_json = format == 1};
-    if (options.state_dir == NULL) return cli_complain(args, "say where to keep the ledger: --state=DIR");
+    if (options.state_dir == NULL)
+        return cli_complain(args, "say where to keep the ledger: --state=DIR");
     options.telemetry = copy_values(args, "telemetry", &options.telemetry_count);
     options.inventory = copy_values(args, "inventory", &options.inventory_count);
     options.channels = copy_values(args, "channel", &options.channel_count);
@@ -189,5 +192,6 @@ int cli_ledger(const struct cli_args *args)
     memcpy(&ledger, &symbol, sizeof ledger);
     if (ledger == NULL) return CLI_USAGE;
     return ledger(&(struct mp_daemon_ledger){words[0], state, cli_value(args, "before", NULL),
-                                             cli_value(args, "rule", NULL), cli_value(args, "key", NULL)});
+                                             cli_value(args, "rule", NULL),
+                                             cli_value(args, "key", NULL)});
 }

@@ -27,7 +27,8 @@ struct report {
 static const char *const when_words[] = {[MP_TWHEN_AT] = "at", [MP_TWHEN_BY] = "by",
                                          [MP_TWHEN_BEFORE] = "before", [MP_TWHEN_EVER] = "ever"};
 
-static mp_str expectation(struct report *rep, const struct mp_program *p, const struct mp_test_line_row *l)
+static mp_str expectation(struct report *rep, const struct mp_program *p,
+                          const struct mp_test_line_row *l)
 {
     struct mp_buf b;
     mp_buf_init(&b, rep->arena);
@@ -69,7 +70,8 @@ static void describe_miss(struct report *rep, struct mp_buf *b, const struct mp_
     mp_buf_printf(b, "    %.*s:%u: %.*s\n", MP_STR_ARG(t->file), l->line,
                   MP_STR_ARG(expectation(rep, p, l)));
     if (m->nearest.len > 0) {
-        mp_buf_printf(b, "      %s %.*s\n", l->negated ? "but:    " : "nearest:", MP_STR_ARG(m->nearest));
+        mp_buf_printf(b, "      %s %.*s\n",
+                      l->negated ? "but:    " : "nearest:", MP_STR_ARG(m->nearest));
     } else {
         mp_buf_puts(b, "      nothing of that kind happened\n");
     }
@@ -129,7 +131,8 @@ static void report_json(struct report *rep, const struct mp_program *p, const st
     put_json(rep, t->package);
     fputs(",\"file\":", stdout);
     put_json(rep, t->file);
-    printf(",\"line\":%u,\"passed\":%s,\"misses\":[", t->file_line, t->misses.len == 0 ? "true" : "false");
+    printf(",\"line\":%u,\"passed\":%s,\"misses\":[", t->file_line,
+           t->misses.len == 0 ? "true" : "false");
     for (uint32_t i = 0; i < t->misses.len; i++) {
         const struct mp_test_line_row *l = &p->test_line[t->misses.ptr[i].line];
         printf("%s{\"line\":%u,\"expected\":", i == 0 ? "" : ",", l->line);
@@ -141,7 +144,8 @@ static void report_json(struct report *rep, const struct mp_program *p, const st
     fputs("]}", stdout);
 }
 
-static void report_junit(struct report *rep, const struct mp_program *p, const struct test_result *t)
+static void report_junit(struct report *rep, const struct mp_program *p,
+                         const struct test_result *t)
 {
     fputs("  <testcase classname=\"", stdout);
     put_xml(t->package.len > 0 ? t->package : t->file);
@@ -176,7 +180,9 @@ static void report_begin(struct report *rep, uint32_t tests)
 {
     if (rep->format == JSON) fputs("{\"version\":1,\"tests\":[", stdout);
     if (rep->format == JUNIT) {
-        printf("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"mpol\" tests=\"%u\">\n", tests);
+        printf(
+            "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"mpol\" tests=\"%u\">\n",
+            tests);
     }
 }
 
@@ -203,7 +209,8 @@ static int run_one(const struct cli_args *args, struct report *rep, mp_str image
     return err == MP_OK ? CLI_OK : cli_complain(args, "%s", mp_err_text(err));
 }
 
-static int run_all(const struct cli_args *args, struct report *rep, const struct mp_program *p, mp_str image)
+static int run_all(const struct cli_args *args, struct report *rep, const struct mp_program *p,
+                   mp_str image)
 {
     report_begin(rep, p->test_count);
     for (uint32_t i = 0; i < p->test_count; i++) {

@@ -69,7 +69,8 @@ static enum mp_err random_bytes(void *ctx, void *bytes, size_t len)
 
 static enum mp_err regex_compile(void *ctx, mp_str pattern, void **handle, const char **error)
 {
-    if (std()->regex_compile != NULL) return std()->regex_compile(std()->ctx, pattern, handle, error);
+    if (std()->regex_compile != NULL)
+        return std()->regex_compile(std()->ctx, pattern, handle, error);
     *error = "no regular expressions here";
     return MP_EUNSUPPORTED;
 }

@@ -88,8 +88,12 @@ enum mp_err mp_emit(struct mp_ir *ir, struct mp_arena *arena, mp_str *image,
         }
     }
     struct mp_image_header header = {
-        .magic = MP_IMAGE_MAGIC, .layout = mp_layout_mark(), .size_bytes = texts_at + pool.bytes.len,
-        .texts_at = texts_at, .texts_bytes = pool.bytes.len, .table_count = MP_TABLE_COUNT,
+        .magic = MP_IMAGE_MAGIC,
+        .layout = mp_layout_mark(),
+        .size_bytes = texts_at + pool.bytes.len,
+        .texts_at = texts_at,
+        .texts_bytes = pool.bytes.len,
+        .table_count = MP_TABLE_COUNT,
     };
     memcpy(head, &header, sizeof header);
     memcpy(head + sizeof header, dir, sizeof dir);

@@ -8,9 +8,10 @@
 
 #include "ir/ir.h"
 
-/* Verifies `ir` and writes it as an image: little-endian, offsets only, texts once each in the order
- * in which the tables name them, so equal programs are equal bytes. The fault says what does not hold
- * (our own mistake, not an author's: compiler/lower should not have written it), MP_ENOMEM apart. */
+/* Verifies `ir` and writes it as an image: little-endian, offsets only, texts once each in the
+ * order in which the tables name them, so equal programs are equal bytes. The fault says what
+ * does not hold (our own mistake, not an author's: compiler/lower should not have written it),
+ * MP_ENOMEM apart. */
 enum mp_err mp_emit(struct mp_ir *ir, struct mp_arena *arena, mp_str *image,
                     struct mp_fault *fault);
 

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ir.h - the tables of a program while they grow: what compiler/lower fills, compiler/opt changes and
- * compiler/emit flattens.
+ * ir.h - the tables of a program while they grow: what compiler/lower fills, compiler/opt changes
+ * and compiler/emit flattens.
  *
  * Owns:    one growing array for every table of tables.def, a pool of texts, a table of constants.
  * Callers: the compiler only; one thread.
  * Memory:  everything in the arena given to mp_ir_init. A failure to get memory is remembered in
- *          `failed`: until then every call answers something harmless, and mp_ir_verify tells it at the
- *          end, so lowering does not check each call.
+ *          `failed`: until then every call answers something harmless, and mp_ir_verify tells it
+ *          at the end, so lowering does not check each call.
  *
  * How rows are added:
  *
@@ -28,8 +28,8 @@
  *   mp_ir_out(&f, mp_ir_op(&f, MP_OP_LT_F, y, x, 0), MP_TYPE_BOOL);
  *   uint32_t fn = mp_ir_fn_end(&f);
  *
- * Several functions may be open at once: an open one keeps its ops apart. Equal ops of one function are
- * one op.
+ * Several functions may be open at once: an open one keeps its ops apart. Equal ops of one
+ * function are one op.
  */
 #ifndef MP_IR_IR_H
 #define MP_IR_IR_H
@@ -55,7 +55,8 @@ struct mp_ir {
 #define END(name)
 #include "program/tables.def"
 #undef TABLE
-    struct mp_buf texts; /* as in the image: a 32-bit length before every text; the first is empty */
+    /* as in the image: a 32-bit length before every text; the first is empty */
+    struct mp_buf texts;
     struct mp_map text_ids;
     struct mp_map const_ids;
     union {
@@ -114,9 +115,10 @@ struct mp_ir_fn {
 /* `signal` and `grouping` as in table fn: whose record, whose row; MP_NONE for none. */
 void mp_ir_fn_begin(struct mp_ir_fn *f, struct mp_ir *ir, mp_str name, uint32_t signal,
                     uint32_t grouping);
-/* Adds an op, or finds the equal one, and answers its number. Operands as ops.def says, 0 where it says
- * `-`. The result's representation follows from the op and its operands. Not for CONST, PARAM, FIELD,
- * COL and UNKNOWN, whose representation is their own. A wrong operand is our mistake: MP_ASSERT. */
+/* Adds an op, or finds the equal one, and answers its number. Operands as ops.def says, 0 where
+ * it says `-`. The result's representation follows from the op and its operands. Not for CONST,
+ * PARAM, FIELD, COL and UNKNOWN, whose representation is their own. A wrong operand is our
+ * mistake: MP_ASSERT. */
 uint32_t mp_ir_op(struct mp_ir_fn *f, enum mp_op code, uint32_t a, uint32_t b, uint32_t c);
 uint32_t mp_ir_op_const(struct mp_ir_fn *f, uint32_t cnst);
 uint32_t mp_ir_op_param(struct mp_ir_fn *f, uint32_t param);
@@ -126,15 +128,15 @@ uint32_t mp_ir_op_unknown(struct mp_ir_fn *f, enum mp_rep rep);
 uint32_t mp_ir_op_bool(struct mp_ir_fn *f, bool truth);
 /* The representation of a value of an open function. */
 enum mp_rep mp_ir_rep(const struct mp_ir_fn *f, uint32_t value);
-/* Adds an output and answers its number. A set has `is_set` in its column or field; an output of a set
- * is refused. */
+/* Adds an output and answers its number. A set has `is_set` in its column or field; an output of
+ * a set is refused. */
 uint32_t mp_ir_out(struct mp_ir_fn *f, uint32_t value, enum mp_type type);
 /* Moves the function into the tables and answers its row of fn. */
 uint32_t mp_ir_fn_end(struct mp_ir_fn *f);
 
 /* ---- the whole ---- */
-/* A program that reads the tables in place, for passes and checks: tables and texts only, no constants
- * bound. Valid until the next row or text is added. */
+/* A program that reads the tables in place, for passes and checks: tables and texts only, no
+ * constants bound. Valid until the next row or text is added. */
 void mp_ir_view(const struct mp_ir *ir, struct mp_program *out);
 /* MP_ENOMEM if memory ran out; else as mp_program_verify. */
 enum mp_err mp_ir_verify(const struct mp_ir *ir, struct mp_fault *fault);
@@ -148,8 +150,8 @@ struct mp_ir_parse_error {
     const char *why;       /* static, lower case, no full stop */
 };
 
-/* Reads text into `ir`, which mp_ir_init made and nobody filled. MP_EINVAL with *error set; MP_ENOMEM.
- * Only the form is checked; mp_ir_verify checks the rest. */
+/* Reads text into `ir`, which mp_ir_init made and nobody filled. MP_EINVAL with *error set;
+ * MP_ENOMEM. Only the form is checked; mp_ir_verify checks the rest. */
 enum mp_err mp_ir_parse(struct mp_ir *ir, mp_str text, struct mp_ir_parse_error *error);
 
 #endif

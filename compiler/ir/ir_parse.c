@@ -126,7 +126,8 @@ static bool take_escape(struct reader *r, struct mp_buf *out)
     r->at += high >= 0;
     int low = high >= 0 ? hex_digit(peek(r)) : -1;
     r->at += low >= 0;
-    if (low < 0) return fail(r, "an escape is one of \\\" \\\\ and \\x with two hexadecimal digits");
+    if (low < 0)
+        return fail(r, "an escape is one of \\\" \\\\ and \\x with two hexadecimal digits");
     mp_buf_putc(out, (char)(high << 4 | low));
     return true;
 }

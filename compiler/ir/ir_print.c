@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ir_print.c - tables as text. Members that are 0, empty or none are left out, enums apart; ir_parse.c
- * puts the same back. The op and out rows stand below their function, whose spans they tile in order.
+ * ir_print.c - tables as text. Members that are 0, empty or none are left out, enums apart;
+ * ir_parse.c puts the same back. The op and out rows stand below their function, whose spans they
+ * tile in order.
  */
 #include "ir/ir.h"
 

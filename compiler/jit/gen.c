@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Program → module: every function of the program as one function, and a table of their addresses.
- * Constants and parameters stay data, so a changed threshold needs no new code. Generated code calls
- * nothing by name: helpers come through the inputs.
+ * Constants and parameters stay data, so a changed threshold needs no new code. Generated code
+ * calls nothing by name: helpers come through the inputs.
  */
 #include "jit/jit_priv.h"
 
@@ -17,7 +17,8 @@ enum mp_rep jit_rep(const struct jit_gen *g, uint32_t op) { return (enum mp_rep)
 LLVMValueRef jit_known(struct jit_gen *g, uint32_t op)
 {
     const struct jit_reg *r = &g->regs[op];
-    return jit_rep(g, op) != MP_REP_B ? r->known : LLVMBuildOr(g->builder, r->truth, r->is_false, "");
+    return jit_rep(g, op) != MP_REP_B ? r->known
+                                      : LLVMBuildOr(g->builder, r->truth, r->is_false, "");
 }
 
 static void init_types(struct jit_gen *g)
@@ -61,7 +62,8 @@ LLVMValueRef jit_load_value(struct jit_gen *g, LLVMValueRef values, uint32_t ind
 
 /* ---- outputs ---- */
 
-static LLVMValueRef as_word(struct jit_gen *g, enum mp_rep rep, const struct jit_reg *r, uint32_t word)
+static LLVMValueRef as_word(struct jit_gen *g, enum mp_rep rep, const struct jit_reg *r,
+                            uint32_t word)
 {
     LLVMValueRef zero = jit_int(g, 0), value = zero;
     if (rep == MP_REP_F) {
@@ -107,8 +109,8 @@ static void add_out(struct jit_gen *g, const struct mp_fn_row *fn, uint32_t out,
 
 static void load_inputs(struct jit_gen *g)
 {
-    LLVMValueRef *const members[] = {&g->record_known, &g->record, &g->row_known, &g->row, &g->consts,
-                                     &g->params};
+    LLVMValueRef *const members[] = {&g->record_known, &g->record, &g->row_known,
+                                     &g->row,          &g->consts, &g->params};
     for (uint32_t i = 0; i < 6; i++) *members[i] = load_at(g, g->ptr, g->in, (uint64_t)i * 8);
     g->helpers = load_at(g, g->ptr, g->in, offsetof(struct mp_inputs, helpers));
     LLVMTypeRef value = LLVMArrayType2(g->i64, 2);
@@ -123,12 +125,14 @@ static void make(struct jit_gen *g, uint32_t value)
         if (g->wanted[i] != g->scope || g->made[i] == JIT_SPINE || g->made[i] == g->scope) continue;
         const uint32_t operands[] = {g->ops[i].a, g->ops[i].b, g->ops[i].c};
         for (int k = 0; k < 3; k++) {
-            if (mp_op_kind_is_value(mp_op_layout(g->ops[i].code)->kind[k])) g->wanted[operands[k]] = g->scope;
+            if (mp_op_kind_is_value(mp_op_layout(g->ops[i].code)->kind[k]))
+                g->wanted[operands[k]] = g->scope;
         }
     }
     for (uint32_t i = 0; i <= value; i++) {
         if (g->wanted[i] != g->scope || g->made[i] == JIT_SPINE || g->made[i] == g->scope) continue;
-        if (!jit_op_inline(g, &g->ops[i], &g->regs[i])) jit_op_call(g, &g->ops[i], NULL, &g->regs[i]);
+        if (!jit_op_inline(g, &g->ops[i], &g->regs[i]))
+            jit_op_call(g, &g->ops[i], NULL, &g->regs[i]);
         g->made[i] = g->scope;
     }
 }
@@ -137,7 +141,8 @@ static void generate_all(struct jit_gen *g, const struct mp_fn_row *f)
 {
     LLVMValueRef known = load_at(g, g->ptr, g->out, 0), truth = load_at(g, g->ptr, g->out, 8);
     for (uint32_t i = 0; i < f->ops_count; i++) {
-        if (!jit_op_inline(g, &g->ops[i], &g->regs[i])) jit_op_call(g, &g->ops[i], NULL, &g->regs[i]);
+        if (!jit_op_inline(g, &g->ops[i], &g->regs[i]))
+            jit_op_call(g, &g->ops[i], NULL, &g->regs[i]);
     }
     for (uint32_t from = 0; from < f->outs_count; from += 64) {
         struct word w = {0, jit_int(g, 0), jit_int(g, 0)};
@@ -155,8 +160,8 @@ struct words {
 };
 
 /* The outputs of one group (JIT_NO_GROUP: of none) in word `at`. */
-static struct word group_word(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan,
-                              uint32_t group, uint32_t at)
+static struct word group_word(struct jit_gen *g, const struct mp_fn_row *f,
+                              const struct jit_plan *plan, uint32_t group, uint32_t at)
 {
     struct word w = {0, jit_int(g, 0), jit_int(g, 0)};
     for (uint32_t i = at * 64; i < f->outs_count && i < at * 64 + 64; i++) {
@@ -175,21 +180,24 @@ static void begin_words(struct jit_gen *g, const struct mp_fn_row *f, const stru
         struct word w = group_word(g, f, plan, JIT_NO_GROUP, at);
         uint32_t outs = f->outs_count - at * 64;
         uint64_t all = outs >= 64 ? UINT64_MAX : (UINT64_C(1) << outs) - 1;
-        LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, w.known, jit_int(g, all & ~w.mask), ""), words->known[at]);
+        LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, w.known, jit_int(g, all & ~w.mask), ""),
+                       words->known[at]);
         LLVMBuildStore(g->builder, w.truth, words->truth[at]);
     }
 }
 
-static void add_word(struct jit_gen *g, const struct word *w, LLVMValueRef known, LLVMValueRef truth)
+static void add_word(struct jit_gen *g, const struct word *w, LLVMValueRef known,
+                     LLVMValueRef truth)
 {
-    LLVMValueRef k = LLVMBuildLoad2(g->builder, g->i64, known, ""), t = LLVMBuildLoad2(g->builder, g->i64, truth, "");
+    LLVMValueRef k = LLVMBuildLoad2(g->builder, g->i64, known, ""),
+                 t = LLVMBuildLoad2(g->builder, g->i64, truth, "");
     k = LLVMBuildAnd(g->builder, k, jit_int(g, ~w->mask), "");
     LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, k, w->known, ""), known);
     LLVMBuildStore(g->builder, LLVMBuildOr(g->builder, t, w->truth, ""), truth);
 }
 
-static void generate_group(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan,
-                           uint32_t group, const struct words *words)
+static void generate_group(struct jit_gen *g, const struct mp_fn_row *f,
+                           const struct jit_plan *plan, uint32_t group, const struct words *words)
 {
     g->scope = JIT_SPINE;
     make(g, plan->guard[group]);
@@ -206,7 +214,8 @@ static void generate_group(struct jit_gen *g, const struct mp_fn_row *f, const s
     LLVMPositionBuilderAtEnd(g->builder, after);
 }
 
-static void generate_planned(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan)
+static void generate_planned(struct jit_gen *g, const struct mp_fn_row *f,
+                             const struct jit_plan *plan)
 {
     struct words words;
     memset(g->made, 0, f->ops_count * sizeof *g->made);
@@ -220,8 +229,10 @@ static void generate_planned(struct jit_gen *g, const struct mp_fn_row *f, const
     for (uint32_t i = 0; i < plan->count; i++) generate_group(g, f, plan, i, &words);
     LLVMValueRef known = load_at(g, g->ptr, g->out, 0), truth = load_at(g, g->ptr, g->out, 8);
     for (uint32_t at = 0; at * 64 < f->outs_count; at++) {
-        store_at(g, LLVMBuildLoad2(g->builder, g->i64, words.known[at], ""), known, (uint64_t)at * 8);
-        store_at(g, LLVMBuildLoad2(g->builder, g->i64, words.truth[at], ""), truth, (uint64_t)at * 8);
+        store_at(g, LLVMBuildLoad2(g->builder, g->i64, words.known[at], ""), known,
+                 (uint64_t)at * 8);
+        store_at(g, LLVMBuildLoad2(g->builder, g->i64, words.truth[at], ""), truth,
+                 (uint64_t)at * 8);
     }
 }
 
@@ -253,7 +264,8 @@ static LLVMValueRef declare_fn(struct jit_gen *g, uint32_t row)
     LLVMValueRef fn = LLVMAddFunction(g->module, name, g->fn_type);
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     unsigned kind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->context, kind, 0));
+    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex,
+                            LLVMCreateEnumAttribute(g->context, kind, 0));
     return fn;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ops that call a helper (eval/exec.h): for known operands only, through the table that comes with the
- * inputs.
+ * Ops that call a helper (eval/exec.h): for known operands only, through the table that comes
+ * with the inputs.
  */
 #include "jit/jit_priv.h"
 
@@ -58,23 +58,26 @@ static LLVMValueRef call_helper(struct jit_gen *g, const struct mp_op_row *op)
     const struct mp_op_layout *layout = mp_op_layout(op->code);
     const uint32_t operands[] = {op->a, op->b, op->c};
     LLVMValueRef null = LLVMConstNull(g->ptr);
-    LLVMValueRef args[6] = {g->in, LLVMConstInt(g->i32, number_of(g, op), 0), null, null, null, g->slots[3]};
+    LLVMValueRef args[6] = {g->in,      LLVMConstInt(g->i32, number_of(g, op), 0), null, null, null,
+                            g->slots[3]};
     for (int i = 0; i < 3; i++) {
         if (!mp_op_kind_is_value(layout->kind[i])) continue;
         spill_operand(g, i, operands[i]);
         args[2 + i] = g->slots[i];
     }
     LLVMValueRef at = jit_int(g, (uint64_t)op->code * sizeof(void *));
-    LLVMValueRef helper = LLVMBuildLoad2(g->builder, g->ptr,
-                                         LLVMBuildGEP2(g->builder, g->i8, g->helpers, &at, 1, ""), "");
+    LLVMValueRef helper = LLVMBuildLoad2(
+        g->builder, g->ptr, LLVMBuildGEP2(g->builder, g->i8, g->helpers, &at, 1, ""), "");
     LLVMValueRef known = LLVMBuildCall2(g->builder, g->helper_type, helper, args, 6, "");
     unsigned kind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddCallSiteAttribute(known, LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(g->context, kind, 0));
+    LLVMAddCallSiteAttribute(known, LLVMAttributeFunctionIndex,
+                             LLVMCreateEnumAttribute(g->context, kind, 0));
     return LLVMBuildTrunc(g->builder, known, g->i1, "");
 }
 
-static LLVMValueRef join(struct jit_gen *g, LLVMTypeRef type, LLVMValueRef skipped, LLVMBasicBlockRef from_skip,
-                         LLVMValueRef called, LLVMBasicBlockRef from_call)
+static LLVMValueRef join(struct jit_gen *g, LLVMTypeRef type, LLVMValueRef skipped,
+                         LLVMBasicBlockRef from_skip, LLVMValueRef called,
+                         LLVMBasicBlockRef from_call)
 {
     LLVMValueRef phi = LLVMBuildPhi(g->builder, type, "");
     LLVMValueRef values[] = {skipped, called};
@@ -83,7 +86,8 @@ static LLVMValueRef join(struct jit_gen *g, LLVMTypeRef type, LLVMValueRef skipp
     return phi;
 }
 
-void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef when, struct jit_reg *out)
+void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef when,
+                 struct jit_reg *out)
 {
     *out = (struct jit_reg){0};
     LLVMValueRef condition = when != NULL ? when : operands_known(g, op);
@@ -94,7 +98,8 @@ void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef whe
 
     LLVMPositionBuilderAtEnd(g->builder, call);
     LLVMValueRef known = call_helper(g, op);
-    LLVMValueRef first = jit_load_value(g, g->slots[3], 0, 0), second = jit_load_value(g, g->slots[3], 0, 1);
+    LLVMValueRef first = jit_load_value(g, g->slots[3], 0, 0),
+                 second = jit_load_value(g, g->slots[3], 0, 1);
     LLVMBuildBr(g->builder, after);
 
     LLVMPositionBuilderAtEnd(g->builder, after);

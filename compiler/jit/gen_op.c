@@ -26,13 +26,14 @@ static LLVMValueRef load_bit(struct jit_gen *g, LLVMValueRef words, uint32_t ind
     return LLVMBuildICmp(g->builder, LLVMIntNE, bit, jit_int(g, 0), "");
 }
 
-static void leaf(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef values, LLVMValueRef known,
-                 struct jit_reg *out)
+static void leaf(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef values,
+                 LLVMValueRef known, struct jit_reg *out)
 {
     LLVMValueRef word = jit_load_value(g, values, op->a, 0);
     LLVMValueRef is_known = known == NULL ? jit_true(g) : load_bit(g, known, op->a);
     if (op->rep == MP_REP_B) {
-        jit_set_truth(g, is_known, LLVMBuildICmp(g->builder, LLVMIntNE, word, jit_int(g, 0), ""), out);
+        jit_set_truth(g, is_known, LLVMBuildICmp(g->builder, LLVMIntNE, word, jit_int(g, 0), ""),
+                      out);
         return;
     }
     out->known = is_known;
@@ -106,8 +107,8 @@ static LLVMValueRef pick(struct jit_gen *g, LLVMValueRef c, LLVMValueRef a, LLVM
     return a == NULL || b == NULL ? NULL : SELECT(c, a, b);
 }
 
-static void choose_reg(struct jit_gen *g, LLVMValueRef c, const struct jit_reg *a, const struct jit_reg *b,
-                       struct jit_reg *out)
+static void choose_reg(struct jit_gen *g, LLVMValueRef c, const struct jit_reg *a,
+                       const struct jit_reg *b, struct jit_reg *out)
 {
     out->known = pick(g, c, a->known, b->known);
     out->truth = pick(g, c, a->truth, b->truth);
@@ -164,8 +165,8 @@ static bool comparisons(struct jit_gen *g, const struct mp_op_row *op, struct ji
 
 /* ---- arithmetic ---- */
 
-static void checked(struct jit_gen *g, const char *intrinsic, LLVMValueRef x, LLVMValueRef y, LLVMValueRef known,
-                    struct jit_reg *out)
+static void checked(struct jit_gen *g, const char *intrinsic, LLVMValueRef x, LLVMValueRef y,
+                    LLVMValueRef known, struct jit_reg *out)
 {
     unsigned id = LLVMLookupIntrinsicID(intrinsic, strlen(intrinsic));
     LLVMTypeRef types[] = {g->i64};
@@ -182,7 +183,8 @@ static void finite(struct jit_gen *g, LLVMValueRef x, LLVMValueRef known, struct
 {
     LLVMValueRef zero = LLVMBuildFSub(g->builder, x, x, "");
     out->num = x;
-    out->known = AND(known, LLVMBuildFCmp(g->builder, LLVMRealOEQ, zero, LLVMConstReal(g->f64, 0), ""));
+    out->known =
+        AND(known, LLVMBuildFCmp(g->builder, LLVMRealOEQ, zero, LLVMConstReal(g->f64, 0), ""));
 }
 
 static bool int_arithmetic(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
@@ -210,10 +212,18 @@ static bool num_arithmetic(struct jit_gen *g, const struct mp_op_row *op, struct
     const struct jit_reg *a = reg(g, op->a), *b = reg(g, op->b);
     LLVMBuilderRef k = g->builder;
     switch (op->code) {
-    case MP_OP_ADD_F: finite(g, LLVMBuildFAdd(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
-    case MP_OP_SUB_F: finite(g, LLVMBuildFSub(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
-    case MP_OP_MUL_F: finite(g, LLVMBuildFMul(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
-    case MP_OP_DIV_F: finite(g, LLVMBuildFDiv(k, a->num, b->num, ""), AND(a->known, b->known), out); return true;
+    case MP_OP_ADD_F:
+        finite(g, LLVMBuildFAdd(k, a->num, b->num, ""), AND(a->known, b->known), out);
+        return true;
+    case MP_OP_SUB_F:
+        finite(g, LLVMBuildFSub(k, a->num, b->num, ""), AND(a->known, b->known), out);
+        return true;
+    case MP_OP_MUL_F:
+        finite(g, LLVMBuildFMul(k, a->num, b->num, ""), AND(a->known, b->known), out);
+        return true;
+    case MP_OP_DIV_F:
+        finite(g, LLVMBuildFDiv(k, a->num, b->num, ""), AND(a->known, b->known), out);
+        return true;
     case MP_OP_NEG_F:
         out->num = LLVMBuildFNeg(k, a->num, "");
         out->known = a->known;
@@ -229,6 +239,7 @@ static bool num_arithmetic(struct jit_gen *g, const struct mp_op_row *op, struct
 bool jit_op_inline(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
 {
     *out = (struct jit_reg){0};
-    return leaves(g, op, out) || logic(g, op, out) || choices(g, op, out) || comparisons(g, op, out) ||
-           int_arithmetic(g, op, out) || num_arithmetic(g, op, out) || jit_op_text(g, op, out);
+    return leaves(g, op, out) || logic(g, op, out) || choices(g, op, out) ||
+           comparisons(g, op, out) || int_arithmetic(g, op, out) || num_arithmetic(g, op, out) ||
+           jit_op_text(g, op, out);
 }

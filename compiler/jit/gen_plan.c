@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Index before code (design.md 6): most rules ask first for one service, or for a limit that is seldom
- * crossed. Outputs that need the same comparison to be true stand in one group behind it, so a record
- * that fails it touches none of them:
+ * Index before code (design.md 6): most rules ask first for one service, or for a limit that is
+ * seldom crossed. Outputs that need the same comparison to be true stand in one group behind it,
+ * so a record that fails it touches none of them:
  *
  *   x == c    one group for every c, where one field is compared with several
  *   x > c     one group for all c: the loosest comes first; if that is false, so are the stricter
  *
- * A comparison that is known to be false makes false every `and` that it stands in, whatever is unknown
- * beside it; so this changes no answer. All other outputs are computed without a branch.
+ * A comparison that is known to be false makes false every `and` that it stands in, whatever is
+ * unknown beside it; so this changes no answer. All other outputs are computed without a branch.
  */
 #include "jit/jit_priv.h"
 
@@ -48,9 +48,12 @@ static void add_test(struct tests *t, uint32_t out, uint32_t op)
     bool left = is_leaf(a->code) && b->code == MP_OP_CONST;
     if (!left && !(is_leaf(b->code) && a->code == MP_OP_CONST)) return;
     const struct mp_op_row *leaf = left ? a : b, *constant = left ? b : a;
-    t->test[t->count++] = (struct test){
-        .out = out, .op = op, .constant = constant->a, .equal = equal,
-        .of = (uint64_t)leaf->a << 8 | (uint64_t)leaf->code << 2 | (uint64_t)equal << 1 | (left && less)};
+    t->test[t->count++] = (struct test){.out = out,
+                                        .op = op,
+                                        .constant = constant->a,
+                                        .equal = equal,
+                                        .of = (uint64_t)leaf->a << 8 | (uint64_t)leaf->code << 2 |
+                                              (uint64_t)equal << 1 | (left && less)};
 }
 
 /* Everything that stands under nothing but `and`. */
@@ -83,7 +86,8 @@ static uint32_t constants_of(const struct tests *t, uint64_t of)
     uint32_t count = 0;
     for (uint32_t i = 0; i < t->count; i++) {
         bool first = t->test[i].of == of;
-        for (uint32_t k = 0; k < i && first; k++) first = !equal_constants(t, &t->test[i], &t->test[k]);
+        for (uint32_t k = 0; k < i && first; k++)
+            first = !equal_constants(t, &t->test[i], &t->test[k]);
         count += first;
     }
     return count;
@@ -128,7 +132,9 @@ static uint32_t outputs_of(const struct tests *t, const struct jit_plan *plan, u
     uint32_t count = 0;
     for (uint32_t i = 0; i < t->count; i++) {
         uint32_t out = t->test[i].out;
-        if (t->test[i].of != of || plan->group_of[out] != JIT_NO_GROUP || (seen[out / 64] >> (out % 64) & 1) != 0) continue;
+        if (t->test[i].of != of || plan->group_of[out] != JIT_NO_GROUP ||
+            (seen[out / 64] >> (out % 64) & 1) != 0)
+            continue;
         seen[out / 64] |= UINT64_C(1) << (out % 64);
         count++;
     }
@@ -141,7 +147,8 @@ static void group_limits_of(const struct tests *t, struct jit_plan *plan, uint64
     for (uint32_t i = 0; i < t->count; i++) {
         const struct test *test = &t->test[i];
         if (test->of != of) continue;
-        if (plan->group_of[test->out] != JIT_NO_GROUP && plan->group_of[test->out] != plan->count) continue;
+        if (plan->group_of[test->out] != JIT_NO_GROUP && plan->group_of[test->out] != plan->count)
+            continue;
         plan->group_of[test->out] = (uint8_t)plan->count;
         if (loosest == NULL || is_looser(t, test, loosest)) loosest = test;
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Texts and addresses against constants, without a call: short texts are their words (schema/value.h), and
- * longer ones begin with them. What is left to the helper is what needs more bytes than that.
+ * Texts and addresses against constants, without a call: short texts are their words
+ * (schema/value.h), and longer ones begin with them. What is left to the helper is what needs
+ * more bytes than that.
  */
 #include "jit/jit_priv.h"
 
@@ -29,7 +30,8 @@ static LLVMValueRef length_of(struct jit_gen *g, const struct jit_reg *r)
 /* Is the text longer than its two words hold? */
 static LLVMValueRef is_long(struct jit_gen *g, const struct jit_reg *r)
 {
-    return LLVMBuildICmp(g->builder, LLVMIntUGT, length_of(g, r), LLVMConstInt(g->i32, MP_TEXT_INLINE, 0), "");
+    return LLVMBuildICmp(g->builder, LLVMIntUGT, length_of(g, r),
+                         LLVMConstInt(g->i32, MP_TEXT_INLINE, 0), "");
 }
 
 static void equal_text(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out)
@@ -70,7 +72,8 @@ static void in_net(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg
     LLVMValueRef differ = jit_int(g, 0);
     for (uint32_t i = 0; i < 2; i++) {
         uint64_t mask = mask_of(bits, i);
-        LLVMValueRef other = LLVMBuildXor(g->builder, a->w[i], jit_load_value(g, g->consts, op->b, i), "");
+        LLVMValueRef other =
+            LLVMBuildXor(g->builder, a->w[i], jit_load_value(g, g->consts, op->b, i), "");
         if (mask != 0) differ = OR(differ, AND(other, jit_int(g, mask)));
     }
     jit_set_truth(g, a->known, EQUAL(differ, jit_int(g, 0)), out);
@@ -96,12 +99,14 @@ static LLVMValueRef begins(struct jit_gen *g, const struct jit_reg *a, struct mp
 {
     uint32_t len = mp_value_text_len(prefix), bytes = len < 4 ? len : 4;
     uint64_t mask = ((UINT64_C(1) << (bytes * 8)) - 1) << 32;
-    LLVMValueRef enough = LLVMBuildICmp(g->builder, LLVMIntUGE, length_of(g, a), LLVMConstInt(g->i32, len, 0), "");
+    LLVMValueRef enough =
+        LLVMBuildICmp(g->builder, LLVMIntUGE, length_of(g, a), LLVMConstInt(g->i32, len, 0), "");
     return AND(enough, EQUAL(AND(a->w[0], jit_int(g, mask)), jit_int(g, prefix.w[0] & mask)));
 }
 
 /* `first` and, where that holds, the rest of the prefix. */
-static LLVMValueRef and_rest(struct jit_gen *g, const struct jit_reg *a, LLVMValueRef first, struct mp_value prefix)
+static LLVMValueRef and_rest(struct jit_gen *g, const struct jit_reg *a, LLVMValueRef first,
+                             struct mp_value prefix)
 {
     uint32_t bytes = mp_value_text_len(prefix) - 4;
     uint64_t mask = bytes >= 8 ? UINT64_MAX : (UINT64_C(1) << (bytes * 8)) - 1;
@@ -110,7 +115,8 @@ static LLVMValueRef and_rest(struct jit_gen *g, const struct jit_reg *a, LLVMVal
     LLVMBasicBlockRef after = LLVMAppendBasicBlockInContext(g->context, g->fn, "");
     LLVMBuildCondBr(g->builder, first, look, after);
     LLVMPositionBuilderAtEnd(g->builder, look);
-    LLVMValueRef same = EQUAL(AND(bytes_behind_four(g, a), jit_int(g, mask)), jit_int(g, prefix.w[1] & mask));
+    LLVMValueRef same =
+        EQUAL(AND(bytes_behind_four(g, a), jit_int(g, mask)), jit_int(g, prefix.w[1] & mask));
     LLVMBuildBr(g->builder, after);
     LLVMPositionBuilderAtEnd(g->builder, after);
     LLVMValueRef phi = LLVMBuildPhi(g->builder, g->i1, ""), values[] = {jit_false(g), same};

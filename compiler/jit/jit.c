@@ -6,12 +6,13 @@
 #include <string.h>
 #include <time.h>
 
-/* LIMIT: ops of functions that are asked for every record; larger programs stay with code that was made
- * fast: more would keep a processor busy for seconds. */
+/* LIMIT: ops of functions that are asked for every record; larger programs stay with code that
+ * was made fast: more would keep a processor busy for seconds. */
 #define HOT_OPS_MAX 40000u
 
-/* Two steps: at first all functions, as fast as they can be compiled; then those that every record asks
- * for, as well as is worth while. Both stay until the job ends, since somebody may be inside. */
+/* Two steps: at first all functions, as fast as they can be compiled; then those that every
+ * record asks for, as well as is worth while. Both stay until the job ends, since somebody may be
+ * inside. */
 struct step {
     struct jit_code *code;
     struct mp_native native;

@@ -20,9 +20,10 @@
 
 #define JIT_TABLE "mpol_table" /* the one symbol of a module: addresses of all functions */
 
-/* A register, in SSA values: i1, i64, double. Which of them are set follows from the representation. A
- * truth is two bits, is it true and is it false, neither: unknown; so Kleene's logic is an operation on
- * each. Words of an unknown register are anything: they are masked where somebody can see them. */
+/* A register, in SSA values: i1, i64, double. Which of them are set follows from the
+ * representation. A truth is two bits, is it true and is it false, neither: unknown; so Kleene's
+ * logic is an operation on each. Words of an unknown register are anything: they are masked where
+ * somebody can see them. */
 struct jit_reg {
     LLVMValueRef truth, is_false; /* B. INVARIANT: never both */
     LLVMValueRef known;           /* all others */
@@ -35,7 +36,8 @@ struct jit_reg {
 #define JIT_PLAN_OUTS_MAX 128u
 struct jit_plan {
     uint32_t count;
-    uint32_t guard[JIT_GROUPS_MAX];         /* an op: known and false, so are all outputs of the group */
+    /* an op: known and false, so are all outputs of the group */
+    uint32_t guard[JIT_GROUPS_MAX];
     uint8_t group_of[JIT_PLAN_OUTS_MAX];    /* by output; JIT_NO_GROUP: always computed */
 };
 #define JIT_NO_GROUP UINT8_MAX
@@ -60,8 +62,8 @@ struct jit_gen {
     const struct mp_op_row *ops;
 };
 
-/* gen.c: the functions that are `wanted`, one flag a row of fn; others are NULL in the table. NULL: no
- * memory. The module belongs to the context. */
+/* gen.c: the functions that are `wanted`, one flag a row of fn; others are NULL in the table.
+ * NULL: no memory. The module belongs to the context. */
 LLVMModuleRef jit_generate(const struct mp_program *p, const bool *wanted, LLVMContextRef context);
 /* Element `index` of an array of 64-bit words, and of values at word `word`. */
 LLVMValueRef jit_load_word(struct jit_gen *g, LLVMValueRef words, uint32_t index);
@@ -81,13 +83,14 @@ void jit_set_truth(struct jit_gen *g, LLVMValueRef known, LLVMValueRef truth, st
 /* gen_text.c: the same for what looks into texts and addresses. */
 bool jit_op_text(struct jit_gen *g, const struct mp_op_row *op, struct jit_reg *out);
 /* gen_call.c. `when` NULL: for known operands. */
-void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef when, struct jit_reg *out);
+void jit_op_call(struct jit_gen *g, const struct mp_op_row *op, LLVMValueRef when,
+                 struct jit_reg *out);
 
 /* native.c */
 struct jit_code;
-/* Machine code of the wanted functions of `p`; *fns has one address a row of fn, NULL for the others.
- * `optimise`: ten times as long for code that is a third faster. NULL with *why, which the caller frees
- * by free(); *why NULL: no memory. */
+/* Machine code of the wanted functions of `p`; *fns has one address a row of fn, NULL for the
+ * others. `optimise`: ten times as long for code that is a third faster. NULL with *why, which
+ * the caller frees by free(); *why NULL: no memory. */
 struct jit_code *jit_native(const struct mp_program *p, const bool *wanted, bool optimise,
                             const mp_native_fn **fns, char **why);
 void jit_native_free(struct jit_code *code);

@@ -14,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Measured with tests/bench/rules.c, 100 rules: no passes and FastISel, 1.1 times the time of C; these passes
- * and `Less`, 0.83, for ten times the time to compile. Other passes and levels cost more and bring nothing:
- * what matters has been decided when the functions were generated. */
+/* Measured with tests/bench/rules.c, 100 rules: no passes and FastISel, 1.1 times the time of C;
+ * these passes and `Less`, 0.83, for ten times the time to compile. Other passes and levels cost
+ * more and bring nothing: what matters has been decided when the functions were generated. */
 #define PASSES "sroa,early-cse"
 
 struct jit_code {
@@ -70,8 +70,8 @@ static LLVMOrcLLJITRef make_jit(LLVMCodeGenOptLevel level, char **why)
     return *why == NULL ? jit : NULL;
 }
 
-static bool add_module(LLVMOrcLLJITRef jit, const struct mp_program *p, const bool *wanted, bool optimise,
-                       char **why)
+static bool add_module(LLVMOrcLLJITRef jit, const struct mp_program *p, const bool *wanted,
+                       bool optimise, char **why)
 {
     LLVMOrcThreadSafeContextRef context = LLVMOrcCreateNewThreadSafeContext();
     LLVMModuleRef module = jit_generate(p, wanted, LLVMOrcThreadSafeContextGetContext(context));

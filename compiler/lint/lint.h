@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * lint.h - advice on a checked policy: what is legal, and hardly what somebody meant.
  *
- * Every lint is an L-code of diags.def. Only what is certain is said: a wrong lint is worse than none.
+ * Every lint is an L-code of diags.def. Only what is certain is said: a wrong lint is worse than
+ * none.
  *
- * Callers: the driver, after check/ without errors. One thread. Memory: messages in the sink's arena;
+ * Callers: the driver, after check/ without errors. One thread. Memory: messages in the sink's
+ *          arena;
  * nothing else is kept.
  */
 #ifndef MP_LINT_LINT_H
@@ -20,8 +22,8 @@ enum mp_lint_level {
 
 struct mp_lint_options {
     enum mp_lint_level level;
-    /* Where `# mpol: allow L141 until 2027-01-31 "reason"` is looked for: above or inside an item it
-     * silences the code for that item. NULL: nothing is silenced. */
+    /* Where `# mpol: allow L141 until 2027-01-31 "reason"` is looked for: above or inside an item
+     * it silences the code for that item. NULL: nothing is silenced. */
     const struct mp_ast_file *const *files;
     uint32_t file_count;
     int64_t today_days; /* since 1970-01-01; an allowance ends with its day. 0: none has ended */

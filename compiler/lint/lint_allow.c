@@ -48,8 +48,8 @@ static bool read_date(mp_str text, int64_t *days)
 /* The next word of *rest, which loses it; empty at the end. */
 static mp_str next_word(mp_str *rest)
 {
-    while (rest->len > 0 && (*rest->ptr == ' ' || *rest->ptr == '\t')) *rest = mp_str_sub(*rest, 1,
-                                                                                          rest->len);
+    while (rest->len > 0 && (*rest->ptr == ' ' || *rest->ptr == '\t'))
+        *rest = mp_str_sub(*rest, 1, rest->len);
     size_t len = 0;
     while (len < rest->len && rest->ptr[len] != ' ' && rest->ptr[len] != '\t') len++;
     mp_str word = mp_str_sub(*rest, 0, len);

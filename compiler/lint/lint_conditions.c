@@ -114,8 +114,8 @@ static void unknown_unless(struct lint *l)
     bool denies = r->flags & MP_RULE_DENIES_FIRST;
     struct mp_diag *d = lint_say(l, MP_DIAG_L110, r->unless.span, "`unless` may be unknown");
     if (d == NULL) return;
-    mp_diag_note(d,
-                 denies ? "the rule then acts as if it were false" : "the rule is then stopped as if it were true");
+    mp_diag_note(d, denies ? "the rule then acts as if it were false"
+                           : "the rule is then stopped as if it were true");
     mp_diag_help(d, "`... default ...` or `is known` says what is meant");
 }
 

@@ -15,7 +15,8 @@ static void unreachable(struct lint *l)
                                      "this step is never reached");
         if (d == NULL) return;
         mp_diag_label(d, s->span,
-                      s->rollback ? "`rollback` ends the incident" : "has no `verify` that could fail");
+                      s->rollback ? "`rollback` ends the incident"
+                                  : "has no `verify` that could fail");
         if (!s->rollback) mp_diag_help(d, "give the step before it a `verify`");
         return;
     }
@@ -93,9 +94,9 @@ static void strong(struct lint *l)
         struct mp_diag *d = lint_say(l, MP_DIAG_L141, a->span,
                                      "nothing limits how often this `%.*s` may happen",
                                      MP_STR_ARG(verb));
-        if (d != NULL) mp_diag_help(d,
-                                    "`limit 2 per 10m` in the rule, or a `never %.*s ... more than ...`",
-                                    MP_STR_ARG(verb));
+        if (d != NULL)
+            mp_diag_help(d, "`limit 2 per 10m` in the rule, or a `never %.*s ... more than ...`",
+                         MP_STR_ARG(verb));
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Of two rules: one that makes the other needless (L103), and a bucket that a client can leave (L144).
+ * Of two rules: one that makes the other needless (L103), and a bucket that a client can leave
+ * (L144).
  */
 #include "check/bounds.h"
 #include "lint/lint_priv.h"

@@ -21,7 +21,8 @@ bool lint_wants(const struct lint *l, enum mp_diag_code code);
 /* ---- lint_allow.c ---- */
 enum lint_allowance { LINT_NOT_ALLOWED, LINT_ALLOWED, LINT_ENDED, LINT_WITHOUT_END };
 /* What a comment above or inside the item at `span` says about `code`. */
-enum lint_allowance lint_allowance(const struct lint *l, enum mp_diag_code code, struct mp_span span);
+enum lint_allowance lint_allowance(const struct lint *l, enum mp_diag_code code,
+                                   struct mp_span span);
 
 /* What the author wrote there. */
 mp_str lint_text(const struct lint *l, struct mp_span span);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Of the whole program: what nothing uses (L106), lists that say nothing (L107, L108), and conditions
- * that stand twice (L104).
+ * Of the whole program: what nothing uses (L106), lists that say nothing (L107, L108), and
+ * conditions that stand twice (L104).
  */
 #include <stdlib.h>
 

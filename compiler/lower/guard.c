@@ -38,7 +38,8 @@ static void carves(struct lw *lw, const struct mp_t_guard *t)
     uint32_t count = 0;
     if (!mp_carve_read(t, carve, &count)) return;
     for (uint32_t i = 0; i < count; i++) {
-        struct mp_carve_row row = {.guard = lw->ir->guard.len - 1, .path = lw_text(lw, carve[i].path),
+        struct mp_carve_row row = {.guard = lw->ir->guard.len - 1,
+                                   .path = lw_text(lw, carve[i].path),
                                    .prefix = carve[i].prefix};
         *LW_ADD(lw, carve) = row;
     }

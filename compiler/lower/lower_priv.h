@@ -168,8 +168,8 @@ uint32_t lw_attr_slot(struct lw *lw, struct lw_signal *s, uint32_t key,
 uint32_t lw_action(struct lw *lw, const struct mp_t_action *action);
 /* Those that no policy uses, too: an operator may. */
 void lw_actions(struct lw *lw);
-/* Attributes that no policy reads: inventory lines bring them, and backends and operators ask for them.
- * What would cost something with each record is not observed for that. */
+/* Attributes that no policy reads: inventory lines bring them, and backends and operators ask for
+ * them. What would cost something with each record is not observed for that. */
 void lw_attrs(struct lw *lw);
 /* The row of a constant expression, and of text that names a member of `entity`. */
 uint32_t lw_const(struct lw *lw, const struct mp_t_expr *e);

@@ -270,8 +270,8 @@ static bool explain_place(struct mp_build *b, const struct history *h, struct mp
         for (uint32_t k = h->count; k > 0 && h->toks[k - 1].kind != T_WHEN; k--) {
             if (h->toks[k - 1].kind != places[i].before) continue;
             struct mp_span span = mp_build_tok(b, tok);
-            struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0100, span, "`%s` stands in another place",
-                                            places[i].name);
+            struct mp_diag *d = mp_diag_add(b->diags, MP_DIAG_E0100, span,
+                                            "`%s` stands in another place", places[i].name);
             mp_diag_label(d, span, "comes too late");
             mp_diag_help(d, "it stands %s", places[i].place);
             return true;
@@ -413,7 +413,8 @@ static void explain_character(struct mp_build *b, struct mp_tok tok)
     b->garbage_to = tok.to;
     b->foreign = true;
     mp_str text = mp_build_text(b, tok);
-    if (goes_on || text.len == 0 || mp_str_utf8(text, 0) == 0) return; /* bad bytes were reported before */
+    /* bad bytes were reported before */
+    if (goes_on || text.len == 0 || mp_str_utf8(text, 0) == 0) return;
     unsigned char c = (unsigned char)text.ptr[0];
     struct mp_span span = mp_build_tok(b, tok);
     if (c < 0x20 || c == 0x7f) {

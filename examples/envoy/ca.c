@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A throw-away CA: it lives in the folder of one run. Its key never leaves this process; those of the
- * identities are files, because Envoy reads files.
+ * A throw-away CA: it lives in the folder of one run. Its key never leaves this process; those of
+ * the identities are files, because Envoy reads files.
  */
 #include <fcntl.h>
 #include <stdio.h>
@@ -94,7 +94,8 @@ static bool leaf(const struct issuer *ca, enum identity id)
                 extend(cert, ca->cert, NID_key_usage, "critical,digitalSignature") &&
                 extend(cert, ca->cert, NID_ext_key_usage, "serverAuth,clientAuth") &&
                 extend(cert, ca->cert, NID_subject_alt_name, names) &&
-                X509_sign(cert, ca->key, EVP_sha256()) > 0 && write_pem(ca_name(id), "pem", cert, NULL) &&
+                X509_sign(cert, ca->key, EVP_sha256()) > 0 &&
+                write_pem(ca_name(id), "pem", cert, NULL) &&
                 write_pem(ca_name(id), "key", NULL, key);
     X509_free(cert);
     EVP_PKEY_free(key);
@@ -118,10 +119,13 @@ SSL_CTX *ca_client(enum identity id)
     if (contexts[id] != NULL) return contexts[id];
     char ca[SHOP_PATH], cert[SHOP_PATH], key[SHOP_PATH];
     SSL_CTX *tls = SSL_CTX_new(TLS_client_method());
-    bool made = tls != NULL && SSL_CTX_load_verify_locations(tls, shop_path(ca, "ca.pem"), NULL) == 1;
+    bool made =
+        tls != NULL && SSL_CTX_load_verify_locations(tls, shop_path(ca, "ca.pem"), NULL) == 1;
     if (made && id != ID_NONE) {
-        made = SSL_CTX_use_certificate_chain_file(tls, shop_path(cert, "%s.pem", ca_name(id))) == 1 &&
-               SSL_CTX_use_PrivateKey_file(tls, shop_path(key, "%s.key", ca_name(id)), SSL_FILETYPE_PEM) == 1;
+        made =
+            SSL_CTX_use_certificate_chain_file(tls, shop_path(cert, "%s.pem", ca_name(id))) == 1 &&
+            SSL_CTX_use_PrivateKey_file(tls, shop_path(key, "%s.key", ca_name(id)),
+                                        SSL_FILETYPE_PEM) == 1;
     }
     if (!made) {
         ERR_print_errors_fp(stderr);

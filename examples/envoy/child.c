@@ -41,7 +41,8 @@ static void become(const char *const *argv, const char *out_file, const char *lo
     _exit(127);
 }
 
-bool child_start(struct child *child, const char *const *argv, const char *out_file, const char *log_file)
+bool child_start(struct child *child, const char *const *argv, const char *out_file,
+                 const char *log_file)
 {
     int ends[2] = {-1, -1};
     *child = (struct child){.out = -1};

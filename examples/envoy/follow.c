@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Follows `mpol run --format=json`: each transition is a line with the ledger's own object in `entry`.
+ * Follows `mpol run --format=json`: each transition is a line with the ledger's own object in
+ * `entry`.
  */
 #include <jansson.h>
 #include <pthread.h>
@@ -91,7 +92,8 @@ static void take_line(const char *text, size_t len, FILE *copy)
     const char *words = json_string_value(json_object_get(line, "text"));
     const json_t *entry = json_object_get(line, "entry");
     if (entry != NULL) tell(entry);
-    if (level != NULL && words != NULL && (strcmp(level, "error") == 0 || strcmp(level, "warn") == 0)) {
+    if (level != NULL && words != NULL &&
+        (strcmp(level, "error") == 0 || strcmp(level, "warn") == 0)) {
         tell_line(strcmp(level, "error") == 0 ? RED : YELLOW, "mpol says", "%s", words);
     }
     json_decref(line);
@@ -104,7 +106,8 @@ static void *follow(void *ctx)
     size_t size = 0;
     ssize_t len;
     FILE *copy = fopen(shop_path(path, "mpol.log"), "a");
-    while (copy != NULL && (len = getline(&line, &size, from)) > 0) take_line(line, (size_t)len, copy);
+    while (copy != NULL && (len = getline(&line, &size, from)) > 0)
+        take_line(line, (size_t)len, copy);
     free(line);
     if (copy != NULL) fclose(copy);
     fclose(from);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A bounded load generator: a fixed set of threads, each one client on an address of its own that keeps
- * its connection.
+ * A bounded load generator: a fixed set of threads, each one client on an address of its own that
+ * keeps its connection.
  */
 #include <pthread.h>
 #include <stdio.h>
@@ -108,7 +108,8 @@ static void *client_run(void *ctx)
     while (wire != NULL && atomic_load(&running)) {
         if (!turn(c, &next)) continue;
         const char *path = h->paths[tell_dice(&c->dice) % path_count(h)];
-        struct wire_answer answer = wire_get(wire, &(struct wire_ask){.path = path, .headers = h->headers});
+        struct wire_answer answer =
+            wire_get(wire, &(struct wire_ask){.path = path, .headers = h->headers});
         note(c->kind, from, &answer);
     }
     wire_destroy(wire);
@@ -122,8 +123,10 @@ bool load_start(uint64_t seed)
         ca_client(habits[kind].id); /* made here, used there */
         for (unsigned i = 0; i < habits[kind].clients; i++) {
             struct client *c = &clients[client_count];
-            *c = (struct client){.kind = (enum kind)kind, .number = i,
-                                 .dice = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + client_count + 1};
+            *c = (struct client){.kind = (enum kind)kind,
+                                 .number = i,
+                                 .dice =
+                                     (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + client_count + 1};
             if (pthread_create(&c->thread, NULL, client_run, c) != 0) return false;
             client_count++;
         }

@@ -107,8 +107,8 @@ bool apps_start(uint64_t seed)
     for (int i = 0; i < APPS; i++) {
         apps[i].daemon = MHD_start_daemon(
             MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD, 0, NULL, NULL, answer,
-            &shop_apps[i], MHD_OPTION_SOCK_ADDR, shop_loopback(), MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
-            MHD_OPTION_END);
+            &shop_apps[i], MHD_OPTION_SOCK_ADDR, shop_loopback(), MHD_OPTION_CONNECTION_TIMEOUT,
+            IDLE_S, MHD_OPTION_END);
         if (apps[i].daemon == NULL) {
             fprintf(stderr, "shop: cannot start %s\n", shop_apps[i].instance);
             return false;

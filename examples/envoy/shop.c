@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A live closed loop over unmodified Envoys: a mesh on loopback, seven things that go wrong in it, and a
- * policy that answers. Ends by itself; exits with 0 if every loop closed as the policy says.
+ * A live closed loop over unmodified Envoys: a mesh on loopback, seven things that go wrong in
+ * it, and a policy that answers. Ends by itself; exits with 0 if every loop closed as the policy
+ * says.
  */
 #include "shop.h"
 
@@ -26,27 +27,49 @@
 #define MET(mark) (1u << (mark))
 
 static const struct plot plots[TALES] = {
-    [SICK] = {.rule = "sick_instance", .title = "1 one sick copy", .key = "checkout-2",
-              .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASING) | MET(RELEASED),
+    [SICK] = {.rule = "sick_instance",
+              .title = "1 one sick copy",
+              .key = "checkout-2",
+              .marks =
+                  MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASING) | MET(RELEASED),
               .harmless = true},
-    [STUFFING] = {.rule = "guessing", .title = "2 passwords are tried", .key = "127.0.67.1", .lines = 3,
-                  .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(FAILED) | MET(ESCALATED) | MET(CONFIRMED) |
-                           MET(RELEASED),
+    [STUFFING] = {.rule = "guessing",
+                  .title = "2 passwords are tried",
+                  .key = "127.0.67.1",
+                  .lines = 3,
+                  .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(FAILED) | MET(ESCALATED) |
+                           MET(CONFIRMED) | MET(RELEASED),
                   .harmless = true},
-    [STRAY] = {.rule = "stray", .title = "3 a stolen identity", .key = SHOP_ID("report"),
-               .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASED), .harmless = true},
-    [LEAK] = {.rule = "data_leaves", .title = "4 data leaves", .key = SHOP_ID("export"),
-              .marks = MET(DECIDED) | MET(EFFECTIVE), .harmless = true},
-    [LEAK_STOPPED] = {.rule = "data_leaves_to_many", .title = "4 ... to several places",
-                      .key = SHOP_ID("export"),
-                      .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASED), .harmless = true},
-    [SLOW] = {.rule = "slow_candidate", .title = "5 a slow version", .key = "catalog",
-              .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASING) | MET(RELEASED),
+    [STRAY] = {.rule = "stray",
+               .title = "3 a stolen identity",
+               .key = SHOP_ID("report"),
+               .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASED),
+               .harmless = true},
+    [LEAK] = {.rule = "data_leaves",
+              .title = "4 data leaves",
+              .key = SHOP_ID("export"),
+              .marks = MET(DECIDED) | MET(EFFECTIVE),
               .harmless = true},
-    [SURGE] = {.rule = "search_surge", .title = "6 a false positive", .key = "catalog",
+    [LEAK_STOPPED] = {.rule = "data_leaves_to_many",
+                      .title = "4 ... to several places",
+                      .key = SHOP_ID("export"),
+                      .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASED),
+                      .harmless = true},
+    [SLOW] = {.rule = "slow_candidate",
+              .title = "5 a slow version",
+              .key = "catalog",
+              .marks =
+                  MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASING) | MET(RELEASED),
+              .harmless = true},
+    [SURGE] = {.rule = "search_surge",
+               .title = "6 a false positive",
+               .key = "catalog",
                .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(HARMFUL) | MET(ROLLED_BACK)},
-    [KILLED] = {.rule = "stray", .title = "7 mpol is killed", .key = SHOP_ID("batch"),
-                .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASED), .harmless = true},
+    [KILLED] = {.rule = "stray",
+                .title = "7 mpol is killed",
+                .key = SHOP_ID("batch"),
+                .marks = MET(DECIDED) | MET(EFFECTIVE) | MET(CONFIRMED) | MET(RELEASED),
+                .harmless = true},
 };
 
 /* In the order in which they are told. */
@@ -90,7 +113,8 @@ const struct sockaddr *shop_loopback(void)
 static bool folder_make(void)
 {
     const char *tmp = getenv("TMPDIR");
-    snprintf(shop_dir, sizeof shop_dir, "%s/mpol-shop-XXXXXX", tmp != NULL && *tmp == '/' ? tmp : "/tmp");
+    snprintf(shop_dir, sizeof shop_dir, "%s/mpol-shop-XXXXXX",
+             tmp != NULL && *tmp == '/' ? tmp : "/tmp");
     return mkdtemp(shop_dir) != NULL;
 }
 
@@ -141,11 +165,13 @@ static bool warm_up(void)
     load_set(CART, 10);
     int64_t until = shop_until(15), settled = tell_now_ns() + WARM_UP_NS;
     struct counts *c = load_counts;
-    while (atomic_load(&c[CUSTOMER].good) < WARM_ANSWERS / 2 || atomic_load(&c[LOGGER_IN].good) < 10 ||
-           atomic_load(&c[CART].good) < 5 || tell_now_ns() < settled) {
+    while (atomic_load(&c[CUSTOMER].good) < WARM_ANSWERS / 2 ||
+           atomic_load(&c[LOGGER_IN].good) < 10 || atomic_load(&c[CART].good) < 5 ||
+           tell_now_ns() < settled) {
         if (tell_now_ns() > until) {
-            fprintf(stderr, "shop: the mesh does not answer: customers %lu good, %lu failed, %lu refused; "
-                            "logins %lu good; cart %lu good\n",
+            fprintf(stderr,
+                    "shop: the mesh does not answer: customers %lu good, %lu failed, %lu refused; "
+                    "logins %lu good; cart %lu good\n",
                     atomic_load(&c[CUSTOMER].good), atomic_load(&c[CUSTOMER].failed),
                     atomic_load(&c[CUSTOMER].refused), atomic_load(&c[LOGGER_IN].good),
                     atomic_load(&c[CART].good));
@@ -166,7 +192,8 @@ static void *show_status(void *ctx)
             good += atomic_load(&load_counts[i].good);
             refused += atomic_load(&load_counts[i].refused);
         }
-        tell_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused", tell_seconds(tell_now_ns()), sent,
+        tell_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused",
+                    tell_seconds(tell_now_ns()), sent,
                     (sent - before) * (unsigned long)(NS_PER_S / STATUS_NS), good, refused);
         before = sent;
     }
@@ -209,9 +236,11 @@ struct wish {
 static int run(const struct wish *wish)
 {
     static const char *const in_words[] = {[MODULES_NONE] = "without any module",
-                                           [MODULES_CATALOG] = "(those of catalog with mpol's module)",
+                                           [MODULES_CATALOG] =
+                                               "(those of catalog with mpol's module)",
                                            [MODULES_ALL] = "with mpol's module"};
-    static const char *const verify[] = {"ledger", "verify", NULL}, *const status[] = {"status", NULL};
+    static const char *const verify[] = {"ledger", "verify", NULL}, *const status[] = {"status",
+                                                                                       NULL};
     if (access(wish->envoy, X_OK) != 0) {
         fprintf(stderr, "envoy_shop: no Envoy at %s: all stories are left out\n", wish->envoy);
         return NO_ENVOY;
@@ -219,9 +248,9 @@ static int run(const struct wish *wish)
     if (!mesh_check(wish->modules)) return 1;
     if (!ca_make() || !apps_start(wish->seed)) return 2;
     if (!mesh_start(wish->envoy) || !load_start(wish->seed)) return 2;
-    tell_say("the shop is open: a gateway, %d sidecars and an edge connector, Envoys %s; one mpol; seed %llu\n",
-             APPS - 1, in_words[mesh_modules()],
-             (unsigned long long)wish->seed);
+    tell_say(
+        "the shop is open: a gateway, %d sidecars and an edge connector, Envoys %s; one mpol; seed %llu\n",
+        APPS - 1, in_words[mesh_modules()], (unsigned long long)wish->seed);
     pthread_t status_thread;
     atomic_store(&running, true);
     if (pthread_create(&status_thread, NULL, show_status, NULL) != 0) return 2;
@@ -265,11 +294,15 @@ static bool number(const char *text, const char *option, uint64_t most, uint64_t
 
 int main(int argc, char **argv)
 {
-    static const struct option options[] = {
-        {"seed", required_argument, NULL, 's'}, {"story", required_argument, NULL, 'o'},
-        {"envoy", required_argument, NULL, 'e'}, {"keep", no_argument, NULL, 'k'},
-        {"no-module", no_argument, NULL, 'm'},     {"all-modules", no_argument, NULL, 'a'},
-        {"plain", no_argument, NULL, 'n'},       {"help", no_argument, NULL, 'h'}, {NULL, 0, NULL, 0}};
+    static const struct option options[] = {{"seed", required_argument, NULL, 's'},
+                                            {"story", required_argument, NULL, 'o'},
+                                            {"envoy", required_argument, NULL, 'e'},
+                                            {"keep", no_argument, NULL, 'k'},
+                                            {"no-module", no_argument, NULL, 'm'},
+                                            {"all-modules", no_argument, NULL, 'a'},
+                                            {"plain", no_argument, NULL, 'n'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     struct wish wish = {.seed = 1, .modules = MODULES_CATALOG};
     wish.envoy = getenv("MPOL_ENVOY") != NULL ? getenv("MPOL_ENVOY") : SHOP_ENVOY;
     bool tty = isatty(STDOUT_FILENO) && getenv("NO_COLOR") == NULL;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * shop.h - the shop of the live example behind unmodified Envoys: who is where, and what each part does.
+ * shop.h - the shop of the live example behind unmodified Envoys: who is where, and what each
+ * part does.
  *
  *   load.c      customers on many loopback addresses, workloads with their certificates
  *      │ TLS
@@ -49,17 +50,28 @@ const struct sockaddr *shop_loopback(void);
 
 /* ---- ca.c ---- */
 
-enum identity { ID_GATEWAY, ID_CHECKOUT, ID_CATALOG, ID_ACCOUNT, ID_EDGE, ID_CART, ID_REPORT, ID_BATCH,
-                ID_EXPORT, IDENTITIES };
+enum identity {
+    ID_GATEWAY,
+    ID_CHECKOUT,
+    ID_CATALOG,
+    ID_ACCOUNT,
+    ID_EDGE,
+    ID_CART,
+    ID_REPORT,
+    ID_BATCH,
+    ID_EXPORT,
+    IDENTITIES
+};
 #define ID_NONE IDENTITIES /* shows no certificate */
 
 extern const char *const shop_identities[IDENTITIES]; /* SPIFFE IDs */
-/* Makes the CA and a key and a certificate for each identity: ca.pem, NAME.pem and NAME.key in shop_dir. */
+/* Makes the CA and a key and a certificate for each identity: ca.pem, NAME.pem and NAME.key in
+ * shop_dir. */
 bool ca_make(void);
 /* The last part of an identity: the name of its files. */
 const char *ca_name(enum identity id);
-/* For connections of clients that show `id`: HTTP/1.1, the server is verified against the CA. Lives as
- * long as the process. */
+/* For connections of clients that show `id`: HTTP/1.1, the server is verified against the CA.
+ * Lives as long as the process. */
 SSL_CTX *ca_client(enum identity id);
 
 /* ---- child.c ---- */
@@ -70,15 +82,18 @@ struct child {
     char name[32];
 };
 
-/* Starts `argv` (a NULL at the end). Standard output goes to `out_file` and standard error to `log_file`
- * in shop_dir; either may be NULL: thrown away, or, for the log, readable at child->out. It ends with us. */
-bool child_start(struct child *child, const char *const *argv, const char *out_file, const char *log_file);
+/* Starts `argv` (a NULL at the end). Standard output goes to `out_file` and standard error to
+ * `log_file` in shop_dir; either may be NULL: thrown away, or, for the log, readable at
+ * child->out. It ends with us. */
+bool child_start(struct child *child, const char *const *argv, const char *out_file,
+                 const char *log_file);
 bool child_alive(struct child *child);
 /* SIGTERM, after `patience_ns` SIGKILL; waits. Nothing for one that has ended. */
 void child_stop(struct child *child, int64_t patience_ns);
 /* SIGKILL, now; waits. */
 void child_kill(struct child *child);
-/* Runs `argv` to its end, at most 10 s; its standard output into `out`. Answers the exit code, -1: none. */
+/* Runs `argv` to its end, at most 10 s; its standard output into `out`. Answers the exit code,
+ * -1: none. */
 int child_run(const char *const *argv, const char *out_file);
 
 /* ---- services.c ---- */
@@ -105,7 +120,8 @@ unsigned long app_requests(enum app app);
 
 extern uint16_t shop_gateway_port, shop_xds_port;
 
-/* Which Envoys load libmpol_envoy.so, where the build has it: those of the service that has streams. */
+/* Which Envoys load libmpol_envoy.so, where the build has it: those of the service that has
+ * streams. */
 enum modules { MODULES_NONE, MODULES_CATALOG, MODULES_ALL };
 /* Whether this build has what the stories need; else says what is missing. */
 bool mesh_check(enum modules modules);
@@ -120,7 +136,8 @@ bool control_alive(void);
 /* True if every Envoy is alive; names the first one that is not. */
 bool mesh_alive(const char **which);
 enum modules mesh_modules(void);
-/* GET `path` of an Envoy's admin page, at most `size` - 1 bytes, with a NUL. `port` 0: the gateway's. */
+/* GET `path` of an Envoy's admin page, at most `size` - 1 bytes, with a NUL. `port` 0: the
+ * gateway's. */
 bool mesh_admin(uint16_t port, const char *path, char *out, size_t size);
 /* `mpol VERB… --state DIR`; what it answers goes to `file` in shop_dir. */
 void control_ask(const char *const *verb, const char *file);
@@ -167,8 +184,8 @@ void wire_drop(struct wire *wire);
 bool wire_is_open(const struct wire *wire);
 /* Whether the next connection tries to resume the session of the last. Off at first. */
 void wire_resume(struct wire *wire, bool on);
-/* Sends the request and reads the head of the answer; wire_more() then reads what comes, and answers
- * false when the stream has ended, was cut, or was silent for 2 s. */
+/* Sends the request and reads the head of the answer; wire_more() then reads what comes, and
+ * answers false when the stream has ended, was cut, or was silent for 2 s. */
 struct wire_answer wire_open_stream(struct wire *wire, const struct wire_ask *ask);
 bool wire_more(struct wire *wire);
 

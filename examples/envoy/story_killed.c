@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The control plane is killed in the middle of a quarantine. The Envoys go on refusing; mpol, started
- * again, knows what is in force before it answers the first of them, and the incident goes on.
+ * The control plane is killed in the middle of a quarantine. The Envoys go on refusing; mpol,
+ * started again, knows what is in force before it answers the first of them, and the incident
+ * goes on.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,7 +35,8 @@ static bool serves(enum app app, uint64_t lease)
     char name[64];
     char *page = malloc(PAGE);
     snprintf(name, sizeof name, "mpol:stray/%" PRIu64, lease);
-    bool there = page != NULL && mesh_admin(shop_apps[app].admin_port, "/config_dump", page, PAGE) &&
+    bool there = page != NULL &&
+                 mesh_admin(shop_apps[app].admin_port, "/config_dump", page, PAGE) &&
                  strstr(page, name) != NULL;
     free(page);
     return there;
@@ -62,10 +64,12 @@ static void kill_and_return(const struct watch *stray, const struct watch *allow
     control_kill();
     tell_line(RED, "killed", "mpol, with kill -9, while lease %" PRIu64 " is in force", lease);
     struct watch_seen at = watch_look(stray);
-    for (int64_t until = tell_now_ns() + DEAD_NS; tell_now_ns() < until;) watch_more(stray, 5, until);
+    for (int64_t until = tell_now_ns() + DEAD_NS; tell_now_ns() < until;)
+        watch_more(stray, 5, until);
     struct watch_seen dead = watch_look(stray);
     tell_check(KILLED, dead.refused - at.refused >= 5 && dead.passed == at.passed,
-               "without mpol: %lu refused, %lu passed", dead.refused - at.refused, dead.passed - at.passed);
+               "without mpol: %lu refused, %lu passed", dead.refused - at.refused,
+               dead.passed - at.passed);
 
     int64_t started = tell_now_ns();
     bool listens = control_start();
@@ -78,9 +82,11 @@ static void kill_and_return(const struct watch *stray, const struct watch *allow
     watch_more(allowed, 10, shop_until(3));
     struct watch_seen after = watch_look(stray), own = watch_look(allowed);
     tell_check(KILLED, serves(ACCOUNT_1, lease) && serves(CATALOG_1, lease),
-               "its first answer has the same lease, %" PRIu64 ": the Envoys took %ld other filters since", lease,
-               stat_of(ACCOUNT_1, "mpol-deny.config_reload") - reloads);
-    tell_check(KILLED, after.passed_after == 0 && own.passed_after == 0 && after.refused > dead.refused,
+               "its first answer has the same lease, %" PRIu64
+               ": the Envoys took %ld other filters since",
+               lease, stat_of(ACCOUNT_1, "mpol-deny.config_reload") - reloads);
+    tell_check(KILLED,
+               after.passed_after == 0 && own.passed_after == 0 && after.refused > dead.refused,
                "not one request passed: %lu and %lu refused in all", after.refused, own.refused);
 }
 
@@ -90,13 +96,23 @@ void story_killed(void)
                               .path = "/search", .per_second = 40, .tale = KILLED, .role = SUSPECT};
     struct watch *allowed = watch_start(&plan);
     watch_more(allowed, 5, shop_until(5));
-    plan = (struct watch_plan){.from = "127.0.1.9", .port = shop_apps[CHECKOUT_3].proxy_port, .id = ID_CART,
-                               .path = "/pay", .per_second = 20, .tale = KILLED, .role = GOOD};
+    plan = (struct watch_plan){.from = "127.0.1.9",
+                               .port = shop_apps[CHECKOUT_3].proxy_port,
+                               .id = ID_CART,
+                               .path = "/pay",
+                               .per_second = 20,
+                               .tale = KILLED,
+                               .role = GOOD};
     struct watch *cart = watch_start(&plan);
 
     tell_begin(KILLED, "the workload `batch` is taken over: it calls account");
-    plan = (struct watch_plan){.from = FROM, .port = shop_apps[ACCOUNT_1].proxy_port, .id = ID_BATCH,
-                               .path = "/login", .per_second = 40, .tale = KILLED, .role = BAD};
+    plan = (struct watch_plan){.from = FROM,
+                               .port = shop_apps[ACCOUNT_1].proxy_port,
+                               .id = ID_BATCH,
+                               .path = "/login",
+                               .per_second = 40,
+                               .tale = KILLED,
+                               .role = BAD};
     struct watch *stray = watch_start(&plan);
     bool acted = tell_wait(KILLED, EFFECTIVE, shop_until(8));
     if (acted) {
@@ -112,5 +128,6 @@ void story_killed(void)
     }
     watch_stop(allowed);
     struct watch_seen seen = watch_stop(cart);
-    tell_check(KILLED, seen.passed == seen.sent, "others: cart %lu of %lu answered", seen.passed, seen.sent);
+    tell_check(KILLED, seen.passed == seen.sent, "others: cart %lu of %lu answered", seen.passed,
+               seen.sent);
 }

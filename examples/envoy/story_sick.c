@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One of three copies of checkout fails. That one is taken out of the balancing and cut off; the other two
- * are not touched; well again, it comes back in steps.
+ * One of three copies of checkout fails. That one is taken out of the balancing and cut off; the
+ * other two are not touched; well again, it comes back in steps.
  */
 #include <string.h>
 
@@ -20,18 +20,24 @@ static void on_answer(enum kind kind, const char *from, const struct wire_answer
     int64_t releasing = tell_mark_ns(SICK, RELEASING);
     atomic_fetch_add(failed ? &bad : &good, 1);
     if (failed && tell_begun(SICK, begun)) {
-        tell_bad(SICK, now, "the first: a customer gets %d from %s", answer->status, answer->instance);
+        tell_bad(SICK, now, "the first: a customer gets %d from %s", answer->status,
+                 answer->instance);
         if (decided != 0 && begun > decided) tell_leaked(SICK);
     }
     if (refused) tell_harmed(SICK);
-    if (sick && effective != 0 && begun > effective && releasing == 0) atomic_fetch_add(&at_sick_after, 1);
+    if (sick && effective != 0 && begun > effective && releasing == 0)
+        atomic_fetch_add(&at_sick_after, 1);
     if (sick && tell_mark_ns(SICK, RELEASED) != 0) atomic_fetch_add(&sick_again, 1);
 }
 
 static struct watch *watch(enum app app, enum role role)
 {
-    return watch_start(&(struct watch_plan){.from = "127.0.1.10", .port = shop_apps[app].proxy_port,
-                                            .id = ID_CART, .path = "/pay", .per_second = 10, .tale = SICK,
+    return watch_start(&(struct watch_plan){.from = "127.0.1.10",
+                                            .port = shop_apps[app].proxy_port,
+                                            .id = ID_CART,
+                                            .path = "/pay",
+                                            .per_second = 10,
+                                            .tale = SICK,
                                             .role = role});
 }
 
@@ -67,6 +73,6 @@ void story_sick(void)
     watch_stop(sick);
     struct watch_seen seen[] = {watch_stop(replicas[0]), watch_stop(replicas[1])};
     tell_check(SICK, seen[0].passed == seen[0].sent && seen[1].passed == seen[1].sent,
-               "replicas: checkout-1 answered %lu of %lu, checkout-3 %lu of %lu", seen[0].passed, seen[0].sent,
-               seen[1].passed, seen[1].sent);
+               "replicas: checkout-1 answered %lu of %lu, checkout-3 %lu of %lu", seen[0].passed,
+               seen[0].sent, seen[1].passed, seen[1].sent);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The new version of catalog is slow. Most of its share goes to the old one; when it is fast again it gets
- * its share back in steps.
+ * The new version of catalog is slow. Most of its share goes to the old one; when it is fast
+ * again it gets its share back in steps.
  */
 #include <string.h>
 
@@ -14,7 +14,8 @@ static void on_answer(enum kind kind, const char *from, const struct wire_answer
     int64_t now = tell_now_ns();
     if (strcmp(answer->instance, "catalog-2") == 0) {
         atomic_fetch_add(&new_version, 1);
-        tell_bad(SLOW, now, "the first: catalog-2 answers after %.0f ms", (double)answer->took_ns / 1e6);
+        tell_bad(SLOW, now, "the first: catalog-2 answers after %.0f ms",
+                 (double)answer->took_ns / 1e6);
     } else if (strcmp(answer->instance, "catalog-1") == 0) {
         atomic_fetch_add(&old_version, 1);
     }
@@ -46,7 +47,8 @@ void story_slow(void)
     if (acted) {
         tell_sleep_ns(NS_PER_S); /* what was under way ends */
         int shifted = share_of_next(60, shop_until(4));
-        tell_check(SLOW, shifted >= 0 && shifted <= 20, "shifted: the new version answers %d%%", shifted);
+        tell_check(SLOW, shifted >= 0 && shifted <= 20, "shifted: the new version answers %d%%",
+                   shifted);
         tell_wait(SLOW, CONFIRMED, shop_until(10));
     }
     app_fault(CATALOG_2, 0, 0);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A sale looks like an attack: the throttle of a false positive refuses good clients, the rule sees it, and
- * what it did is taken back.
+ * A sale looks like an attack: the throttle of a false positive refuses good clients, the rule
+ * sees it, and what it did is taken back.
  */
 #include "shop.h"
 
@@ -32,7 +32,8 @@ void story_surge(void)
     tell_sleep_ns(NS_PER_S);
     unsigned long sent = atomic_load(&load_counts[SHOPPER].sent);
     unsigned long refused = atomic_load(&load_counts[SHOPPER].refused);
-    tell_check(SURGE, sent > 0 && refused == 0, "the second after: %lu good requests, %lu refused", sent, refused);
+    tell_check(SURGE, sent > 0 && refused == 0, "the second after: %lu good requests, %lu refused",
+               sent, refused);
     load_set(SHOPPER, 60);
     tell_cause_gone(SURGE, "the sale is over");
     load_watch(NULL);

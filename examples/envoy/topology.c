@@ -44,7 +44,8 @@ static int open_tcp(uint16_t port, bool listen_too)
     return -1;
 }
 
-/* Below the range that connections are given theirs from, so that no client takes one before its owner. */
+/* Below the range that connections are given theirs from, so that no client takes one before its
+ * owner. */
 static uint16_t free_port(void)
 {
     static unsigned next;

@@ -65,7 +65,8 @@ static void *watch_run(void *ctx)
 {
     struct watch *w = ctx;
     const struct watch_plan *plan = &w->plan;
-    struct wire *wire = wire_create(&(struct wire_place){plan->from, plan->port, ca_client(plan->id)});
+    struct wire *wire =
+        wire_create(&(struct wire_place){plan->from, plan->port, ca_client(plan->id)});
     struct wire_ask ask = {.method = plan->method, .path = plan->path, .headers = plan->headers,
                            .body_bytes = plan->body_bytes};
     int64_t next = tell_now_ns(), step = NS_PER_S / plan->per_second;

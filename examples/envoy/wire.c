@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One HTTP/1.1 connection over TLS, blocking, with the few things that a client of the stories must be
- * able to do by itself: call from an address of its choice, keep a connection, resume a session, watch a
- * stream.
+ * One HTTP/1.1 connection over TLS, blocking, with the few things that a client of the stories
+ * must be able to do by itself: call from an address of its choice, keep a connection, resume a
+ * session, watch a stream.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -132,10 +132,11 @@ static bool send_ask(struct wire *w, const struct wire_ask *ask)
 {
     static const char zeros[16384];
     char head[1024];
-    int len = snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nhost: %s\r\ncontent-length: %zu\r\n%s\r\n",
-                       ask->method != NULL ? ask->method : "GET", ask->path,
-                       ask->host != NULL ? ask->host : "shop", ask->body_bytes,
-                       ask->headers != NULL ? ask->headers : "");
+    int len =
+        snprintf(head, sizeof head, "%s %s HTTP/1.1\r\nhost: %s\r\ncontent-length: %zu\r\n%s\r\n",
+                 ask->method != NULL ? ask->method : "GET", ask->path,
+                 ask->host != NULL ? ask->host : "shop", ask->body_bytes,
+                 ask->headers != NULL ? ask->headers : "");
     if (len < 0 || (size_t)len >= sizeof head || !send_all(w, head, (size_t)len)) return false;
     for (size_t left = ask->body_bytes; left > 0;) {
         size_t piece = left < sizeof zeros ? left : sizeof zeros;
@@ -167,7 +168,8 @@ static const char *header(const struct wire *w, const char *end, const char *nam
     size_t len = strlen(name);
     for (const char *at = w->in; at != NULL && at < end; at = strstr(at, "\r\n")) {
         at += at == w->in ? 0 : 2;
-        if (strncasecmp(at, name, len) == 0 && at[len] == ':') return at + len + 1 + strspn(at + len + 1, " ");
+        if (strncasecmp(at, name, len) == 0 && at[len] == ':')
+            return at + len + 1 + strspn(at + len + 1, " ");
         if (at == w->in && strstr(at, "\r\n") == NULL) return NULL;
     }
     return NULL;
@@ -180,12 +182,14 @@ static bool read_head(struct wire *w, struct wire_answer *out)
         if (!read_more(w)) return false;
     }
     if (sscanf(w->in, "HTTP/1.%*d %d", &out->status) != 1) return false;
-    const char *length = header(w, end, "content-length"), *coding = header(w, end, "transfer-encoding");
+    const char *length = header(w, end, "content-length"),
+               *coding = header(w, end, "transfer-encoding");
     const char *instance = header(w, end, "x-instance");
     w->body_left = length != NULL ? strtoul(length, NULL, 10) : 0;
     w->chunked = coding != NULL && strncasecmp(coding, "chunked", 7) == 0;
     if (instance != NULL) {
-        snprintf(out->instance, sizeof out->instance, "%.*s", (int)strcspn(instance, "\r"), instance);
+        snprintf(out->instance, sizeof out->instance, "%.*s", (int)strcspn(instance, "\r"),
+                 instance);
     }
     eat(w, (size_t)(end - w->in) + 4);
     return true;
@@ -203,7 +207,8 @@ static bool read_body(struct wire *w)
     }
 }
 
-static bool exchange(struct wire *w, const struct wire_ask *ask, bool stream, struct wire_answer *out)
+static bool exchange(struct wire *w, const struct wire_ask *ask, bool stream,
+                     struct wire_answer *out)
 {
     /* Who is refused is told so before all of the body was taken: then the rest cannot be sent. */
     bool sent = send_ask(w, ask);
@@ -232,7 +237,10 @@ static struct wire_answer ask_wire(struct wire *w, const struct wire_ask *ask, b
     return answer;
 }
 
-struct wire_answer wire_get(struct wire *w, const struct wire_ask *ask) { return ask_wire(w, ask, false); }
+struct wire_answer wire_get(struct wire *w, const struct wire_ask *ask)
+{
+    return ask_wire(w, ask, false);
+}
 
 struct wire_answer wire_open_stream(struct wire *w, const struct wire_ask *ask)
 {

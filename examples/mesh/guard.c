@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A proxy's half of mpol, whole: ask before a request goes on, report when it has ended, and let one
- * thread step the loop. Copy it.
+ * A proxy's half of mpol, whole: ask before a request goes on, report when it has ended, and let
+ * one thread step the loop. Copy it.
  */
 #include "guard.h"
 
@@ -18,10 +18,23 @@
 #define TICK_NS (5 * NS_PER_MS)
 #define COSTS 128 /* four steps to a power of two */
 
-static const char *const field_names[] = {"service", "instance", "client.ip", "peer", "caller", "method",
-                                          "path", "host", "scheme", "mtls", "status", "latency"};
+static const char *const field_names[] = {"service", "instance", "client.ip", "peer",
+                                          "caller",  "method",   "path",      "host",
+                                          "scheme",  "mtls",     "status",    "latency"};
 enum field {
-    SERVICE, INSTANCE, CLIENT, PEER, CALLER, METHOD, PATH, HOST, SCHEME, MTLS, STATUS, LATENCY, FIELDS
+    SERVICE,
+    INSTANCE,
+    CLIENT,
+    PEER,
+    CALLER,
+    METHOD,
+    PATH,
+    HOST,
+    SCHEME,
+    MTLS,
+    STATUS,
+    LATENCY,
+    FIELDS
 };
 
 /* One a thread that answers requests: its reader, and the record of the request at hand. */
@@ -124,7 +137,8 @@ static struct mpol_program *compile(void)
     return program;
 }
 
-/* When the newest file was written; 0 while one is missing, as for a moment when an editor saves it. */
+/* When the newest file was written; 0 while one is missing, as for a moment when an editor saves
+ * it. */
 static int64_t newest(void)
 {
     int64_t time = 0;
@@ -143,7 +157,8 @@ static bool inventory_read(void)
     size_t len = 0;
     char *text = read_file(inventory_file, &len), *rest = NULL;
     if (text == NULL) return false;
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL; line = strtok_r(NULL, "\n", &rest)) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         if (mpol_engine_feed_line(engine, line, strlen(line)) != MPOL_OK) {
             fprintf(stderr, "mesh: %s: not an inventory line: %s\n", inventory_file, line);
         }
@@ -243,7 +258,8 @@ void guard_report(int status, int64_t latency_ns)
         mpol_record_int(s->record, fields[STATUS], status);
         mpol_record_int(s->record, fields[LATENCY], latency_ns);
     }
-    /* Before the answer goes out: what this request changes is in force for the client's next one. */
+    /* Before the answer goes out: what this request changes is in force for the client's next
+     * one. */
     pthread_mutex_lock(&engine_lock);
     mpol_engine_feed(engine, s->record);
     mpol_engine_step(engine, tell_now_ns());
@@ -337,7 +353,8 @@ uint64_t guard_cost_ns(double share)
     for (int i = 0; i < COSTS; i++) all += atomic_load(&cost[i]);
     for (int i = 0; i < COSTS; i++) {
         some += atomic_load(&cost[i]);
-        if ((double)some >= share * (double)all) return (UINT64_C(4) + (unsigned)i % 4) << (i / 4) >> 2;
+        if ((double)some >= share * (double)all)
+            return (UINT64_C(4) + (unsigned)i % 4) << (i / 4) >> 2;
     }
     return 0;
 }

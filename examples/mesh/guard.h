@@ -37,7 +37,8 @@ void guard_report(int status, int64_t latency_ns);
 void guard_why(const char *rule, const char *key, mpol_write_fn write, void *ctx);
 struct mpol_status guard_status(void);
 unsigned guard_reloads(void);
-/* What a verdict has cost, with filling in the record: a share of them (0.5, 0.99) took at most this. */
+/* What a verdict has cost, with filling in the record: a share of them (0.5, 0.99) took at most
+ * this. */
 uint64_t guard_cost_ns(double share);
 
 #endif

@@ -21,8 +21,11 @@ static const struct habit {
     const char *header;
     const char *identity;
 } habits[CLIENTS] = {
-    [CUSTOMER] = {12, 10, {"/", "/", "/", "/", "/", "/cart", "/cart", "/buy", "/buy", "/search", "/login"},
-                  "x-password: right", NULL},
+    [CUSTOMER] = {12,
+                  10,
+                  {"/", "/", "/", "/", "/", "/cart", "/cart", "/buy", "/buy", "/search", "/login"},
+                  "x-password: right",
+                  NULL},
     [SHOPPER] = {10, 11, {"/search"}, NULL, NULL},
     [INTRUDER] = {1, 66, {"/login"}, "x-password: guess", NULL},
     [STRANGER] = {1, 77, {"/admin/users"}, NULL, NULL},
@@ -110,8 +113,10 @@ bool shop_load_start(uint64_t seed)
     for (int kind = 0; kind < CLIENTS; kind++) {
         for (unsigned i = 0; i < habits[kind].clients; i++) {
             struct client *c = &clients[client_count];
-            *c = (struct client){.kind = (enum shop_client)kind, .number = i,
-                                 .dice = (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + client_count + 1};
+            *c = (struct client){.kind = (enum shop_client)kind,
+                                 .number = i,
+                                 .dice =
+                                     (seed + 1) * UINT64_C(0x9E3779B97F4A7C15) + client_count + 1};
             if (pthread_create(&c->thread, NULL, client_run, c) != 0) return false;
             client_count++;
         }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mesh.h - the little shop mesh of the live example: who is where, and how its parts call each other.
+ * mesh.h - the little shop mesh of the live example: who is where, and how its parts call each
+ * other.
  *
  *   load.c      clients on many loopback addresses ──▶ the gate
  *   proxy.c     a reverse proxy: the gate to the outside, and one in front of every service
@@ -56,7 +57,8 @@ struct shop_answer {
     char rule[64]; /* the rule that refused it on the way, if one did */
 };
 
-/* `from` is the address to call from. `headers` are lines `Name: value`, ended by NULL; may be NULL. */
+/* `from` is the address to call from. `headers` are lines `Name: value`, ended by NULL; may be
+ * NULL. */
 struct shop_answer shop_get(const char *from, uint16_t port, const char *path,
                             const char *const *headers);
 

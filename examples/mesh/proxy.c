@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A reverse proxy: the gate to the outside, and one in front of every service. For each request it asks
- * the guard, passes the request on or answers itself, and reports how it ended.
+ * A reverse proxy: the gate to the outside, and one in front of every service. For each request
+ * it asks the guard, passes the request on or answers itself, and reports how it ended.
  */
 #include <arpa/inet.h>
 #include <microhttpd.h>
@@ -36,7 +36,8 @@ static void address_of(struct MHD_Connection *connection, char out[INET_ADDRSTRL
 {
     const struct sockaddr *sa =
         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
-    inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, out, INET_ADDRSTRLEN);
+    inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, out,
+              INET_ADDRSTRLEN);
 }
 
 /* The service that calls from this address, NULL: none of ours. */
@@ -102,11 +103,15 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
     enum shop_service service = front == GATE ? route(url) : (enum shop_service)front;
 
     const struct shop_place *caller = caller_of(from);
-    struct guard_request request = {
-        .layer = front == GATE ? MPOL_INGRESS : MPOL_SERVICE,
-        .service = shop_places[service].name, .instance = shop_places[service].instance,
-        .client = client, .peer = identity_of(from),
-        .caller = caller != NULL ? caller->name : NULL, .method = method, .path = url, .host = "shop"};
+    struct guard_request request = {.layer = front == GATE ? MPOL_INGRESS : MPOL_SERVICE,
+                                    .service = shop_places[service].name,
+                                    .instance = shop_places[service].instance,
+                                    .client = client,
+                                    .peer = identity_of(from),
+                                    .caller = caller != NULL ? caller->name : NULL,
+                                    .method = method,
+                                    .path = url,
+                                    .host = "shop"};
     struct guard_answer verdict = guard_ask(&request);
     struct shop_answer answer = {.status = verdict.status};
     int64_t before = tell_now_ns();

@@ -38,12 +38,14 @@ static bool unlucky(enum shop_service service)
 }
 
 /* A service calls another through that one's proxy, never directly, and says for whom. */
-static int call(enum shop_service caller, enum shop_service callee, const char *path, const char *whom)
+static int call(enum shop_service caller, enum shop_service callee, const char *path,
+                const char *whom)
 {
     char line[80];
     snprintf(line, sizeof line, "x-forwarded-for: %s", whom);
     const char *headers[] = {line, NULL};
-    return shop_get(shop_places[caller].address, shop_places[callee].proxy_port, path, headers).status;
+    return shop_get(shop_places[caller].address, shop_places[callee].proxy_port, path, headers)
+        .status;
 }
 
 /* A caller can do without checkout when it is told so (403, 429: a refusal), not when it breaks. */

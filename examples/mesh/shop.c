@@ -52,7 +52,8 @@ static void why_write(void *ctx, const char *bytes, size_t len)
     why->len += len;
 }
 
-/* Throttling does not help, quarantine does; when the fault ends, the service comes back in steps. */
+/* Throttling does not help, quarantine does; when the fault ends, the service comes back in
+ * steps. */
 static void checkout_fails(struct why *why)
 {
     tell_begin(TALE_CHECKOUT, "checkout answers 70% of its requests with 503");
@@ -113,9 +114,10 @@ static void *show_status(void *ctx)
         }
         if (guard_reloads() != reloads) story_policy(reloads = guard_reloads());
         struct mpol_status s = guard_status();
-        tell_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
-                     tell_seconds(tell_now_ns()), sent, (sent - before) * 4, good, refused,
-                     s.incidents_open, s.leases_in_force);
+        tell_status(
+            "%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
+            tell_seconds(tell_now_ns()), sent, (sent - before) * 4, good, refused, s.incidents_open,
+            s.leases_in_force);
         before = sent;
         tell_sleep_ns(NS_PER_S / 4);
     }
@@ -125,11 +127,13 @@ static void *show_status(void *ctx)
 static void print_cost(void)
 {
     struct mpol_status s = guard_status();
-    printf("\n%llu verdicts and %llu records: %llu judged by native code, %llu by the interpreter\n",
-           (unsigned long long)s.verdicts, (unsigned long long)s.records,
-           (unsigned long long)s.native, (unsigned long long)s.interpreted);
+    printf(
+        "\n%llu verdicts and %llu records: %llu judged by native code, %llu by the interpreter\n",
+        (unsigned long long)s.verdicts, (unsigned long long)s.records, (unsigned long long)s.native,
+        (unsigned long long)s.interpreted);
     if (s.native_compile_ns > 0) {
-        printf("native code compiled in %.0f ms, on a thread of its own\n", (double)s.native_compile_ns / 1e6);
+        printf("native code compiled in %.0f ms, on a thread of its own\n",
+               (double)s.native_compile_ns / 1e6);
     } else {
         printf("no native code in this build: the interpreter judges, with the same results\n");
     }
@@ -145,8 +149,9 @@ static int run(uint64_t seed, const char *second)
     static struct why why;
     if (!guard_start(files, SHOP_DIR "/inventory.ndjson", tell_entry)) return 2;
     if (!shop_services_start(seed) || !shop_proxies_start() || !shop_load_start(seed)) return 2;
-    tell_say("the shop is open: %d services, each behind a proxy, seed %llu; edit %s while it runs\n",
-              SERVICES, (unsigned long long)seed, second);
+    tell_say(
+        "the shop is open: %d services, each behind a proxy, seed %llu; edit %s while it runs\n",
+        SERVICES, (unsigned long long)seed, second);
     atomic_store(&running, true);
     pthread_create(&status_thread, NULL, show_status, NULL);
     shop_load_set(CUSTOMER, 120);
@@ -164,7 +169,8 @@ static int run(uint64_t seed, const char *second)
     shop_load_stop();
     bool closed = tell_table();
     print_cost();
-    printf("\nmpol why checkout_errors checkout, right after the decision:\n%.*s\n", (int)why.len, why.text);
+    printf("\nmpol why checkout_errors checkout, right after the decision:\n%.*s\n", (int)why.len,
+           why.text);
     shop_proxies_stop();
     shop_services_stop();
     guard_stop();
@@ -197,10 +203,11 @@ int main(int argc, char **argv)
             tty = false;
             break;
         default:
-            fprintf(option == 'h' ? stdout : stderr,
-                    "usage: mesh [--seed N] [--policy FILE] [--plain]\n"
-                    "A shop on loopback, four things that go wrong, and the policy that answers.\n"
-                    "FILE is a second policy: edit it while the shop is open, it takes effect at once.\n");
+            fprintf(
+                option == 'h' ? stdout : stderr,
+                "usage: mesh [--seed N] [--policy FILE] [--plain]\n"
+                "A shop on loopback, four things that go wrong, and the policy that answers.\n"
+                "FILE is a second policy: edit it while the shop is open, it takes effect at once.\n");
             return option == 'h' ? 0 : 2;
         }
     }

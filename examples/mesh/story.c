@@ -10,8 +10,11 @@ static const struct plot plots[TALES] = {
                        .harmless = true},
     [TALE_LOGIN] = {.rule = "login_flood",
                     .marks = 1u << DECIDED | 1u << EFFECTIVE | 1u << CONFIRMED | 1u << RELEASED,
-                    .harmless = true, .watertight = true},
-    [TALE_ADMIN] = {.rule = "admin_door", .marks = 1u << DECIDED | 1u << EFFECTIVE, .harmless = true,
+                    .harmless = true,
+                    .watertight = true},
+    [TALE_ADMIN] = {.rule = "admin_door",
+                    .marks = 1u << DECIDED | 1u << EFFECTIVE,
+                    .harmless = true,
                     .watertight = true},
     [TALE_SEARCH] = {.rule = "search_surge",
                      .marks = 1u << DECIDED | 1u << EFFECTIVE | 1u << HARMFUL | 1u << ROLLED_BACK},
@@ -55,8 +58,8 @@ void story_see(const struct story_seen *s)
         bool by_us = strcmp(s->rule, plots[i].rule) == 0;
         if (by_us) tell_refused(i);
         if (is_bad(tale, s)) {
-            tell_bad(i, s->wall_ns, "the first: %s %s, status %d", shop_places[s->service].name, s->path,
-                     s->status);
+            tell_bad(i, s->wall_ns, "the first: %s %s, status %d", shop_places[s->service].name,
+                     s->path, s->status);
         }
         int64_t decided = tell_mark_ns(i, DECIDED);
         if (decided != 0 && s->wall_ns > decided && is_leak(tale, s)) tell_leaked(i);

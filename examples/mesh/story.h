@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * story.h - the four tales of the shop, and which of the requests that its proxies see belong to them.
+ * story.h - the four tales of the shop, and which of the requests that its proxies see belong to
+ * them.
  */
 #ifndef SHOP_STORY_H
 #define SHOP_STORY_H

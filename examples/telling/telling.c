@@ -41,7 +41,8 @@ void tell_sleep_ns(int64_t ns)
 
 /* ---- the terminal ---- */
 
-static const char *const colours[] = {"", "\033[31m", "\033[32m", "\033[33m", "\033[36m", "\033[2m"};
+static const char *const colours[] = {"",         "\033[31m", "\033[32m",
+                                      "\033[33m", "\033[36m", "\033[2m"};
 
 void tell_open(const struct plot *all, int count, bool tty)
 {
@@ -196,8 +197,8 @@ void tell_inline(int tale, int64_t wall_ns, int status)
         mark(tale, DECIDED, wall_ns);
         mark(tale, EFFECTIVE, wall_ns);
         since(tale, wall_ns, times, sizeof times);
-        snprintf(text, sizeof text, "%-16s %d at the gate, before the service%s", plots[tale].rule, status,
-                 times);
+        snprintf(text, sizeof text, "%-16s %d at the gate, before the service%s", plots[tale].rule,
+                 status, times);
         line(YELLOW, wall_ns, "refused", text);
     }
     pthread_mutex_unlock(&lock);
@@ -238,7 +239,8 @@ static const struct telling *telling_of(const struct mpol_entry *x)
     if (text_is(x->why, "inline")) return NULL; /* the proxy has told it */
     for (size_t i = 0; i < sizeof tellings / sizeof *tellings; i++) {
         const struct telling *t = &tellings[i];
-        bool machine = message ? strcmp(t->machine, "message") == 0 : text_is(x->machine, t->machine);
+        bool machine =
+            message ? strcmp(t->machine, "message") == 0 : text_is(x->machine, t->machine);
         if (machine && text_is(x->to, t->to)) return t;
     }
     return NULL;
@@ -265,20 +267,23 @@ static void what(const struct mpol_entry *x, char *out, size_t size)
              share.len > 0 ? " " : "", (int)share.len, share.ptr);
 }
 
-/* With the lock held: marks the tales that the entry belongs to, and says whether it is worth a line. */
-static bool take_entry(const struct mpol_entry *x, const struct telling *t, int64_t now, char *times,
-                       size_t times_size)
+/* With the lock held: marks the tales that the entry belongs to, and says whether it is worth a
+ * line. */
+static bool take_entry(const struct mpol_entry *x, const struct telling *t, int64_t now,
+                       char *times, size_t times_size)
 {
     bool tell = true;
     for (int i = 0; i < tale_count; i++) {
         if (!text_is(x->rule, plots[i].rule)) continue;
         unsigned *told = &tales[i].told[t - tellings];
         /* What the rule did before the cause was there is not the tale's. */
-        bool mine = tales[i].began_ns != 0 && (plots[i].key == NULL || text_is(x->key, plots[i].key));
+        bool mine =
+            tales[i].began_ns != 0 && (plots[i].key == NULL || text_is(x->key, plots[i].key));
         enum mark m = t->mark == EFFECTIVE && x->rung > 1 ? ESCALATED : t->mark;
         if (mine && m != MARKS) mark(i, m, now);
         if (mine) since(i, now, times, times_size);
-        if (plots[i].lines != 0 && ++*told > plots[i].lines && (!mine || plots[i].key == NULL)) tell = false;
+        if (plots[i].lines != 0 && ++*told > plots[i].lines && (!mine || plots[i].key == NULL))
+            tell = false;
     }
     return tell;
 }
@@ -397,9 +402,10 @@ bool tell_table(void)
     for (int i = 0; i < tale_count; i++) {
         if (tales[i].began_ns != 0) all = row(i, width) && all;
     }
-    printf("detect: from the first bad request to the decision; effect, confirm (or harmful): from the\n"
-           "decision; release: from the end of the cause; leaked: bad requests that still passed after\n"
-           "the decision; harmed: good requests refused.\n");
+    printf(
+        "detect: from the first bad request to the decision; effect, confirm (or harmful): from the\n"
+        "decision; release: from the end of the cause; leaked: bad requests that still passed after\n"
+        "the decision; harmed: good requests refused.\n");
     pthread_mutex_unlock(&lock);
     return all;
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * telling.h - what happens in a live example, told line by line, and the figures of the closing table.
+ * telling.h - what happens in a live example, told line by line, and the figures of the closing
+ * table.
  *
  * Owns:    the terminal, the marks of each tale, and the clock that both count by.
  * Callers: the live examples (mesh, envoy), from any thread: one lock inside.
@@ -85,15 +86,17 @@ void tell_cause_gone(int tale, const char *what);
 bool tell_begun(int tale, int64_t wall_ns);
 
 /* The first bad request of a tale is told, the others are not. */
-void tell_bad(int tale, int64_t wall_ns, const char *format, ...) __attribute__((format(printf, 3, 4)));
-/* One request that the rule refused; one that was bad and passed after the decision; one that was good
- * and was refused. */
+void tell_bad(int tale, int64_t wall_ns, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* One request that the rule refused; one that was bad and passed after the decision; one that was
+ * good and was refused. */
 void tell_refused(int tale);
 void tell_leaked(int tale);
 void tell_harmed(int tale);
-/* A condition of the tale that somebody has looked at: told, and one that does not hold keeps the loop
- * from counting as closed. Answers `holds`. */
-bool tell_check(int tale, bool holds, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A condition of the tale that somebody has looked at: told, and one that does not hold keeps the
+ * loop from counting as closed. Answers `holds`. */
+bool tell_check(int tale, bool holds, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* The decision and the effect of an inline rule are one answer. Told once. */
 void tell_inline(int tale, int64_t wall_ns, int status);

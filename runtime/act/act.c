@@ -27,8 +27,8 @@ static const mp_str lease_words[] = {
 #define COUNT(array) ((uint32_t)(sizeof(array) / sizeof((array)[0])))
 
 /* Some thirty rows, read a few times an incident: looking through them is fast enough. */
-static const struct mp_fsm_edge *find(const struct mp_fsm_edge *edges, uint32_t count, uint32_t state,
-                                      uint32_t event)
+static const struct mp_fsm_edge *find(const struct mp_fsm_edge *edges, uint32_t count,
+                                      uint32_t state, uint32_t event)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (edges[i].state == state && edges[i].event == event) return &edges[i];

@@ -3,7 +3,8 @@
 
 const char *mpol_error_text(enum mpol_err err)
 {
-    return (unsigned)err < MP_ERR_COUNT ? mp_err_text((enum mp_err)err) : "an error of a newer version";
+    return (unsigned)err < MP_ERR_COUNT ? mp_err_text((enum mp_err)err)
+                                        : "an error of a newer version";
 }
 
 const char *mpol_version(void) { return MPOL_VERSION_TEXT; }

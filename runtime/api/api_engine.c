@@ -209,12 +209,15 @@ enum mpol_err mpol_engine_reload(struct mpol_engine *e, struct mpol_program *pro
     return MPOL_OK;
 }
 
-enum mpol_err mpol_engine_param(struct mpol_engine *e, struct mpol_text name, struct mpol_text value)
+enum mpol_err mpol_engine_param(struct mpol_engine *e, struct mpol_text name,
+                                struct mpol_text value)
 {
-    /* Readers use the program in force, so its parameters stay as they are: a copy takes its place. */
+    /* Readers use the program in force, so its parameters stay as they are: a copy takes its
+     * place. */
     const struct mpol_program *old = e->current->program;
     struct mpol_program *fresh = NULL;
-    enum mpol_err err = mpol_program_load(old->image.ptr, old->image.len, &e->world.theirs, &fresh, NULL);
+    enum mpol_err err =
+        mpol_program_load(old->image.ptr, old->image.len, &e->world.theirs, &fresh, NULL);
     if (err != MPOL_OK) return err;
     err = (enum mpol_err)mp_program_copy_params(fresh->p, old->p);
     if (err == MPOL_OK) err = mpol_program_param(fresh, name, value);
@@ -285,7 +288,8 @@ enum mpol_err mpol_engine_step(struct mpol_engine *e, int64_t wall_ns)
 {
     if (!is_time(wall_ns)) return MPOL_EINVAL;
     if (wall_ns > e->now_wall_ns) e->now_wall_ns = wall_ns;
-    int64_t mono = e->world.os.mono_ns != NULL ? e->world.os.mono_ns(e->world.os.ctx) : e->now_wall_ns;
+    int64_t mono =
+        e->world.os.mono_ns != NULL ? e->world.os.mono_ns(e->world.os.ctx) : e->now_wall_ns;
     api_readers_drain(e);
     mp_engine_advance(e->core, e->now_wall_ns, mono);
     api_generation_step(e);
@@ -327,7 +331,8 @@ enum mpol_err mpol_engine_channel(struct mpol_engine *e, const char *name, mpol_
     return MPOL_OK;
 }
 
-enum mpol_err mpol_engine_message_done(struct mpol_engine *e, uint64_t message_id, enum mpol_err how)
+enum mpol_err mpol_engine_message_done(struct mpol_engine *e, uint64_t message_id,
+                                       enum mpol_err how)
 {
     return (enum mpol_err)mp_engine_message_done(e->core, message_id, (enum mp_err)how);
 }

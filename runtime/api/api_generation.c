@@ -3,7 +3,8 @@
  */
 #include "api/api_priv.h"
 
-/* Attributes reach verdicts a moment later than the loop, as published values do (language.md R16). */
+/* Attributes reach verdicts a moment later than the loop, as published values do (language.md
+ * R16). */
 #define REPLICA_EVERY_NS INT64_C(100000000)
 /* LIMIT: texts of attributes and sets, an entity on average. */
 #define REPLICA_TEXT_BYTES 256
@@ -15,7 +16,8 @@ static enum mp_err decoder_create(struct mpol_engine *e, struct generation *g, b
     if (asks) MP_TRY(mp_verdict_scratch_create(&g->arena, g->plan, &d->scratch));
     d->refused_name = mp_ingest_name(d->ingest, MP_STR("refused_by"));
     for (uint32_t i = 0; i < FIELD_NAMES_MAX; i++) {
-        d->name_of[i] = i < e->name_count ? mp_ingest_name(d->ingest, mp_str_of(e->names[i])) : MP_NONE;
+        d->name_of[i] =
+            i < e->name_count ? mp_ingest_name(d->ingest, mp_str_of(e->names[i])) : MP_NONE;
     }
     return MP_OK;
 }
@@ -119,7 +121,8 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     mp_arena_init(&g->arena, &e->world.alloc, 0);
     g->readers = MP_NEW(&g->arena, struct decoder *, e->limits.readers_max);
     enum mp_err err = g->readers != NULL ? MP_OK : MP_ENOMEM;
-    if (err == MP_OK) err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, e->buckets, &g->plan);
+    if (err == MP_OK)
+        err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, e->buckets, &g->plan);
     if (err == MP_OK) err = replicas_create(e, g);
     if (err == MP_OK) err = decoder_create(e, g, false, &g->own);
     for (uint32_t i = 0; err == MP_OK && i < e->limits.readers_max; i++) {

@@ -5,8 +5,8 @@
  *   generation       one program in force, and what is made for it: plan, decoders, inventory replicas
  *   mpol_reader      one thread's way in: an epoch, a ring of records, a ring of notes
  *
- * The engine's thread is the only one that changes a generation, and it does so before it publishes it
- * through the table of inproc; readers take table and generation in one.
+ * The engine's thread is the only one that changes a generation, and it does so before it
+ * publishes it through the table of inproc; readers take table and generation in one.
  */
 #ifndef MP_API_PRIV_H
 #define MP_API_PRIV_H

@@ -14,8 +14,9 @@ static struct mpol_program *handle_create(const struct mpol_world *world)
     return program;
 }
 
-enum mpol_err mpol_program_load(const void *image, size_t image_size, const struct mpol_world *world,
-                                struct mpol_program **out, const char **why)
+enum mpol_err mpol_program_load(const void *image, size_t image_size,
+                                const struct mpol_world *world, struct mpol_program **out,
+                                const char **why)
 {
     const char *reason = "";
     struct mpol_program *program = handle_create(world);
@@ -48,7 +49,10 @@ enum mpol_err mpol_program_param(struct mpol_program *program, struct mpol_text 
     return (enum mpol_err)mp_program_set_param(program->p, api_str(name), api_str(value));
 }
 
-size_t mpol_program_rule_count(const struct mpol_program *program) { return program->p->rule_count; }
+size_t mpol_program_rule_count(const struct mpol_program *program)
+{
+    return program->p->rule_count;
+}
 
 enum mpol_err mpol_program_rule(const struct mpol_program *program, size_t index,
                                 struct mpol_text *name, struct mpol_text *kind)

@@ -52,7 +52,8 @@ enum mpol_err mpol_engine_status(const struct mpol_engine *e, struct mpol_status
     }
     full.interpreted = full.verdicts + e->records - full.native;
     struct generation *g = e->current;
-    if (g->job == NULL || !g->jit->ended(g->job, &full.native_compile_ns)) full.native_compile_ns = 0;
+    if (g->job == NULL || !g->jit->ended(g->job, &full.native_compile_ns))
+        full.native_compile_ns = 0;
     size_t size = out->size < sizeof full ? out->size : sizeof full;
     full.size = out->size;
     memcpy(out, &full, size);

@@ -88,7 +88,8 @@ static void note_messages(struct mpol_reader *r, const struct generation *g,
             *n = *like;
             n->act = act;
             n->count = 0;
-            n->text_len = (uint32_t)mp_verdict_message(g->plan, act, scratch, n->text, sizeof n->text);
+            n->text_len =
+                (uint32_t)mp_verdict_message(g->plan, act, scratch, n->text, sizeof n->text);
             note_push(r);
         }
     }
@@ -100,7 +101,10 @@ static void note_fired(struct mpol_reader *r, const struct generation *g,
                        const struct mp_verdict_fired *f, struct mp_verdict_scratch *scratch,
                        int64_t wall_ns)
 {
-    struct note n = {.generation = g->number, .rule = f->rule, .act = MP_NONE, .refused = f->refused,
+    struct note n = {.generation = g->number,
+                     .rule = f->rule,
+                     .act = MP_NONE,
+                     .refused = f->refused,
                      .wall_ns = wall_ns};
     n.key_len = (uint32_t)mp_verdict_key(g->plan, f->rule, scratch, n.key, sizeof n.key);
     uint64_t hash = mp_siphash(r->engine->key, n.key, n.key_len);
@@ -108,7 +112,8 @@ static void note_fired(struct mpol_reader *r, const struct generation *g,
     int64_t second = wall_ns / NS_PER_S, minute = second / 60;
     bool same = t->generation == g->number && t->rule == f->rule && t->key_hash == hash;
     if (!same) {
-        *t = (struct tally){.generation = g->number, .rule = f->rule, .key_hash = hash, .minute = -1};
+        *t = (struct tally){
+            .generation = g->number, .rule = f->rule, .key_hash = hash, .minute = -1};
     }
     t->count++;
     if (t->minute != minute) {

@@ -46,7 +46,10 @@ static enum mp_match regex_match(void *ctx, const void *handle, mp_str subject)
     return (enum mp_match)theirs(ctx)->regex_match(theirs(ctx)->ctx, handle, api_text(subject));
 }
 
-static void regex_free(void *ctx, void *handle) { theirs(ctx)->regex_free(theirs(ctx)->ctx, handle); }
+static void regex_free(void *ctx, void *handle)
+{
+    theirs(ctx)->regex_free(theirs(ctx)->ctx, handle);
+}
 
 void api_world_init(struct api_world *w, const struct mpol_world *from)
 {
@@ -55,13 +58,15 @@ void api_world_init(struct api_world *w, const struct mpol_world *from)
         size_t size = from->size < sizeof w->theirs ? from->size : sizeof w->theirs;
         memcpy(&w->theirs, from, size);
     }
-    if (w->theirs.alloc == NULL || w->theirs.free == NULL) w->theirs.alloc = NULL, w->theirs.free = NULL;
+    if (w->theirs.alloc == NULL || w->theirs.free == NULL)
+        w->theirs.alloc = NULL, w->theirs.free = NULL;
     w->alloc = (struct mp_alloc){.alloc = memory_get, .free = memory_free, .ctx = w};
     w->os = (struct mp_os){.ctx = w, .alloc = memory_get, .free = memory_free};
     if (w->theirs.mono_ns != NULL) w->os.mono_ns = mono_ns;
     if (w->theirs.random != NULL) w->os.random = random_bytes;
     if (w->theirs.digest != NULL) w->os.digest = digest;
-    if (w->theirs.regex_compile != NULL && w->theirs.regex_match != NULL && w->theirs.regex_free != NULL) {
+    if (w->theirs.regex_compile != NULL && w->theirs.regex_match != NULL &&
+        w->theirs.regex_free != NULL) {
         w->os.regex_compile = regex_compile;
         w->os.regex_match = regex_match;
         w->os.regex_free = regex_free;

@@ -89,8 +89,8 @@ void *mp_arena_alloc_raw(struct mp_arena *a, size_t size, size_t align)
     return alloc(a, size, align, NULL);
 }
 
-/* *zeroed, if it is asked for: is it a block of its own, fresh and all zeros? Such pages are not touched
- * before they are used. */
+/* *zeroed, if it is asked for: is it a block of its own, fresh and all zeros? Such pages are not
+ * touched before they are used. */
 static void *alloc(struct mp_arena *a, size_t size, size_t align, bool *zeroed)
 {
     MP_ASSERT(align != 0 && (align & (align - 1)) == 0 && align <= ALIGN_MAX);

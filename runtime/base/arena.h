@@ -36,8 +36,8 @@ void mp_arena_init_fixed(struct mp_arena *a, void *buffer, size_t size_bytes);
 void mp_arena_free(struct mp_arena *a);
 /* Zeroed memory, or NULL. `align` is a power of two, at most 4096. */
 void *mp_arena_alloc(struct mp_arena *a, size_t size, size_t align);
-/* Memory with anything in it: for large pieces whose owner clears each part when it is first used, so
- * that pages nobody needs are never touched. NULL on failure. */
+/* Memory with anything in it: for large pieces whose owner clears each part when it is first
+ * used, so that pages nobody needs are never touched. NULL on failure. */
 void *mp_arena_alloc_raw(struct mp_arena *a, size_t size, size_t align);
 /* Grows the newest piece in place where possible, else copies. NULL on failure, old piece intact. */
 void *mp_arena_grow(struct mp_arena *a, void *old, size_t old_size, size_t new_size, size_t align);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Dates are counted from 0000-03-01 in eras of 400 years (Howard Hinnant, "chrono-Compatible Low-Level
- * Date Algorithms").
+ * Dates are counted from 0000-03-01 in eras of 400 years (Howard Hinnant, "chrono-Compatible
+ * Low-Level Date Algorithms").
  */
 #include "base/date.h"
 

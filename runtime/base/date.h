@@ -18,8 +18,8 @@ int64_t mp_date_days(struct mp_date date);
 struct mp_date mp_date_of(int64_t days);
 
 #define MP_DATE_TEXT 27
-/* RFC 3339 in UTC with six digits, no NUL. Times before 1970 or after 9999 are written as the nearest
- * that is not. */
+/* RFC 3339 in UTC with six digits, no NUL. Times before 1970 or after 9999 are written as the
+ * nearest that is not. */
 void mp_date_text(int64_t time_ns, char out[MP_DATE_TEXT]);
 
 #endif

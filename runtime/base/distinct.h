@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * distinct.h - how many different values there were, in about 1 KiB.
  *
- * Up to 64 hashes as they are, above that 1,024 registers of HyperLogLog (Flajolet et al. 2007) with the
- * estimator of Ertl ("New cardinality estimation algorithms for HyperLogLog sketches", 2017): no tables of
- * corrections, no logarithm; 3.3% standard error. What the estimator sums is kept as an integer while
- * values arrive, so reading is a few multiplications.
+ * Up to 64 hashes as they are, above that 1,024 registers of HyperLogLog (Flajolet et al. 2007)
+ * with the estimator of Ertl ("New cardinality estimation algorithms for HyperLogLog sketches",
+ * 2017): no tables of corrections, no logarithm; 3.3% standard error. What the estimator sums is
+ * kept as an integer while values arrive, so reading is a few multiplications.
  */
 #ifndef MP_BASE_DISTINCT_H
 #define MP_BASE_DISTINCT_H
@@ -34,7 +34,8 @@ void mp_distinct_add(struct mp_distinct *c, uint64_t hash);
 void mp_distinct_merge(struct mp_distinct *into, const struct mp_distinct *from);
 /* Exact up to 64. */
 double mp_distinct_estimate(const struct mp_distinct *c);
-/* After bytes from outside: makes what follows from the registers anew; false: no such sketch can be. */
+/* After bytes from outside: makes what follows from the registers anew; false: no such sketch can
+ * be. */
 bool mp_distinct_repair(struct mp_distinct *c);
 
 #endif

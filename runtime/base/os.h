@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * os.h - everything the core asks of the world, handed in by whoever creates it.
  *
- * No stage reads a clock, a socket, a file or a random number by itself. Live, runtime/os fills this
- * in; in tests and in replay a virtual clock and memory do. A member may be NULL where a comment says
- * so. `ctx` is passed back as the first argument of every call.
+ * No stage reads a clock, a socket, a file or a random number by itself. Live, runtime/os fills
+ * this in; in tests and in replay a virtual clock and memory do. A member may be NULL where a
+ * comment says so. `ctx` is passed back as the first argument of every call.
  */
 #ifndef MP_BASE_OS_H
 #define MP_BASE_OS_H

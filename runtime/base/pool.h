@@ -20,8 +20,8 @@ struct mp_pool {
 
 /* `memory` is aligned to 16 and outlives the pool. */
 void mp_pool_init(struct mp_pool *p, void *memory, size_t size);
-/* A block of at least `size` bytes, aligned to 16, with anything in it; NULL: the pool is full, or size
- * is over the largest class. Size 0 is a block too. */
+/* A block of at least `size` bytes, aligned to 16, with anything in it; NULL: the pool is full,
+ * or size is over the largest class. Size 0 is a block too. */
 void *mp_pool_take(struct mp_pool *p, size_t size);
 /* Gives a block back; `size` is what it was taken with. NULL is nothing. */
 void mp_pool_give(struct mp_pool *p, void *block, size_t size);

@@ -13,8 +13,8 @@
 
 #define MP_QUOTE_MAX 6 /* bytes that one byte of text may take */
 
-/* What stands in JSON for the character at s.ptr[*at], which is behind the last one then. In `room`, in
- * s, or static. *at is below s.len. */
+/* What stands in JSON for the character at s.ptr[*at], which is behind the last one then. In
+ * `room`, in s, or static. *at is below s.len. */
 mp_str mp_quote_next(mp_str s, size_t *at, char room[MP_QUOTE_MAX]);
 /* All of it, with its quotes. */
 void mp_quote(struct mp_buf *out, mp_str s);

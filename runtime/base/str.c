@@ -54,7 +54,12 @@ size_t mp_str_utf8(mp_str s, size_t at)
 {
     unsigned char c[4] = {0}; /* zeros, which continue nothing, behind the end */
     memcpy(c, s.ptr + at, s.len - at < 4 ? s.len - at : 4);
-    size_t len = c[0] < 0x80 ? 1 : c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+    size_t len = c[0] < 0x80   ? 1
+                 : c[0] < 0xc2 ? 0
+                 : c[0] < 0xe0 ? 2
+                 : c[0] < 0xf0 ? 3
+                 : c[0] < 0xf5 ? 4
+                               : 0;
     for (size_t i = 1; i < len; i++) {
         if ((c[i] & 0xc0) != 0x80) return 0;
     }

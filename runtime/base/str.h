@@ -40,7 +40,8 @@ mp_str mp_str_sub(mp_str s, size_t from, size_t len);
  * line and paragraph separators, and those that turn the direction of writing. 0: it is none. Text
  * from outside must neither end a line of a log nor speak to a terminal. */
 size_t mp_str_control(mp_str s, size_t at);
-/* The bytes of the well-formed character of UTF-8 (RFC 3629) that begins at s.ptr[at], below s.len: 1 to
+/* The bytes of the well-formed character of UTF-8 (RFC 3629) that begins at s.ptr[at], below
+ * s.len: 1 to
  * 4; 0 where none does. */
 size_t mp_str_utf8(mp_str s, size_t at);
 /* Edit distance (insert, delete, replace, swap of neighbours; Damerau-Levenshtein restricted, as in

@@ -20,15 +20,16 @@ enum mp_err mp_crypto_hmac_sha256(mp_str key, mp_str message, uint8_t out[MP_SHA
     unsigned size = MP_SHA256_BYTES;
     if (key.len > INT32_MAX) return MP_EINVAL;
     const unsigned char *bytes = (const unsigned char *)message.ptr;
-    if (HMAC(EVP_sha256(), key.ptr, (int)key.len, bytes, message.len, out, &size) == NULL) return MP_EIO;
+    if (HMAC(EVP_sha256(), key.ptr, (int)key.len, bytes, message.len, out, &size) == NULL)
+        return MP_EIO;
     return MP_OK;
 }
 
 enum mp_err mp_crypto_ed25519_verify(mp_str key, mp_str message, mp_str signature)
 {
     if (key.len != 32 || signature.len != 64) return MP_EINVAL;
-    EVP_PKEY *public_key =
-        EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, (const unsigned char *)key.ptr, key.len);
+    EVP_PKEY *public_key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL,
+                                                       (const unsigned char *)key.ptr, key.len);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     enum mp_err err = MP_EDENIED;
     if (public_key == NULL || ctx == NULL) {
@@ -54,8 +55,9 @@ enum mp_err mp_crypto_ed25519_sign(const uint8_t key[MP_ED25519_KEY_BYTES], mp_s
     EVP_PKEY *own = private_key(key);
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t size = MP_ED25519_SIGNATURE_BYTES;
-    bool done = own != NULL && ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, own) == 1 &&
-                EVP_DigestSign(ctx, out, &size, (const unsigned char *)message.ptr, message.len) == 1;
+    bool done =
+        own != NULL && ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, own) == 1 &&
+        EVP_DigestSign(ctx, out, &size, (const unsigned char *)message.ptr, message.len) == 1;
     EVP_MD_CTX_free(ctx);
     EVP_PKEY_free(own);
     return done && size == MP_ED25519_SIGNATURE_BYTES ? MP_OK : MP_EIO;

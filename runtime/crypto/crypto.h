@@ -25,18 +25,21 @@ enum mp_err mp_crypto_hmac_sha256(mp_str key, mp_str message, uint8_t out[MP_SHA
 /* Ed25519 (RFC 8032) with a raw key of 32 bytes and a signature of 64. MP_EINVAL: wrong sizes;
  * MP_EDENIED: the signature is not of that key and message. */
 enum mp_err mp_crypto_ed25519_verify(mp_str key, mp_str message, mp_str signature);
-/* Signs with the private key of 32 bytes (RFC 8032 §5.1.5: the seed). MP_EIO where the library cannot. */
+/* Signs with the private key of 32 bytes (RFC 8032 §5.1.5: the seed). MP_EIO where the library
+ * cannot. */
 enum mp_err mp_crypto_ed25519_sign(const uint8_t key[MP_ED25519_KEY_BYTES], mp_str message,
                                    uint8_t out[MP_ED25519_SIGNATURE_BYTES]);
-/* Keys as the files of others have them (RFC 8410, PEM): the private key of `key`, or its public half;
+/* Keys as the files of others have them (RFC 8410, PEM): the private key of `key`, or its public
+ * half;
  * *len is the length. MP_EIO. */
 enum mp_err mp_crypto_ed25519_pem(const uint8_t key[MP_ED25519_KEY_BYTES], bool is_private,
                                   char out[MP_ED25519_PEM_MAX], size_t *len);
 /* And back: 32 raw bytes. MP_EINVAL: no PEM of such a key. */
-enum mp_err mp_crypto_ed25519_of_pem(mp_str pem, bool is_private, uint8_t out[MP_ED25519_KEY_BYTES]);
+enum mp_err mp_crypto_ed25519_of_pem(mp_str pem, bool is_private,
+                                     uint8_t out[MP_ED25519_KEY_BYTES]);
 
-/* Before a thread ends that used any of these, or a library that uses OpenSSL: gives back what OpenSSL
- * keeps for the thread. */
+/* Before a thread ends that used any of these, or a library that uses OpenSSL: gives back what
+ * OpenSSL keeps for the thread. */
 void mp_crypto_thread_end(void);
 
 #endif

@@ -61,20 +61,25 @@ static bool list_lease(void *ctx, const struct mp_lease_view *v)
     return true;
 }
 
-static int status(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+static int status(struct dm *d, char *const *words, size_t count, const char *who,
+                  struct dm_bytes *out)
 {
     struct mp_engine_status s;
     struct listing l = {d, out, 0};
     struct mp_ingest_counts unread = dm_unread(d);
     mp_engine_status(d->engine, &s);
-    dm_bytes_printf(out, "generation %" PRIu64 ", %u rules, since ", d->now.number, d->now.program->rule_count);
+    dm_bytes_printf(out, "generation %" PRIu64 ", %u rules, since ", d->now.number,
+                    d->now.program->rule_count);
     time_of_day(out, d->now.since_ns);
     dm_bytes_printf(out, "\n%s", d->problem[0] != '\0' ? "the last reload was refused: " : "");
     dm_bytes_printf(out, "%s%s", d->problem, d->problem[0] != '\0' ? "\n" : "");
-    dm_bytes_printf(out, "records %" PRIu64 ", late %" PRIu64 ", ahead %" PRIu64 ", bad lines %" PRIu64
+    dm_bytes_printf(out,
+                    "records %" PRIu64 ", late %" PRIu64 ", ahead %" PRIu64 ", bad lines %" PRIu64
                     ", unread lines %" PRIu64 ", bad values %" PRIu64 "\n",
-                    s.records, s.late, s.ahead, d->counts.bad_lines, unread.other, unread.bad_values);
-    dm_bytes_printf(out, "ledger: %" PRIu64 " entries, %" PRIu64 " durable%s\n", s.entries, s.committed,
+                    s.records, s.late, s.ahead, d->counts.bad_lines, unread.other,
+                    unread.bad_values);
+    dm_bytes_printf(out, "ledger: %" PRIu64 " entries, %" PRIu64 " durable%s\n", s.entries,
+                    s.committed,
                     s.store_failed ? "; THE STORE CANNOT WRITE, nothing new is decided" : "");
     dm_bytes_printf(out, "brake %s\n", s.braked ? "ON: nothing new is enforced" : "off");
     dm_bytes_printf(out, "incidents:\n");
@@ -142,7 +147,8 @@ static bool time_given(struct dm *d, const char *text, int64_t *out)
     return mp_read_time(mp_str_of(text), out);
 }
 
-static int why(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+static int why(struct dm *d, char *const *words, size_t count, const char *who,
+               struct dm_bytes *out)
 {
     if (count < 3) {
         dm_bytes_printf(out, "say which rule, and for which key\n");
@@ -159,7 +165,8 @@ static int why(struct dm *d, char *const *words, size_t count, const char *who, 
         mp_engine_truths(d->engine, rule, key, INT64_MIN, &l, write_truth);
         return 0;
     }
-    enum mp_err err = mp_engine_why(d->engine, rule, key, &(struct why_to){out, rule, key}, write_why);
+    enum mp_err err =
+        mp_engine_why(d->engine, rule, key, &(struct why_to){out, rule, key}, write_why);
     if (err == MP_OK) return 0;
     dm_bytes_printf(out, "no rule is called %s\n", words[1]);
     return 2;
@@ -172,7 +179,8 @@ static void tell_if_not_durable(struct dm *d, struct dm_bytes *out)
     if (!dm_keep_flush(d)) dm_bytes_printf(out, "but it is not kept: the store cannot write\n");
 }
 
-static int release(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+static int release(struct dm *d, char *const *words, size_t count, const char *who,
+                   struct dm_bytes *out)
 {
     char *end = NULL;
     if (count < 2) {
@@ -201,7 +209,8 @@ static int release(struct dm *d, char *const *words, size_t count, const char *w
     return 0;
 }
 
-static int brake(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+static int brake(struct dm *d, char *const *words, size_t count, const char *who,
+                 struct dm_bytes *out)
 {
     const char *word = count > 1 ? words[1] : "status";
     bool turned = strcmp(word, "on") == 0 || strcmp(word, "off") == 0;
@@ -213,14 +222,16 @@ static int brake(struct dm *d, char *const *words, size_t count, const char *who
         return 2;
     }
     bool on = mp_engine_braked(d->engine);
-    dm_bytes_printf(out, "brake %s%s\n", on ? "on" : "off", on && d->brake_file ? " (by the file BRAKE)" : "");
+    dm_bytes_printf(out, "brake %s%s\n", on ? "on" : "off",
+                    on && d->brake_file ? " (by the file BRAKE)" : "");
     if (turned) tell_if_not_durable(d, out);
     if (strcmp(word, "off") != 0 || !on) return 0;
     dm_bytes_printf(out, "the brake stays on until the file BRAKE is removed\n");
     return 1;
 }
 
-static int reload(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+static int reload(struct dm *d, char *const *words, size_t count, const char *who,
+                  struct dm_bytes *out)
 {
     dm_reload(d);
     if (d->problem[0] != '\0') {
@@ -233,18 +244,21 @@ static int reload(struct dm *d, char *const *words, size_t count, const char *wh
 
 static const struct {
     const char *word;
-    int (*answer)(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
+    int (*answer)(struct dm *d, char *const *words, size_t count, const char *who,
+                  struct dm_bytes *out);
 } questions[] = {
     {"status", status}, {"why", why}, {"release", release}, {"brake", brake}, {"reload", reload},
     {"decisions", dm_decisions},
 };
 
-void dm_answer(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+void dm_answer(struct dm *d, char *const *words, size_t count, const char *who,
+               struct dm_bytes *out)
 {
     struct dm_bytes text = {0};
     int code = 2;
     size_t i = 0;
-    while (i < sizeof questions / sizeof questions[0] && strcmp(words[0], questions[i].word) != 0) i++;
+    while (i < sizeof questions / sizeof questions[0] && strcmp(words[0], questions[i].word) != 0)
+        i++;
     if (d->engine == NULL) {
         dm_bytes_printf(&text, "not ready yet\n");
     } else if (i == sizeof questions / sizeof questions[0]) {

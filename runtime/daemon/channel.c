@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Messages out: to the log, to a file, to a program's standard input, to a URL. The engine repeats what
- * failed, with growing pauses and always with the same key; a channel only tries once, within a time.
+ * Messages out: to the log, to a file, to a program's standard input, to a URL. The engine
+ * repeats what failed, with growing pauses and always with the same key; a channel only tries
+ * once, within a time.
  *
  *   NAME=log · NAME=file:PATH · NAME=exec:PROGRAM · NAME=https://URL
  *
  * The key names the ledger and the message: it is the same for every try, over restarts too, and no
- * other daemon has it. A URL is sent to with `Idempotency-Key`, and with `X-Mpol-Signature: sha256=HEX`, the HMAC of
- * "TIMESTAMP.BODY" under $MPOL_SECRET_NAME where that is set (`X-Mpol-Timestamp` carries the time).
+ * other daemon has it. A URL is sent to with `Idempotency-Key`, and with `X-Mpol-Signature:
+ * sha256=HEX`, the HMAC of "TIMESTAMP.BODY" under $MPOL_SECRET_NAME where that is set
+ * (`X-Mpol-Timestamp` carries the time).
  */
 #include "daemon/daemon_priv.h"
 
@@ -102,7 +104,8 @@ static void on_handle_closed(uv_handle_t *handle)
 
 static void close_all(struct try *t)
 {
-    uv_handle_t *handles[] = {(uv_handle_t *)&t->process, (uv_handle_t *)&t->pipe, (uv_handle_t *)&t->timer};
+    uv_handle_t *handles[] = {(uv_handle_t *)&t->process, (uv_handle_t *)&t->pipe,
+                              (uv_handle_t *)&t->timer};
     for (size_t i = 0; i < 3; i++) {
         if (!uv_is_closing(handles[i])) uv_close(handles[i], on_handle_closed);
     }
@@ -113,9 +116,13 @@ static void close_all(struct try *t)
 static void on_exit_status(uv_process_t *process, int64_t status, int signal)
 {
     struct try *t = process->data;
-    t->result = status == 0 && signal == 0 ? MP_OK : t->result == MP_ETIMEDOUT ? MP_ETIMEDOUT : MP_EIO;
-    if (t->result == MP_EIO && signal != 0) snprintf(t->why, sizeof t->why, "ended by signal %d", signal);
-    if (t->result == MP_EIO && signal == 0) snprintf(t->why, sizeof t->why, "exit status %d", (int)status);
+    t->result = status == 0 && signal == 0  ? MP_OK
+                : t->result == MP_ETIMEDOUT ? MP_ETIMEDOUT
+                                            : MP_EIO;
+    if (t->result == MP_EIO && signal != 0)
+        snprintf(t->why, sizeof t->why, "ended by signal %d", signal);
+    if (t->result == MP_EIO && signal == 0)
+        snprintf(t->why, sizeof t->why, "exit status %d", (int)status);
     close_all(t);
 }
 
@@ -129,7 +136,8 @@ static void on_timeout(uv_timer_t *timer)
 static void on_written(uv_write_t *write, int status)
 {
     struct try *t = write->data;
-    if (!uv_is_closing((uv_handle_t *)&t->pipe)) uv_close((uv_handle_t *)&t->pipe, on_handle_closed);
+    if (!uv_is_closing((uv_handle_t *)&t->pipe))
+        uv_close((uv_handle_t *)&t->pipe, on_handle_closed);
 }
 
 static enum mp_err start_program(struct try *t)
@@ -141,8 +149,12 @@ static enum mp_err start_program(struct try *t)
         {.flags = UV_IGNORE},
         {.flags = UV_IGNORE},
     };
-    uv_process_options_t options = {.file = t->channel->where, .args = args, .exit_cb = on_exit_status,
-                                    .flags = UV_PROCESS_DETACHED, .stdio = stdio, .stdio_count = 3};
+    uv_process_options_t options = {.file = t->channel->where,
+                                    .args = args,
+                                    .exit_cb = on_exit_status,
+                                    .flags = UV_PROCESS_DETACHED,
+                                    .stdio = stdio,
+                                    .stdio_count = 3};
     uv_pipe_init(&t->d->loop, &t->pipe, 0);
     uv_timer_init(&t->d->loop, &t->timer);
     t->process.data = t->pipe.data = t->timer.data = t->write.data = t;
@@ -178,13 +190,17 @@ static void add_signature(struct try *t, struct curl_slist **headers)
     mp_str text = {signed_text.ptr, signed_text.len};
     if (mp_crypto_hmac_sha256(t->channel->secret, text, mac) == MP_OK) {
         int at = snprintf(line, sizeof line, "X-Mpol-Signature: sha256=");
-        for (int i = 0; i < MP_SHA256_BYTES; i++) at += snprintf(line + at, sizeof line - (size_t)at, "%02x", mac[i]);
+        for (int i = 0; i < MP_SHA256_BYTES; i++)
+            at += snprintf(line + at, sizeof line - (size_t)at, "%02x", mac[i]);
         *headers = curl_slist_append(*headers, line);
     }
     dm_bytes_free(&signed_text);
 }
 
-static size_t drop_answer(char *bytes, size_t size, size_t count, void *ctx) { return size * count; }
+static size_t drop_answer(char *bytes, size_t size, size_t count, void *ctx)
+{
+    return size * count;
+}
 
 static void post(uv_work_t *work)
 {
@@ -207,7 +223,8 @@ static void post(uv_work_t *work)
         curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, drop_answer);
         curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
         curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, t->why);
-        if (getenv("SSL_CERT_FILE") != NULL) curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
+        if (getenv("SSL_CERT_FILE") != NULL)
+            curl_easy_setopt(curl, CURLOPT_CAINFO, getenv("SSL_CERT_FILE"));
         CURLcode code = curl_easy_perform(curl);
         curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
         t->result = code == CURLE_OPERATION_TIMEDOUT ? MP_ETIMEDOUT
@@ -250,7 +267,8 @@ static bool append_line(int fd, const struct dm_bytes *b)
     return false;
 }
 
-static enum mp_err append_to_file(const struct dm_channel *c, const struct mp_message *m, const char *key)
+static enum mp_err append_to_file(const struct dm_channel *c, const struct mp_message *m,
+                                  const char *key)
 {
     struct dm_bytes b = {0};
     write_body(m, key, &b);
@@ -308,8 +326,8 @@ enum mp_err dm_channel_send(struct dm *d, const struct mp_message *m)
         d->counts.messages_sent++;
     } else {
         d->counts.messages_failed++;
-        dm_log(d, "warn", "channel %s: message %llu was not taken: %s", c->name, (unsigned long long)m->id,
-               strerror(errno));
+        dm_log(d, "warn", "channel %s: message %llu was not taken: %s", c->name,
+               (unsigned long long)m->id, strerror(errno));
     }
     return err;
 }
@@ -333,7 +351,9 @@ static bool open_channel(struct dm_channel *c, const char *given)
         const char *prefix;
         enum kind kind;
         bool whole; /* the prefix belongs to the place */
-    } kinds[] = {{"file:", KIND_FILE, false}, {"exec:", KIND_EXEC, false}, {"https://", KIND_URL, true},
+    } kinds[] = {{"file:", KIND_FILE, false},
+                 {"exec:", KIND_EXEC, false},
+                 {"https://", KIND_URL, true},
                  {"http://", KIND_URL, true}};
     const char *equals = strchr(given, '=');
     if (equals == NULL || equals == given) return false;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The control socket: DIR/control. A request is one line of words separated by tabs; the answer is one
- * line with an exit code, then text, then the end. Only root and the user the daemon runs as are heard.
+ * The control socket: DIR/control. A request is one line of words separated by tabs; the answer
+ * is one line with an exit code, then text, then the end. Only root and the user the daemon runs
+ * as are heard.
  */
 #include "daemon/daemon_priv.h"
 
@@ -113,7 +114,8 @@ static void on_connection(uv_stream_t *listener, int status)
     c->pipe.data = c->timer.data = c;
     c->handles = 2;
     clients++;
-    bool ok = uv_accept(listener, (uv_stream_t *)&c->pipe) == 0 && clients <= CLIENTS_MAX && may_ask(c);
+    bool ok =
+        uv_accept(listener, (uv_stream_t *)&c->pipe) == 0 && clients <= CLIENTS_MAX && may_ask(c);
     if (ok) ok = uv_read_start((uv_stream_t *)&c->pipe, on_alloc, on_read) == 0;
     if (ok) uv_timer_start(&c->timer, on_idle, IDLE_MS, 0);
     if (!ok) close_client(c);

@@ -67,12 +67,16 @@ static void on_entry(void *ctx, const struct mp_entry *entry, mp_str json)
     dm_keep_entry(d, entry, json);
     bool lease = entry->machine == MP_MACHINE_LEASE;
     dm_log_entry(d, json, "%.*s %.*s%s%.*s%s%.*s: %.*s -> %.*s%s%.*s", MP_STR_ARG(entry->rule),
-                 MP_STR_ARG(entry->key), lease ? " " : "", MP_STR_ARG(entry->verb), lease ? " " : "",
-                 MP_STR_ARG(entry->target), MP_STR_ARG(entry->from), MP_STR_ARG(entry->to),
-                 entry->why.len > 0 ? " because " : "", MP_STR_ARG(entry->why));
+                 MP_STR_ARG(entry->key), lease ? " " : "", MP_STR_ARG(entry->verb),
+                 lease ? " " : "", MP_STR_ARG(entry->target), MP_STR_ARG(entry->from),
+                 MP_STR_ARG(entry->to), entry->why.len > 0 ? " because " : "",
+                 MP_STR_ARG(entry->why));
 }
 
-static enum mp_err on_message(void *ctx, const struct mp_message *m) { return dm_channel_send(ctx, m); }
+static enum mp_err on_message(void *ctx, const struct mp_message *m)
+{
+    return dm_channel_send(ctx, m);
+}
 
 /* ---- the brake ---- */
 
@@ -217,7 +221,8 @@ static enum mp_err restore(struct dm *d)
     dm_own_inventory_give(d);
     if (!dm_inventory_read(d)) return MP_EINVAL; /* it has said why */
     enum mp_err err = dm_keep_restore(d);
-    if (err != MP_OK) fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
+    if (err != MP_OK)
+        fprintf(stderr, "mpol run: %s: %s\n", d->options->state_dir, mp_err_text(err));
     return err;
 }
 
@@ -255,7 +260,8 @@ static int start(struct dm *d)
     if (d->input_count == 0 && d->mesh == NULL && d->modules == NULL) {
         dm_log(d, "warn", "no --telemetry: nothing is seen, only rules about silence can fire");
     }
-    dm_log(d, "info", "ready: %u rules, state in %s", d->now.program->rule_count, d->options->state_dir);
+    dm_log(d, "info", "ready: %u rules, state in %s", d->now.program->rule_count,
+           d->options->state_dir);
     dm_turn(d);
     dm_inputs_poll(d);
     dm_turn(d);
@@ -288,7 +294,8 @@ void dm_end(struct dm *d, int exit_code)
     close_if_open((uv_handle_t *)&d->on_hup);
 }
 
-/* The last handles: kept until messages on their way have come back, so that a second signal is heard. */
+/* The last handles: kept until messages on their way have come back, so that a second signal is
+ * heard. */
 static void close_last(struct dm *d)
 {
     close_if_open((uv_handle_t *)&d->on_term);
@@ -304,7 +311,8 @@ static void write_what_waits(struct dm *d)
     if (ran) dm_own_inventory(d, true);
     if (!dm_keep_flush(d)) {
         const char *trouble = mp_store_trouble(d->store);
-        dm_log(d, "error", "not everything could be written: %s", trouble != NULL ? trouble : "no room");
+        dm_log(d, "error", "not everything could be written: %s",
+               trouble != NULL ? trouble : "no room");
         d->exit_code = 3;
     }
     if (ran) dm_windows_write(d);

@@ -3,8 +3,8 @@
  * channels, reload and signals, all on one libuv loop.
  *
  * Owns:    the loop, the state folder, and everything that comes and goes while it runs.
- * Callers: the command, which opens libmpol-daemon and hands in how policies are compiled: the daemon
- *          itself knows images only.
+ * Callers: the command, which opens libmpol-daemon and hands in how policies are compiled: the
+ *          daemon itself knows images only.
  * Threads: the loop's, the store's writer, and libuv's pool for messages over the network.
  */
 #ifndef MP_DAEMON_DAEMON_H
@@ -26,7 +26,8 @@ struct mp_daemon_host {
     bool (*compile)(void *ctx, mp_str *image, mp_str *problem);
     /* Has anything that compile reads changed since the last compile? Asked twice a second. */
     bool (*changed)(void *ctx);
-    /* Puts native code in force when it is ready; may be NULL. `drop` before the program is freed. */
+    /* Puts native code in force when it is ready; may be NULL. `drop` before the program is
+     * freed. */
     void (*native)(void *ctx, struct mp_program *p);
     void (*native_drop)(void *ctx, struct mp_program *p);
 };

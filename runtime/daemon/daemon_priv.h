@@ -24,7 +24,8 @@ struct dm_bytes {
 };
 
 bool dm_bytes_add(struct dm_bytes *b, const void *bytes, size_t len);
-bool dm_bytes_printf(struct dm_bytes *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool dm_bytes_printf(struct dm_bytes *b, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void dm_bytes_free(struct dm_bytes *b);
 
 /* One program in force, and what belongs to it. */
@@ -122,12 +123,14 @@ struct dm {
 /* Logs one line: time, level, text. */
 void dm_log(struct dm *d, const char *level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A transition, level `loop`. In JSON the line also has `entry`, the ledger's object as it stands. */
-void dm_log_entry(struct dm *d, mp_str entry, const char *format, ...) __attribute__((format(printf, 3, 4)));
+/* A transition, level `loop`. In JSON the line also has `entry`, the ledger's object as it
+ * stands. */
+void dm_log_entry(struct dm *d, mp_str entry, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 /* A text of JSON with its quotes; what is no UTF-8 becomes U+FFFD. */
 void dm_json_text(struct dm_bytes *b, mp_str s);
-/* Lets time pass up to now: before anything is read, so that it is judged against the time that it is,
- * also where the loop was held up. */
+/* Lets time pass up to now: before anything is read, so that it is judged against the time that
+ * it is, also where the loop was held up. */
 void dm_clock(struct dm *d);
 /* That, keeps what changed, arms the timer. After everything that happens. */
 void dm_turn(struct dm *d);
@@ -195,7 +198,8 @@ void dm_control_close(struct dm *d);
 /* A duration as people read it. */
 void dm_duration(struct dm_bytes *out, int64_t ns);
 /* Answers one request, words in words[0..count). The first line of *out is the exit code. */
-void dm_answer(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
+void dm_answer(struct dm *d, char *const *words, size_t count, const char *who,
+               struct dm_bytes *out);
 
 /* recent.c: a record on its way to the engine, and what was seen in the last seconds */
 void dm_record(struct dm *d, struct mp_record *r);
@@ -209,7 +213,8 @@ bool dm_recent_ask(const struct dm *d, uint32_t signal, const struct mp_lease_ta
 void dm_recent_free(struct dm *d);
 
 /* decisions.c: decisions of an operator; the exit code. */
-int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out);
+int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who,
+                 struct dm_bytes *out);
 
 /* http.c, metrics.c */
 bool dm_http_open(struct dm *d);

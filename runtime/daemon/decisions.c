@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `mpol decisions` at the control socket: what is in force, a lease by hand, taking one back. A request is
+ * `mpol decisions` at the control socket: what is in force, a lease by hand, taking one back. A
+ * request is
  *
  *   decisions list FORMAT
  *   decisions state ID
  *   decisions add MODE FORMAT WIDE REASON VERB TARGET [NAME=VALUE]...
  *   decisions delete MODE FORMAT REASON TARGET|#ID
  *
- * where MODE is `look`, `show` (the same without a verdict) or `do`, FORMAT `text` or `json`, WIDE `wide` or
- * `-`. To look is to be told whom it would touch; nothing changes.
+ * where MODE is `look`, `show` (the same without a verdict) or `do`, FORMAT `text` or `json`,
+ * WIDE `wide` or `-`. To look is to be told whom it would touch; nothing changes.
  */
 #include "daemon/daemon_priv.h"
 
@@ -88,7 +89,8 @@ static void args_text(struct dm_bytes *out, const struct mp_lease *l)
         mp_arena_init_fixed(&arena, room, sizeof room);
         mp_buf_init(&b, &arena);
         mp_value_print(&b, (enum mp_type)a->type, a->value);
-        if (b.len == 0 || mp_str_eq(mp_buf_view(&b), MP_STR("0"))) continue; /* as if nothing was said */
+        /* as if nothing was said */
+        if (b.len == 0 || mp_str_eq(mp_buf_view(&b), MP_STR("0"))) continue;
         dm_bytes_printf(out, "%s%.*s=%.*s", out->len > 0 ? " " : "", MP_STR_ARG(a->name),
                         MP_STR_ARG(mp_buf_view(&b)));
     }
@@ -96,7 +98,8 @@ static void args_text(struct dm_bytes *out, const struct mp_lease *l)
 
 /* A row of the table: columns are as wide as what is in them, so it is made whole first. */
 enum { COLUMNS = 8 };
-static const char *const heads[COLUMNS] = {"ID", "VERB", "TARGET", "ON", "BY", "STATE", "ENDS IN", "WHY"};
+static const char *const heads[COLUMNS] = {"ID", "VERB",  "TARGET",  "ON",
+                                           "BY", "STATE", "ENDS IN", "WHY"};
 
 struct table {
     struct request *r;
@@ -188,7 +191,8 @@ static bool list_object(void *ctx, const struct mp_lease_view *v)
     struct table *t = ctx;
     struct dm_bytes *out = t->r->out;
     const struct mp_lease *l = v->lease;
-    dm_bytes_printf(out, "%s{\"id\":%" PRIu64 ",\"incident\":%" PRIu64, t->between, l->id, l->incident);
+    dm_bytes_printf(out, "%s{\"id\":%" PRIu64 ",\"incident\":%" PRIu64, t->between, l->id,
+                    l->incident);
     t->between = ",";
     member(out, "verb", v->verb);
     member(out, "kind", v->kind);
@@ -214,7 +218,8 @@ static void print_row(const struct table *t, const char *const *cells)
     struct dm_bytes *out = t->r->out;
     for (size_t c = 0; c < COLUMNS; c++) {
         size_t width = 0;
-        for (const char *at = cells[c]; *at != '\0'; at++) width += ((unsigned char)*at & 0xC0) != 0x80;
+        for (const char *at = cells[c]; *at != '\0'; at++)
+            width += ((unsigned char)*at & 0xC0) != 0x80;
         dm_bytes_printf(out, "%s%s", c > 0 ? "  " : "", cells[c]);
         for (; width < t->widths[c] && c + 1 < COLUMNS; width++) dm_bytes_add(out, " ", 1);
     }
@@ -263,7 +268,8 @@ static int list(struct request *r)
 static void put_facts(struct dm_bytes *out, const struct mp_manual_answer *a)
 {
     for (uint32_t i = 0; i < a->fact_count; i++) {
-        dm_bytes_printf(out, "  %-12.*s %.*s\n", MP_STR_ARG(a->facts[i].name), MP_STR_ARG(a->facts[i].value));
+        dm_bytes_printf(out, "  %-12.*s %.*s\n", MP_STR_ARG(a->facts[i].name),
+                        MP_STR_ARG(a->facts[i].value));
     }
 }
 
@@ -275,7 +281,8 @@ static bool has_fact(const struct mp_manual_answer *a, mp_str name)
     return false;
 }
 
-/* What was seen of the target lately, for signals that no policy counts for it. The texts live in `room`. */
+/* What was seen of the target lately, for signals that no policy counts for it. The texts live in
+ * `room`. */
 static void add_recent(struct request *r, struct mp_manual_answer *a, struct dm_bytes *room)
 {
     const struct mp_program *p = r->d->now.program;
@@ -298,7 +305,8 @@ static void add_recent(struct request *r, struct mp_manual_answer *a, struct dm_
 
 static void put_what(struct dm_bytes *out, const struct mp_manual_answer *a)
 {
-    dm_bytes_printf(out, "%.*s %.*s=%.*s on ", MP_STR_ARG(a->verb), MP_STR_ARG(a->kind), MP_STR_ARG(a->target));
+    dm_bytes_printf(out, "%.*s %.*s=%.*s on ", MP_STR_ARG(a->verb), MP_STR_ARG(a->kind),
+                    MP_STR_ARG(a->target));
     put_hooks(out, a->hooks);
     dm_bytes_printf(out, " for ");
     put_duration(out, a->ttl_ns);
@@ -356,8 +364,10 @@ static void json_answer(struct request *r, const struct mp_manual_answer *a, mp_
 {
     static const char *const how[] = {"bad", "withheld", "admitted"};
     struct dm_bytes *out = r->out;
-    dm_bytes_printf(out, "{\"version\":1,\"looked\":%s,\"how\":\"%s\"", r->look ? "true" : "false", how[a->how]);
-    if (a->lease != 0) dm_bytes_printf(out, ",\"id\":%" PRIu64 ",\"incident\":%" PRIu64, a->lease, a->incident);
+    dm_bytes_printf(out, "{\"version\":1,\"looked\":%s,\"how\":\"%s\"", r->look ? "true" : "false",
+                    how[a->how]);
+    if (a->lease != 0)
+        dm_bytes_printf(out, ",\"id\":%" PRIu64 ",\"incident\":%" PRIu64, a->lease, a->incident);
     if (a->why.len > 0) member(out, "why", a->why);
     if (a->help.len > 0) member(out, "help", a->help);
     if (a->verb.len > 0) {
@@ -449,9 +459,13 @@ static int add(struct request *r)
         dm_bytes_printf(r->out, "say what to do, and to whom: deny client.ip=10.0.0.7\n");
         return 2;
     }
-    struct mp_manual ask = {.verb = mp_str_of(r->words[6]), .target = mp_str_of(r->words[7]), .args = args,
-                            .who = mp_str_of(r->who), .reason = mp_str_of(r->words[5]),
-                            .wide = word_is(r, 4, "wide"), .look = r->look};
+    struct mp_manual ask = {.verb = mp_str_of(r->words[6]),
+                            .target = mp_str_of(r->words[7]),
+                            .args = args,
+                            .who = mp_str_of(r->who),
+                            .reason = mp_str_of(r->words[5]),
+                            .wide = word_is(r, 4, "wide"),
+                            .look = r->look};
     for (size_t i = 8; i < r->count; i++) {
         if (split(r->words[i], &args[ask.arg_count++])) continue;
         dm_bytes_printf(r->out, "`%s` is no NAME=VALUE\n", r->words[i]);
@@ -480,12 +494,13 @@ static void write_undone(void *ctx, const struct mp_undo_view *v)
     struct dm_bytes *out = &u->text;
     u->count++;
     if (!u->r->json) {
-        dm_bytes_printf(out, "#%" PRIu64 " %.*s %.*s=%.*s by %.*s: %.*s\n", v->lease, MP_STR_ARG(v->verb),
-                        MP_STR_ARG(v->kind), MP_STR_ARG(v->target), MP_STR_ARG(v->rule), MP_STR_ARG(v->next));
+        dm_bytes_printf(out, "#%" PRIu64 " %.*s %.*s=%.*s by %.*s: %.*s\n", v->lease,
+                        MP_STR_ARG(v->verb), MP_STR_ARG(v->kind), MP_STR_ARG(v->target),
+                        MP_STR_ARG(v->rule), MP_STR_ARG(v->next));
         return;
     }
-    dm_bytes_printf(out, "%s{\"id\":%" PRIu64 ",\"incident\":%" PRIu64, u->count > 1 ? "," : "", v->lease,
-                    v->incident);
+    dm_bytes_printf(out, "%s{\"id\":%" PRIu64 ",\"incident\":%" PRIu64, u->count > 1 ? "," : "",
+                    v->lease, v->incident);
     member(out, "verb", v->verb);
     member(out, "kind", v->kind);
     member(out, "target", v->target);
@@ -504,7 +519,8 @@ static int undo(struct request *r)
         return 2;
     }
     const char *what = r->words[5];
-    struct mp_undo ask = {.who = mp_str_of(r->who), .reason = mp_str_of(r->words[4]), .look = r->look};
+    struct mp_undo ask = {
+        .who = mp_str_of(r->who), .reason = mp_str_of(r->words[4]), .look = r->look};
     if (!lease_id(what, &ask.lease)) ask.target = mp_str_of(what);
     if (ask.target.len == 0 && ask.lease == 0) {
         dm_bytes_printf(r->out, "say what: client.ip=10.0.0.7, or #12\n");
@@ -515,13 +531,16 @@ static int undo(struct request *r)
         dm_bytes_printf(r->out, "%.*s\n", MP_STR_ARG(why));
         return 2;
     }
-    if (!r->look && u.count > 0) dm_log(r->d, "warn", "%s deletes %s: %u leases", r->who, what, u.count);
+    if (!r->look && u.count > 0)
+        dm_log(r->d, "warn", "%s deletes %s: %u leases", r->who, what, u.count);
     bool durable = r->look || dm_keep_flush(r->d);
     if (r->json) {
-        dm_bytes_printf(r->out, "{\"version\":1,\"looked\":%s,\"deleted\":[%.*s]}\n", r->look ? "true" : "false",
-                        (int)u.text.len, u.text.len > 0 ? u.text.ptr : "");
+        dm_bytes_printf(r->out, "{\"version\":1,\"looked\":%s,\"deleted\":[%.*s]}\n",
+                        r->look ? "true" : "false", (int)u.text.len,
+                        u.text.len > 0 ? u.text.ptr : "");
     } else if (u.count == 0) {
-        dm_bytes_printf(r->out, "nothing is in force on %s; `mpol decisions list` tells what is\n", what);
+        dm_bytes_printf(r->out, "nothing is in force on %s; `mpol decisions list` tells what is\n",
+                        what);
     } else {
         dm_bytes_add(r->out, u.text.ptr, u.text.len);
         if (!durable) dm_bytes_printf(r->out, "but it is not kept: the store cannot write\n");
@@ -530,7 +549,8 @@ static int undo(struct request *r)
     return u.count == 0 || !durable;
 }
 
-int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who, struct dm_bytes *out)
+int dm_decisions(struct dm *d, char *const *words, size_t count, const char *who,
+                 struct dm_bytes *out)
 {
     struct request r = {.d = d, .words = words, .count = count, .who = who, .out = out};
     if (word_is(&r, 1, "list")) {

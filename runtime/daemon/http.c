@@ -16,7 +16,8 @@
 static enum MHD_Result reply(struct MHD_Connection *connection, unsigned status, const char *type,
                              struct dm_bytes *body)
 {
-    struct MHD_Response *r = MHD_create_response_from_buffer(body->len, body->ptr, MHD_RESPMEM_MUST_COPY);
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(body->len, body->ptr, MHD_RESPMEM_MUST_COPY);
     dm_bytes_free(body);
     if (r == NULL) return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);
@@ -45,7 +46,8 @@ static enum MHD_Result on_request(void *ctx, struct MHD_Connection *connection, 
     }
     if (strcmp(url, "/readyz") == 0) {
         bool ready = dm_ready(d, &body);
-        return reply(connection, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain", &body);
+        return reply(connection, ready ? MHD_HTTP_OK : MHD_HTTP_SERVICE_UNAVAILABLE, "text/plain",
+                     &body);
     }
     dm_bytes_printf(&body, "/metrics, /healthz, /readyz\n");
     return reply(connection, MHD_HTTP_NOT_FOUND, "text/plain", &body);
@@ -77,7 +79,8 @@ static bool address_of(const char *listen, struct addrinfo **out)
     if (colon == NULL || colon[1] == '\0' || (size_t)(colon - listen) >= sizeof host) return false;
     size_t len = (size_t)(colon - listen);
     bool brackets = len >= 2 && listen[0] == '[' && listen[len - 1] == ']';
-    snprintf(host, sizeof host, "%.*s", (int)(brackets ? len - 2 : len), listen + (brackets ? 1 : 0));
+    snprintf(host, sizeof host, "%.*s", (int)(brackets ? len - 2 : len),
+             listen + (brackets ? 1 : 0));
     struct addrinfo hints = {.ai_flags = AI_NUMERICHOST | AI_NUMERICSERV | AI_PASSIVE,
                              .ai_socktype = SOCK_STREAM};
     return getaddrinfo(host[0] != '\0' ? host : "127.0.0.1", colon + 1, &hints, out) == 0;
@@ -88,16 +91,19 @@ bool dm_http_open(struct dm *d)
     struct addrinfo *address = NULL;
     if (d->options->listen == NULL) return true;
     if (!address_of(d->options->listen, &address)) {
-        fprintf(stderr, "mpol run: --listen=%s: write ADDR:PORT with a numeric address\n", d->options->listen);
+        fprintf(stderr, "mpol run: --listen=%s: write ADDR:PORT with a numeric address\n",
+                d->options->listen);
         return false;
     }
     unsigned flags = MHD_USE_EPOLL | (address->ai_family == AF_INET6 ? MHD_USE_IPv6 : 0);
-    d->http = MHD_start_daemon(flags, 0, NULL, NULL, on_request, d, MHD_OPTION_SOCK_ADDR, address->ai_addr,
-                               MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
-                               MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S, MHD_OPTION_END);
+    d->http =
+        MHD_start_daemon(flags, 0, NULL, NULL, on_request, d, MHD_OPTION_SOCK_ADDR,
+                         address->ai_addr, MHD_OPTION_CONNECTION_LIMIT, (unsigned)CONNECTIONS_MAX,
+                         MHD_OPTION_CONNECTION_TIMEOUT, TIMEOUT_S, MHD_OPTION_END);
     freeaddrinfo(address);
     if (d->http == NULL) {
-        fprintf(stderr, "mpol run: --listen=%s: the address is in use or not ours\n", d->options->listen);
+        fprintf(stderr, "mpol run: --listen=%s: the address is in use or not ours\n",
+                d->options->listen);
         return false;
     }
     const union MHD_DaemonInfo *epoll = MHD_get_daemon_info(d->http, MHD_DAEMON_INFO_EPOLL_FD);
@@ -106,7 +112,8 @@ bool dm_http_open(struct dm *d)
     uv_poll_init(&d->loop, &d->http_poll, epoll->epoll_fd);
     d->http_timer.data = d->http_poll.data = d;
     uv_poll_start(&d->http_poll, UV_READABLE, on_poll);
-    dm_log(d, "info", "listening on port %u: /metrics /healthz /readyz", port != NULL ? port->port : 0u);
+    dm_log(d, "info", "listening on port %u: /metrics /healthz /readyz",
+           port != NULL ? port->port : 0u);
     return true;
 }
 

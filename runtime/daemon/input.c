@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Telemetry → engine: a file that grows (followed over truncation and rotation), a FIFO, a socket that
- * many may connect to, standard input; each of them also as an Envoy's access log, with `envoy:` before
- * its name. Lines are bounded; a bad one is counted, told, and skipped.
+ * Telemetry → engine: a file that grows (followed over truncation and rotation), a FIFO, a socket
+ * that many may connect to, standard input; each of them also as an Envoy's access log, with
+ * `envoy:` before its name. Lines are bounded; a bad one is counted, told, and skipped.
  */
 #include "daemon/input_priv.h"
 
@@ -14,7 +14,8 @@
 #include "ingest/import.h"
 
 #define COMPLAINTS_MAX 10
-#define MADE_BYTES_MAX (32u * 1024 * 1024) /* LIMIT: of a line of an access log as telemetry, all growth */
+/* LIMIT: of a line of an access log as telemetry, all growth */
+#define MADE_BYTES_MAX (32u * 1024 * 1024)
 #define SOURCES_MAX 64 /* LIMIT: of a window (window.h); those beyond share the last */
 
 char dm_read_room[READ_BYTES];
@@ -34,7 +35,8 @@ uint32_t dm_source_take(void)
 void dm_source_give(struct dm *d, uint32_t source)
 {
     /* That we end says nothing about those who write. */
-    if (--source_users[source] == 0 && d->started && !d->ending) mp_engine_source_closed(d->engine, source);
+    if (--source_users[source] == 0 && d->started && !d->ending)
+        mp_engine_source_closed(d->engine, source);
 }
 
 /* ---- lines ---- */
@@ -93,12 +95,15 @@ static void take_line(struct stream *s, mp_str line)
     if (s->envoy && !make_line(s, &line)) return;
     enum mp_ingest_kind kind =
         mp_ingest_line(d->now.ingest, line, s->source, d->os.wall_ns(d->os.ctx), &in);
-    if (kind != MP_INGEST_ENTITY) dm_inventory_told(d); /* many lines of inventory are looked at once */
+    /* many lines of inventory are looked at once */
+    if (kind != MP_INGEST_ENTITY) dm_inventory_told(d);
     switch (kind) {
     case MP_INGEST_RECORD:
         dm_record(d, &in.record);
         break;
-    case MP_INGEST_ALIVE: mp_engine_alive(d->engine, s->source, in.signal, in.record.time_ns); break;
+    case MP_INGEST_ALIVE:
+        mp_engine_alive(d->engine, s->source, in.signal, in.record.time_ns);
+        break;
     case MP_INGEST_ENTITY: take_entity(s, in.entity); break;
     case MP_INGEST_OTHER: break; /* counted by the ingest (dm_unread) */
     case MP_INGEST_BAD: bad_line(s, in.why); break;
@@ -162,7 +167,8 @@ void dm_stream_rest(struct stream *s)
 
 void dm_stream_open(struct stream *s, const struct dm_input *in)
 {
-    *s = (struct stream){.d = in->d, .name = in->name, .source = dm_source_take(), .envoy = in->envoy};
+    *s = (struct stream){
+        .d = in->d, .name = in->name, .source = dm_source_take(), .envoy = in->envoy};
     mp_arena_init(&s->arena, NULL, MADE_BYTES_MAX);
     mp_buf_init(&s->made, &s->arena);
 }
@@ -265,7 +271,8 @@ bool dm_input_position(const struct dm *d, uint32_t i, struct dm_position *out)
     if (in->kind != INPUT_FILE || in->inode == 0 || strcmp(in->name, "-") == 0) return false;
     uint64_t line_at = in->stream.skipping ? in->read_to : in->read_to - in->stream.rest.len;
     struct mp_hash_key key = {9, 10};
-    *out = (struct dm_position){in->device, in->inode, line_at, mp_siphash(key, in->name, strlen(in->name))};
+    *out = (struct dm_position){in->device, in->inode, line_at,
+                                mp_siphash(key, in->name, strlen(in->name))};
     return true;
 }
 

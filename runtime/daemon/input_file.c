@@ -56,8 +56,8 @@ static void become_fifo(struct dm_input *in)
     if (dm_fifo_open(in)) dm_log(in->d, "info", "%s: has come", in->name);
 }
 
-/* A new file behind the old name, or one that was cut. What somebody still wrote to the old one between
- * our last read and now is read first. */
+/* A new file behind the old name, or one that was cut. What somebody still wrote to the old one
+ * between our last read and now is read first. */
 static void look_for_rotation(struct dm_input *in)
 {
     struct stat st;
@@ -95,14 +95,17 @@ static void go_on(struct dm_input *in)
 {
     struct dm_position here;
     struct stat st;
-    if (fstat(in->fd, &st) != 0 || !dm_input_position(in->d, (uint32_t)(in - in->d->inputs), &here)) return;
+    if (fstat(in->fd, &st) != 0 || !dm_input_position(in->d, (uint32_t)(in - in->d->inputs), &here))
+        return;
     for (uint32_t i = 0; i < in->d->kept_position_count; i++) {
         const struct dm_position *kept = &in->d->kept_positions[i];
-        bool same = kept->name == here.name && kept->inode == here.inode && kept->device == here.device;
+        bool same =
+            kept->name == here.name && kept->inode == here.inode && kept->device == here.device;
         if (!same || kept->offset > (uint64_t)st.st_size) continue;
         if (lseek(in->fd, (off_t)kept->offset, SEEK_SET) < 0) continue;
         in->read_to = kept->offset;
-        dm_log(in->d, "info", "%s: goes on at byte %llu", in->name, (unsigned long long)kept->offset);
+        dm_log(in->d, "info", "%s: goes on at byte %llu", in->name,
+               (unsigned long long)kept->offset);
         return;
     }
 }
@@ -140,7 +143,8 @@ static void on_readable(uv_poll_t *poll, int status, int events)
         uv_poll_stop(&in->poll);
         in->ended = true;
         dm_stream_end(&in->stream);
-        dm_log(in->d, "info", "%s has ended", in->kind == INPUT_STDIN ? "standard input" : in->name);
+        dm_log(in->d, "info", "%s has ended",
+               in->kind == INPUT_STDIN ? "standard input" : in->name);
     }
     dm_turn(in->d);
 }

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * unix:PATH: a socket that many may connect to and write lines. One that closes is silent at once (R6).
+ * unix:PATH: a socket that many may connect to and write lines. One that closes is silent at once
+ * (R6).
  */
 #include "daemon/input_priv.h"
 
@@ -85,7 +86,8 @@ bool dm_socket_is_served(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return true;
     memcpy(to.sun_path, path, strlen(path));
-    bool served = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno != ECONNREFUSED;
+    bool served =
+        connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno != ECONNREFUSED;
     close(fd);
     return served;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Engine → store. What the engine says in one turn becomes one batch: its entries, and the rows of its
- * state that changed with them. Where the store has no room it waits here, and the engine decides
- * nothing new until it has.
+ * Engine → store. What the engine says in one turn becomes one batch: its entries, and the rows
+ * of its state that changed with them. Where the store has no room it waits here, and the engine
+ * decides nothing new until it has.
  */
 #include "daemon/daemon_priv.h"
 
@@ -22,7 +22,8 @@ static void add_item(struct dm *d, struct item item, mp_str bytes)
 {
     size_t before = d->pending.len;
     item.len = bytes.len;
-    if (dm_bytes_add(&d->pending, &item, sizeof item) && dm_bytes_add(&d->pending, bytes.ptr, bytes.len)) {
+    if (dm_bytes_add(&d->pending, &item, sizeof item) &&
+        dm_bytes_add(&d->pending, bytes.ptr, bytes.len)) {
         d->pending_items++;
         return;
     }
@@ -85,10 +86,12 @@ static void write_root(struct dm *d, const struct item *newest)
     struct dm_root root = {.seq = newest->id, .time_ns = newest->time_ns};
     memcpy(root.hash, newest->hash, sizeof root.hash);
     if (dm_root_sign(&d->roots, &root) != MP_OK) {
-        dm_log(d, "error", "the root of the ledger at entry %llu cannot be signed", (unsigned long long)root.seq);
+        dm_log(d, "error", "the root of the ledger at entry %llu cannot be signed",
+               (unsigned long long)root.seq);
         return;
     }
-    mp_store_row(d->store, DM_ROW_ROOT, dm_root_id(root.seq), (mp_str){(const char *)&root, sizeof root});
+    mp_store_row(d->store, DM_ROW_ROOT, dm_root_id(root.seq),
+                 (mp_str){(const char *)&root, sizeof root});
 }
 
 static void write_batch(struct dm *d)
@@ -134,7 +137,9 @@ static void tell_trouble(struct dm *d, const char *trouble)
 {
     if (trouble == d->store_trouble) return;
     if (trouble != NULL) {
-        dm_log(d, "error", "the store cannot write: %s; nothing new is decided, what is in force stays", trouble);
+        dm_log(d, "error",
+               "the store cannot write: %s; nothing new is decided, what is in force stays",
+               trouble);
     } else {
         dm_log(d, "info", "the store writes again");
     }
@@ -186,8 +191,9 @@ enum mp_err dm_keep_open(struct dm *d)
     err = dm_roots_open(&d->roots, &d->os, d->options->state_dir);
     if (err != MP_OK) {
         fprintf(stderr, "mpol run: %s/ledger.key: %s\n", d->options->state_dir,
-                err == MP_EINVAL ? "this is no Ed25519 key; put the right one back, or remove it for a new one"
-                                 : mp_err_text(err));
+                err == MP_EINVAL
+                    ? "this is no Ed25519 key; put the right one back, or remove it for a new one"
+                    : mp_err_text(err));
     }
     return err;
 }

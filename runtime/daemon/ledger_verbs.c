@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `mpol ledger verify|show|export|prune`: on the folder of state, whether a daemon runs on it or not.
+ * `mpol ledger verify|show|export|prune`: on the folder of state, whether a daemon runs on it or
+ * not.
  */
 #include "daemon/daemon_priv.h"
 
@@ -43,7 +44,8 @@ static bool take_root(void *ctx, uint64_t id, mp_str bytes)
 static const char *root_fault(const struct walk *w, const struct dm_root *root)
 {
     char text[DM_ROOT_TEXT_MAX];
-    if (memcmp(root->hash, w->hash, MP_STORE_HASH) != 0) return "the signed root is of another chain";
+    if (memcmp(root->hash, w->hash, MP_STORE_HASH) != 0)
+        return "the signed root is of another chain";
     mp_str key = {(const char *)w->key, sizeof w->key};
     mp_str signature = {(const char *)root->signature, sizeof root->signature};
     bool good = mp_crypto_ed25519_verify(key, dm_root_text(root, text), signature) == MP_OK;
@@ -54,19 +56,22 @@ static const char *root_fault(const struct walk *w, const struct dm_root *root)
 static bool compare_root(struct walk *w)
 {
     while (w->next_root < w->root_count && w->roots[w->next_root].seq < w->seq) w->next_root++;
-    if (!w->keyed || w->next_root == w->root_count || w->roots[w->next_root].seq != w->seq) return true;
+    if (!w->keyed || w->next_root == w->root_count || w->roots[w->next_root].seq != w->seq)
+        return true;
     w->what = root_fault(w, &w->roots[w->next_root++]);
     if (w->what != NULL) w->broken_at = w->seq;
     return w->what == NULL;
 }
 
 /* False: it has said why. */
-static bool read_roots(struct mp_store_reader *r, struct walk *w, const char *state_dir, const char *given)
+static bool read_roots(struct mp_store_reader *r, struct walk *w, const char *state_dir,
+                       const char *given)
 {
     char own[4200];
     snprintf(own, sizeof own, "%s/ledger.pub", state_dir);
     if (mp_store_reader_rows(r, DM_ROW_ROOT, w, take_root) != MP_OK || w->what != NULL) {
-        fprintf(stderr, "mpol ledger: %s\n", w->what != NULL ? w->what : "the roots cannot be read");
+        fprintf(stderr, "mpol ledger: %s\n",
+                w->what != NULL ? w->what : "the roots cannot be read");
         return false;
     }
     enum mp_err err = dm_root_key_read(given != NULL ? given : own, w->key);
@@ -87,7 +92,8 @@ static bool link_entry(void *ctx, uint64_t seq, int64_t time_ns, mp_str json, co
         w->what = "an entry is missing";
         return false;
     }
-    if (mp_ledger_link(&w->os, json, w->hash) != MP_OK || memcmp(w->hash, hash, MP_STORE_HASH) != 0) {
+    if (mp_ledger_link(&w->os, json, w->hash) != MP_OK ||
+        memcmp(w->hash, hash, MP_STORE_HASH) != 0) {
         w->broken_at = seq;
         w->what = "the entry was changed";
         return false;
@@ -168,7 +174,8 @@ static void export_roots(const struct walk *w)
 {
     for (uint32_t i = 0; i < w->root_count; i++) {
         const struct dm_root *root = &w->roots[i];
-        printf("{\"root\":{\"seq\":%" PRIu64 ",\"time_ns\":%" PRId64 ",\"hash\":\"", root->seq, root->time_ns);
+        printf("{\"root\":{\"seq\":%" PRIu64 ",\"time_ns\":%" PRId64 ",\"hash\":\"", root->seq,
+               root->time_ns);
         print_hex(root->hash, MP_STORE_HASH);
         printf("\",\"signature\":\"");
         print_hex(root->signature, sizeof root->signature);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The log on standard error, as text or as JSON lines. What came from outside can neither end a line nor
- * speak to a terminal. A reader that hangs does not hold the loop: what is not taken at once is lost, and
- * counted.
+ * The log on standard error, as text or as JSON lines. What came from outside can neither end a
+ * line nor speak to a terminal. A reader that hangs does not hold the loop: what is not taken at
+ * once is lost, and counted.
  */
 #include "daemon/daemon_priv.h"
 
@@ -60,16 +60,19 @@ static void put_line(struct dm *d, const char *bytes, size_t len)
 {
     char note[128];
     if (d->log_lost > 0) {
-        int n = snprintf(note, sizeof note, d->options->log_json
-                             ? "{\"level\":\"warn\",\"text\":\"%llu lines of this log are lost: nobody read it\"}\n"
-                             : "%llu lines of this log are lost: nobody read it\n",
-                         (unsigned long long)d->log_lost);
+        int n = snprintf(
+            note, sizeof note,
+            d->options->log_json
+                ? "{\"level\":\"warn\",\"text\":\"%llu lines of this log are lost: nobody read it\"}\n"
+                : "%llu lines of this log are lost: nobody read it\n",
+            (unsigned long long)d->log_lost);
         if (put_now(note, (size_t)n)) d->log_lost = 0;
     }
     if (d->log_lost > 0 || !put_now(bytes, len)) d->log_lost++;
 }
 
-static void write_line(struct dm *d, const char *level, mp_str entry, const char *format, va_list args)
+static void write_line(struct dm *d, const char *level, mp_str entry, const char *format,
+                       va_list args)
 {
     char time[MP_DATE_TEXT], text[LINE_MAX_BYTES];
     vsnprintf(text, sizeof text, format, args);
@@ -77,12 +80,14 @@ static void write_line(struct dm *d, const char *level, mp_str entry, const char
     mp_date_text(d->os.wall_ns(d->os.ctx), time);
     if (!d->options->log_json) {
         char line[LINE_MAX_BYTES + 64];
-        int len = snprintf(line, sizeof line, "%.*s %-5s %s\n", (int)sizeof time, time, level, text);
+        int len =
+            snprintf(line, sizeof line, "%.*s %-5s %s\n", (int)sizeof time, time, level, text);
         put_line(d, line, (size_t)len);
         return;
     }
     struct dm_bytes line = {0};
-    dm_bytes_printf(&line, "{\"time\":\"%.*s\",\"level\":\"%s\",\"text\":", (int)sizeof time, time, level);
+    dm_bytes_printf(&line, "{\"time\":\"%.*s\",\"level\":\"%s\",\"text\":", (int)sizeof time, time,
+                    level);
     dm_json_text(&line, mp_str_of(text));
     if (entry.len > 0) dm_bytes_printf(&line, ",\"entry\":%.*s", MP_STR_ARG(entry));
     dm_bytes_add(&line, "}\n", 2);

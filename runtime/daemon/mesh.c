@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The mesh of proxies behind `--xds`: one port on which they ask what is to be in force (ADS) and tell
- * what they saw (ALS). A record, the decision it leads to and the push of that decision are one chain of
- * calls on this loop.
+ * The mesh of proxies behind `--xds`: one port on which they ask what is to be in force (ADS) and
+ * tell what they saw (ALS). A record, the decision it leads to and the push of that decision are
+ * one chain of calls on this loop.
  *
- * Order at the start: the backend is registered before the engine takes its state up again, and the port
- * opens after the first set has been applied. So the first answer that a proxy gets has every lease that
- * was in force when the process ended, however it ended. At the end the port closes and nothing is taken
- * back: proxies keep what they have.
+ * Order at the start: the backend is registered before the engine takes its state up again, and
+ * the port opens after the first set has been applied. So the first answer that a proxy gets has
+ * every lease that was in force when the process ended, however it ended. At the end the port
+ * closes and nothing is taken back: proxies keep what they have.
  */
 #include "daemon/mesh_priv.h"
 
@@ -19,9 +19,15 @@
 
 /* ---- what the backend asks of us ---- */
 
-static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes) { return mp_grpc_send(wire, bytes); }
+static enum mp_err send_bytes(void *ctx, void *wire, mp_str bytes)
+{
+    return mp_grpc_send(wire, bytes);
+}
 
-static void end_stream(void *ctx, void *wire, mp_str why) { mp_grpc_finish(wire, MP_GRPC_ABORTED, why); }
+static void end_stream(void *ctx, void *wire, mp_str why)
+{
+    mp_grpc_finish(wire, MP_GRPC_ABORTED, why);
+}
 
 static void tell(void *ctx, enum mp_envoy_note note, mp_str line)
 {
@@ -47,7 +53,9 @@ struct ads {
 static void *discovery_open(struct dm_mesh *m, struct mp_grpc_stream *wire, bool single)
 {
     const struct mp_grpc_peer *from = mp_grpc_stream_peer(wire);
-    struct mp_envoy_peer peer = {.address = from->address, .identity = from->identity, .authenticated = from->tls,
+    struct mp_envoy_peer peer = {.address = from->address,
+                                 .identity = from->identity,
+                                 .authenticated = from->tls,
                                  .single = single};
     struct ads *s = malloc(sizeof *s);
     if (s == NULL) return NULL;
@@ -58,10 +66,17 @@ static void *discovery_open(struct dm_mesh *m, struct mp_grpc_stream *wire, bool
     return NULL;
 }
 
-static void *ads_open(void *ctx, struct mp_grpc_stream *wire) { return discovery_open(ctx, wire, false); }
+static void *ads_open(void *ctx, struct mp_grpc_stream *wire)
+{
+    return discovery_open(ctx, wire, false);
+}
 
-/* Where ADS is another control plane's, an Envoy has a stream of one type for each thing that it asks. */
-static void *single_open(void *ctx, struct mp_grpc_stream *wire) { return discovery_open(ctx, wire, true); }
+/* Where ADS is another control plane's, an Envoy has a stream of one type for each thing that it
+ * asks. */
+static void *single_open(void *ctx, struct mp_grpc_stream *wire)
+{
+    return discovery_open(ctx, wire, true);
+}
 
 static bool ads_message(void *state, mp_str bytes)
 {
@@ -142,8 +157,13 @@ bool dm_mesh_ready(struct dm *d)
     if (m == NULL || m->world == NULL) return no_memory();
     m->d = d;
     struct mp_envoy_world world = dm_mesh_world_view(m->world);
-    struct mp_envoy_host host = {.ctx = m, .send = send_bytes, .end = end_stream, .prove = mesh_prove,
-                                 .prove_cancel = mesh_prove_cancel, .log = tell, .now_ns = now_ns};
+    struct mp_envoy_host host = {.ctx = m,
+                                 .send = send_bytes,
+                                 .end = end_stream,
+                                 .prove = mesh_prove,
+                                 .prove_cancel = mesh_prove_cancel,
+                                 .log = tell,
+                                 .now_ns = now_ns};
     if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
         dm_backend(d, &mp_envoy_ops, m->envoy) != MP_OK) {
         return no_memory();
@@ -156,7 +176,8 @@ void dm_mesh_inventory(struct dm *d)
 {
     struct dm_mesh *m = d->mesh;
     if (m == NULL) return;
-    if (!dm_mesh_world_read(m->world, mp_engine_inventory(d->engine), mp_engine_program(d->engine))) {
+    if (!dm_mesh_world_read(m->world, mp_engine_inventory(d->engine),
+                            mp_engine_program(d->engine))) {
         dm_log(d, "error", "out of memory for the inventory of the mesh");
     }
     if (d->started) mp_envoy_world_changed(m->envoy);
@@ -171,14 +192,19 @@ static const char *const single_paths[] = {
     "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets",
 };
 #define SINGLE_PATHS (sizeof single_paths / sizeof single_paths[0])
-#define STREAMS_MAX 256u /* LIMIT: of a connection; a gateway has one for each of its clusters then */
+/* LIMIT: of a connection; a gateway has one for each of its clusters then */
+#define STREAMS_MAX 256u
 
 static size_t put_methods(struct dm_mesh *m, struct mp_grpc_method out[2 + SINGLE_PATHS])
 {
-    out[0] = (struct mp_grpc_method){.path = ADS_PATH, .ctx = m, .open = ads_open, .message = ads_message,
-                                     .drained = ads_drained, .closed = ads_closed};
-    out[1] = (struct mp_grpc_method){.path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message,
-                                     .closed = als_closed};
+    out[0] = (struct mp_grpc_method){.path = ADS_PATH,
+                                     .ctx = m,
+                                     .open = ads_open,
+                                     .message = ads_message,
+                                     .drained = ads_drained,
+                                     .closed = ads_closed};
+    out[1] = (struct mp_grpc_method){
+        .path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message, .closed = als_closed};
     for (size_t i = 0; i < SINGLE_PATHS; i++) {
         out[2 + i] = (struct mp_grpc_method){.path = single_paths[i], .ctx = m, .open = single_open,
                                              .message = ads_message, .drained = ads_drained,
@@ -210,7 +236,8 @@ static void secrets_refused(void *ctx, const char *line)
     dm_log(m->d, "warn", "certificates stay as they were: %s", line);
 }
 
-/* Private keys are told to who has shown a certificate, or to who may open a socket in the file system. */
+/* Private keys are told to who has shown a certificate, or to who may open a socket in the file
+ * system. */
 static bool open_secrets(struct dm_mesh *m)
 {
     const struct mp_daemon_options *o = m->d->options;
@@ -246,7 +273,8 @@ bool dm_mesh_open(struct dm *d)
     struct mp_envoy_world world = dm_mesh_world_view(m->world);
     m->records = dm_records_open(d, m->envoy, &world);
     if (m->records == NULL) return no_memory();
-    /* Nobody is heard before the loop turns. The port comes first since it tells what a certificate lacks. */
+    /* Nobody is heard before the loop turns. The port comes first since it tells what a
+     * certificate lacks. */
     if (mp_grpc_open(&d->loop, &options, &m->server, why, sizeof why) != MP_OK) {
         fprintf(stderr, "mpol run: --xds=%s: %s\n", o->xds, why);
         return false;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the backend wants to see with its own eyes → the prover, and what that saw back to the backend.
+ * What the backend wants to see with its own eyes → the prover, and what that saw back to the
+ * backend.
  */
 #include "daemon/mesh_priv.h"
 
@@ -60,8 +61,9 @@ static struct mesh_proof *first_due(struct dm_mesh *m)
     return p;
 }
 
-/* What the backend must not be told from within its own call. An answer may begin or end others, and
- * those that it begins are told at the next turn: else one that is asked again at once never ends. */
+/* What the backend must not be told from within its own call. An answer may begin or end others,
+ * and those that it begins are told at the next turn: else one that is asked again at once never
+ * ends. */
 static void on_prove_timer(uv_timer_t *timer)
 {
     struct dm_mesh *m = timer->data;
@@ -85,7 +87,8 @@ static mp_str reachable(struct mp_arena *arena, mp_str address, mp_str peer)
         if (port.len == 0) continue;
         size_t host = peer.len;
         while (host > 0 && peer.ptr[host - 1] != ':') host--;
-        if (host == 0) return mp_arena_printf(arena, "127.0.0.1:%.*s", MP_STR_ARG(port)); /* a unix socket */
+        /* a unix socket */
+        if (host == 0) return mp_arena_printf(arena, "127.0.0.1:%.*s", MP_STR_ARG(port));
         return mp_arena_printf(arena, "%.*s%.*s", (int)host, peer.ptr, MP_STR_ARG(port));
     }
     return address;
@@ -110,16 +113,19 @@ static void put_runtime(const struct mp_envoy_ask *ask, struct mp_prove_task *ta
     task->value_count = 1;
 }
 
-static bool put_clusters(const struct mp_envoy_ask *ask, struct mp_prove_task *task, struct mp_arena *arena)
+static bool put_clusters(const struct mp_envoy_ask *ask, struct mp_prove_task *task,
+                         struct mp_arena *arena)
 {
     const struct mp_envoy_proof *what = ask->what;
-    struct mp_prove_endpoint *rows = MP_NEW(arena, struct mp_prove_endpoint, what->endpoint_count + 1);
+    struct mp_prove_endpoint *rows =
+        MP_NEW(arena, struct mp_prove_endpoint, what->endpoint_count + 1);
     if (rows == NULL) return false;
     for (uint32_t i = 0; i < what->endpoint_count; i++) {
         const struct mp_envoy_endpoint *e = &what->endpoints[i];
         bool v6 = mp_str_contains(e->ip, MP_STR(":"));
         rows[i] = (struct mp_prove_endpoint){
-            .address = mp_arena_printf(arena, v6 ? "[%.*s]:%u" : "%.*s:%u", MP_STR_ARG(e->ip), e->port),
+            .address =
+                mp_arena_printf(arena, v6 ? "[%.*s]:%u" : "%.*s:%u", MP_STR_ARG(e->ip), e->port),
             .state = e->health == MP_ENVOY_HEALTHY ? MP_PROVE_IN : MP_PROVE_OUT,
             .weight = e->weight};
         if (rows[i].address.ptr == NULL) return false;
@@ -171,7 +177,8 @@ void mesh_prove(void *ctx, const struct mp_envoy_ask *ask)
     m->proofs = proof;
     if (m->prover != NULL) start(proof, ask);
     if (proof->running != 0) return;
-    uv_timer_start(&m->prove_timer, on_prove_timer, proof->answer == MP_ENVOY_NOT_YET ? AGAIN_MS : 0, 0);
+    uv_timer_start(&m->prove_timer, on_prove_timer,
+                   proof->answer == MP_ENVOY_NOT_YET ? AGAIN_MS : 0, 0);
 }
 
 void mesh_prove_cancel(void *ctx, uint64_t ticket)

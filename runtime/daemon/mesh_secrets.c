@@ -94,7 +94,8 @@ static int by_name(const void *a, const void *b)
 static mp_str bytes_of(const struct reading *r, mp_str name)
 {
     struct file wanted = {.name = name};
-    const struct file *f = r->count > 0 ? bsearch(&wanted, r->files, r->count, sizeof wanted, by_name) : NULL;
+    const struct file *f =
+        r->count > 0 ? bsearch(&wanted, r->files, r->count, sizeof wanted, by_name) : NULL;
     return f != NULL ? f->bytes : MP_STR("");
 }
 
@@ -105,8 +106,9 @@ static bool judge(const struct dm_secrets *s, struct reading *r)
     }
     for (size_t i = 0; i < r->count && !s->options.keys; i++) {
         if (!mp_str_ends(r->files[i].name, MP_STR(".key"))) continue;
-        return refuse(r, s->options.folder,
-                      "has private keys, which are told over mutual TLS (--xds-ca) or a unix socket alone");
+        return refuse(
+            r, s->options.folder,
+            "has private keys, which are told over mutual TLS (--xds-ca) or a unix socket alone");
     }
     return true;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mesh_secrets.h - the folder of `--sds`: certificates, keys and lists of what is revoked, as PEM, for
- * proxies that take them from here.
+ * mesh_secrets.h - the folder of `--sds`: certificates, keys and lists of what is revoked, as
+ * PEM, for proxies that take them from here.
  *
  *     trust.pem      who may issue certificates
  *     revoked.pem    what they have taken back (CRL); may be missing
@@ -30,11 +30,12 @@ struct dm_secrets_options {
     uv_loop_t *loop;
     void *ctx;
     void (*changed)(void *ctx);                /* other bytes than before */
-    void (*log)(void *ctx, const char *line);  /* why a change was not taken; what there was stays */
+    /* why a change was not taken; what there was stays */
+    void (*log)(void *ctx, const char *line);
 };
 
-/* Reads the folder. False with a reason in `why`: it cannot be read, has no trust.pem, or has keys that
- * may not be told. */
+/* Reads the folder. False with a reason in `why`: it cannot be read, has no trust.pem, or has
+ * keys that may not be told. */
 bool dm_secrets_open(const struct dm_secrets_options *options, struct dm_secrets **out, char *why,
                      size_t why_size);
 /* Ends the watch; memory is freed when the loop has run once more. NULL is allowed. */

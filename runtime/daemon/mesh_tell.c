@@ -24,8 +24,9 @@ static void tell_types(struct telling *t, const struct mp_envoy_proxy *p)
     dm_bytes_printf(t->out, "     ");
     for (uint32_t i = 0; i < MP_ENVOY_TYPES; i++) {
         if (p->types[i].subscribed == 0) continue;
-        dm_bytes_printf(t->out, " %.*s %u of %u", MP_STR_ARG(mp_envoy_type_word((enum mp_envoy_type)i)),
-                        p->types[i].acked, p->types[i].subscribed);
+        dm_bytes_printf(t->out, " %.*s %u of %u",
+                        MP_STR_ARG(mp_envoy_type_word((enum mp_envoy_type)i)), p->types[i].acked,
+                        p->types[i].subscribed);
     }
     dm_bytes_printf(t->out, " acknowledged");
     if (p->ack_ns != 0) {
@@ -40,8 +41,9 @@ static void tell_refusal(struct telling *t, const struct mp_envoy_proxy *p)
 {
     dm_bytes_printf(t->out, "      REFUSED ");
     age(t->out, t, p->nack_ns);
-    dm_bytes_printf(t->out, " ago, the state before stays: %.*s %.*s: %.*s\n", MP_STR_ARG(p->nack_type),
-                    MP_STR_ARG(p->nack_resource), MP_STR_ARG(p->nack_text));
+    dm_bytes_printf(t->out, " ago, the state before stays: %.*s %.*s: %.*s\n",
+                    MP_STR_ARG(p->nack_type), MP_STR_ARG(p->nack_resource),
+                    MP_STR_ARG(p->nack_text));
 }
 
 static void count_proxy(struct telling *t, const struct mp_envoy_proxy *p)
@@ -59,12 +61,14 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
     count_proxy(t, p);
     dm_bytes_printf(t->out, "  %.*s  ", MP_STR_ARG(p->node));
     if (p->agent.len > 0) {
-        dm_bytes_printf(t->out, "Envoy %.*s%s, ", MP_STR_ARG(p->agent), p->module ? " with the module" : "");
+        dm_bytes_printf(t->out, "Envoy %.*s%s, ", MP_STR_ARG(p->agent),
+                        p->module ? " with the module" : "");
     }
     dm_bytes_printf(t->out, "%s for ", p->connected ? "connected" : "AWAY");
     age(t->out, t, p->since_ns);
     dm_bytes_printf(t->out, ", %u lease%s%s%s\n", p->leases, p->leases == 1 ? "" : "s",
-                    p->known ? "" : ", UNKNOWN: gets the baseline", p->silent ? ", does not answer" : "");
+                    p->known ? "" : ", UNKNOWN: gets the baseline",
+                    p->silent ? ", does not answer" : "");
     if (p->connected) tell_types(t, p);
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
@@ -95,7 +99,8 @@ struct row {
 static void put_rows(struct dm_bytes *out, const struct row *rows, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
-        dm_metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].suffix, (double)rows[i].value);
+        dm_metric(out, rows[i].name, rows[i].type, rows[i].help, rows[i].suffix,
+                  (double)rows[i].value);
     }
 }
 
@@ -108,9 +113,12 @@ static void proxy_metrics(struct dm_mesh *m, struct dm_bytes *out)
     const struct row rows[] = {
         {"mpol_xds_proxies_connected", "gauge", "proxies that are connected", "", t.connected},
         {"mpol_xds_proxies_away", "gauge", "proxies that were connected and are not", "", t.away},
-        {"mpol_xds_proxies_unproven", "gauge", "connected proxies at which nobody can look", "", t.unproven},
-        {"mpol_xds_proxies_refusing", "gauge", "proxies that refused what they were sent last", "", t.refusing},
-        {"mpol_xds_proxies_unknown", "gauge", "connected proxies that are not who they say", "", t.unknown},
+        {"mpol_xds_proxies_unproven", "gauge", "connected proxies at which nobody can look", "",
+         t.unproven},
+        {"mpol_xds_proxies_refusing", "gauge", "proxies that refused what they were sent last", "",
+         t.refusing},
+        {"mpol_xds_proxies_unknown", "gauge", "connected proxies that are not who they say", "",
+         t.unknown},
         {"mpol_xds_requests", "counter", "discovery requests", "_total", c.messages},
         {"mpol_xds_acks", "counter", "responses that proxies took", "_total", c.acks},
         {"mpol_xds_nacks", "counter", "responses that proxies refused", "_total", c.nacks},
@@ -120,7 +128,8 @@ static void proxy_metrics(struct dm_mesh *m, struct dm_bytes *out)
         {"mpol_xds_sent_bytes", "counter", "bytes of responses", "_total", c.bytes},
         {"mpol_xds_garbage", "counter", "discovery requests that were none", "_total", c.garbage},
         {"mpol_xds_proven", "counter", "changes that a proxy was seen to obey", "_total", c.proven},
-        {"mpol_xds_unprovable", "counter", "changes that nobody could look at", "_total", c.unprovable},
+        {"mpol_xds_unprovable", "counter", "changes that nobody could look at", "_total",
+         c.unprovable},
     };
     put_rows(out, rows, sizeof rows / sizeof rows[0]);
 }
@@ -131,16 +140,22 @@ static void port_metrics(struct dm_mesh *m, struct dm_bytes *out)
     if (m->server == NULL) return;
     mp_grpc_counts_get(m->server, &c);
     const struct row rows[] = {
-        {"mpol_xds_connections", "gauge", "connections to the port for proxies", "", c.connections_now},
+        {"mpol_xds_connections", "gauge", "connections to the port for proxies", "",
+         c.connections_now},
         {"mpol_xds_streams", "gauge", "streams on them", "", c.streams_now},
         {"mpol_xds_queued_bytes", "gauge", "bytes that wait for proxies", "", c.queued_bytes_now},
-        {"mpol_xds_connections_refused", "counter", "connections beyond the limit", "_total", c.connections_refused},
-        {"mpol_xds_tls_refused", "counter", "peers without a good certificate", "_total", c.tls_refused},
-        {"mpol_xds_protocol_errors", "counter", "connections that broke HTTP/2", "_total", c.protocol_errors},
-        {"mpol_xds_dead_peers", "counter", "connections that answered no more", "_total", c.dead_peers},
-        {"mpol_xds_streams_refused", "counter", "streams of no method of ours, or too many", "_total",
-         c.streams_refused},
-        {"mpol_xds_messages_refused", "counter", "messages too large, compressed, cut or not valid", "_total",
+        {"mpol_xds_connections_refused", "counter", "connections beyond the limit", "_total",
+         c.connections_refused},
+        {"mpol_xds_tls_refused", "counter", "peers without a good certificate", "_total",
+         c.tls_refused},
+        {"mpol_xds_protocol_errors", "counter", "connections that broke HTTP/2", "_total",
+         c.protocol_errors},
+        {"mpol_xds_dead_peers", "counter", "connections that answered no more", "_total",
+         c.dead_peers},
+        {"mpol_xds_streams_refused", "counter", "streams of no method of ours, or too many",
+         "_total", c.streams_refused},
+        {"mpol_xds_messages_refused", "counter", "messages too large, compressed, cut or not valid",
+         "_total",
          c.messages_too_large + c.messages_compressed + c.messages_cut + c.messages_invalid},
     };
     put_rows(out, rows, sizeof rows / sizeof rows[0]);
@@ -156,13 +171,19 @@ static void record_metrics(struct dm_mesh *m, struct dm_bytes *out)
         {"mpol_als_messages", "counter", "messages on them", "_total", c.messages},
         {"mpol_als_requests", "counter", "requests that proxies let through", "_total", c.requests},
         {"mpol_als_refusals", "counter", "requests that were refused for us", "_total", c.refusals},
-        {"mpol_als_connections", "counter", "connections that proxies told of", "_total", c.connections},
-        {"mpol_als_probes", "counter", "our own questions, which are no records", "_total", c.probes},
+        {"mpol_als_connections", "counter", "connections that proxies told of", "_total",
+         c.connections},
+        {"mpol_als_probes", "counter", "our own questions, which are no records", "_total",
+         c.probes},
         {"mpol_als_malformed", "counter", "messages that were none", "_total", c.malformed},
-        {"mpol_als_unread", "counter", "entries of a signal that no policy reads", "_total", c.unread},
-        {"mpol_als_unknown", "counter", "entries of proxies that are not who they say", "_total", c.unknown},
-        {"mpol_als_foreign", "counter", "entries under the name of another proxy", "_total", c.foreign},
-        {"mpol_als_other_logs", "counter", "entries of logs that are not ours", "_total", c.other_logs},
+        {"mpol_als_unread", "counter", "entries of a signal that no policy reads", "_total",
+         c.unread},
+        {"mpol_als_unknown", "counter", "entries of proxies that are not who they say", "_total",
+         c.unknown},
+        {"mpol_als_foreign", "counter", "entries under the name of another proxy", "_total",
+         c.foreign},
+        {"mpol_als_other_logs", "counter", "entries of logs that are not ours", "_total",
+         c.other_logs},
     };
     put_rows(out, rows, sizeof rows / sizeof rows[0]);
 }
@@ -180,5 +201,6 @@ void dm_mesh_readiness(struct dm *d, struct dm_bytes *out)
     struct telling t = {.d = d};
     if (d->mesh == NULL) return;
     mp_envoy_proxies(d->mesh->envoy, only_count, &t);
-    dm_bytes_printf(out, "proxies: %u connected, %u away, %u refusing\n", t.connected, t.away, t.refusing);
+    dm_bytes_printf(out, "proxies: %u connected, %u away, %u refusing\n", t.connected, t.away,
+                    t.refusing);
 }

@@ -58,7 +58,9 @@ struct reading {
 static uint32_t entity_named(const struct mp_program *p, const char *name)
 {
     uint32_t i = 0;
-    while (i < p->entity_count && !mp_str_eq(mp_program_text(p, p->entity[i].name), mp_str_of(name))) i++;
+    while (i < p->entity_count &&
+           !mp_str_eq(mp_program_text(p, p->entity[i].name), mp_str_of(name)))
+        i++;
     return i < p->entity_count ? i : MP_NONE;
 }
 
@@ -66,7 +68,8 @@ static uint32_t attr_named(const struct mp_program *p, uint32_t entity, const ch
 {
     for (uint32_t i = 0; i < p->attr_count && entity != MP_NONE; i++) {
         const struct mp_attr_row *a = &p->attr[i];
-        if (a->entity == entity && mp_str_eq(mp_program_text(p, a->name), mp_str_of(name))) return i;
+        if (a->entity == entity && mp_str_eq(mp_program_text(p, a->name), mp_str_of(name)))
+            return i;
     }
     return MP_NONE;
 }
@@ -104,7 +107,8 @@ static uint16_t attr_port(struct reading *r, uint32_t attr, struct mp_value key)
 static void read_instances(struct reading *r)
 {
     uint32_t entity = entity_named(r->p, "instance");
-    uint32_t service = attr_named(r->p, entity, "service"), version = attr_named(r->p, entity, "version");
+    uint32_t service = attr_named(r->p, entity, "service"),
+             version = attr_named(r->p, entity, "version");
     uint32_t ip = attr_named(r->p, entity, "ip"), port = attr_named(r->p, entity, "port");
     uint32_t count = entity != MP_NONE ? mp_inventory_count(r->inv, entity) : 0;
     r->w->by_name = MP_NEW(&r->w->arena, struct mp_envoy_instance, count + 1);
@@ -152,8 +156,8 @@ static void read_services(struct reading *r)
         if (attr == MP_NONE || !mp_inventory_attr(r->inv, attr, key, &set)) continue;
         const struct mp_value *members = (const struct mp_value *)(uintptr_t)set.w[0];
         for (uint64_t k = 0; k < set.w[1] && w->identity_count < identities; k++) {
-            w->by_uri[w->identity_count++] =
-                (struct identity){name, text_of(r, (enum mp_type)r->p->attr[attr].type, members[k])};
+            w->by_uri[w->identity_count++] = (struct identity){
+                name, text_of(r, (enum mp_type)r->p->attr[attr].type, members[k])};
         }
     }
 }
@@ -179,7 +183,8 @@ static void read_carves(struct reading *r)
 
 static int order_name(const void *a, const void *b)
 {
-    return mp_str_cmp(((const struct mp_envoy_instance *)a)->name, ((const struct mp_envoy_instance *)b)->name);
+    return mp_str_cmp(((const struct mp_envoy_instance *)a)->name,
+                      ((const struct mp_envoy_instance *)b)->name);
 }
 
 static int order_service(const void *a, const void *b)
@@ -203,7 +208,8 @@ static int order_uri(const void *a, const void *b)
 
 static int order_owner(const void *a, const void *b)
 {
-    int by = mp_str_cmp(((const struct identity *)a)->service, ((const struct identity *)b)->service);
+    int by =
+        mp_str_cmp(((const struct identity *)a)->service, ((const struct identity *)b)->service);
     return by != 0 ? by : order_uri(a, b);
 }
 
@@ -224,7 +230,8 @@ static void put_in_order(struct dm_mesh_world *w)
     qsort(w->places, w->place_count, sizeof *w->places, order_place);
 }
 
-bool dm_mesh_world_read(struct dm_mesh_world *w, struct mp_inventory *inv, const struct mp_program *p)
+bool dm_mesh_world_read(struct dm_mesh_world *w, struct mp_inventory *inv,
+                        const struct mp_program *p)
 {
     mp_arena_free(&w->arena);
     *w = (struct dm_mesh_world){.secrets = w->secrets};

@@ -8,8 +8,8 @@
 void dm_metric(struct dm_bytes *out, const char *name, const char *type, const char *help,
                const char *unit_suffix, double value)
 {
-    dm_bytes_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %.17g\n", name, type, name, help, name, unit_suffix,
-                    value);
+    dm_bytes_printf(out, "# TYPE %s %s\n# HELP %s %s\n%s%s %.17g\n", name, type, name, help, name,
+                    unit_suffix, value);
 }
 
 static void label_text(struct dm_bytes *out, mp_str s)
@@ -52,29 +52,40 @@ void dm_metrics(struct dm *d, struct dm_bytes *out)
         double value;
     } const rows[] = {
         {"mpol_records", "counter", "records taken in", "_total", (double)s.records},
-        {"mpol_records_late", "counter", "records too old for any window", "_total", (double)s.late},
-        {"mpol_records_ahead", "counter", "records from the future, taken as now", "_total", (double)s.ahead},
-        {"mpol_bad_lines", "counter", "lines of telemetry that are none", "_total", (double)d->counts.bad_lines},
-        {"mpol_unread_lines", "counter", "lines of a signal or entity that no policy reads", "_total",
-         (double)unread.other},
-        {"mpol_unread_fields", "counter", "fields that no policy reads", "_total", (double)unread.unknown_fields},
+        {"mpol_records_late", "counter", "records too old for any window", "_total",
+         (double)s.late},
+        {"mpol_records_ahead", "counter", "records from the future, taken as now", "_total",
+         (double)s.ahead},
+        {"mpol_bad_lines", "counter", "lines of telemetry that are none", "_total",
+         (double)d->counts.bad_lines},
+        {"mpol_unread_lines", "counter", "lines of a signal or entity that no policy reads",
+         "_total", (double)unread.other},
+        {"mpol_unread_fields", "counter", "fields that no policy reads", "_total",
+         (double)unread.unknown_fields},
         {"mpol_bad_values", "counter", "values that are none of their field's type", "_total",
          (double)unread.bad_values},
         {"mpol_ledger_entries", "counter", "transitions recorded", "_total", (double)s.entries},
-        {"mpol_ledger_committed", "counter", "transitions that are durable", "_total", (double)s.committed},
+        {"mpol_ledger_committed", "counter", "transitions that are durable", "_total",
+         (double)s.committed},
         {"mpol_incidents_open", "gauge", "incidents that are open", "", s.incidents_open},
         {"mpol_leases_live", "gauge", "leases that exist", "", s.leases_live},
         {"mpol_leases_in_force", "gauge", "leases that the mesh obeys", "", s.leases_in_force},
-        {"mpol_refused_keys", "counter", "keys refused because a cap was reached", "_total", (double)s.refused_keys},
-        {"mpol_messages_sent", "counter", "messages delivered", "_total", (double)d->counts.messages_sent},
-        {"mpol_messages_failed", "counter", "tries that failed", "_total", (double)d->counts.messages_failed},
+        {"mpol_refused_keys", "counter", "keys refused because a cap was reached", "_total",
+         (double)s.refused_keys},
+        {"mpol_messages_sent", "counter", "messages delivered", "_total",
+         (double)d->counts.messages_sent},
+        {"mpol_messages_failed", "counter", "tries that failed", "_total",
+         (double)d->counts.messages_failed},
         {"mpol_messages_waiting", "gauge", "messages not yet delivered", "", s.messages_waiting},
         {"mpol_brake", "gauge", "1: nothing new is enforced", "", s.braked},
         {"mpol_store_failed", "gauge", "1: the store cannot write", "", s.store_failed},
         {"mpol_generation", "gauge", "number of the program in force", "", (double)d->now.number},
-        {"mpol_reloads", "counter", "programs put in force since the start", "_total", (double)d->counts.reloads},
-        {"mpol_reload_failures", "counter", "programs refused", "_total", (double)d->counts.reload_failures},
-        {"mpol_reload_last_success", "gauge", "0: the last reload was refused", "", d->problem[0] == '\0'},
+        {"mpol_reloads", "counter", "programs put in force since the start", "_total",
+         (double)d->counts.reloads},
+        {"mpol_reload_failures", "counter", "programs refused", "_total",
+         (double)d->counts.reload_failures},
+        {"mpol_reload_last_success", "gauge", "0: the last reload was refused", "",
+         d->problem[0] == '\0'},
         {"mpol_memory_bytes", "gauge", "memory of the engine", "", (double)s.memory_bytes},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `--module-socket`: the modules inside proxies (backends/envoy_mod). They connect, are told the program
- * and the leases, and tell what they took and saw. A record, the decision it leads to and the push of that
- * decision are one chain of calls on this loop.
+ * `--module-socket`: the modules inside proxies (backends/envoy_mod). They connect, are told the
+ * program and the leases, and tell what they took and saw. A record, the decision it leads to and
+ * the push of that decision are one chain of calls on this loop.
  *
- * Beside `--xds` the modules stand before that backend: every lease goes to both, and counts as in force
- * when both say so. Alone they are the mesh.
+ * Beside `--xds` the modules stand before that backend: every lease goes to both, and counts as
+ * in force when both say so. Alone they are the mesh.
  */
 #include "daemon/input_priv.h"
 #include "daemon/mesh_priv.h"
@@ -16,7 +16,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define WAITING_MAX (64u << 20) /* LIMIT: bytes that a proxy has not taken yet; then it has to come anew */
+/* LIMIT: bytes that a proxy has not taken yet; then it has to come anew */
+#define WAITING_MAX (64u << 20)
 #define COMPLAINTS_MAX 10
 #define PARAMS_MAX 1024
 
@@ -72,8 +73,8 @@ static void on_sent(uv_write_t *request, int status)
     free(request->data);
 }
 
-/* It may be called from within what the fleet does: a connection is never closed here, but at the next
- * tick. */
+/* It may be called from within what the fleet does: a connection is never closed here, but at the
+ * next tick. */
 static void send_bytes(void *ctx, void *connection, mp_str bytes)
 {
     (void)ctx;
@@ -84,7 +85,8 @@ static void send_bytes(void *ctx, void *connection, mp_str bytes)
     }
     if (s == NULL) {
         c->failed = true;
-        dm_log(c->m->d, "error", "a proxy does not take what it is told, or there is no memory for it");
+        dm_log(c->m->d, "error",
+               "a proxy does not take what it is told, or there is no memory for it");
         return;
     }
     memcpy(s->bytes, bytes.ptr, bytes.len);
@@ -101,7 +103,8 @@ static void bad_line(struct dm_modules *m, const struct mp_fleet_info *from, con
     m->d->counts.bad_lines++;
     if (m->complaints == COMPLAINTS_MAX) return;
     m->complaints++;
-    dm_log(m->d, "warn", "a record of the module of %.*s: %s; skipped%s", MP_STR_ARG(from->instance), why,
+    dm_log(m->d, "warn", "a record of the module of %.*s: %s; skipped%s",
+           MP_STR_ARG(from->instance), why,
            m->complaints == COMPLAINTS_MAX ? " (more are only counted)" : "");
 }
 
@@ -118,16 +121,19 @@ static uint32_t layer_of(mp_str word)
     return mp_str_eq(word, MP_STR("edge")) ? MPOL_EDGE : MPOL_SERVICE;
 }
 
-/* The proxy's own throttles name no rule: the backend that filled them in knows whose they are. One that none
- * of ours is, is the mesh's own and no concern of ours. */
+/* The proxy's own throttles name no rule: the backend that filled them in knows whose they are.
+ * One that none of ours is, is the mesh's own and no concern of ours. */
 static mp_str throttled_by(const struct dm *d, const struct mp_fleet_info *from,
                            const struct mp_fleet_record *r)
 {
     uint64_t lease;
     mp_str rule = MP_STR("");
     if (r->details.len == 0 || d->mesh == NULL) return rule;
-    struct mp_envoy_refused what = {.layer = layer_of(from->layer), .service = from->service,
-                                    .instance = from->instance, .client = r->client, .identity = r->peer,
+    struct mp_envoy_refused what = {.layer = layer_of(from->layer),
+                                    .service = from->service,
+                                    .instance = from->instance,
+                                    .client = r->client,
+                                    .identity = r->peer,
                                     .share = mp_str_eq(r->details, MP_STR(MP_ENVOY_DETAILS_SHARE))};
     mp_envoy_refused_by(d->mesh->envoy, &what, &rule, &lease);
     return rule;
@@ -139,7 +145,8 @@ static mp_str whole_line(struct dm_modules *m, const struct mp_fleet_info *from,
 {
     struct dm_mesh_place place = {.caller = MP_STR("")};
     bool gateway = mp_str_eq(from->layer, MP_STR("ingress"));
-    struct dm_mesh_asked asked = {.peer = r->peer, .instance = gateway ? MP_STR("") : from->instance,
+    struct dm_mesh_asked asked = {.peer = r->peer,
+                                  .instance = gateway ? MP_STR("") : from->instance,
                                   .upstream = gateway ? r->upstream : MP_STR("")};
     dm_mesh_place(m->d, &asked, &place);
     m->line.len = 0;
@@ -170,8 +177,12 @@ static void tell_inline(struct dm_modules *m, const struct mp_ingested *in, mp_s
     const struct mp_program *p = m->d->now.program;
     uint32_t rule = inline_rule(p, in->record.refused_by);
     if (rule == MP_NONE) return;
-    struct mp_inline_note note = {.rule = rule, .act = MP_NONE, .time_ns = in->record.time_ns, .count = 1,
-                                  .refused = true, .key = key};
+    struct mp_inline_note note = {.rule = rule,
+                                  .act = MP_NONE,
+                                  .time_ns = in->record.time_ns,
+                                  .count = 1,
+                                  .refused = true,
+                                  .key = key};
     mp_engine_inline(m->d->engine, &note);
 }
 
@@ -204,8 +215,8 @@ static void on_record(void *ctx, const struct mp_fleet_info *from, const struct 
 static void on_event(void *ctx, const struct mp_fleet_info *who, const char *what)
 {
     struct dm_modules *m = ctx;
-    dm_log(m->d, "info", "module of %.*s/%.*s/%.*s: %s", MP_STR_ARG(who->layer), MP_STR_ARG(who->service),
-           MP_STR_ARG(who->instance), what);
+    dm_log(m->d, "info", "module of %.*s/%.*s/%.*s: %s", MP_STR_ARG(who->layer),
+           MP_STR_ARG(who->service), MP_STR_ARG(who->instance), what);
 }
 
 static int64_t now_mono_ns(void *ctx)
@@ -273,7 +284,10 @@ enum mp_err dm_backend(struct dm *d, const struct mpol_backend_ops *ops, void *c
     struct dm_modules *m = d->modules = calloc(1, sizeof *m);
     if (m == NULL) return MP_ENOMEM;
     m->d = d;
-    struct mp_fleet_host host = {.ctx = m, .send = send_bytes, .record = on_record, .event = on_event,
+    struct mp_fleet_host host = {.ctx = m,
+                                 .send = send_bytes,
+                                 .record = on_record,
+                                 .event = on_event,
                                  .now_ns = now_mono_ns};
     enum mp_err err = mp_fleet_create(&host, ops, ctx, &m->fleet);
     if (err == MP_OK) err = mp_engine_backend(d->engine, mp_fleet_ops(m->fleet), m->fleet);
@@ -328,7 +342,8 @@ static void tell_inventory(struct dm_modules *m)
         err = mp_fleet_inventory(m->fleet, (mp_str){lines.ptr, lines.len});
         if (err == MP_OK) m->inventory_hash = hash;
     }
-    if (err != MP_OK) dm_log(d, "error", "modules are not told the inventory: %s", mp_err_text(err));
+    if (err != MP_OK)
+        dm_log(d, "error", "modules are not told the inventory: %s", mp_err_text(err));
     dm_bytes_free(&lines);
     mp_arena_free(&scratch);
 }
@@ -431,13 +446,15 @@ static void tell_proxy(void *ctx, const struct mp_fleet_info *i)
 {
     struct telling *t = ctx;
     t->count++;
-    dm_bytes_printf(t->out, "  %.*s/%.*s/%.*s: program %" PRIu64 "%s, leases %s, verdicts %" PRIu64
+    dm_bytes_printf(t->out,
+                    "  %.*s/%.*s/%.*s: program %" PRIu64 "%s, leases %s, verdicts %" PRIu64
                     ", refused %" PRIu64 ", cut %" PRIu64 ", records dropped %" PRIu64 "%s%s%.*s\n",
-                    MP_STR_ARG(i->layer), MP_STR_ARG(i->service), MP_STR_ARG(i->instance), i->program,
-                    i->program == i->program_passed ? "" : " (not passed)",
+                    MP_STR_ARG(i->layer), MP_STR_ARG(i->service), MP_STR_ARG(i->instance),
+                    i->program, i->program == i->program_passed ? "" : " (not passed)",
                     i->leases == i->leases_passed ? "passed" : "not passed", i->counts.verdicts,
-                    i->counts.refusals, i->counts.cut, i->counts.dropped, i->silent ? ", SILENT" : "",
-                    i->trouble.len > 0 ? ", " : "", MP_STR_ARG(i->trouble));
+                    i->counts.refusals, i->counts.cut, i->counts.dropped,
+                    i->silent ? ", SILENT" : "", i->trouble.len > 0 ? ", " : "",
+                    MP_STR_ARG(i->trouble));
 }
 
 void dm_modules_status(struct dm *d, struct dm_bytes *out)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the daemon itself keeps in the store: who this ledger is, whether an operator holds the brake, how
- * far inputs were read, and what inventory lines said.
+ * What the daemon itself keeps in the store: who this ledger is, whether an operator holds the
+ * brake, how far inputs were read, and what inventory lines said.
  */
 #include "daemon/daemon_priv.h"
 
@@ -58,7 +58,8 @@ static enum mp_err take_position(struct dm *d, mp_str bytes)
 static struct dm_kept_line *line_at(struct dm *d, uint32_t i)
 {
     while (i >= d->kept_line_count) {
-        struct dm_kept_line *grown = realloc(d->kept_lines, (d->kept_line_count + 1) * sizeof *grown);
+        struct dm_kept_line *grown =
+            realloc(d->kept_lines, (d->kept_line_count + 1) * sizeof *grown);
         if (grown == NULL) return NULL;
         d->kept_lines = grown;
         d->kept_lines[d->kept_line_count++] = (struct dm_kept_line){0};
@@ -66,7 +67,10 @@ static struct dm_kept_line *line_at(struct dm *d, uint32_t i)
     return &d->kept_lines[i];
 }
 
-static uint64_t hash_of(mp_str line) { return mp_siphash((struct mp_hash_key){5, 6}, line.ptr, line.len); }
+static uint64_t hash_of(mp_str line)
+{
+    return mp_siphash((struct mp_hash_key){5, 6}, line.ptr, line.len);
+}
 
 static enum mp_err take_inventory(struct dm *d, uint64_t id, mp_str bytes)
 {
@@ -119,7 +123,8 @@ static void tell_lines(struct dm *d)
         dm_log(d, "warn", "inventory: not all lines are kept: %s", mp_err_text(err));
         return;
     }
-    for (uint32_t i = t.at; i < d->kept_line_count; i++) dm_keep_row(d, DM_ROW_INVENTORY, i + 1, MP_STR(""));
+    for (uint32_t i = t.at; i < d->kept_line_count; i++)
+        dm_keep_row(d, DM_ROW_INVENTORY, i + 1, MP_STR(""));
     d->kept_line_count = t.at;
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What was seen in the last seconds, of everything that a lease can be on: so that an operator is told how
- * much a decision would touch, whatever policies count. Keys are hashes, but for the client's address, which
- * may be in a range.
+ * What was seen in the last seconds, of everything that a lease can be on: so that an operator is
+ * told how much a decision would touch, whatever policies count. Keys are hashes, but for the
+ * client's address, which may be in a range.
  */
 #include "daemon/daemon_priv.h"
 

@@ -23,7 +23,8 @@
 #define WORD_BYTES 32
 #define COMPLAINTS_MAX 10 /* LIMIT: lines of the log about streams; all are counted */
 
-/* The verb of a lease, found once: leases are many, and the id in an entry never means another one. */
+/* The verb of a lease, found once: leases are many, and the id in an entry never means another
+ * one. */
 struct verb_memo {
     uint64_t lease; /* 0: empty */
     uint32_t len;
@@ -70,7 +71,8 @@ struct reporter {
 
 /* ---- life ---- */
 
-struct dm_records *dm_records_open(struct dm *d, struct mp_envoy *envoy, const struct mp_envoy_world *world)
+struct dm_records *dm_records_open(struct dm *d, struct mp_envoy *envoy,
+                                   const struct mp_envoy_world *world)
 {
     struct dm_records *r = calloc(1, sizeof *r);
     if (r == NULL) return NULL;
@@ -109,7 +111,10 @@ void dm_records_stream_closed(void *stream)
     free(s);
 }
 
-void dm_records_counts_get(const struct dm_records *r, struct dm_records_counts *out) { *out = r->counts; }
+void dm_records_counts_get(const struct dm_records *r, struct dm_records_counts *out)
+{
+    *out = r->counts;
+}
 
 /* Names belong to a program: after a reload they are looked for again. */
 static void use_generation(struct dm_records *r)
@@ -120,7 +125,8 @@ static void use_generation(struct dm_records *r)
     for (int i = 0; i < SEEN_SIGNALS; i++) {
         seen_names_find(&r->names[i], (enum seen_signal)i, now->ingest, now->program);
         if (r->names[i].passed_over == 0) continue;
-        dm_log(r->d, "warn", "policies read more than %u fields of one signal; %u are not taken from proxies",
+        dm_log(r->d, "warn",
+               "policies read more than %u fields of one signal; %u are not taken from proxies",
                SEEN_NAMES_MAX, r->names[i].passed_over);
     }
 }
@@ -165,7 +171,8 @@ static void complain(struct reporter *s, const char *what)
     mp_str id = {s->id, s->id_len};
     if (r->complaints == COMPLAINTS_MAX) return;
     if (!mp_envoy_node_read(id, &node)) id = MP_STR("no proper node id");
-    dm_log(r->d, "warn", "access logs of %.*s (%.*s) %s%s", MP_STR_ARG(s->peer.address), MP_STR_ARG(id), what,
+    dm_log(r->d, "warn", "access logs of %.*s (%.*s) %s%s", MP_STR_ARG(s->peer.address),
+           MP_STR_ARG(id), what,
            ++r->complaints == COMPLAINTS_MAX ? " (more are only counted)" : "");
 }
 
@@ -183,12 +190,15 @@ static bool keep_text(struct reporter *s, mp_str text, mp_str *out)
 static void keep_routes(struct reporter *s, mp_str metadata)
 {
     struct pb_value mpol, list, route, prefix, service;
-    if (!pb_struct_get(metadata, MP_STR(MP_ENVOY_METADATA), &mpol) || mpol.kind != PB_JSON_STRUCT) return;
+    if (!pb_struct_get(metadata, MP_STR(MP_ENVOY_METADATA), &mpol) || mpol.kind != PB_JSON_STRUCT)
+        return;
     if (!pb_struct_get(mpol.text, MP_STR("routes"), &list) || list.kind != PB_JSON_LIST) return;
     for (uint32_t i = 0; i < ROUTES_MAX && pb_list_get(list.text, i, &route); i++) {
         if (route.kind != PB_JSON_STRUCT) continue;
-        if (!pb_struct_get(route.text, MP_STR("prefix"), &prefix) || prefix.kind != PB_JSON_TEXT) continue;
-        if (!pb_struct_get(route.text, MP_STR("service"), &service) || service.kind != PB_JSON_TEXT) continue;
+        if (!pb_struct_get(route.text, MP_STR("prefix"), &prefix) || prefix.kind != PB_JSON_TEXT)
+            continue;
+        if (!pb_struct_get(route.text, MP_STR("service"), &service) || service.kind != PB_JSON_TEXT)
+            continue;
         if (!keep_text(s, prefix.text, &s->routes[s->route_count].prefix)) return;
         if (!keep_text(s, service.text, &s->routes[s->route_count].service)) return;
         s->route_count++;
@@ -253,10 +263,12 @@ static mp_str piece_of(mp_str *rest, char stop)
 static mp_str service_of_cluster(struct dm_records *r, mp_str cluster)
 {
     if (cluster.len == 0) return (mp_str){NULL, 0};
-    if (memchr(cluster.ptr, '|', cluster.len) == NULL) return piece_of(&cluster, MP_ENVOY_VERSION_MARK);
+    if (memchr(cluster.ptr, '|', cluster.len) == NULL)
+        return piece_of(&cluster, MP_ENVOY_VERSION_MARK);
     for (int i = 0; i < 3; i++) piece_of(&cluster, '|');
     mp_str name = piece_of(&cluster, '.'), space = piece_of(&cluster, '.');
-    if (space.len == 0 || mp_str_eq(space, MP_STR("default")) || !mp_str_starts(cluster, MP_STR("svc"))) {
+    if (space.len == 0 || mp_str_eq(space, MP_STR("default")) ||
+        !mp_str_starts(cluster, MP_STR("svc"))) {
         return name.len > 0 ? name : (mp_str){NULL, 0};
     }
     if (space.len + 1 + name.len > sizeof r->service) return (mp_str){NULL, 0};
@@ -266,8 +278,8 @@ static mp_str service_of_cluster(struct dm_records *r, mp_str cluster)
     return (mp_str){r->service, space.len + 1 + name.len};
 }
 
-/* Whom a gateway would have asked: a proxy that refuses names no cluster. The first route that fits is
- * the one that counts. */
+/* Whom a gateway would have asked: a proxy that refuses names no cluster. The first route that
+ * fits is the one that counts. */
 static mp_str service_of_path(const struct reporter *s, mp_str path)
 {
     for (uint32_t i = 0; path.ptr != NULL && i < s->route_count; i++) {
@@ -339,8 +351,8 @@ static mp_str verb_of(struct dm_records *r, uint64_t lease)
     return (mp_str){memo->len > 0 ? memo->word : NULL, memo->len};
 }
 
-/* Throttles name no policy: the backend knows whose they are. One that none of ours is, is the mesh's own
- * and no concern of ours. */
+/* Throttles name no policy: the backend knows whose they are. One that none of ours is, is the
+ * mesh's own and no concern of ours. */
 static bool throttled_by(struct reporter *s, struct seen *e, uint64_t *lease)
 {
     mp_str details = e->http->details;
@@ -355,7 +367,8 @@ static bool throttled_by(struct reporter *s, struct seen *e, uint64_t *lease)
 static bool refused_by_us(struct reporter *s, struct seen *e)
 {
     uint64_t lease = 0;
-    if (!mp_import_refusal(e->http->details, &e->policy, &lease) && !throttled_by(s, e, &lease)) return false;
+    if (!mp_import_refusal(e->http->details, &e->policy, &lease) && !throttled_by(s, e, &lease))
+        return false;
     e->verb = verb_of(s->records, lease);
     return true;
 }
@@ -375,7 +388,8 @@ static void give(struct dm_records *r, enum seen_signal which, struct seen *e)
     if (e->time_ns == SEEN_ABSENT || e->time_ns > now_ns) e->time_ns = now_ns;
     r->room.used = 0;
     uint32_t count = seen_fields(e, names, &r->room, r->fields);
-    mp_ingest_fields(d->now.ingest, names->signal, e->time_ns, r->source, r->fields, count, &record);
+    mp_ingest_fields(d->now.ingest, names->signal, e->time_ns, r->source, r->fields, count,
+                     &record);
     dm_record(d, &record);
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Entries → fields by name. The tables say which word of stdlib/mesh.mpol is which part of an entry; a
- * word that is missing here is one that a proxy cannot tell.
+ * Entries → fields by name. The tables say which word of stdlib/mesh.mpol is which part of an
+ * entry; a word that is missing here is one that a proxy cannot tell.
  */
 #include "daemon/records_priv.h"
 
@@ -72,8 +72,10 @@ static const struct {
     const struct word *words;
     size_t count;
 } signals[SEEN_SIGNALS] = {
-    [SEEN_REQUESTS] = {MP_STR_INIT("requests"), request_words, sizeof request_words / sizeof *request_words},
-    [SEEN_REFUSALS] = {MP_STR_INIT("refusals"), refusal_words, sizeof refusal_words / sizeof *refusal_words},
+    [SEEN_REQUESTS] = {MP_STR_INIT("requests"), request_words,
+                       sizeof request_words / sizeof *request_words},
+    [SEEN_REFUSALS] = {MP_STR_INIT("refusals"), refusal_words,
+                       sizeof refusal_words / sizeof *refusal_words},
     [SEEN_CONNECTIONS] = {MP_STR_INIT("connections"), connection_words,
                           sizeof connection_words / sizeof *connection_words},
 };
@@ -107,14 +109,15 @@ static bool in_table(enum seen_signal which, mp_str path)
         mp_str name = signals[which].words[i].name;
         if (mp_str_eq(name, path)) return true;
         /* `client` is `client.ip`, `service.name` is `service`. */
-        mp_str longer = name.len > path.len ? name : path, shorter = name.len > path.len ? path : name;
+        mp_str longer = name.len > path.len ? name : path,
+               shorter = name.len > path.len ? path : name;
         if (mp_str_starts(longer, shorter) && longer.ptr[shorter.len] == '.') return true;
     }
     return false;
 }
 
-/* A field that no part of an entry is: a custom tag of the log may bring it, under its own name. Who
- * configures a proxy decides what a tag holds; so none can say who asks or who answers. */
+/* A field that no part of an entry is: a custom tag of the log may bring it, under its own name.
+ * Who configures a proxy decides what a tag holds; so none can say who asks or who answers. */
 static void add_field(struct seen_names *names, enum seen_signal which, const struct mp_ingest *in,
                       mp_str path)
 {
@@ -205,8 +208,9 @@ static bool was_reset(uint32_t flags)
 
 static bool was_late(uint32_t flags)
 {
-    static const enum mp_als_flag of[] = {MP_ALS_UPSTREAM_REQUEST_TIMEOUT, MP_ALS_STREAM_IDLE_TIMEOUT,
-                                          MP_ALS_DURATION_TIMEOUT, MP_ALS_UPSTREAM_MAX_STREAM_DURATION};
+    static const enum mp_als_flag of[] = {MP_ALS_UPSTREAM_REQUEST_TIMEOUT,
+                                          MP_ALS_STREAM_IDLE_TIMEOUT, MP_ALS_DURATION_TIMEOUT,
+                                          MP_ALS_UPSTREAM_MAX_STREAM_DURATION};
     return any(flags, of, sizeof of / sizeof *of);
 }
 
@@ -261,7 +265,9 @@ void seen_of_http(struct seen *s, const struct mp_als_http *e)
     s->method = given(e->method);
     s->scheme = e->scheme.len > 0 ? e->scheme : c->tls.present ? MP_STR("https") : MP_STR("http");
     s->host = given(e->authority);
-    s->port = e->port != 0 ? e->port : c->downstream_local.port != 0 ? c->downstream_local.port : SEEN_ABSENT;
+    s->port = e->port != 0                    ? e->port
+              : c->downstream_local.port != 0 ? c->downstream_local.port
+                                              : SEEN_ABSENT;
     s->http_version = given(e->version);
     s->user_agent = given(e->user_agent);
     s->bytes_in = amount(e->request_body_bytes);
@@ -309,8 +315,10 @@ static bool header_of(const struct seen *s, mp_str key, mp_str *out)
     const struct mp_als_http *e = s->http;
     const struct {
         mp_str name, value;
-    } own[] = {{MP_STR_INIT("user-agent"), e->user_agent},    {MP_STR_INIT("referer"), e->referer},
-               {MP_STR_INIT("x-forwarded-for"), e->forwarded_for}, {MP_STR_INIT("x-request-id"), e->request_id},
+    } own[] = {{MP_STR_INIT("user-agent"), e->user_agent},
+               {MP_STR_INIT("referer"), e->referer},
+               {MP_STR_INIT("x-forwarded-for"), e->forwarded_for},
+               {MP_STR_INIT("x-request-id"), e->request_id},
                {MP_STR_INIT("host"), e->authority}};
     for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
         if (!mp_str_eq(own[i].name, key)) continue;
@@ -357,7 +365,8 @@ static bool decode(mp_str s, struct seen_room *room, mp_str *out)
     char *to = room->bytes + room->used;
     size_t len = 0;
     for (size_t i = 0; i < s.len; i++) {
-        bool escape = s.ptr[i] == '%' && s.len - i > 2 && hex(s.ptr[i + 1]) >= 0 && hex(s.ptr[i + 2]) >= 0;
+        bool escape =
+            s.ptr[i] == '%' && s.len - i > 2 && hex(s.ptr[i + 1]) >= 0 && hex(s.ptr[i + 2]) >= 0;
         to[len++] = escape ? (char)(hex(s.ptr[i + 1]) * 16 + hex(s.ptr[i + 2]))
                            : s.ptr[i] == '+' ? ' ' : s.ptr[i];
         i += escape ? 2 : 0;
@@ -371,7 +380,8 @@ static bool decode(mp_str s, struct seen_room *room, mp_str *out)
     return true;
 }
 
-static bool text_of(const struct seen *s, const struct seen_name *n, struct seen_room *room, mp_str *out)
+static bool text_of(const struct seen *s, const struct seen_name *n, struct seen_room *room,
+                    mp_str *out)
 {
     mp_str text;
     switch (n->from) {
@@ -379,7 +389,8 @@ static bool text_of(const struct seen *s, const struct seen_name *n, struct seen
     case SEEN_HEADER: return header_of(s, n->key, out);
     case SEEN_RESPONSE_HEADER:
         return s->http != NULL && pb_many_get(s->http->response_headers, n->key, out);
-    case SEEN_COOKIE: return header_of(s, MP_STR("cookie"), &text) && pair_of(text, ';', n->key, out);
+    case SEEN_COOKIE:
+        return header_of(s, MP_STR("cookie"), &text) && pair_of(text, ';', n->key, out);
     case SEEN_ARG: return pair_of(s->query, '&', n->key, &text) && decode(text, room, out);
     case SEEN_TAG: return pb_many_get(s->common->tags, n->key, out);
     case SEEN_INT: break;

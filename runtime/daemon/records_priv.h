@@ -14,8 +14,8 @@
 
 enum seen_signal { SEEN_REQUESTS, SEEN_REFUSALS, SEEN_CONNECTIONS, SEEN_SIGNALS };
 
-/* All that an entry tells, each thing once. Texts are absent where ptr is NULL, numbers where they are
- * SEEN_ABSENT. */
+/* All that an entry tells, each thing once. Texts are absent where ptr is NULL, numbers where
+ * they are SEEN_ABSENT. */
 struct seen {
     int64_t time_ns;
     mp_str layer, service, instance, version;
@@ -31,7 +31,15 @@ struct seen {
 };
 
 /* Where the value of a name comes from. */
-enum seen_from { SEEN_TEXT, SEEN_INT, SEEN_HEADER, SEEN_RESPONSE_HEADER, SEEN_COOKIE, SEEN_ARG, SEEN_TAG };
+enum seen_from {
+    SEEN_TEXT,
+    SEEN_INT,
+    SEEN_HEADER,
+    SEEN_RESPONSE_HEADER,
+    SEEN_COOKIE,
+    SEEN_ARG,
+    SEEN_TAG
+};
 
 /* A name of the program in force. */
 struct seen_name {

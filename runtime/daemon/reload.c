@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Policies → a generation in force. All files are one generation: an error in any keeps the old one.
+ * Policies → a generation in force. All files are one generation: an error in any keeps the old
+ * one.
  */
 #include "daemon/daemon_priv.h"
 
@@ -11,7 +12,8 @@ static bool set_params(struct dm *d, struct mp_program *p, mp_str *problem)
     for (size_t i = 0; i < d->options->param_count; i++) {
         const char *given = d->options->params[i], *equals = strchr(given, '=');
         mp_str name = {given, equals != NULL ? (size_t)(equals - given) : 0};
-        enum mp_err err = equals == NULL ? MP_EINVAL : mp_program_set_param(p, name, mp_str_of(equals + 1));
+        enum mp_err err =
+            equals == NULL ? MP_EINVAL : mp_program_set_param(p, name, mp_str_of(equals + 1));
         if (err == MP_OK) continue;
         const char *why = equals == NULL          ? "write NAME=VALUE"
                           : err == MP_ENOTFOUND ? "no param is called that"
@@ -67,7 +69,8 @@ static void refused(struct dm *d, mp_str problem)
            (unsigned long long)d->now.number, d->problem);
 }
 
-/* LIMIT: compiling stops the loop, about a millisecond for ten rules; telemetry waits in its sources. */
+/* LIMIT: compiling stops the loop, about a millisecond for ten rules; telemetry waits in its
+ * sources. */
 struct mp_ingest_counts dm_unread(const struct dm *d)
 {
     struct mp_ingest_counts now = {0};

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Signed roots of the ledger: the hash of the chain at an entry, signed with a key of the state folder.
- * The newest is written with every batch, in the same transaction; beside it one for each 1,024 entries
- * stays. Whoever keeps the public key elsewhere can tell a ledger that was written anew, or cut short,
- * from the one that was signed.
+ * Signed roots of the ledger: the hash of the chain at an entry, signed with a key of the state
+ * folder. The newest is written with every batch, in the same transaction; beside it one for each
+ * 1,024 entries stays. Whoever keeps the public key elsewhere can tell a ledger that was written
+ * anew, or cut short, from the one that was signed.
  */
 #include "daemon/roots.h"
 
@@ -20,8 +20,8 @@ uint64_t dm_root_id(uint64_t seq) { return 1 + seq / ENTRIES_A_ROOT; }
 
 mp_str dm_root_text(const struct dm_root *root, char out[DM_ROOT_TEXT_MAX])
 {
-    int len = snprintf(out, DM_ROOT_TEXT_MAX, "mpol ledger root 1\n%" PRIu64 "\n%" PRId64 "\n", root->seq,
-                       root->time_ns);
+    int len = snprintf(out, DM_ROOT_TEXT_MAX, "mpol ledger root 1\n%" PRIu64 "\n%" PRId64 "\n",
+                       root->seq, root->time_ns);
     for (int i = 0; i < MP_STORE_HASH; i++) {
         len += snprintf(out + len, DM_ROOT_TEXT_MAX - (size_t)len, "%02x", root->hash[i]);
     }
@@ -46,7 +46,8 @@ enum mp_err dm_root_key_read(const char *path, uint8_t out[MP_ED25519_KEY_BYTES]
 }
 
 /* Whole or not at all: a key that is half written would lock the folder out. */
-static enum mp_err write_pem(const char *path, const uint8_t key[MP_ED25519_KEY_BYTES], bool is_private)
+static enum mp_err write_pem(const char *path, const uint8_t key[MP_ED25519_KEY_BYTES],
+                             bool is_private)
 {
     char text[MP_ED25519_PEM_MAX], fresh[PATH_MAX_BYTES + 8];
     size_t len;

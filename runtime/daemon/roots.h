@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * roots.h - signed roots of the ledger.
  *
- * Owns:    DIR/ledger.key (Ed25519, PEM, mode 0600) and DIR/ledger.pub, which it makes when they are not
- *          there. Callers: keep.c signs, ledger_verbs.c verifies.
+ * Owns:    DIR/ledger.key (Ed25519, PEM, mode 0600) and DIR/ledger.pub, which it makes when they
+ *          are not there. Callers: keep.c signs, ledger_verbs.c verifies.
  */
 #ifndef MP_DAEMON_ROOTS_H
 #define MP_DAEMON_ROOTS_H
@@ -24,8 +24,8 @@ struct dm_roots {
 };
 
 #define DM_ROOT_TEXT_MAX 160
-/* What is signed: `mpol ledger root 1`, seq, nanoseconds since the epoch, the hash in hexadecimal, a
- * line each, without a line end at the end. */
+/* What is signed: `mpol ledger root 1`, seq, nanoseconds since the epoch, the hash in
+ * hexadecimal, a line each, without a line end at the end. */
 mp_str dm_root_text(const struct dm_root *root, char out[DM_ROOT_TEXT_MAX]);
 
 /* MP_EINVAL: ledger.key is no key; MP_EIO: it cannot be read or made. */

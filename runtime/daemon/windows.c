@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * DIR/windows: what the windows held, written every 30 s and at the end, so that a restart does not begin
- * blind. It is a convenience, not a promise: one that is damaged, foreign or too old is passed over.
+ * DIR/windows: what the windows held, written every 30 s and at the end, so that a restart does
+ * not begin blind. It is a convenience, not a promise: one that is damaged, foreign or too old is
+ * passed over.
  *
- * Layout: a header, then the bytes of mp_window_save, which know nothing of partitions. Written beside
+ * Layout: a header, then the bytes of mp_window_save, which know nothing of partitions. Written
+ *         beside
  * its place, synced and renamed, on libuv's pool: only the copy of the windows is made in the loop.
  */
 #include "daemon/daemon_priv.h"
@@ -78,7 +80,8 @@ void dm_windows_load(struct dm *d)
     if (fd < 0) return; /* a first start */
     const char *why = read_all(fd, &b) ? look_at(d, &b, &head) : "it cannot be read";
     close(fd);
-    if (why == NULL && mp_window_restore(mp_engine_window(d->engine), b.ptr + sizeof head, head.size) != MP_OK) {
+    if (why == NULL &&
+        mp_window_restore(mp_engine_window(d->engine), b.ptr + sizeof head, head.size) != MP_OK) {
         why = "it is damaged";
     }
     if (why != NULL) dm_log(d, "warn", "windows begin empty: %s: %s", path, why);
@@ -87,12 +90,16 @@ void dm_windows_load(struct dm *d)
 
 /* ---- writing ---- */
 
-static bool add(void *ctx, const void *bytes, size_t size) { return dm_bytes_add(ctx, bytes, size); }
+static bool add(void *ctx, const void *bytes, size_t size)
+{
+    return dm_bytes_add(ctx, bytes, size);
+}
 
 static struct copy *make_copy(struct dm *d)
 {
     struct copy *c = calloc(1, sizeof *c);
-    struct header head = {.magic = MAGIC, .ledger = d->identity.ledger, .time_ns = mp_engine_now(d->engine)};
+    struct header head = {
+        .magic = MAGIC, .ledger = d->identity.ledger, .time_ns = mp_engine_now(d->engine)};
     if (c == NULL) return NULL;
     c->d = d;
     bool ok = dm_bytes_add(&c->bytes, &head, sizeof head) &&
@@ -138,7 +145,8 @@ static void put_in_place(struct copy *c)
 
 static void end_copy(struct copy *c)
 {
-    if (c->error != 0) dm_log(c->d, "warn", "the windows could not be written: %s", strerror(c->error));
+    if (c->error != 0)
+        dm_log(c->d, "warn", "the windows could not be written: %s", strerror(c->error));
     dm_bytes_free(&c->bytes);
     free(c);
 }

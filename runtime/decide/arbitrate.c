@@ -79,7 +79,8 @@ static enum pair both(enum pair a, enum pair b)
 }
 
 /* Can leases of equal strength stand together, and which one is the stricter? */
-static enum pair join(const struct mp_program *p, const struct mp_lease *a, const struct mp_lease *b)
+static enum pair join(const struct mp_program *p, const struct mp_lease *a,
+                      const struct mp_lease *b)
 {
     if (!mp_str_eq(name_of(p, a), name_of(p, b)) || a->arg_count != b->arg_count) return APART;
     enum pair all = EQUAL;
@@ -94,8 +95,8 @@ static enum pair join(const struct mp_program *p, const struct mp_lease *a, cons
 }
 
 /* The compiler has refused pairs that nothing orders (E0601), but over two rules' parameters it may
- * have been wrong by then; so the order ends with the rule and the age. What an operator decided by hand
- * (rule NONE) goes before what rules did, and the later before the earlier. */
+ * have been wrong by then; so the order ends with the rule and the age. What an operator decided
+ * by hand (rule NONE) goes before what rules did, and the later before the earlier. */
 static bool comes_first(const struct mp_lease *a, const struct mp_lease *b)
 {
     bool by_hand = a->rule == MP_NONE;

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * decide.h - may it be done, and who wins: guards, limits (R44), and the order of leases on one target
- * (R32).
+ * decide.h - may it be done, and who wins: guards, limits (R44), and the order of leases on one
+ * target (R32).
  *
  * Owns:    the admissions of the last minutes, for quotas with a time.
  * Callers: engine. Threads: one at a time.
- * Memory:  from the arena given to create; full fails safe: what can no longer be counted is withheld.
+ * Memory:  from the arena given to create; full fails safe: what can no longer be counted is
+ *          withheld.
  */
 #ifndef MP_DECIDE_DECIDE_H
 #define MP_DECIDE_DECIDE_H
@@ -28,8 +29,8 @@ struct mp_decide_world {
     uint64_t (*members)(void *ctx, uint32_t entity);
     /* Truth of the clause of a `never ... where` for a target. */
     enum mp_truth (*guard)(void *ctx, uint32_t guard, const struct mp_lease_target *target);
-    /* The leases that are in force (superseded ones are not), shadow ones apart. *cursor begins at 0;
-     * NULL after the last. */
+    /* The leases that are in force (superseded ones are not), shadow ones apart. *cursor begins
+     * at 0; NULL after the last. */
     const struct mp_lease *(*live)(void *ctx, bool shadow, uint32_t *cursor);
     /* Is the guard alive (tests switch some off)? */
     bool (*alive)(void *ctx, uint32_t guard);
@@ -63,8 +64,8 @@ void mp_decide_note(struct mp_decide *d, const struct mp_program *p,
                     const struct mp_decide_world *world, const struct mp_lease *const *step,
                     uint32_t count, int64_t now_ns);
 
-/* One remembered admission, for keeping over a restart. All numbers but the time are hashes under the
- * key given to create. */
+/* One remembered admission, for keeping over a restart. All numbers but the time are hashes under
+ * the key given to create. */
 struct mp_admitted {
     int64_t time_ns;
     uint64_t quota, target, per;
@@ -96,8 +97,8 @@ void mp_decide_arbitrate(const struct mp_program *p, const struct mp_lease *cons
 bool mp_decide_same_target(const struct mp_program *p, const struct mp_lease *a,
                            const struct mp_lease *b);
 
-/* An argument after a ramp has given a part back (R27): percent q → q + (1-q)g, rate r → r/(1-g), and
- * in class routing a percent w → w(1-g). */
+/* An argument after a ramp has given a part back (R27): percent q → q + (1-q)g, rate r → r/(1-g),
+ * and in class routing a percent w → w(1-g). */
 double mp_decide_given_back(const struct mp_lease *l, const struct mp_lease_arg *arg);
 
 #endif

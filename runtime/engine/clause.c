@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Conditions that are judged outside of the units: unless, verify, harm, until, guards, and the trigger
- * of a case at a moment without a record.
+ * Conditions that are judged outside of the units: unless, verify, harm, until, guards, and the
+ * trigger of a case at a moment without a record.
  */
 #include "engine/engine_priv.h"
 

@@ -172,8 +172,8 @@ static void earlier(struct next *n, int kind, int64_t at)
     if (at < n->at) *n = (struct next){kind, at};
 }
 
-/* Of two cases that are due at one instant on two clocks, is it the turn of the monotonic one? Clocks of
- * holds and timers of keys come before cases, backends and messages after them. */
+/* Of two cases that are due at one instant on two clocks, is it the turn of the monotonic one?
+ * Clocks of holds and timers of keys come before cases, backends and messages after them. */
 static bool mono_first(const struct mp_engine *e)
 {
     uint32_t event = e->events.ids[0], mono = e->monos.ids[0];

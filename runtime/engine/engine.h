@@ -2,11 +2,12 @@
  * engine.h - the closed loop, wired: records in, incidents, leases and their proofs out.
  *
  * Owns:    the clock, the deadlines, every incident and lease, the outbox of messages, the ledger.
- *          Stages (window, eval, decide, act, verify, ledger) do not know each other; they meet here.
+ *          Stages (window, eval, decide, act, verify, ledger) do not know each other; they meet
+ *          here.
  * Callers: the public interface, the command, the daemon, tests.
  * Threads: one thread at a time. Verdicts are asked of the backend, not of the engine.
- * Memory:  all of it is taken by create (and by swap, for the new program) within the limits; nothing
- *          is taken or freed while records pass.
+ * Memory:  all of it is taken by create (and by swap, for the new program) within the limits;
+ *          nothing is taken or freed while records pass.
  * Time:    nanoseconds since the epoch for everything called `now` and `time`; the monotonic clock
  *          has any origin. In replay and in tests both are the same virtual clock.
  * Order:   the meaning is sequential. Same program, same calls, same hash key: same ledger bytes.
@@ -64,21 +65,22 @@ struct mp_engine_sinks {
     /* A message that may go out now (it is committed). Answer MP_OK: delivered; MP_EAGAIN: in hand,
      * mp_engine_message_done will tell; anything else: asked again after 1 s, 2 s, 4 s, ... 60 s. */
     enum mp_err (*message)(void *ctx, const struct mp_message *message);
-    /* An inline rule's action on a record that the engine judged itself; carried_out: neither a guard
-     * (R43) nor a stronger verdict passed it over, and a throttle had no token. */
+    /* An inline rule's action on a record that the engine judged itself; carried_out: neither a
+     * guard (R43) nor a stronger verdict passed it over, and a throttle had no token. */
     void (*inline_hit)(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record,
                        bool shadow, bool carried_out);
 };
 
-/* `p` stays the caller's and must outlive the engine or the swap to another one. MP_ENOMEM, MP_ELIMIT.
- * MP_EUNSUPPORTED is not answered here: mp_engine_backend tells what no backend can do. */
+/* `p` stays the caller's and must outlive the engine or the swap to another one. MP_ENOMEM,
+ * MP_ELIMIT. MP_EUNSUPPORTED is not answered here: mp_engine_backend tells what no backend can
+ * do. */
 enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
                              const struct mp_engine_options *options,
                              const struct mp_engine_sinks *sinks, struct mp_engine **out);
 void mp_engine_destroy(struct mp_engine *e);
 
-/* Puts another program in force between two records (R50). On failure the old one stays in force. The
- * old program may be freed by the caller after MP_OK, once its verdict readers have passed. */
+/* Puts another program in force between two records (R50). On failure the old one stays in force.
+ * The old program may be freed by the caller after MP_OK, once its verdict readers have passed. */
 enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char **why);
 
 /* A backend (mpol/backend.h); `ops` and `ctx` must outlive the engine. The first one that can do an
@@ -90,11 +92,12 @@ uint32_t mp_engine_unsupported(const struct mp_engine *e);
 
 /* ---- what happens ---- */
 
-/* Takes a record in: fires the deadlines up to now, feeds the windows, judges what it changes. `r` is
- * what ingest decoded for this program; number is given here, and in live time_ns may be corrected. */
+/* Takes a record in: fires the deadlines up to now, feeds the windows, judges what it changes.
+ * `r` is what ingest decoded for this program; number is given here, and in live time_ns may be
+ * corrected. */
 void mp_engine_record(struct mp_engine *e, struct mp_record *r);
-/* The time is at least now_ns; fires every deadline up to it, ordered by (time, rule, key), and asks
- * the backends how far they have come. In replay both arguments are the same virtual time. */
+/* The time is at least now_ns; fires every deadline up to it, ordered by (time, rule, key), and
+ * asks the backends how far they have come. In replay both arguments are the same virtual time. */
 void mp_engine_advance(struct mp_engine *e, int64_t now_ns, int64_t mono_ns);
 /* Replay: time runs on for `for_ns` after the last record (R48). */
 void mp_engine_drain(struct mp_engine *e, int64_t for_ns);
@@ -116,12 +119,14 @@ const struct mp_program *mp_engine_program(const struct mp_engine *e);
 
 /* ---- inline rules ---- */
 
-/* The program's inline rules are judged on a record either by an embedder before it goes on (verdict),
- * or here from the record itself. An embedder's records set `judged`, so that none counts twice. */
+/* The program's inline rules are judged on a record either by an embedder before it goes on
+ * (verdict), or here from the record itself. An embedder's records set `judged`, so that none
+ * counts twice. */
 void mp_engine_record_judged(struct mp_engine *e, struct mp_record *r);
 
-/* What inline rules decided at a verdict. `count`: how often since the last note of this (rule, key), 0
- * for a message alone. `act` is a message action of the rule with its text, MP_NONE for none. */
+/* What inline rules decided at a verdict. `count`: how often since the last note of this (rule,
+ * key), 0 for a message alone. `act` is a message action of the rule with its text, MP_NONE for
+ * none. */
 struct mp_inline_note {
     uint32_t rule, act;
     int64_t time_ns;
@@ -134,11 +139,11 @@ void mp_engine_inline(struct mp_engine *e, const struct mp_inline_note *note);
 
 /* ---- the store ---- */
 
-/* With options.store, entries up to seq are durable: what waited for it goes on (`accepted` is entered,
- * messages go out). Without, everything counts as committed at once. */
+/* With options.store, entries up to seq are durable: what waited for it goes on (`accepted` is
+ * entered, messages go out). Without, everything counts as committed at once. */
 void mp_engine_committed(struct mp_engine *e, uint64_t seq);
-/* The store is full or failed: decide nothing new, keep what is in force. Triggers that hold meanwhile
- * stay pending, and open when it writes again. */
+/* The store is full or failed: decide nothing new, keep what is in force. Triggers that hold
+ * meanwhile stay pending, and open when it writes again. */
 void mp_engine_store_failed(struct mp_engine *e, bool failed);
 
 enum mp_row_kind { MP_ROW_META, MP_ROW_INCIDENT, MP_ROW_LEASE, MP_ROW_MESSAGE, MP_ROW_HOLD };
@@ -154,12 +159,13 @@ struct mp_state_row {
  * belongs to the entries told so far, for one transaction with them. */
 void mp_engine_changes(struct mp_engine *e, void *ctx,
                        void (*row)(void *ctx, const struct mp_state_row *row));
-/* Puts a kept row back; before the first record, META first, in any order else. MP_ECORRUPT: the row
- * is damaged or of an unknown version, and nothing has been changed. Rows of rules that are gone are
- * taken, and released as removed when resume is called. */
+/* Puts a kept row back; before the first record, META first, in any order else. MP_ECORRUPT: the
+ * row is damaged or of an unknown version, and nothing has been changed. Rows of rules that are
+ * gone are taken, and released as removed when resume is called. */
 enum mp_err mp_engine_restore(struct mp_engine *e, const struct mp_state_row *row);
-/* All rows are back: leases that are left are given to the backends, deadlines run (R25). `stopped_ns`
- * is the wall time of the last thing that was kept. The chain goes on after seq with hash. */
+/* All rows are back: leases that are left are given to the backends, deadlines run (R25).
+ * `stopped_ns` is the wall time of the last thing that was kept. The chain goes on after seq with
+ * hash. */
 enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t hash[32]);
 
 /* ---- the operator ---- */
@@ -174,16 +180,19 @@ bool mp_engine_braked(const struct mp_engine *e);
 
 /* ---- decisions of an operator ---- */
 
-/* A lease that a person asks for. It is an incident of its own, of the rule `manual`, and lives like every
- * other: guards and the brake hold, it competes on its target, it has an end, it is kept over restarts and
- * reloads. Between equals an operator's word goes before a rule's, and the newer one before the older. */
+/* A lease that a person asks for. It is an incident of its own, of the rule `manual`, and lives
+ * like every other: guards and the brake hold, it competes on its target, it has an end, it is
+ * kept over restarts and reloads. Between equals an operator's word goes before a rule's, and the
+ * newer one before the older. */
 struct mp_manual {
     mp_str verb;   /* `deny` */
     mp_str target; /* KIND=KEY: `client.ip=10.0.0.7`, `service=checkout`, `identity=spiffe://...`; a range
                     * of addresses where the backend can do that: `client.ip=10.0.0.0/24` */
-    const struct mp_note *args; /* as a policy writes them: `to` `50%`, `on` `ingress`, `for` `5m` */
+    /* as a policy writes them: `to` `50%`, `on` `ingress`, `for` `5m` */
+    const struct mp_note *args;
     uint32_t arg_count;
-    mp_str who, reason; /* kept in the ledger; cut at MP_MANUAL_WHO_MAX, MP_MANUAL_REASON_MAX bytes */
+    /* kept in the ledger; cut at MP_MANUAL_WHO_MAX, MP_MANUAL_REASON_MAX bytes */
+    mp_str who, reason;
     bool wide;          /* a range beyond the limit is meant */
     bool look;          /* say what it would do, and do nothing */
 };
@@ -195,7 +204,8 @@ struct mp_manual {
 #define MP_MANUAL_FACTS_MAX 32u
 
 enum mp_manual_how {
-    MP_MANUAL_BAD,      /* it cannot be understood, or not be done at all; `why` says what is wrong */
+    /* it cannot be understood, or not be done at all; `why` says what is wrong */
+    MP_MANUAL_BAD,
     MP_MANUAL_WITHHELD, /* a guard, the brake or the store forbids it now */
     MP_MANUAL_DONE      /* admitted; with `look`: it would be */
 };
@@ -212,7 +222,8 @@ struct mp_manual_answer {
     struct mp_note facts[MP_MANUAL_FACTS_MAX]; /* whom it touches, and what is known of that */
     uint32_t fact_count;
 };
-void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask, struct mp_manual_answer *out);
+void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask,
+                      struct mp_manual_answer *out);
 
 /* Takes back what is in force on a target, whoever decided it. */
 struct mp_undo {
@@ -236,8 +247,8 @@ enum mp_err mp_engine_message_done(struct mp_engine *e, uint64_t id, enum mp_err
 
 /* ---- questions ---- */
 
-/* Per rule since the start (language.md 13, issue §4). An inline or event rule counts records, a loop
- * rule's `matched` its incidents, its `false_` and `unknown` judgements. */
+/* Per rule since the start (language.md 13, issue §4). An inline or event rule counts records, a
+ * loop rule's `matched` its incidents, its `false_` and `unknown` judgements. */
 struct mp_rule_counts {
     uint64_t matched, false_, unknown, withheld, judged;
 };
@@ -326,8 +337,8 @@ struct mp_truth_view {
 };
 /* Writes one as people read it, without time and line end. */
 void mp_truth_print(struct mp_buf *out, const struct mp_truth_view *t);
-void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns, void *ctx,
-                      bool (*each)(void *ctx, const struct mp_truth_view *t));
+void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns,
+                      void *ctx, bool (*each)(void *ctx, const struct mp_truth_view *t));
 
 /* The newest entries after seq `after`, oldest first, as JSON lines, until `each` answers false.
  * MP_ELIMIT: some after it have left memory. */
@@ -348,7 +359,8 @@ enum mp_err mp_engine_override(struct mp_engine *e, uint32_t def, const struct m
 void mp_engine_overridden(struct mp_engine *e);
 /* Only these rules and guards are alive; NULL: all. `rules` has one byte a row. */
 void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *guards);
-/* How the engine's own backend behaves: at once; refusing everything; accepting after 1 s and obeying
+/* How the engine's own backend behaves: at once; refusing everything; accepting after 1 s and
+ * obeying
  * 2 s later. */
 enum mp_backend_mode { MP_BACKEND_PROMPT, MP_BACKEND_REFUSE, MP_BACKEND_SLOW };
 void mp_engine_backend_mode(struct mp_engine *e, enum mp_backend_mode mode);

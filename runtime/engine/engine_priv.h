@@ -12,8 +12,8 @@
  *   feedback.c  entries as records of `ledger`
  *   manual.c    decisions of an operator        undo.c      taking them back
  *
- * A *case* is a rule that is pending, open, cooling or not yet armed for a key; every other (rule, key)
- * has no memory here but its key's row.
+ * A *case* is a rule that is pending, open, cooling or not yet armed for a key; every other
+ * (rule, key) has no memory here but its key's row.
  */
 #ifndef MP_ENGINE_PRIV_H
 #define MP_ENGINE_PRIV_H
@@ -76,7 +76,8 @@ struct en_case {
     uint32_t rule, grouping, key;
     uint32_t next;            /* in its hash chain, or in the free list */
     bool used, dirty, shadow;
-    bool pinned;              /* its key may not be forgotten; one that only waits for false may (R12) */
+    /* its key may not be forgotten; one that only waits for false may (R12) */
+    bool pinned;
     bool armed;               /* it may fire */
     bool was_false;           /* the trigger was false since it opened (R19) */
     bool by_until;            /* the release was begun by `until` (R27) */
@@ -125,7 +126,8 @@ struct en_lease {
     uint64_t revision; /* the first set of its backend that shows its present shape */
     uint64_t applied_seq; /* seq of its entry `applying` */
     int64_t accepted_mono_ns; /* when accepted; 0: not yet */
-    int64_t obey_mono_ns; /* since when the data plane is waited for: anew after it was superseded */
+    /* since when the data plane is waited for: anew after it was superseded */
+    int64_t obey_mono_ns;
     int64_t ends_mono_ns; /* 0: its time does not run yet */
     uint32_t target_len;
     char target_text[EN_KEY_TEXT_MAX]; /* for backends */
@@ -178,7 +180,8 @@ struct en_backend {
     uint32_t refusals;     /* in a row */
     uint64_t offered;      /* the one that was offered again last */
     int64_t refused_mono_ns; /* 0: none is left out */
-    uint64_t without;      /* the set without them; until it is accepted, trouble may be of the one before */
+    /* the set without them; until it is accepted, trouble may be of the one before */
+    uint64_t without;
     int64_t settles_mono_ns; /* but not longer than this */
 };
 
@@ -321,7 +324,8 @@ struct mp_engine {
     uint64_t ahead, refused_incidents, refused_leases, refused_holds, lost_messages;
 
     struct en_heap events, monos;
-    uint32_t case_ids, hold_ids, key_ids; /* first id of each kind in events; monos: cases, then one each */
+    /* first id of each kind in events; monos: cases, then one each */
+    uint32_t case_ids, hold_ids, key_ids;
     int64_t slot_ns;           /* the next slot to judge; 0: none */
     bool inventory_dirty;
     uint64_t inventory_version;
@@ -331,7 +335,8 @@ struct mp_engine {
     uint8_t *rule_alive, *guard_alive;
     struct mp_rule_counts *counts; /* one a row of rule */
     uint32_t *rule_cases, *rule_leases; /* one a row of rule: how many it has */
-    uint8_t *clause_still;         /* one a row of clause: changes at panes only, not with a record */
+    /* one a row of clause: changes at panes only, not with a record */
+    uint8_t *clause_still;
 
     struct en_case *cases;
     uint32_t *case_heads;      /* hash table */
@@ -491,15 +496,18 @@ bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
 enum mp_err en_make(struct mp_engine *e);
 mp_str en_cause_word(enum en_cause cause);
 bool en_case_is_open(const struct en_case *c);
-/* An operator's decision has neither conditions nor a ladder: it is a rule of one rung without a check. */
+/* An operator's decision has neither conditions nor a ladder: it is a rule of one rung without a
+ * check. */
 extern const struct mp_rule_row en_manual_rule;
 extern const struct mp_step_row en_manual_step;
 static inline bool en_is_manual(const struct en_case *c) { return c->rule == EN_MANUAL; }
-static inline const struct mp_rule_row *en_rule_of(const struct mp_engine *e, const struct en_case *c)
+static inline const struct mp_rule_row *en_rule_of(const struct mp_engine *e,
+                                                   const struct en_case *c)
 {
     return en_is_manual(c) ? &en_manual_rule : &e->p->rule[c->rule];
 }
-static inline const struct mp_step_row *en_step_of(const struct mp_engine *e, const struct en_case *c)
+static inline const struct mp_step_row *en_step_of(const struct mp_engine *e,
+                                                   const struct en_case *c)
 {
     return en_is_manual(c) ? &en_manual_step : &e->p->step[c->step];
 }
@@ -549,7 +557,8 @@ void en_lease_print_target(struct en_lease *l);
 /* Leases of one step: may they be? Then they are put in force. */
 bool en_leases_admit(struct mp_engine *e, struct en_lease **made, uint32_t count,
                      struct mp_admission *out);
-void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease **made, uint32_t count);
+void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease **made,
+                       uint32_t count);
 void en_cause_admission(struct mp_engine *e, const struct mp_admission *a);
 mp_str en_admission_word(enum mp_decide_why why);
 /* Those that compete with `about`; at most EN_TARGET_LEASES_MAX. */
@@ -567,7 +576,8 @@ mp_str en_manual_who(const struct mp_engine *e, const struct en_case *c);
 mp_str en_manual_reason(const struct mp_engine *e, const struct en_case *c);
 /* Begins an answer to an operator; a piece of it, printed. */
 void en_manual_begin(struct mp_engine *e);
-mp_str en_manual_say(struct mp_engine *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+mp_str en_manual_say(struct mp_engine *e, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 mp_str en_manual_value(struct mp_engine *e, enum mp_type type, struct mp_value v);
 void en_manual_fact(struct mp_manual_answer *out, mp_str name, mp_str value);
 /* Adds who and why to the entry at hand. */
@@ -579,15 +589,16 @@ bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_
                     struct mp_manual_answer *out);
 void en_manual_facts(struct mp_engine *e, const struct en_lease *l, struct mp_manual_answer *out);
 /* KIND=KEY of a target, read; false with *why. */
-bool en_manual_target(struct mp_engine *e, mp_str text, struct mp_lease *l, mp_str *why, mp_str *help);
+bool en_manual_target(struct mp_engine *e, mp_str text, struct mp_lease *l, mp_str *why,
+                      mp_str *help);
 
 /* ---- mesh.c ---- */
 mp_str en_target_word(const struct mp_program *p, uint32_t entity, uint32_t type);
 /* Could its backend carry it at all? False with a line in *why, of the answer at hand. */
 bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why);
 /* The hooks at which a backend does it. */
-uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action, uint32_t entity,
-                          uint32_t type);
+uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action,
+                          uint32_t entity, uint32_t type);
 /* Accepted, and not obeyed within the backend's bound: stuck, with what the backend waits for. */
 void en_lease_late(struct mp_engine *e, struct en_lease *l);
 /* Hands changed sets to their backends, and does what their progress says, until nothing moves. */
@@ -620,9 +631,12 @@ struct mp_buf *en_words(struct mp_engine *e, struct mp_buf *b);
 void en_cause(struct mp_engine *e, mp_str name, mp_str value);
 void en_cause_value(struct mp_engine *e, mp_str name, enum mp_type type, struct mp_value v);
 void en_cause_number(struct mp_engine *e, mp_str name, uint64_t n);
-uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, mp_str to, mp_str why);
-uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp_str to, mp_str why);
-uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to, mp_str why);
+uint64_t en_entry_incident(struct mp_engine *e, struct en_case *c, mp_str from, mp_str to,
+                           mp_str why);
+uint64_t en_entry_lease(struct mp_engine *e, struct en_lease *l, mp_str from, mp_str to,
+                        mp_str why);
+uint64_t en_entry_message(struct mp_engine *e, struct en_message *m, mp_str from, mp_str to,
+                          mp_str why);
 uint64_t en_entry_put(struct mp_engine *e);
 mp_str en_rule_name(const struct mp_engine *e, uint32_t rule);
 /* Remembers it for `why`, with values read like `how`, where it is a change. */

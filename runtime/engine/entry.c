@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Transitions → ledger. The texts of an entry are written into one buffer that is emptied for the next.
+ * Transitions → ledger. The texts of an entry are written into one buffer that is emptied for the
+ * next.
  */
 #include "engine/engine_priv.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the loop itself did, as records of the signal `ledger`: a rule may count the acts and outcomes
- * of other rules. Entries are kept in a small queue while something is being judged, and fed when that
- * is over, in order; so a decision never judges in the middle of another.
+ * What the loop itself did, as records of the signal `ledger`: a rule may count the acts and
+ * outcomes of other rules. Entries are kept in a small queue while something is being judged, and
+ * fed when that is over, in order; so a decision never judges in the middle of another.
  */
 #include "engine/engine_priv.h"
 
@@ -81,7 +81,8 @@ void en_feedback_entry(struct mp_engine *e, const struct en_case *c, const struc
     struct en_told_entry *t = &f->queue[(f->at + f->count++) % EN_FEEDBACK_MAX];
     *t = (struct en_told_entry){.policy = e->entry.rule, .verb = e->entry.verb,
                                 .outcome = e->entry.to, .time_ns = e->now_ns};
-    if (l != NULL && l->target.bits == 0) add_key(t, l->target.entity, l->target.type, l->target.value);
+    if (l != NULL && l->target.bits == 0)
+        add_key(t, l->target.entity, l->target.type, l->target.value);
     if (c == NULL || en_is_manual(c)) return;
     if (t->verb.len == 0 && c->step != MP_NONE && e->p->step[c->step].acts_count > 0) {
         uint32_t action = e->p->act[e->p->step[c->step].acts_at].action;

@@ -70,8 +70,8 @@ static void do_effect(struct mp_engine *e, struct en_case *c, enum mp_incident_e
 
 static bool is_told(const struct mp_engine *e, const struct mp_fsm_edge *edge)
 {
-    /* Idle to pending and back are as many as a signal likes to make; a ledger that had to keep them
-     * all would let telemetry fill the store. */
+    /* Idle to pending and back are as many as a signal likes to make; a ledger that had to keep
+     * them all would let telemetry fill the store. */
     if (edge->next == MP_INCIDENT_PENDING) return e->options.pending;
     if (edge->state != MP_INCIDENT_PENDING || edge->next != MP_INCIDENT_IDLE) return true;
     return e->options.pending || edge->event == MP_INCIDENT_ON_STOPPED;
@@ -122,8 +122,8 @@ static void keep_triggers(struct mp_engine *e, struct en_case *c)
     c->text_len = 0;
     for (uint32_t i = 0; i < c->at_trigger_count; i++) {
         const struct mp_clause_row *row = &e->p->clause[r->at_triggers_at + i];
-        mp_window_fill_inputs(e->window, &how, c->grouping, c->key, row->inputs_at, row->inputs_count,
-                              &e->clause_row);
+        mp_window_fill_inputs(e->window, &how, c->grouping, c->key, row->inputs_at,
+                              row->inputs_count, &e->clause_row);
         struct mp_value v;
         if (!mp_eval_value(e->p, row->fn, en_row_inputs(e, &e->clause_row), &v)) continue;
         enum mp_type type = (enum mp_type)e->p->out[e->p->fn[row->fn].outs_at].type;
@@ -227,8 +227,9 @@ static void while_pending(struct mp_engine *e, struct en_case *c, enum mp_truth 
     }
 }
 
-/* R27: the trigger, its `for` cut to one step of the ramp, takes a release back, as long as something
- * of it is in force. What is on its way out goes, and the trigger may then open another (R19). */
+/* R27: the trigger, its `for` cut to one step of the ramp, takes a release back, as long as
+ * something of it is in force. What is on its way out goes, and the trigger may then open another
+ * (R19). */
 static void while_releasing(struct mp_engine *e, struct en_case *c, enum mp_truth truth)
 {
     const struct mp_rule_row *r = en_rule_of(e, c);

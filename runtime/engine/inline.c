@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rules on the record itself: event rules, and inline rules where no embedder has judged them before
- * the request went on (replay, `run`, tests). Telemetry is not changed by what they say (R48).
+ * Rules on the record itself: event rules, and inline rules where no embedder has judged them
+ * before the request went on (replay, `run`, tests). Telemetry is not changed by what they say
+ * (R48).
  */
 #include "engine/engine_priv.h"
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows → truths of rules → cases. A rule that is neither true nor has a case for the key costs a bit.
+ * Rows → truths of rules → cases. A rule that is neither true nor has a case for the key costs a
+ * bit.
  */
 #include "engine/engine_priv.h"
 

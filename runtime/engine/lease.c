@@ -120,7 +120,8 @@ const struct mp_lease *en_live(void *ctx, bool shadow, uint32_t *cursor)
 struct en_step_state en_step_state(const struct mp_engine *e, const struct en_case *c)
 {
     struct en_step_state s = {0, 0, 0};
-    /* A step of messages alone has replaced nothing: what is in force is that of the steps before. */
+    /* A step of messages alone has replaced nothing: what is in force is that of the steps
+     * before. */
     bool any = c->step != MP_NONE && (e->p->step[c->step].flags & MP_STEP_MESSAGES_ONLY) != 0;
     for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
         const struct en_lease *l = &e->leases[i];
@@ -524,7 +525,8 @@ bool en_leases_admit(struct mp_engine *e, struct en_lease **made, uint32_t count
     return mp_decide_admit(e->decide, e->p, &world, e->step_leases, count, e->now_ns, out);
 }
 
-void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease **made, uint32_t count)
+void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease **made,
+                       uint32_t count)
 {
     struct mp_decide_world world = world_of(e);
     for (uint32_t i = 0; i < count; i++) e->step_leases[i] = &made[i]->l;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Decisions of an operator. Each is an incident of its own, of the rule `manual`: one rung, no condition, no
- * check, so everything that holds for a lease of a rule holds for it without a word here. What is here is
- * how it begins: read (manual_read.c), admitted like any step, entered with who and why.
+ * Decisions of an operator. Each is an incident of its own, of the rule `manual`: one rung, no
+ * condition, no check, so everything that holds for a lease of a rule holds for it without a word
+ * here. What is here is how it begins: read (manual_read.c), admitted like any step, entered with
+ * who and why.
  */
 #include "engine/engine_priv.h"
 
@@ -38,7 +39,8 @@ mp_str en_manual_say(struct mp_engine *e, const char *format, ...)
     va_end(args);
     if (len < 0) return MP_STR("");
     size_t room = sizeof line - 1;
-    mp_str kept = mp_arena_str(&e->manual_arena, (mp_str){line, (size_t)len < room ? (size_t)len : room});
+    mp_str kept =
+        mp_arena_str(&e->manual_arena, (mp_str){line, (size_t)len < room ? (size_t)len : room});
     return kept.ptr == NULL ? MP_STR("...") : kept; /* LIMIT: an answer is no book */
 }
 
@@ -171,7 +173,8 @@ static mp_str withheld_text(struct mp_engine *e, const struct en_lease *l, mp_st
                             const struct mp_admission *a)
 {
     if (mp_str_eq(why, MP_STR("brake"))) return MP_STR("the brake is on: nothing new is enforced");
-    if (mp_str_eq(why, MP_STR("store"))) return MP_STR("the store cannot write: nothing new is decided");
+    if (mp_str_eq(why, MP_STR("store")))
+        return MP_STR("the store cannot write: nothing new is decided");
     if (a->guard == MP_NONE) return why;
     mp_str guard = mp_program_text(e->p, e->p->guard[a->guard].text);
     if (a->why == MP_DECIDE_MORE_THAN) {
@@ -255,7 +258,8 @@ static void decide(struct mp_engine *e, const struct mp_manual *ask, struct en_c
     }
 }
 
-void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask, struct mp_manual_answer *out)
+void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask,
+                      struct mp_manual_answer *out)
 {
     *out = (struct mp_manual_answer){.how = MP_MANUAL_BAD};
     en_manual_begin(e);

@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Whom a decision would touch, as far as anybody here knows: before an operator says yes to it. The words are
- * those of the vocabulary: attributes of the target, what belongs to it, what was seen of it.
+ * Whom a decision would touch, as far as anybody here knows: before an operator says yes to it.
+ * The words are those of the vocabulary: attributes of the target, what belongs to it, what was
+ * seen of it.
  */
 #include "engine/engine_priv.h"
 
-static mp_str text(const struct mp_engine *e, mp_text_ref ref) { return mp_program_text(e->p, ref); }
+static mp_str text(const struct mp_engine *e, mp_text_ref ref)
+{
+    return mp_program_text(e->p, ref);
+}
 
 /* ---- the inventory ---- */
 
@@ -15,8 +19,9 @@ static void set_fact(struct mp_engine *e, const struct mp_attr_row *attr, struct
     mp_buf_init(&b, &e->manual_arena);
     mp_value_print_set(&b, (enum mp_type)attr->type, set);
     mp_str members = b.failed ? MP_STR("...") : mp_buf_view(&b);
-    en_manual_fact(out, text(e, attr->name),
-                   en_manual_say(e, "%llu: %.*s", (unsigned long long)set.w[1], MP_STR_ARG(members)));
+    en_manual_fact(
+        out, text(e, attr->name),
+        en_manual_say(e, "%llu: %.*s", (unsigned long long)set.w[1], MP_STR_ARG(members)));
 }
 
 /* What nobody said is no fact. */
@@ -39,8 +44,8 @@ static bool is_away(const struct mp_engine *e, uint32_t entity, uint32_t type, s
 }
 
 /* An instance is one of several of its service: how many are left is what counts. */
-static void owner_fact(struct mp_engine *e, const struct mp_lease *l, uint32_t attr, struct mp_value owner,
-                       struct mp_manual_answer *out)
+static void owner_fact(struct mp_engine *e, const struct mp_lease *l, uint32_t attr,
+                       struct mp_value owner, struct mp_manual_answer *out)
 {
     const struct mp_attr_row *row = &e->p->attr[attr];
     const struct mp_entity_row *kind = &e->p->entity[row->entity];
@@ -73,13 +78,15 @@ static void attr_facts(struct mp_engine *e, const struct mp_lease *l, uint32_t *
         const struct mp_attr_row *attr = &e->p->attr[i];
         struct mp_value v;
         if (!mp_inventory_attr(e->inventory, i, t->value, &v)) continue;
-        if (attr->is_set && attr->target != MP_NONE && attr->target < 32) *told |= 1u << attr->target;
+        if (attr->is_set && attr->target != MP_NONE && attr->target < 32)
+            *told |= 1u << attr->target;
         if (attr->is_set) {
             set_fact(e, attr, v, out);
         } else if (attr->target != MP_NONE) {
             owner_fact(e, l, i, v, out);
         } else if (!is_preset(e, attr, v)) {
-            en_manual_fact(out, text(e, attr->name), en_manual_value(e, (enum mp_type)attr->type, v));
+            en_manual_fact(out, text(e, attr->name),
+                           en_manual_value(e, (enum mp_type)attr->type, v));
         }
     }
 }
@@ -97,11 +104,13 @@ static void belonging_fact(struct mp_engine *e, const struct mp_lease_target *t,
         count += mp_value_eq(rep, v, t->value);
     }
     if (count == 0) return;
-    en_manual_fact(out, en_manual_say(e, "%.*ss", MP_STR_ARG(text(e, e->p->entity[row->entity].name))),
+    en_manual_fact(out,
+                   en_manual_say(e, "%.*ss", MP_STR_ARG(text(e, e->p->entity[row->entity].name))),
                    en_manual_say(e, "%llu", (unsigned long long)count));
 }
 
-static void inventory_facts(struct mp_engine *e, const struct mp_lease *l, struct mp_manual_answer *out)
+static void inventory_facts(struct mp_engine *e, const struct mp_lease *l,
+                            struct mp_manual_answer *out)
 {
     const struct mp_lease_target *t = &l->target;
     uint32_t told = 0;
@@ -114,7 +123,8 @@ static void inventory_facts(struct mp_engine *e, const struct mp_lease *l, struc
     for (uint32_t i = 0; i < e->p->attr_count; i++) {
         const struct mp_attr_row *attr = &e->p->attr[i];
         bool here = attr->target == t->entity && !attr->is_set && !attr->is_map;
-        if (here && (attr->entity >= 32 || (told >> attr->entity & 1) == 0)) belonging_fact(e, t, i, out);
+        if (here && (attr->entity >= 32 || (told >> attr->entity & 1) == 0))
+            belonging_fact(e, t, i, out);
     }
 }
 
@@ -126,12 +136,14 @@ static bool counts_all(const struct mp_agg_row *agg)
 }
 
 /* A window over a signal, kept per just this kind of thing. */
-static bool is_of(const struct mp_engine *e, const struct mp_agg_row *agg, const struct mp_lease_target *t)
+static bool is_of(const struct mp_engine *e, const struct mp_agg_row *agg,
+                  const struct mp_lease_target *t)
 {
     const struct mp_grouping_row *g = &e->p->grouping[agg->grouping];
     if (g->keys_count != 1 || !counts_all(agg)) return false;
     const struct mp_group_key_row *k = &e->p->group_key[g->keys_at];
-    return t->entity != MP_NONE ? k->entity == t->entity : k->entity == MP_NONE && k->type == t->type;
+    return t->entity != MP_NONE ? k->entity == t->entity
+                                : k->entity == MP_NONE && k->type == t->type;
 }
 
 static void seen_fact(struct mp_engine *e, const struct mp_lease_target *t, uint32_t signal,
@@ -144,20 +156,23 @@ static void seen_fact(struct mp_engine *e, const struct mp_lease_target *t, uint
         uint32_t key = mp_window_find(e->window, agg->grouping, &t->value);
         uint64_t n = key == MP_NONE ? 0 : mp_window_samples(e->window, &how, i, key);
         mp_str over = en_manual_value(e, MP_TYPE_DURATION, mp_value_int(agg->window_ns));
-        en_manual_fact(out, text(e, e->p->signal[signal].name),
-                       en_manual_say(e, "%llu in the last %.*s", (unsigned long long)n, MP_STR_ARG(over)));
+        en_manual_fact(
+            out, text(e, e->p->signal[signal].name),
+            en_manual_say(e, "%llu in the last %.*s", (unsigned long long)n, MP_STR_ARG(over)));
         return;
     }
 }
 
-static void seen_facts(struct mp_engine *e, const struct mp_lease_target *t, struct mp_manual_answer *out)
+static void seen_facts(struct mp_engine *e, const struct mp_lease_target *t,
+                       struct mp_manual_answer *out)
 {
     for (uint32_t s = 0; s < e->p->signal_count && t->bits == 0; s++) seen_fact(e, t, s, out);
 }
 
 /* ---- ranges ---- */
 
-static void range_facts(struct mp_engine *e, const struct mp_lease *mine, struct mp_manual_answer *out)
+static void range_facts(struct mp_engine *e, const struct mp_lease *mine,
+                        struct mp_manual_answer *out)
 {
     const struct mp_lease_target *t = &mine->target;
     uint32_t inside = 0, stronger = 0, host_bits = 128 - t->bits;
@@ -167,7 +182,8 @@ static void range_facts(struct mp_engine *e, const struct mp_lease *mine, struct
                                   : en_manual_say(e, "2^%u", host_bits));
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         const struct mp_lease *l = &e->leases[i].l;
-        if (!en_lease_in_force(&e->leases[i]) || l->shadow || l->target.entity != t->entity) continue;
+        if (!en_lease_in_force(&e->leases[i]) || l->shadow || l->target.entity != t->entity)
+            continue;
         if (!mp_value_in_net(l->target.value, t->value, t->bits)) continue;
         inside++;
         stronger += l->class == mine->class && l->strength > mine->strength;
@@ -201,10 +217,11 @@ static void rival_facts(struct mp_engine *e, const struct en_lease *l, struct mp
     for (uint32_t i = 0; i < n; i++) {
         const struct mp_lease *r = leases[i];
         mp_str verb = text(e, e->p->action[r->action].name), rule = en_rule_name(e, r->rule);
-        en_manual_fact(out, MP_STR("lease"),
-                       en_manual_say(e, "#%llu %.*s by %.*s %s", (unsigned long long)r->id, MP_STR_ARG(verb),
-                                     MP_STR_ARG(rule),
-                                     beside(standing[n], (enum mp_standing)rival[i]->standing, standing[i])));
+        en_manual_fact(
+            out, MP_STR("lease"),
+            en_manual_say(e, "#%llu %.*s by %.*s %s", (unsigned long long)r->id, MP_STR_ARG(verb),
+                          MP_STR_ARG(rule),
+                          beside(standing[n], (enum mp_standing)rival[i]->standing, standing[i])));
     }
 }
 

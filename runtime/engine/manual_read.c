@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What an operator writes → a lease: the verb, KIND=KEY, and arguments by name, read by what the vocabulary
- * declares. Nothing here is changed but the lease that is being written.
+ * What an operator writes → a lease: the verb, KIND=KEY, and arguments by name, read by what the
+ * vocabulary declares. Nothing here is changed but the lease that is being written.
  */
 #include "engine/engine_priv.h"
 
@@ -8,7 +8,10 @@
 
 #define NEAR_MAX 3u /* edits within which a word is taken for a slip of another */
 
-static mp_str text(const struct mp_engine *e, mp_text_ref ref) { return mp_program_text(e->p, ref); }
+static mp_str text(const struct mp_engine *e, mp_text_ref ref)
+{
+    return mp_program_text(e->p, ref);
+}
 
 /* ---- did you mean ---- */
 
@@ -17,7 +20,10 @@ struct near {
     unsigned distance;
 };
 
-static struct near near_to(mp_str word) { return (struct near){.word = word, .distance = NEAR_MAX}; }
+static struct near near_to(mp_str word)
+{
+    return (struct near){.word = word, .distance = NEAR_MAX};
+}
 
 static void consider(struct near *n, mp_str candidate)
 {
@@ -40,7 +46,8 @@ static bool is_target(const struct mp_program *p, uint32_t entity, uint32_t type
 {
     for (uint32_t i = 0; i < p->action_target_count; i++) {
         const struct mp_action_target_row *t = &p->action_target[i];
-        if (entity != MP_NONE ? t->entity == entity : t->entity == MP_NONE && t->type == type) return true;
+        if (entity != MP_NONE ? t->entity == entity : t->entity == MP_NONE && t->type == type)
+            return true;
     }
     return false;
 }
@@ -55,7 +62,8 @@ static uint32_t entity_named(const struct mp_engine *e, mp_str name)
 }
 
 /* `client.ip`: the entity by its key; `client.asn`: what its attribute is. */
-static bool kind_of_attr(struct mp_engine *e, mp_str owner, mp_str name, struct mp_lease_target *out)
+static bool kind_of_attr(struct mp_engine *e, mp_str owner, mp_str name,
+                         struct mp_lease_target *out)
 {
     uint32_t entity = entity_named(e, owner);
     if (entity == MP_NONE) return false;
@@ -104,7 +112,8 @@ static mp_str kinds_help(struct mp_engine *e, mp_str kind)
                                    MP_STR_ARG(text(e, row->key_name))));
     }
     if (n.best.len > 0) return help_of(e, &n);
-    return MP_STR("a target is KIND=KEY: client.ip=10.0.0.7, service=checkout, identity=spiffe://...");
+    return MP_STR(
+        "a target is KIND=KEY: client.ip=10.0.0.7, service=checkout, identity=spiffe://...");
 }
 
 /* 10.0.0.0/24. The bits behind the prefix must be clear: who writes others means something else. */
@@ -129,7 +138,8 @@ static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *
         size_t len = mp_value_address_text(clear, net);
         const char *prefix = memchr(key.ptr, '/', key.len);
         *why = en_manual_say(e, "`%.*s` has bits behind its prefix; the range is %.*s%.*s",
-                             MP_STR_ARG(key), (int)len, net, (int)(key.ptr + key.len - prefix), prefix);
+                             MP_STR_ARG(key), (int)len, net, (int)(key.ptr + key.len - prefix),
+                             prefix);
         return false;
     }
     t->value = v;
@@ -149,8 +159,8 @@ static bool read_key(struct mp_engine *e, mp_str key, struct mp_lease *l, mp_str
     return en_lease_own_text(l, (enum mp_type)t->type, &t->value);
 }
 
-static bool read_kind(struct mp_engine *e, mp_str target, struct mp_lease *l, mp_str *key, mp_str *why,
-                      mp_str *help)
+static bool read_kind(struct mp_engine *e, mp_str target, struct mp_lease *l, mp_str *key,
+                      mp_str *why, mp_str *help)
 {
     const char *equals = target.len == 0 ? NULL : memchr(target.ptr, '=', target.len);
     size_t at = equals == NULL ? target.len : (size_t)(equals - target.ptr);
@@ -170,7 +180,8 @@ static bool read_kind(struct mp_engine *e, mp_str target, struct mp_lease *l, mp
     return false;
 }
 
-bool en_manual_target(struct mp_engine *e, mp_str target, struct mp_lease *l, mp_str *why, mp_str *help)
+bool en_manual_target(struct mp_engine *e, mp_str target, struct mp_lease *l, mp_str *why,
+                      mp_str *help)
 {
     mp_str key;
     *why = *help = MP_STR("");
@@ -261,7 +272,8 @@ static bool find_action(struct mp_engine *e, mp_str verb, struct mp_lease *l,
         return true;
     }
     mp_str kind = en_target_word(e->p, l->target.entity, l->target.type);
-    out->why = en_manual_say(e, "`%.*s` cannot be done to %.*s", MP_STR_ARG(verb), MP_STR_ARG(kind));
+    out->why =
+        en_manual_say(e, "`%.*s` cannot be done to %.*s", MP_STR_ARG(verb), MP_STR_ARG(kind));
     out->help = en_manual_say(e, "it takes %.*s", MP_STR_ARG(verb_targets(e, verb)));
     return false;
 }
@@ -382,7 +394,8 @@ static bool add_arg(struct mp_engine *e, const struct mp_action_param_row *row, 
 {
     if (l->arg_count == MP_LEASE_ARGS_MAX) return false;
     struct mp_lease_arg *arg = &l->args[l->arg_count++];
-    *arg = (struct mp_lease_arg){.name = text(e, row->name), .type = type, .known = true, .value = v};
+    *arg =
+        (struct mp_lease_arg){.name = text(e, row->name), .type = type, .known = true, .value = v};
     return en_lease_own_text(l, (enum mp_type)type, &arg->value);
 }
 
@@ -390,8 +403,8 @@ static bool wrong(struct mp_engine *e, const struct mp_action_param_row *row, mp
                   struct mp_manual_answer *out)
 {
     mp_str name = text(e, row->name), takes = nouns_of(e, row);
-    out->why = en_manual_say(e, "`%.*s` takes %.*s, not `%.*s`", MP_STR_ARG(name), MP_STR_ARG(takes),
-                             MP_STR_ARG(word));
+    out->why = en_manual_say(e, "`%.*s` takes %.*s, not `%.*s`", MP_STR_ARG(name),
+                             MP_STR_ARG(takes), MP_STR_ARG(word));
     if (row->types_count > 0 && e->p->action_type[row->types_at].type == MP_TYPE_HOOK) {
         out->help = MP_STR("hooks are ingress, service and edge");
     }
@@ -413,8 +426,8 @@ static bool set_time(struct mp_engine *e, const struct mp_action_param_row *row,
     return false;
 }
 
-static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t number, struct mp_lease *l,
-                 struct mp_manual_answer *out)
+static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t number,
+                 struct mp_lease *l, struct mp_manual_answer *out)
 {
     const struct mp_action_param_row *row = &e->p->action_param[number];
     mp_str name = text(e, row->name), verb = ask->verb;

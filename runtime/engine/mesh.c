@@ -48,8 +48,8 @@ uint32_t en_backend_for(const struct mp_engine *e, uint32_t action, uint32_t ent
     return EN_NONE;
 }
 
-uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action, uint32_t entity,
-                          uint32_t type)
+uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action,
+                          uint32_t entity, uint32_t type)
 {
     mp_str verb = mp_program_text(e->p, e->p->action[action].name);
     const struct mpol_backend_ops *ops = e->backends[backend].ops;
@@ -67,10 +67,11 @@ uint32_t mp_engine_unsupported(const struct mp_engine *e)
     return MP_NONE;
 }
 
-/* A mesh outlives engines: what it took from the one before must not look like ours. Sets of that one
- * may still be under way, so the clock is asked too. And it is told what is to be in force even if that
- * is nothing: it may hold leftovers. */
-static uint64_t first_revision(const struct mp_engine *e, const struct mpol_backend_ops *ops, void *ctx)
+/* A mesh outlives engines: what it took from the one before must not look like ours. Sets of that
+ * one may still be under way, so the clock is asked too. And it is told what is to be in force
+ * even if that is nothing: it may hold leftovers. */
+static uint64_t first_revision(const struct mp_engine *e, const struct mpol_backend_ops *ops,
+                               void *ctx)
 {
     struct mpol_progress was = {.size = sizeof was};
     uint64_t from = e->now_ns > 0 ? (uint64_t)e->now_ns : 0;
@@ -126,7 +127,8 @@ static int64_t ramp_ns(const struct mp_engine *e, const struct mp_lease *l)
     int64_t steps = 0;
     if (r->ramp <= 0) return 0;
     for (double share = r->ramp; share < 1 - 1e-9 && steps < 10000; share += r->ramp) steps++;
-    return steps < MP_WAIT_MAX_NS / (r->ramp_every_ns + 1) ? steps * r->ramp_every_ns : MP_WAIT_MAX_NS;
+    return steps < MP_WAIT_MAX_NS / (r->ramp_every_ns + 1) ? steps * r->ramp_every_ns
+                                                           : MP_WAIT_MAX_NS;
 }
 
 static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol_lease *out,
@@ -154,7 +156,8 @@ bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why
     if (!has || b->ops->check == NULL) return true;
     put_lease(e, l, &lease, e->set_args);
     if (b->ops->check(b->ctx, &lease, line, sizeof line) == MPOL_OK) return true;
-    *why = en_manual_say(e, "%s", line[0] != '\0' ? line : "no backend can do it with these arguments");
+    *why = en_manual_say(e, "%s",
+                         line[0] != '\0' ? line : "no backend can do it with these arguments");
     return false;
 }
 
@@ -244,7 +247,8 @@ void en_lease_late(struct mp_engine *e, struct en_lease *l)
     struct mpol_progress now = {.size = sizeof now};
     mp_str what = MP_STR("not effective in time"), words = {NULL, 0};
     const struct en_backend *b = &e->backends[l->backend];
-    if (b->ops->progress(b->ctx, &now) == MPOL_OK) words = (mp_str){now.trouble_text.ptr, now.trouble_text.len};
+    if (b->ops->progress(b->ctx, &now) == MPOL_OK)
+        words = (mp_str){now.trouble_text.ptr, now.trouble_text.len};
     if (words.len > 0) en_cause(e, MP_STR("trouble"), words);
     en_lease_event(e, l, MP_LEASE_ON_TROUBLE, what);
     en_trouble_put(e, l, words.len > 0 ? words : what);
@@ -253,7 +257,10 @@ void en_lease_late(struct mp_engine *e, struct en_lease *l)
 #define OFFERS_MAX 64 /* LIMIT: leases that are offered one by one at one time */
 
 /* There may be room again, so it is offered more often than a mesh that is away is asked. */
-static int64_t refused_pause_ns(const struct en_backend *b) { return pause_ns(b->refusals < 4 ? b->refusals : 4); }
+static int64_t refused_pause_ns(const struct en_backend *b)
+{
+    return pause_ns(b->refusals < 4 ? b->refusals : 4);
+}
 
 static bool in_flight(const struct en_backend *b, const struct en_lease *l, uint32_t backend)
 {
@@ -269,12 +276,13 @@ static bool taken(struct mp_engine *e, uint32_t backend)
     return true;
 }
 
-/* The set was refused at once: each lease in it that is new is offered by itself, so that only those stay
- * out that are at fault. */
+/* The set was refused at once: each lease in it that is new is offered by itself, so that only
+ * those stay out that are at fault. */
 static void offer_each(struct mp_engine *e, uint32_t backend)
 {
     int offers = 0;
-    for (uint32_t i = e->lease_live; i != EN_NONE && offers < OFFERS_MAX; i = e->leases[i].next_live) {
+    for (uint32_t i = e->lease_live; i != EN_NONE && offers < OFFERS_MAX;
+         i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
         if (!l->excluded || !in_flight(&e->backends[backend], l, backend)) continue;
         offers++;
@@ -287,7 +295,8 @@ static void offer_each(struct mp_engine *e, uint32_t backend)
     }
 }
 
-/* What is new in the set is left out of it, so that the rest goes on. False: not even that is taken. */
+/* What is new in the set is left out of it, so that the rest goes on. False: not even that is
+ * taken. */
 static bool leave_out(struct mp_engine *e, uint32_t backend, bool at_once)
 {
     struct en_backend *b = &e->backends[backend];
@@ -307,8 +316,8 @@ static bool leave_out(struct mp_engine *e, uint32_t backend, bool at_once)
     return true;
 }
 
-/* The mesh is away, or will not have the set: told at once by `apply`, or later. What was not yet accepted
- * is stuck. Where the set itself is what is wrong, only what is at fault waits. */
+/* The mesh is away, or will not have the set: told at once by `apply`, or later. What was not yet
+ * accepted is stuck. Where the set itself is what is wrong, only what is at fault waits. */
 static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err, struct mpol_text text,
                     bool at_once)
 {
@@ -399,8 +408,8 @@ static const struct mpol_lease_trouble *held_of(const struct mpol_progress *now,
     return NULL;
 }
 
-/* Leases that nothing in the mesh can carry now wait by themselves: the set stays as it is, so that who
- * comes later gets them at once. True: one waits no more, which is a new revision. */
+/* Leases that nothing in the mesh can carry now wait by themselves: the set stays as it is, so
+ * that who comes later gets them at once. True: one waits no more, which is a new revision. */
 static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_progress *now)
 {
     struct en_backend *b = &e->backends[backend];
@@ -446,7 +455,8 @@ static bool look(struct mp_engine *e, uint32_t backend)
     }
     if (now.effective > b->effective) b->effective = now.effective;
     if ((b->ops->flags & MPOL_BACKEND_UNPROVEN) != 0) b->effective = b->accepted;
-    /* A slow mesh of a test is looked at again; live, whoever steps the engine does so every 10 ms. */
+    /* A slow mesh of a test is looked at again; live, whoever steps the engine does so every 10
+     * ms. */
     if (b->ops == &en_prompt_ops && b->effective < b->revision && b->retry_mono_ns == 0) {
         en_heap_set(e, &e->monos, retry_id(e, backend), e->mono_ns + RETRY_SOON_NS);
     }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The outbox: what notify, page and audit say. A message is written when its step is taken, goes out
- * when the step is accepted, failed or withheld (R33), and is sent at least once, with one id.
+ * The outbox: what notify, page and audit say. A message is written when its step is taken, goes
+ * out when the step is accepted, failed or withheld (R33), and is sent at least once, with one
+ * id.
  */
 #include "engine/engine_priv.h"
 

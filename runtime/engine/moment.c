@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * When a case is looked at again, and what is done then: on event time for conditions, on the monotonic
- * clock for ends, ramps, pauses and bounds.
+ * When a case is looked at again, and what is done then: on event time for conditions, on the
+ * monotonic clock for ends, ramps, pauses and bounds.
  */
 #include "engine/engine_priv.h"
 

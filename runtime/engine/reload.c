@@ -157,8 +157,8 @@ void en_relist(struct mp_engine *e)
     }
 }
 
-/* A case that cannot go on as it stood: its check has no place in the new ladder, or a lease that it
- * relied on is gone. */
+/* A case that cannot go on as it stood: its check has no place in the new ladder, or a lease that
+ * it relied on is gone. */
 static void settle_case(struct mp_engine *e, struct en_case *c)
 {
     if (c->state == MP_INCIDENT_VERIFYING && e->p->step[c->step].verify == MP_NONE) {
@@ -213,7 +213,8 @@ static void wake_cases(struct mp_engine *e)
 #define IDS_APART 10000u /* LIMIT: ids that may have been given out since the last commit */
 
 /* A backend may have seen ids that no commit followed. None of them is given to something else. The
- * first life tells its numbers before anything happens, so that a second one knows that it is not. */
+ * first life tells its numbers before anything happens, so that a second one knows that it is
+ * not. */
 static void leave_ids_out(struct mp_engine *e)
 {
     e->meta_told.next_incident = UINT64_MAX;
@@ -276,8 +277,8 @@ static void keep_row(void *ctx, const struct mp_state_row *row)
     k->last = &r->next;
 }
 
-/* Cases that fall due at one instant are ordered by their keys, which only the old window has: so their
- * moments are not taken out one by one. Those of backends and messages stay. */
+/* Cases that fall due at one instant are ordered by their keys, which only the old window has: so
+ * their moments are not taken out one by one. Those of backends and messages stay. */
 static void clear_moments(struct mp_engine *e)
 {
     struct en_heap *h = &e->monos;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Keeping and restoring: a row a case, a lease, a message, a clock, and an admission. The same rows
- * carry the state over a restart and over a change of program (R50): names and values, no row numbers
- * of a program, no pointers. A row's id is its slot, and it comes back into that slot.
+ * carry the state over a restart and over a change of program (R50): names and values, no row
+ * numbers of a program, no pointers. A row's id is its slot, and it comes back into that slot.
  *
- * Moments on the monotonic clock are kept as their rest and as wall-clock time, and come back as the
- * smaller one (R25).
+ * Moments on the monotonic clock are kept as their rest and as wall-clock time, and come back as
+ * the smaller one (R25).
  */
 #include "engine/engine_priv.h"
 
@@ -149,8 +149,8 @@ static struct mp_hold get_hold(struct in *i)
     return h;
 }
 
-/* A row is written when a truth changes, so what was true stayed so until the last thing that was kept.
- * What happened after that, while nobody looked, is unknown: that pauses a clock. */
+/* A row is written when a truth changes, so what was true stayed so until the last thing that was
+ * kept. What happened after that, while nobody looked, is unknown: that pauses a clock. */
 void en_hold_pause(struct mp_hold *h, int64_t stopped_ns)
 {
     if (h->last != MP_TRUE) return;
@@ -427,9 +427,17 @@ static enum mp_err restore_case(struct mp_engine *e, uint64_t id, struct in *i)
         return MP_OK;
     }
     if (slot->used) return MP_ECORRUPT;
-    struct en_case c = {.rule = w.rule, .grouping = grouping, .key = key, .used = true, .dirty = true,
-                        .state = state, .id = incident, .rung = (uint32_t)rung,
-                        .leases = EN_NONE, .last_lease = EN_NONE, .manual = EN_NONE};
+    struct en_case c = {.rule = w.rule,
+                        .grouping = grouping,
+                        .key = key,
+                        .used = true,
+                        .dirty = true,
+                        .state = state,
+                        .id = incident,
+                        .rung = (uint32_t)rung,
+                        .leases = EN_NONE,
+                        .last_lease = EN_NONE,
+                        .manual = EN_NONE};
     c.shadow = get_u8(i) != 0;
     c.armed = get_u8(i) != 0;
     c.was_false = get_u8(i) != 0;
@@ -582,8 +590,8 @@ static void get_args(struct mp_engine *e, struct in *i, struct mp_lease *l)
     }
 }
 
-/* What comes from the store is durable. What comes from the program before may be on its way there: it is
- * durable when all is that was entered so far. */
+/* What comes from the store is durable. What comes from the program before may be on its way
+ * there: it is durable when all is that was entered so far. */
 static uint64_t durable_with(const struct mp_engine *e)
 {
     return e->swapping ? mp_ledger_seq(e->ledger) : 0;
@@ -725,8 +733,8 @@ static enum mp_err restore_clock(struct mp_engine *e, uint64_t id, struct in *i)
     if (i->bad) return MP_ECORRUPT;
     if (key == MP_NONE) return MP_OK;
     if (stopped_ns > e->kept_ns) e->kept_ns = stopped_ns;
-    e->clocks[id - 1] = (struct en_clock){.hold = (uint32_t)hold, .key = key, .used = true, .dirty = true,
-                                          .h = h};
+    e->clocks[id - 1] =
+        (struct en_clock){.hold = (uint32_t)hold, .key = key, .used = true, .dirty = true, .h = h};
     en_clock_adopt(e, &e->clocks[id - 1]);
     return MP_OK;
 }

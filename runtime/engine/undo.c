@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An operator takes back what is in force on a target, whoever decided it, and is told what the rule will do
- * then: a ban that comes back a minute later, without a word, is what people hate most.
+ * An operator takes back what is in force on a target, whoever decided it, and is told what the
+ * rule will do then: a ban that comes back a minute later, without a word, is what people hate
+ * most.
  */
 #include "engine/engine_priv.h"
 
 /* ---- what comes next ---- */
 
-static mp_str span(struct mp_engine *e, int64_t ns) { return en_manual_value(e, MP_TYPE_DURATION, mp_value_int(ns)); }
+static mp_str span(struct mp_engine *e, int64_t ns)
+{
+    return en_manual_value(e, MP_TYPE_DURATION, mp_value_int(ns));
+}
 
 /* A rule on records by themselves has no state to ask: only the next record tells. */
 static bool holds_now(struct mp_engine *e, struct en_case *c)
@@ -32,9 +36,11 @@ static mp_str next_of_rule(struct mp_engine *e, struct en_case *c)
     }
     if (r->cooldown_ns > 0) {
         mp_str pause = span(e, r->cooldown_ns);
-        return en_manual_say(e, "%.*sthe rule pauses for %.*s, then fires again once its condition has held%.*s"
-                                " (it %s now)", MP_STR_ARG(ramp), MP_STR_ARG(pause), MP_STR_ARG(hold),
-                             now ? "does" : "does not");
+        return en_manual_say(
+            e,
+            "%.*sthe rule pauses for %.*s, then fires again once its condition has held%.*s"
+            " (it %s now)",
+            MP_STR_ARG(ramp), MP_STR_ARG(pause), MP_STR_ARG(hold), now ? "does" : "does not");
     }
     if (c->was_false || !now) {
         return en_manual_say(e, "%.*sthe rule fires again as soon as its condition has held%.*s",
@@ -54,7 +60,8 @@ static mp_str next_of_manual(struct mp_engine *e, const struct en_lease *l)
         mp_str verb = mp_program_text(e->p, e->p->action[rival[i]->l.action].name);
         mp_str rule = en_rule_name(e, rival[i]->l.rule);
         return en_manual_say(e, "#%llu %.*s by %.*s comes back in force",
-                             (unsigned long long)rival[i]->l.id, MP_STR_ARG(verb), MP_STR_ARG(rule));
+                             (unsigned long long)rival[i]->l.id, MP_STR_ARG(verb),
+                             MP_STR_ARG(rule));
     }
     return MP_STR("nothing comes in its place");
 }

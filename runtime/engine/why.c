@@ -64,8 +64,8 @@ static bool before(const struct mp_engine *e, const struct en_case *a, const str
     return mp_window_key_cmp(e->window, a->grouping, a->key, b->key) < 0;
 }
 
-/* The first case after `last` in order of (rule, key). Questions are few: no list is kept sorted for
- * them. */
+/* The first case after `last` in order of (rule, key). Questions are few: no list is kept sorted
+ * for them. */
 static struct en_case *next_case(const struct mp_engine *e, const struct en_case *last)
 {
     struct en_case *best = NULL;
@@ -132,8 +132,8 @@ static struct mp_truth_view truth_view(const struct mp_engine *e, const struct e
     return view;
 }
 
-void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns, void *ctx,
-                      bool (*each)(void *ctx, const struct mp_truth_view *t))
+void mp_engine_truths(const struct mp_engine *e, mp_str rule, mp_str key, int64_t from_ns,
+                      void *ctx, bool (*each)(void *ctx, const struct mp_truth_view *t))
 {
     for (uint32_t r = 0; r < e->p->rule_count; r++) {
         if (!en_rule_named(e, r, rule)) continue;
@@ -316,8 +316,8 @@ static void trouble_lines(const struct why *w)
         mp_str text = en_trouble_of(e, l);
         if (text.len == 0) text = MP_STR("the mesh has not said why");
         mp_str verb = mp_program_text(e->p, e->p->action[l->l.action].name);
-        mp_buf_printf(en_words(e, &b), "%.*s %.*s is stuck: %.*s", MP_STR_ARG(verb), (int)l->target_len,
-                      l->target_text, MP_STR_ARG(text));
+        mp_buf_printf(en_words(e, &b), "%.*s %.*s is stuck: %.*s", MP_STR_ARG(verb),
+                      (int)l->target_len, l->target_text, MP_STR_ARG(text));
         tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
     }
 }
@@ -349,8 +349,9 @@ static void why_manual(struct why *w, mp_str key)
         w->c = c;
         state_line(w);
         mp_str reason = en_manual_reason(e, c);
-        mp_buf_printf(en_words(e, &b), "decided by hand, by %.*s%s%.*s", MP_STR_ARG(en_manual_who(e, c)),
-                      reason.len > 0 ? ": " : "", MP_STR_ARG(reason));
+        mp_buf_printf(en_words(e, &b), "decided by hand, by %.*s%s%.*s",
+                      MP_STR_ARG(en_manual_who(e, c)), reason.len > 0 ? ": " : "",
+                      MP_STR_ARG(reason));
         tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
         trouble_lines(w);
         int64_t end = last_end(e, c);

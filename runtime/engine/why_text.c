@@ -69,7 +69,8 @@ const char *mp_truth_word(enum mp_truth truth) { return truth_words[truth]; }
 
 void mp_truth_print(struct mp_buf *out, const struct mp_truth_view *t)
 {
-    mp_buf_printf(out, "%.*s turned %s", MP_STR_ARG(mp_clause_word(t->clause)), truth_words[t->truth]);
+    mp_buf_printf(out, "%.*s turned %s", MP_STR_ARG(mp_clause_word(t->clause)),
+                  truth_words[t->truth]);
     for (uint32_t i = 0; i < t->value_count; i++) {
         const struct mp_truth_value *v = &t->value[i];
         mp_buf_printf(out, "%s%.*s = ", i == 0 ? "   " : ", ", MP_STR_ARG(v->shown));

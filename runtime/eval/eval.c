@@ -12,7 +12,8 @@ const struct mp_native *mp_exec_switch(const struct mp_program *p, const struct 
     return atomic_exchange_explicit(&p->exec->native, native, memory_order_acq_rel);
 }
 
-void mp_inputs_init(struct mp_inputs *in, const struct mp_program *p, struct mp_eval_scratch *scratch)
+void mp_inputs_init(struct mp_inputs *in, const struct mp_program *p,
+                    struct mp_eval_scratch *scratch)
 {
     *in = (struct mp_inputs){
         .consts = p->consts, .params = p->params, .program = p, .scratch = scratch,

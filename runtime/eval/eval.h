@@ -22,8 +22,8 @@ void mp_inputs_init(struct mp_inputs *in, const struct mp_program *p,
 void mp_eval_fn(const struct mp_program *p, uint32_t fn, const struct mp_inputs *in,
                 struct mp_outputs *out);
 
-/* Judges a unit. Bit i of hits->truth and hits->known is output first_out + i: rule rules_at + i, and
- * after the rules the guards (output `out` of the guard's row is bit out - first_out). */
+/* Judges a unit. Bit i of hits->truth and hits->known is output first_out + i: rule rules_at + i,
+ * and after the rules the guards (output `out` of the guard's row is bit out - first_out). */
 void mp_eval_unit(const struct mp_program *p, uint32_t unit, const struct mp_inputs *in,
                   struct mp_hits *hits);
 

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * exec.h - what the two executors share, and the switch between them.
  *
- * Native code changes speed only. Both executors read the same inputs, call the same helpers for what
- * is too long to generate, and write the same outputs; so their results are the same bits.
+ * Native code changes speed only. Both executors read the same inputs, call the same helpers for
+ * what is too long to generate, and write the same outputs; so their results are the same bits.
  *
- * Threads: the switch is one atomic pointer, read once a call; whoever replaces the native code frees
+ * Threads: the switch is one atomic pointer, read once a call; whoever replaces the native code
+ *          frees
  * the old one after every reader has passed.
  */
 #ifndef MP_EVAL_EXEC_H
@@ -25,19 +26,20 @@ struct mp_native {
     void *owner; /* for whoever made it */
 };
 
-/* Puts native code in force, or with NULL takes it away. The answer is what was there before: it may be
- * freed once every thread that evaluates has returned from its call. `native` stays the caller's. */
+/* Puts native code in force, or with NULL takes it away. The answer is what was there before: it
+ * may be freed once every thread that evaluates has returned from its call. `native` stays the
+ * caller's. */
 const struct mp_native *mp_exec_switch(const struct mp_program *p, const struct mp_native *native);
 
-/* Memory of `lower`, one a thread that evaluates: a place for each LOWER of a function, in order of the
- * ops. Text that an evaluation answered is good until the next one with the same scratch. */
+/* Memory of `lower`, one a thread that evaluates: a place for each LOWER of a function, in order
+ * of the ops. Text that an evaluation answered is good until the next one with the same scratch. */
 struct mp_eval_scratch {
     char text[MP_FN_LOWER_MAX][MP_TEXT_LOWER_MAX];
 };
 
-/* One a row of ops.def; NULL for the ops that judge unknown themselves or read an input: CONST PARAM
- * FIELD COL UNKNOWN NOT AND OR KNOWN IS_TRUE DEFAULT PICK OVERRIDE. All others are unknown where an
- * operand is, and are asked only for known operands.
+/* One a row of ops.def; NULL for the ops that judge unknown themselves or read an input: CONST
+ * PARAM FIELD COL UNKNOWN NOT AND OR KNOWN IS_TRUE DEFAULT PICK OVERRIDE. All others are unknown
+ * where an operand is, and are asked only for known operands.
  *
  *   k   the row of cnst (IN_NET, MATCHES, MATCHES_LIMIT) or list (IN_LIST, LIST_*), the number M
  *       (ID_PART), for IN_SET the enum mp_rep of a, for LOWER how many LOWER ops

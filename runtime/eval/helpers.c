@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * helpers.c - every op whose operands must be known, one function each: what generated code calls where
- * it has nothing better, and what the interpreter calls for all that is not arithmetic.
+ * helpers.c - every op whose operands must be known, one function each: what generated code calls
+ * where it has nothing better, and what the interpreter calls for all that is not arithmetic.
  */
 #include "base/assert.h"
 #include "eval/exec.h"
@@ -123,7 +123,8 @@ HELPER(in_set)
     const struct mp_value *member = (const struct mp_value *)(uintptr_t)b->w[0];
     uint64_t count = b->w[1];
     bool found = false;
-    for (uint64_t i = 0; i < count && !found; i++) found = mp_value_eq((enum mp_rep)k, *a, member[i]);
+    for (uint64_t i = 0; i < count && !found; i++)
+        found = mp_value_eq((enum mp_rep)k, *a, member[i]);
     return put_bool(out, found);
 }
 
@@ -154,7 +155,8 @@ TEXT_TEST(starts, mp_str_starts)
 TEXT_TEST(ends, mp_str_ends)
 TEXT_TEST(contains_text, contains)
 
-static bool any_member(const struct mp_inputs *in, uint32_t list, const struct mp_value *a, text_test test)
+static bool any_member(const struct mp_inputs *in, uint32_t list, const struct mp_value *a,
+                       text_test test)
 {
     const struct mp_list_row *l = &in->program->list[list];
     mp_str text = mp_value_as_text(a);
@@ -251,7 +253,8 @@ static mp_str segment(mp_str s, size_t at)
 /* spiffe://DOMAIN/ns/NAMESPACE/sa/ACCOUNT, each part as far as the identity has that form. */
 static mp_str id_part(mp_str id, uint32_t part)
 {
-    static const mp_str before[3] = {MP_STR_INIT("spiffe://"), MP_STR_INIT("/ns/"), MP_STR_INIT("/sa/")};
+    static const mp_str before[3] = {MP_STR_INIT("spiffe://"), MP_STR_INIT("/ns/"),
+                                     MP_STR_INIT("/sa/")};
     size_t at = 0;
     mp_str found = {"", 0};
     for (uint32_t i = 0; i <= part; i++) {

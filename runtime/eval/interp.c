@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * interp.c - the interpreter: the meaning of the ops, a run of equal ops at a time (program/code.h).
+ * interp.c - the interpreter: the meaning of the ops, a run of equal ops at a time
+ * (program/code.h).
  *
- * A truth in a register is one byte: bit 0 true, bit 1 false, none unknown. So Kleene's and, or and not
- * are three operations on bits each, and nothing branches on what a request says.
+ * A truth in a register is one byte: bit 0 true, bit 1 false, none unknown. So Kleene's and, or
+ * and not are three operations on bits each, and nothing branches on what a request says.
  */
 #include "base/assert.h"
 #include "eval/eval.h"
@@ -34,7 +35,10 @@ static inline void put(struct frame *f, size_t reg, struct mp_value v, bool know
     f->known[reg] = known;
 }
 
-static inline bool bit(const uint64_t *words, uint32_t i) { return (words[i >> 6] >> (i & 63) & 1) != 0; }
+static inline bool bit(const uint64_t *words, uint32_t i)
+{
+    return (words[i >> 6] >> (i & 63) & 1) != 0;
+}
 
 /* ---- leaves ---- */
 
@@ -172,8 +176,8 @@ static inline uint64_t logic8(uint8_t op, uint64_t x, uint64_t y)
     }
 }
 
-/* Operands side by side, eight at a time. The last eight may reach behind the run: into registers of
- * later runs, or into the spare bytes behind them all, which are written before they are read. */
+/* Operands side by side, eight at a time. The last eight may reach behind the run: into registers
+ * of later runs, or into the spare bytes behind them all, which are written before they are read. */
 static void logic_dense(struct frame *f, const struct mp_run *r, const uint32_t *a)
 {
     const uint8_t *x = f->truth + a[0];
@@ -301,7 +305,8 @@ static void arithmetic(struct frame *f, const struct mp_run *r, const uint32_t *
 /* ---- all the rest ---- */
 
 /* Operand a as a value, out of a register of either kind. */
-static bool operand_a(const struct frame *f, const struct mp_run *r, uint32_t reg, struct mp_value *out)
+static bool operand_a(const struct frame *f, const struct mp_run *r, uint32_t reg,
+                      struct mp_value *out)
 {
     if (r->a_rep == MP_REP_B) {
         *out = mp_value_bool(f->truth[reg] == T);

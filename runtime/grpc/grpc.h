@@ -3,12 +3,14 @@
  *
  * Owns:    one listening socket, its connections, their streams and queues.
  * Callers: the daemon (Envoy's discovery and access logs); tests and benches.
- * Threads: one, that of the loop. Callbacks are called from within the loop only, never from within a
- *          call into this module (but mp_grpc_close), so a caller may change its state around a call.
- * Memory:  malloc, bounded by the limits: a message that comes in grows with its bytes and not with the
- *          length that it claims; queues of what goes out are refused when full.
+ * Threads: one, that of the loop. Callbacks are called from within the loop only, never from
+ *          within a call into this module (but mp_grpc_close), so a caller may change its state
+ *          around a call.
+ * Memory:  malloc, bounded by the limits: a message that comes in grows with its bytes and not
+ *          with the length that it claims; queues of what goes out are refused when full.
  *
- * Protocol: "gRPC over HTTP2" (PROTOCOL-HTTP2.md of grpc/grpc), without compression; HTTP/2 is RFC 9113.
+ * Protocol: "gRPC over HTTP2" (PROTOCOL-HTTP2.md of grpc/grpc), without compression; HTTP/2 is
+ *           RFC 9113.
  * A peer that sends what it must not loses its own stream or its own connection, and is counted.
  */
 #ifndef MP_GRPC_GRPC_H
@@ -50,22 +52,25 @@ struct mp_grpc_peer {
 
 /* One method. Streams of it are served until a side ends. */
 struct mp_grpc_method {
-    const char *path; /* "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources" */
+    /* "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources" */
+    const char *path;
     size_t message_bytes_max; /* 0: that of the limits */
     void *ctx;                /* the first argument of `open` */
     /* A stream begins; its headers are read, no message yet. The answer is the state that the other
-     * functions get. It may send. NULL: refused; it may say why with mp_grpc_finish(), else the peer is
-     * told RESOURCE_EXHAUSTED; `closed` is not called then. */
+     * functions get. It may send. NULL: refused; it may say why with mp_grpc_finish(), else the
+     * peer is told RESOURCE_EXHAUSTED; `closed` is not called then. */
     void *(*open)(void *ctx, struct mp_grpc_stream *stream);
     /* One whole message, borrowed for the call. false: it is not valid, the stream is finished with
-     * INVALID_ARGUMENT unless mp_grpc_finish() has said something better. No message comes after that. */
+     * INVALID_ARGUMENT unless mp_grpc_finish() has said something better. No message comes after
+     * that. */
     bool (*message)(void *state, mp_str message);
-    /* All that was queued has gone to the socket, after a send that answered MP_ELIMIT. May be NULL. */
+    /* All that was queued has gone to the socket, after a send that answered MP_ELIMIT. May be
+     * NULL. */
     void (*drained)(void *state);
     /* The peer will send no more. NULL: the stream is finished with OK once all is sent. */
     void (*ended)(void *state);
-    /* The stream is over, whoever ended it: called exactly once for each `open` that answered a state,
-     * also after mp_grpc_finish(). `stream` must not be used from here on. */
+    /* The stream is over, whoever ended it: called exactly once for each `open` that answered a
+     * state, also after mp_grpc_finish(). `stream` must not be used from here on. */
     void (*closed)(void *state);
 };
 
@@ -75,21 +80,25 @@ struct mp_grpc_limits {
     uint32_t streams;           /* of a connection: 16 */
     size_t message_bytes;       /* coming in: 4 MiB */
     size_t header_bytes;        /* names and values of one request: 16 KiB */
-    size_t queued_bytes;        /* going out, of a stream: 16 MiB; one message may always be queued alone */
-    size_t total_bytes;         /* messages coming in and queues going out, of the server: 512 MiB */
-    uint32_t window_bytes;      /* of flow control, of a stream; of a connection four times that: 1 MiB */
+    /* going out, of a stream: 16 MiB; one message may always be queued alone */
+    size_t queued_bytes;
+    /* messages coming in and queues going out, of the server: 512 MiB */
+    size_t total_bytes;
+    /* of flow control, of a stream; of a connection four times that: 1 MiB */
+    uint32_t window_bytes;
     uint32_t quiet_ms;          /* nothing heard: a PING is sent: 5,000 */
     uint32_t dead_ms;           /* and nothing heard after it: the connection is closed: 5,000 */
     uint32_t handshake_ms;      /* from accepting to HTTP/2's first SETTINGS: 5,000 */
 };
 
 struct mp_grpc_options {
-    /* "ADDR:PORT", "[ADDR]:PORT", ":PORT" (loopback) with numeric ADDR and PORT (0: any free one), or
-     * "unix:PATH". */
+    /* "ADDR:PORT", "[ADDR]:PORT", ":PORT" (loopback) with numeric ADDR and PORT (0: any free
+     * one), or "unix:PATH". */
     const char *listen;
-    /* Files in PEM: our certificate (with its chain), its key, and the CAs of clients. All three, or all
-     * NULL. Without them the server speaks plain HTTP/2, and listens on loopback or a unix socket only.
-     * With them every client must show a certificate of these CAs with exactly one URI SAN. */
+    /* Files in PEM: our certificate (with its chain), its key, and the CAs of clients. All three,
+     * or all NULL. Without them the server speaks plain HTTP/2, and listens on loopback or a unix
+     * socket only. With them every client must show a certificate of these CAs with exactly one
+     * URI SAN. */
     const char *cert, *key, *client_ca;
     const struct mp_grpc_method *methods; /* copied; the texts must live as long as the server */
     size_t method_count;
@@ -102,36 +111,39 @@ struct mp_grpc_counts {
     uint64_t connections, streams;
     uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: of messages */
     uint64_t connections_refused; /* one too many */
-    uint64_t tls_refused;         /* no or wrong certificate, identity or version: tls_trouble says more */
+    /* no or wrong certificate, identity or version: tls_trouble says more */
+    uint64_t tls_refused;
     uint64_t protocol_errors;     /* connections that ended because the peer broke HTTP/2 */
     uint64_t dead_peers;          /* no answer to a PING, or no handshake in time */
     uint64_t streams_refused;     /* unknown method, no gRPC, too many streams */
-    uint64_t headers_too_large, messages_too_large, messages_compressed, messages_cut, messages_invalid;
+    uint64_t headers_too_large, messages_too_large, messages_compressed, messages_cut,
+        messages_invalid;
     uint64_t queue_full;          /* sends that answered MP_ELIMIT */
 };
 
-/* Listens. The loop must outlive the server. MP_EINVAL (address, missing file, plain where it must not
- * be), MP_EIO (the socket), MP_ENOMEM; then `why` says what, one line without a full stop. */
+/* Listens. The loop must outlive the server. MP_EINVAL (address, missing file, plain where it
+ * must not be), MP_EIO (the socket), MP_ENOMEM; then `why` says what, one line without a full
+ * stop. */
 enum mp_err mp_grpc_open(uv_loop_t *loop, const struct mp_grpc_options *options,
                          struct mp_grpc_server **out, char *why, size_t why_size);
 /* The port it listens on; 0 for a unix socket. */
 uint16_t mp_grpc_port(const struct mp_grpc_server *server);
-/* Ends: peers are told (UNAVAILABLE, GOAWAY), `closed` is called for all streams before this returns,
- * sockets are closed. The loop must run until its handles are gone; then the memory is given back too.
- * NULL is allowed. Not from within a callback. */
+/* Ends: peers are told (UNAVAILABLE, GOAWAY), `closed` is called for all streams before this
+ * returns, sockets are closed. The loop must run until its handles are gone; then the memory is
+ * given back too. NULL is allowed. Not from within a callback. */
 void mp_grpc_close(struct mp_grpc_server *server);
 void mp_grpc_counts_get(const struct mp_grpc_server *server, struct mp_grpc_counts *out);
 /* What the last refused TLS peer did wrong; empty when none was. Borrowed until the loop runs on. */
 mp_str mp_grpc_tls_trouble(const struct mp_grpc_server *server);
 
-/* Queues one message, and gives to the socket what it takes at once. MP_ELIMIT: the queue is full, the
- * message is not queued; `drained` will be called. MP_ESTALE: the stream is finished or broken, `closed`
- * has been or will be called. MP_ENOMEM. */
+/* Queues one message, and gives to the socket what it takes at once. MP_ELIMIT: the queue is
+ * full, the message is not queued; `drained` will be called. MP_ESTALE: the stream is finished or
+ * broken, `closed` has been or will be called. MP_ENOMEM. */
 enum mp_err mp_grpc_send(struct mp_grpc_stream *stream, mp_str message);
 /* Bytes that are queued and not given to the socket yet. */
 size_t mp_grpc_queued(const struct mp_grpc_stream *stream);
-/* Ends the stream after what is queued; `text` is for the peer's log (any UTF-8, at most 1,024 bytes are
- * sent). Nothing is received any more. A second call does nothing. */
+/* Ends the stream after what is queued; `text` is for the peer's log (any UTF-8, at most 1,024
+ * bytes are sent). Nothing is received any more. A second call does nothing. */
 void mp_grpc_finish(struct mp_grpc_stream *stream, enum mp_grpc_status status, mp_str text);
 const struct mp_grpc_peer *mp_grpc_stream_peer(const struct mp_grpc_stream *stream);
 

@@ -73,6 +73,7 @@ void grpc_stream_ended(struct mp_grpc_stream *stream);
 /* It waits for room, and it is not its own queue that is full. */
 bool grpc_stream_starves(const struct mp_grpc_stream *stream);
 /* Ends a stream that has no answer yet by one block of headers. */
-void grpc_stream_refuse(struct mp_grpc_stream *stream, enum mp_grpc_status status, const char *text);
+void grpc_stream_refuse(struct mp_grpc_stream *stream, enum mp_grpc_status status,
+                        const char *text);
 
 #endif

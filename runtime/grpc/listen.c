@@ -50,8 +50,8 @@ static bool address_of(const char *where, struct sockaddr_storage *out)
     return uv_ip6_addr(host + 1, port, (struct sockaddr_in6 *)out) == 0;
 }
 
-static enum mp_err listen_tcp(struct mp_grpc_server *server, const char *where, uv_connection_cb on_connection,
-                              char *why, size_t why_size)
+static enum mp_err listen_tcp(struct mp_grpc_server *server, const char *where,
+                              uv_connection_cb on_connection, char *why, size_t why_size)
 {
     struct sockaddr_storage address;
     if (!address_of(where, &address)) {
@@ -59,10 +59,11 @@ static enum mp_err listen_tcp(struct mp_grpc_server *server, const char *where, 
         return MP_EINVAL;
     }
     if (server->tls == NULL && !is_loopback(&address)) {
-        snprintf(why, why_size,
-                 "%s: others could reach this port, so it needs a certificate, its key and the CA of clients; "
-                 "without them only loopback or unix:PATH",
-                 where);
+        snprintf(
+            why, why_size,
+            "%s: others could reach this port, so it needs a certificate, its key and the CA of clients; "
+            "without them only loopback or unix:PATH",
+            where);
         return MP_EINVAL;
     }
     uv_tcp_init(server->loop, &server->listener.tcp);
@@ -81,13 +82,14 @@ static bool is_served(const char *path)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0) return true;
     memcpy(to.sun_path, path, strlen(path));
-    bool served = connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno != ECONNREFUSED;
+    bool served =
+        connect(fd, (const struct sockaddr *)&to, sizeof to) == 0 || errno != ECONNREFUSED;
     close(fd);
     return served;
 }
 
-static enum mp_err listen_unix(struct mp_grpc_server *server, const char *path, uv_connection_cb on_connection,
-                               char *why, size_t why_size)
+static enum mp_err listen_unix(struct mp_grpc_server *server, const char *path,
+                               uv_connection_cb on_connection, char *why, size_t why_size)
 {
     struct sockaddr_un fits;
     struct stat st;
@@ -108,8 +110,8 @@ static enum mp_err listen_unix(struct mp_grpc_server *server, const char *path, 
     return MP_EIO;
 }
 
-enum mp_err grpc_listen(struct mp_grpc_server *server, const char *where, uv_connection_cb on_connection,
-                        char *why, size_t why_size)
+enum mp_err grpc_listen(struct mp_grpc_server *server, const char *where,
+                        uv_connection_cb on_connection, char *why, size_t why_size)
 {
     if (strncmp(where, "unix:", 5) == 0) {
         return listen_unix(server, where + 5, on_connection, why, why_size);

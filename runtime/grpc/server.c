@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Sockets, timers and TLS around sessions.
  *
- * A call into this module never calls back: what is due after one (a broken socket, a stream that ended)
- * is done by the connection's timer, which is set to 0 for it.
+ * A call into this module never calls back: what is due after one (a broken socket, a stream that
+ * ended) is done by the connection's timer, which is set to 0 for it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -166,7 +166,8 @@ static void flush(struct grpc_connection *c)
 static void wants_out(void *ctx)
 {
     struct grpc_connection *c = ctx;
-    if (c->session == NULL || mp_grpc_session_busy(c->session)) return; /* whoever is inside flushes */
+    /* whoever is inside flushes */
+    if (c->session == NULL || mp_grpc_session_busy(c->session)) return;
     flush(c);
     if (c->failed || mp_grpc_session_over(c->session)) soon(c);
 }
@@ -180,8 +181,8 @@ static uint64_t since(const struct grpc_connection *c, uint64_t then_ms)
     return uv_now(c->server->loop) - then_ms;
 }
 
-/* A deadline is over, but the loop may have been held up, and what the peer said may wait in the socket:
- * it is dead when the next look finds it silent too. */
+/* A deadline is over, but the loop may have been held up, and what the peer said may wait in the
+ * socket: it is dead when the next look finds it silent too. */
 static bool is_dead(struct grpc_connection *c)
 {
     const struct mp_grpc_limits *l = &c->server->shared.limits;
@@ -194,7 +195,10 @@ static bool is_dead(struct grpc_connection *c)
     return false;
 }
 
-static uint64_t left(uint64_t whole_ms, uint64_t gone_ms) { return gone_ms < whole_ms ? whole_ms - gone_ms : 1; }
+static uint64_t left(uint64_t whole_ms, uint64_t gone_ms)
+{
+    return gone_ms < whole_ms ? whole_ms - gone_ms : 1;
+}
 
 static void arm(struct grpc_connection *c)
 {
@@ -264,7 +268,8 @@ static void refuse_tls(struct grpc_connection *c, mp_str why)
 static bool open_session(struct grpc_connection *c)
 {
     const struct mp_grpc_session_owner owner = {c, wants_out, wants_call};
-    if (mp_grpc_session_open(&c->server->shared, &c->peer, &owner, &c->session) == MP_OK) return true;
+    if (mp_grpc_session_open(&c->server->shared, &c->peer, &owner, &c->session) == MP_OK)
+        return true;
     c->failed = true;
     return false;
 }
@@ -273,7 +278,9 @@ static bool open_session(struct grpc_connection *c)
 static void meet(struct grpc_connection *c)
 {
     if (mp_tls_identity(c->tls, c->identity, sizeof c->identity, &c->peer.identity) != MP_OK) {
-        refuse_tls(c, MP_STR("the client's certificate does not have exactly one URI as alternative name"));
+        refuse_tls(
+            c,
+            MP_STR("the client's certificate does not have exactly one URI as alternative name"));
         return;
     }
     open_session(c);
@@ -289,12 +296,14 @@ static void take_tls(struct grpc_connection *c, mp_str wire)
     size_t got = 0;
     enum mp_err err = mp_tls_take(c->tls, wire);
     if (err == MP_OK && c->session == NULL && mp_tls_ready(c->tls)) meet(c);
-    while (err == MP_OK && c->session != NULL && !c->ending) { /* LIMIT: what is in the wire bytes */
+    /* LIMIT: what is in the wire bytes */
+    while (err == MP_OK && c->session != NULL && !c->ending) {
         err = mp_tls_read(c->tls, c->server->plain_room, ROOM_BYTES, &got);
         if (err != MP_OK || got == 0) break;
         take_plain(c, (mp_str){c->server->plain_room, got});
     }
-    if (err != MP_OK) refuse_tls(c, err == MP_ENOMEM ? MP_STR("out of memory") : mp_tls_trouble(c->tls));
+    if (err != MP_OK)
+        refuse_tls(c, err == MP_ENOMEM ? MP_STR("out of memory") : mp_tls_trouble(c->tls));
     if (mp_tls_ended(c->tls)) end(c);
 }
 
@@ -333,11 +342,13 @@ static void name_peer(struct grpc_connection *c)
     int size = sizeof from;
     char host[64] = "?";
     snprintf(c->address, sizeof c->address, "unix");
-    if (!c->server->local && uv_tcp_getpeername(&c->socket.tcp, (struct sockaddr *)&from, &size) == 0) {
+    if (!c->server->local &&
+        uv_tcp_getpeername(&c->socket.tcp, (struct sockaddr *)&from, &size) == 0) {
         bool v6 = from.ss_family == AF_INET6;
         const struct sockaddr_in *in = (const struct sockaddr_in *)&from;
         const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)&from;
-        uv_inet_ntop(from.ss_family, v6 ? (const void *)&in6->sin6_addr : (const void *)&in->sin_addr, host,
+        uv_inet_ntop(from.ss_family,
+                     v6 ? (const void *)&in6->sin6_addr : (const void *)&in->sin_addr, host,
                      sizeof host);
         snprintf(c->address, sizeof c->address, v6 ? "[%s]:%u" : "%s:%u", host,
                  ntohs(v6 ? in6->sin6_port : in->sin_port));
@@ -405,13 +416,14 @@ static void on_connection(uv_stream_t *listener, int status)
 
 /* ---- public ---- */
 
-static enum mp_err make_tls(struct mp_grpc_server *server, const struct mp_grpc_options *o, char *why,
-                            size_t why_size)
+static enum mp_err make_tls(struct mp_grpc_server *server, const struct mp_grpc_options *o,
+                            char *why, size_t why_size)
 {
     int given = (o->cert != NULL) + (o->key != NULL) + (o->client_ca != NULL);
     if (given == 0) return MP_OK;
     if (given != 3) {
-        snprintf(why, why_size, "mutual TLS needs a certificate, its key and the CA of clients, all three");
+        snprintf(why, why_size,
+                 "mutual TLS needs a certificate, its key and the CA of clients, all three");
         return MP_EINVAL;
     }
     const struct mp_tls_options tls = {
@@ -424,7 +436,8 @@ static enum mp_err copy_methods(struct mp_grpc_server *server, const struct mp_g
     server->methods = calloc(o->method_count + 1, sizeof *server->methods);
     if (server->methods == NULL) return MP_ENOMEM;
     for (size_t i = 0; i < o->method_count; i++) {
-        MP_ASSERT(o->methods[i].open != NULL && o->methods[i].message != NULL && o->methods[i].closed != NULL);
+        MP_ASSERT(o->methods[i].open != NULL && o->methods[i].message != NULL &&
+                  o->methods[i].closed != NULL);
         server->methods[i] = o->methods[i];
     }
     server->shared.methods = server->methods;
@@ -439,8 +452,8 @@ static void on_listener_closed(uv_handle_t *handle)
     server_gone(server);
 }
 
-enum mp_err mp_grpc_open(uv_loop_t *loop, const struct mp_grpc_options *o, struct mp_grpc_server **out,
-                         char *why, size_t why_size)
+enum mp_err mp_grpc_open(uv_loop_t *loop, const struct mp_grpc_options *o,
+                         struct mp_grpc_server **out, char *why, size_t why_size)
 {
     MP_ASSERT(why_size > 0);
     snprintf(why, why_size, "out of memory");
@@ -469,7 +482,9 @@ uint16_t mp_grpc_port(const struct mp_grpc_server *server)
 {
     struct sockaddr_storage at;
     int size = sizeof at;
-    if (server->local || uv_tcp_getsockname(&server->listener.tcp, (struct sockaddr *)&at, &size) != 0) return 0;
+    if (server->local ||
+        uv_tcp_getsockname(&server->listener.tcp, (struct sockaddr *)&at, &size) != 0)
+        return 0;
     return ntohs(at.ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)&at)->sin6_port
                                           : ((const struct sockaddr_in *)&at)->sin_port);
 }
@@ -498,4 +513,7 @@ void mp_grpc_counts_get(const struct mp_grpc_server *server, struct mp_grpc_coun
     *out = server->shared.counts;
 }
 
-mp_str mp_grpc_tls_trouble(const struct mp_grpc_server *server) { return mp_str_of(server->trouble); }
+mp_str mp_grpc_tls_trouble(const struct mp_grpc_server *server)
+{
+    return mp_str_of(server->trouble);
+}

@@ -32,7 +32,7 @@ struct mp_grpc_server {
 };
 
 /* listen.c: binds and listens; `why` says what is wrong. */
-enum mp_err grpc_listen(struct mp_grpc_server *server, const char *where, uv_connection_cb on_connection,
-                        char *why, size_t why_size);
+enum mp_err grpc_listen(struct mp_grpc_server *server, const char *where,
+                        uv_connection_cb on_connection, char *why, size_t why_size);
 
 #endif

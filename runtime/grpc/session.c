@@ -44,8 +44,9 @@ static bool name_is(const uint8_t *name, size_t len, const char *text)
     return mp_str_eq((mp_str){(const char *)name, len}, mp_str_of(text));
 }
 
-static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     struct mp_grpc_stream *stream = stream_of(ctx, frame->hd.stream_id);
     if (stream == NULL) return 0;
@@ -53,8 +54,10 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
     if (frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
     mp_str text = {(const char *)value, value_len};
     if (name_is(name, name_len, ":method")) stream->post = mp_str_eq(text, MP_STR("POST"));
-    if (name_is(name, name_len, "content-type")) stream->grpc = mp_str_starts(text, MP_STR("application/grpc"));
-    if (name_is(name, name_len, "grpc-encoding")) stream->encoded = !mp_str_eq(text, MP_STR("identity"));
+    if (name_is(name, name_len, "content-type"))
+        stream->grpc = mp_str_starts(text, MP_STR("application/grpc"));
+    if (name_is(name, name_len, "grpc-encoding"))
+        stream->encoded = !mp_str_eq(text, MP_STR("identity"));
     if (name_is(name, name_len, ":path") && value_len <= sizeof stream->path) {
         memcpy(stream->path, value, value_len);
         stream->path_len = value_len;
@@ -65,7 +68,8 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
 static int on_frame(nghttp2_session *h2, const nghttp2_frame *frame, void *ctx)
 {
     struct mp_grpc_session *s = ctx;
-    if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0) s->ready = true;
+    if (frame->hd.type == NGHTTP2_SETTINGS && (frame->hd.flags & NGHTTP2_FLAG_ACK) == 0)
+        s->ready = true;
     if (frame->hd.type != NGHTTP2_HEADERS && frame->hd.type != NGHTTP2_DATA) return 0;
     struct mp_grpc_stream *stream = stream_of(s, frame->hd.stream_id);
     if (stream == NULL) return 0;
@@ -76,7 +80,8 @@ static int on_frame(nghttp2_session *h2, const nghttp2_frame *frame, void *ctx)
     return 0;
 }
 
-static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len, void *ctx)
+static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len,
+                   void *ctx)
 {
     struct mp_grpc_stream *stream = stream_of(ctx, id);
     if (stream != NULL) grpc_stream_take(stream, (mp_str){(const char *)bytes, len});
@@ -98,14 +103,17 @@ static int on_stream_close(nghttp2_session *h2, int32_t id, uint32_t code, void 
 static int on_frame_sent(nghttp2_session *h2, const nghttp2_frame *frame, void *ctx)
 {
     struct mp_grpc_session *s = ctx;
-    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR && !s->counted) {
+    if (frame->hd.type == NGHTTP2_GOAWAY && frame->goaway.error_code != NGHTTP2_NO_ERROR &&
+        !s->counted) {
         s->counted = true;
         s->shared->counts.protocol_errors++;
     }
-    if (frame->hd.type != NGHTTP2_HEADERS || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
+    if (frame->hd.type != NGHTTP2_HEADERS || (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) == 0)
+        return 0;
     struct mp_grpc_stream *stream = stream_of(s, frame->hd.stream_id);
     if (stream == NULL || stream->peer_ended) return 0;
-    return nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id, NGHTTP2_NO_ERROR) == 0
+    return nghttp2_submit_rst_stream(h2, NGHTTP2_FLAG_NONE, frame->hd.stream_id,
+                                     NGHTTP2_NO_ERROR) == 0
                ? 0
                : NGHTTP2_ERR_CALLBACK_FAILURE;
 }
@@ -125,7 +133,8 @@ static enum mp_err make_h2(struct mp_grpc_session *s)
         nghttp2_session_callbacks_set_on_data_chunk_recv_callback(c, on_data);
         nghttp2_session_callbacks_set_on_stream_close_callback(c, on_stream_close);
         nghttp2_session_callbacks_set_on_frame_send_callback(c, on_frame_sent);
-        nghttp2_option_set_no_closed_streams(option, 1); /* priorities are not kept, nor memory for them */
+        /* priorities are not kept, nor memory for them */
+        nghttp2_option_set_no_closed_streams(option, 1);
         code = nghttp2_session_server_new2(&s->h2, c, s, option);
     }
     nghttp2_session_callbacks_del(c);
@@ -143,11 +152,14 @@ static enum mp_err greet(struct mp_grpc_session *s)
     };
     if (nghttp2_submit_settings(s->h2, NGHTTP2_FLAG_NONE, settings, 3) != 0) return MP_ENOMEM;
     int32_t whole = l->window_bytes < INT32_MAX / 4 ? (int32_t)l->window_bytes * 4 : INT32_MAX;
-    return nghttp2_session_set_local_window_size(s->h2, NGHTTP2_FLAG_NONE, 0, whole) == 0 ? MP_OK : MP_ENOMEM;
+    return nghttp2_session_set_local_window_size(s->h2, NGHTTP2_FLAG_NONE, 0, whole) == 0
+               ? MP_OK
+               : MP_ENOMEM;
 }
 
 enum mp_err mp_grpc_session_open(struct mp_grpc_shared *shared, const struct mp_grpc_peer *peer,
-                                 const struct mp_grpc_session_owner *owner, struct mp_grpc_session **out)
+                                 const struct mp_grpc_session_owner *owner,
+                                 struct mp_grpc_session **out)
 {
     MP_ASSERT(shared->limits.streams > 0 && shared->limits.window_bytes <= INT32_MAX);
     struct mp_grpc_session *s = calloc(1, sizeof *s);
@@ -219,8 +231,8 @@ size_t mp_grpc_session_give(struct mp_grpc_session *s, char *to, size_t size)
     return given;
 }
 
-/* Calls one that is due; false: none is. The list is searched anew each time, since whoever is called may
- * change it. */
+/* Calls one that is due; false: none is. The list is searched anew each time, since whoever is
+ * called may change it. */
 static bool tell_one(struct mp_grpc_session *s)
 {
     for (struct mp_grpc_stream *stream = s->streams; stream != NULL; stream = stream->next) {
@@ -274,7 +286,8 @@ bool mp_grpc_session_over(const struct mp_grpc_session *s)
 
 void mp_grpc_session_ping(struct mp_grpc_session *s)
 {
-    nghttp2_submit_ping(s->h2, NGHTTP2_FLAG_NONE, NULL); /* no memory: the peer stays quiet, and is closed */
+    /* no memory: the peer stays quiet, and is closed */
+    nghttp2_submit_ping(s->h2, NGHTTP2_FLAG_NONE, NULL);
 }
 
 void mp_grpc_session_end(struct mp_grpc_session *s, mp_str text)

@@ -23,9 +23,9 @@ struct mp_grpc_shared {
 /* Puts the default where a 0 is. */
 void mp_grpc_limits_fill(struct mp_grpc_limits *limits);
 
-/* What a session asks of whoever owns it. Both may be called from within any call into the session, and
- * must not call back into it there, but wants_out, where the call came from mp_grpc_send or
- * mp_grpc_finish and the session is not busy (mp_grpc_session_busy). */
+/* What a session asks of whoever owns it. Both may be called from within any call into the
+ * session, and must not call back into it there, but wants_out, where the call came from
+ * mp_grpc_send or mp_grpc_finish and the session is not busy (mp_grpc_session_busy). */
 struct mp_grpc_session_owner {
     void *ctx;
     void (*wants_out)(void *ctx);  /* mp_grpc_session_give() has something */
@@ -34,7 +34,8 @@ struct mp_grpc_session_owner {
 
 /* `peer` is borrowed and must outlive the session. */
 enum mp_err mp_grpc_session_open(struct mp_grpc_shared *shared, const struct mp_grpc_peer *peer,
-                                 const struct mp_grpc_session_owner *owner, struct mp_grpc_session **out);
+                                 const struct mp_grpc_session_owner *owner,
+                                 struct mp_grpc_session **out);
 /* `closed` is called for all streams that are left. */
 void mp_grpc_session_destroy(struct mp_grpc_session *s);
 
@@ -45,8 +46,8 @@ bool mp_grpc_session_take(struct mp_grpc_session *s, mp_str bytes);
 size_t mp_grpc_session_give(struct mp_grpc_session *s, char *to, size_t size);
 /* Calls drained and closed where they are due. */
 void mp_grpc_session_tell(struct mp_grpc_session *s);
-/* A stream waits for `drained` with nothing queued: what all streams hold together was full. Whoever owns
- * the session calls mp_grpc_session_tell() again after a while. */
+/* A stream waits for `drained` with nothing queued: what all streams hold together was full.
+ * Whoever owns the session calls mp_grpc_session_tell() again after a while. */
 bool mp_grpc_session_starves(const struct mp_grpc_session *s);
 /* A call is on its way inside take() or give(): neither may be called now. */
 bool mp_grpc_session_busy(const struct mp_grpc_session *s);

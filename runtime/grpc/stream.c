@@ -99,7 +99,8 @@ static void keep_end(struct mp_grpc_stream *stream, enum mp_grpc_status status, 
 static void or_reset(struct mp_grpc_stream *stream, int code)
 {
     if (code == 0) return;
-    nghttp2_submit_rst_stream(stream->session->h2, NGHTTP2_FLAG_NONE, stream->id, NGHTTP2_INTERNAL_ERROR);
+    nghttp2_submit_rst_stream(stream->session->h2, NGHTTP2_FLAG_NONE, stream->id,
+                              NGHTTP2_INTERNAL_ERROR);
 }
 
 static void submit_trailers(struct mp_grpc_stream *stream)
@@ -108,7 +109,8 @@ static void submit_trailers(struct mp_grpc_stream *stream)
     snprintf(number, sizeof number, "%d", (int)stream->status);
     encode_text(stream, text, sizeof text);
     const nghttp2_nv nv[] = {NV("grpc-status", number), NV("grpc-message", text)};
-    or_reset(stream, nghttp2_submit_trailer(stream->session->h2, stream->id, nv, stream->text_len > 0 ? 2 : 1));
+    or_reset(stream, nghttp2_submit_trailer(stream->session->h2, stream->id, nv,
+                                            stream->text_len > 0 ? 2 : 1));
 }
 
 void grpc_stream_refuse(struct mp_grpc_stream *stream, enum mp_grpc_status status, const char *why)
@@ -175,8 +177,8 @@ static ssize_t read_out(nghttp2_session *h2, int32_t id, uint8_t *to, size_t siz
 static bool answer(struct mp_grpc_stream *stream)
 {
     static const nghttp2_nv nv[] = {
-        {(uint8_t *)(uintptr_t) ":status", (uint8_t *)(uintptr_t) "200", 7, 3, NGHTTP2_NV_FLAG_NONE},
-        {(uint8_t *)(uintptr_t) "content-type", (uint8_t *)(uintptr_t) "application/grpc", 12, 16,
+        {(uint8_t *)(uintptr_t)":status", (uint8_t *)(uintptr_t)"200", 7, 3, NGHTTP2_NV_FLAG_NONE},
+        {(uint8_t *)(uintptr_t)"content-type", (uint8_t *)(uintptr_t)"application/grpc", 12, 16,
          NGHTTP2_NV_FLAG_NONE}};
     const nghttp2_data_provider provider = {.source = {.ptr = stream}, .read_callback = read_out};
     stream->began = true;
@@ -258,7 +260,8 @@ static const struct mp_grpc_method *method_of(const struct mp_grpc_stream *strea
 {
     const struct mp_grpc_shared *shared = stream->session->shared;
     for (size_t i = 0; i < shared->method_count; i++) {
-        if (mp_str_eq((mp_str){stream->path, stream->path_len}, mp_str_of(shared->methods[i].path))) {
+        if (mp_str_eq((mp_str){stream->path, stream->path_len},
+                      mp_str_of(shared->methods[i].path))) {
             return &shared->methods[i];
         }
     }
@@ -300,8 +303,10 @@ static bool judge_head(struct mp_grpc_stream *stream)
 {
     const struct mp_grpc_limits *l = &stream->session->shared->limits;
     const uint8_t *head = stream->in.head;
-    size_t most = stream->method->message_bytes_max != 0 ? stream->method->message_bytes_max : l->message_bytes;
-    stream->in.need = (uint32_t)head[1] << 24 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 8 | head[4];
+    size_t most = stream->method->message_bytes_max != 0 ? stream->method->message_bytes_max
+                                                         : l->message_bytes;
+    stream->in.need =
+        (uint32_t)head[1] << 24 | (uint32_t)head[2] << 16 | (uint32_t)head[3] << 8 | head[4];
     if (head[0] != 0) {
         counts(stream)->messages_compressed++;
         mp_grpc_finish(stream, MP_GRPC_UNIMPLEMENTED, MP_STR("messages must not be compressed"));
@@ -332,7 +337,8 @@ static bool reserve_in(struct mp_grpc_stream *stream, size_t more)
     char *grown = room_in_all(stream, cap - in->cap) ? realloc(in->bytes, cap) : NULL;
     if (grown == NULL) {
         counts(stream)->messages_too_large++;
-        mp_grpc_finish(stream, MP_GRPC_RESOURCE_EXHAUSTED, MP_STR("no memory is left for the message"));
+        mp_grpc_finish(stream, MP_GRPC_RESOURCE_EXHAUSTED,
+                       MP_STR("no memory is left for the message"));
         return false;
     }
     counts(stream)->incoming_bytes_now += cap - in->cap;
@@ -350,8 +356,8 @@ static size_t take_head(struct grpc_incoming *in, mp_str bytes)
     return part;
 }
 
-/* A part of the body, or all of it; how many bytes were used. A message that lies whole in the bytes that
- * have come is not copied. */
+/* A part of the body, or all of it; how many bytes were used. A message that lies whole in the
+ * bytes that have come is not copied. */
 static size_t take_body(struct mp_grpc_stream *stream, mp_str bytes)
 {
     struct grpc_incoming *in = &stream->in;

@@ -181,7 +181,8 @@ static bool given_value(struct mp_ingest *in, const struct mp_field_in *f,
     enum mp_rep rep = mp_type_rep(want->type);
     if (want->set) return false;
     if (f->kind == MP_FIELD_TEXT) return mp_convert_text(in, want, f->text, out);
-    if (f->kind == MP_FIELD_NUMBER) return rep == MP_REP_F && mp_convert_num(want->type, f->number, out);
+    if (f->kind == MP_FIELD_NUMBER)
+        return rep == MP_REP_F && mp_convert_num(want->type, f->number, out);
     if (rep == MP_REP_F) return mp_convert_num(want->type, (double)f->integer, out);
     if (rep == MP_REP_I) return mp_convert_int(want->type, f->integer, out);
     *out = mp_value_bool(f->integer != 0);
@@ -206,7 +207,8 @@ static void given_frame(struct mp_ingest *in, const struct mp_field_in *fields, 
     for (uint32_t i = 0; i < count; i++) {
         const struct mp_field_in *f = &fields[i];
         if (f->name == FRAME_WEIGHT) {
-            bool fits = f->kind == MP_FIELD_INT && f->integer >= 1 && f->integer <= MP_LINE_WEIGHT_MAX;
+            bool fits =
+                f->kind == MP_FIELD_INT && f->integer >= 1 && f->integer <= MP_LINE_WEIGHT_MAX;
             out->weight = fits ? f->integer : 1;
             in->counts.bad_values += !fits;
         }

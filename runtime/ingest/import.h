@@ -39,9 +39,9 @@ struct mp_import_options {
 bool mp_import_line(enum mp_import_format format, const struct mp_import_options *options,
                     mp_str line, struct mp_buf *out, const char **why);
 
-/* The rule of ours in the response-code details of an Envoy: `mpol:RULE`, `mpol:RULE/LEASE`, or one of
- * these within `rbac_access_denied_matched_policy[...]`. False: none of ours refused it. `lease` is 0
- * where it is not told. */
+/* The rule of ours in the response-code details of an Envoy: `mpol:RULE`, `mpol:RULE/LEASE`, or
+ * one of these within `rbac_access_denied_matched_policy[...]`. False: none of ours refused it.
+ * `lease` is 0 where it is not told. */
 bool mp_import_refusal(mp_str details, mp_str *rule, uint64_t *lease);
 
 #endif

@@ -14,7 +14,8 @@ struct log_name {
     uint32_t rank; /* of several names of one field the higher is taken */
 };
 
-/* `request_id` is no id of ours: all hops of a request share it, and all but one would be dropped. */
+/* `request_id` is no id of ours: all hops of a request share it, and all but one would be
+ * dropped. */
 static const struct log_name nginx_names[] = {
     {MP_STR_INIT("time"), LOG_TIME, 1},
     {MP_STR_INIT("time_local"), LOG_TIME, 2},
@@ -121,7 +122,8 @@ static void cut_lease(mp_str *rule, uint64_t *lease)
     size_t at = rule->len;
     uint64_t number = 0, scale = 1;
     *lease = 0;
-    while (at > 0 && rule->ptr[at - 1] >= '0' && rule->ptr[at - 1] <= '9' && scale <= UINT64_MAX / 100) {
+    while (at > 0 && rule->ptr[at - 1] >= '0' && rule->ptr[at - 1] <= '9' &&
+           scale <= UINT64_MAX / 100) {
         number += scale * (uint64_t)(rule->ptr[--at] - '0');
         scale *= 10;
     }
@@ -132,7 +134,8 @@ static void cut_lease(mp_str *rule, uint64_t *lease)
 
 bool mp_import_refusal(mp_str details, mp_str *rule, uint64_t *lease)
 {
-    static const mp_str rbac = MP_STR_INIT("rbac_access_denied_matched_policy["), own = MP_STR_INIT("mpol:");
+    static const mp_str rbac = MP_STR_INIT("rbac_access_denied_matched_policy["),
+                        own = MP_STR_INIT("mpol:");
     if (mp_str_starts(details, rbac) && mp_str_ends(details, MP_STR("]"))) {
         details = mp_str_sub(details, rbac.len, details.len - rbac.len - 1);
     }

@@ -107,7 +107,8 @@ struct mp_ingest {
 };
 
 /* ---- shape.c ---- */
-/* Takes the leaves of a line that looks like one before; false: it must be read, and nothing is taken. */
+/* Takes the leaves of a line that looks like one before; false: it must be read, and nothing is
+ * taken. */
 bool mp_shape_take(struct mp_ingest *in, mp_str line);
 /* Keeps what a line looks like that is read: its begin, its leaves in order, its good end. */
 void mp_shape_begin(struct mp_ingest *in, mp_str line);

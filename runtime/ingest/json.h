@@ -27,8 +27,8 @@ struct mp_json {
 void mp_json_init(struct mp_json *j, mp_str text);
 enum mp_json_token mp_json_next(struct mp_json *j);
 
-/* The closing quote of a text that begins at `at`; NULL: it is not printable ASCII without escapes, or has
- * no end. */
+/* The closing quote of a text that begins at `at`; NULL: it is not printable ASCII without
+ * escapes, or has no end. */
 const char *mp_json_plain_end(const char *at, const char *end);
 
 /* Walks a whole object or array. Told of every scalar, and of every array as one leaf, in order;

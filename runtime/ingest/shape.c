@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Lines of one source are alike: the same names in the same order, with the same marks between them. What
- * a line that was read looked like is kept, and the next one is held against it: where all the bytes
- * around its values are the same, it has the same names, and only the values are left to be read. Where a
- * byte differs, or a value is not the plainest of its kind, the reader of JSON decides. So this reads
- * nothing that it would not read, and nothing otherwise.
+ * Lines of one source are alike: the same names in the same order, with the same marks between
+ * them. What a line that was read looked like is kept, and the next one is held against it: where
+ * all the bytes around its values are the same, it has the same names, and only the values are
+ * left to be read. Where a byte differs, or a value is not the plainest of its kind, the reader
+ * of JSON decides. So this reads nothing that it would not read, and nothing otherwise.
  */
 #include "ingest/ingest_priv.h"
 
@@ -11,7 +11,8 @@
 
 /* ---- one that was read ---- */
 
-static bool keep_bytes(struct shape *s, const char *from, const char *to, uint32_t *at, uint32_t *len)
+static bool keep_bytes(struct shape *s, const char *from, const char *to, uint32_t *at,
+                       uint32_t *len)
 {
     size_t count = (size_t)(to - from);
     if (count > SHAPE_BYTES - s->used) return false;
@@ -45,14 +46,16 @@ void mp_shape_leaf(struct mp_ingest *in, const struct mp_json_leaf *leaf, uint32
     }
     p->name = name;
     p->text = text;
-    in->shape_from = leaf->raw.ptr + leaf->raw.len; /* a text's closing quote belongs to what follows */
+    /* a text's closing quote belongs to what follows */
+    in->shape_from = leaf->raw.ptr + leaf->raw.len;
 }
 
 void mp_shape_end(struct mp_ingest *in, mp_str line)
 {
     struct shape *s = &in->shapes[in->shape_newest];
     const char *from = in->shape_from;
-    s->whole = from != NULL && s->count > 0 && keep_bytes(s, from, line.ptr + line.len, &s->tail_at, &s->tail_len);
+    s->whole = from != NULL && s->count > 0 &&
+               keep_bytes(s, from, line.ptr + line.len, &s->tail_at, &s->tail_len);
 }
 
 /* ---- one that is like it ---- */
@@ -64,7 +67,10 @@ static bool takes(const char **at, const char *end, const char *bytes, uint32_t 
     return true;
 }
 
-static bool is_digit(const char *at, const char *end) { return at < end && *at >= '0' && *at <= '9'; }
+static bool is_digit(const char *at, const char *end)
+{
+    return at < end && *at >= '0' && *at <= '9';
+}
 
 /* A number without an exponent. What stands behind it is for the next comparison. */
 static bool plain_number(const char **at, const char *end)

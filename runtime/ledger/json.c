@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The canonical text of an entry. Bounded: every text is cut at MP_LEDGER_TEXT_MAX bytes, and a byte
- * takes at most six, so a line always fits.
+ * The canonical text of an entry. Bounded: every text is cut at MP_LEDGER_TEXT_MAX bytes, and a
+ * byte takes at most six, so a line always fits.
  */
 #include "ledger/ledger.h"
 
@@ -8,7 +8,8 @@
 #include "base/date.h"
 #include "base/quote.h"
 
-_Static_assert((size_t)MP_LEDGER_LINE_MAX / MP_QUOTE_MAX / MP_LEDGER_TEXT_MAX >= 20, "most lines fit whole");
+_Static_assert((size_t)MP_LEDGER_LINE_MAX / MP_QUOTE_MAX / MP_LEDGER_TEXT_MAX >= 20,
+               "most lines fit whole");
 
 struct line {
     char *at, *end;

@@ -3,8 +3,8 @@
 
 #include "base/assert.h"
 
-/* A kept entry: `size` bytes of text behind it, then padding to 8. An entry never wraps: where the end
- * is too near, a header with size PAD sends the reader to the start. */
+/* A kept entry: `size` bytes of text behind it, then padding to 8. An entry never wraps: where
+ * the end is too near, a header with size PAD sends the reader to the start. */
 struct kept {
     uint64_t seq;
     uint32_t size, step; /* of text; from this header to the next */

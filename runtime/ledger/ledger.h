@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * ledger.h - what happened, in order, in a form that cannot be changed unseen.
  *
- * Owns:    the sequence number, the canonical text of an entry, the hash chain, and the newest entries
- *          in memory for readers.
+ * Owns:    the sequence number, the canonical text of an entry, the hash chain, and the newest
+ *          entries in memory for readers.
  * Callers: engine appends; store, command and tests read. Threads: one at a time.
  * Memory:  everything from the arena given to create; full forgets the oldest entry.
  *
- * Canonical text: one JSON object (RFC 8259) with the members `seq time machine rule key incident rung
- * lease verb target args from to cause`, in this order, without white space. Chain: hash(n) =
- * SHA-256(hash(n-1) ‖ text(n)), hash(0) = zeros.
+ * Canonical text: one JSON object (RFC 8259) with the members `seq time machine rule key incident
+ * rung lease verb target args from to cause`, in this order, without white space. Chain: hash(n)
+ * = SHA-256(hash(n-1) ‖ text(n)), hash(0) = zeros.
  */
 #ifndef MP_LEDGER_LEDGER_H
 #define MP_LEDGER_LEDGER_H
@@ -28,7 +28,8 @@ struct mp_ledger;
 enum mp_err mp_ledger_create(struct mp_arena *a, const struct mp_os *os, size_t ring_bytes,
                              struct mp_ledger **out);
 
-/* Gives the entry its seq, continues the chain, keeps the text. *json is good until the next append. */
+/* Gives the entry its seq, continues the chain, keeps the text. *json is good until the next
+ * append. */
 void mp_ledger_append(struct mp_ledger *l, struct mp_entry *entry, mp_str *json);
 
 /* The chain goes on after `seq`, whose hash is given: after a restart, before the first append. */
@@ -38,8 +39,8 @@ uint64_t mp_ledger_seq(const struct mp_ledger *l);
 /* Zeros where os has no digest. */
 void mp_ledger_hash(const struct mp_ledger *l, uint8_t out[MP_LEDGER_HASH]);
 
-/* The entries after `after` that are kept, oldest first, until `each` answers false. MP_ELIMIT: some
- * after it are kept no more. */
+/* The entries after `after` that are kept, oldest first, until `each` answers false. MP_ELIMIT:
+ * some after it are kept no more. */
 enum mp_err mp_ledger_read(const struct mp_ledger *l, uint64_t after, void *ctx,
                            bool (*each)(void *ctx, uint64_t seq, mp_str json));
 

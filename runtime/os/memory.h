@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * memory.h - memory of the process for struct mp_os, where large blocks lie on huge pages: windows of many
- * keys are read all over the place, and with pages of 4 KiB most reads would wait for the page table too.
+ * memory.h - memory of the process for struct mp_os, where large blocks lie on huge pages:
+ * windows of many keys are read all over the place, and with pages of 4 KiB most reads would wait
+ * for the page table too.
  *
  * Here in a header, so that whoever must not open libmpol-std has it as well. Threads: any.
  */
@@ -25,8 +26,14 @@ static inline void *mp_memory_huge(void *block, size_t size)
     return block;
 }
 
-static inline void *mp_memory_alloc(void *ctx, size_t size) { return mp_memory_huge(malloc(size), size); }
-static inline void *mp_memory_zeroed(void *ctx, size_t size) { return mp_memory_huge(calloc(1, size), size); }
+static inline void *mp_memory_alloc(void *ctx, size_t size)
+{
+    return mp_memory_huge(malloc(size), size);
+}
+static inline void *mp_memory_zeroed(void *ctx, size_t size)
+{
+    return mp_memory_huge(calloc(1, size), size);
+}
 static inline void mp_memory_free(void *ctx, void *ptr, size_t size) { free(ptr); }
 
 #endif

@@ -29,8 +29,8 @@ static void scratch_free(void *ptr)
 
 static void make_key(void) { (void)pthread_key_create(&scratch_key, scratch_free); }
 
-/* The scratch of this thread. It is made when the thread compiles its first pattern, else at its first
- * search: the only allocation there, once in the life of a thread. */
+/* The scratch of this thread. It is made when the thread compiles its first pattern, else at its
+ * first search: the only allocation there, once in the life of a thread. */
 static struct scratch *scratch_get(void)
 {
     pthread_once(&once, make_key);

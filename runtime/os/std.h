@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * std.h - the real world behind struct mp_os: clocks, randomness, memory, digests, regular expressions.
+ * std.h - the real world behind struct mp_os: clocks, randomness, memory, digests, regular
+ * expressions.
  *
  * Owns:    nothing but one scratch per thread for regular expressions, freed when the thread ends.
  * Callers: the command and the daemon, through libmpol-std; never a stage of the runtime.

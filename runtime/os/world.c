@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The same world as std.c, in the types of the public interface: for embedders who open libmpol-std.
- * Nothing in it needs a context.
+ * The same world as std.c, in the types of the public interface: for embedders who open
+ * libmpol-std. Nothing in it needs a context.
  */
 #include "os/std.h"
 
@@ -35,7 +35,8 @@ static enum mpol_err regex_compile(void *ctx, struct mpol_text pattern, void **h
                                    const char **error)
 {
     (void)ctx;
-    return (enum mpol_err)os().regex_compile(NULL, (mp_str){pattern.ptr, pattern.len}, handle, error);
+    return (enum mpol_err)os().regex_compile(NULL, (mp_str){pattern.ptr, pattern.len}, handle,
+                                             error);
 }
 
 static int regex_match(void *ctx, const void *handle, struct mpol_text subject)

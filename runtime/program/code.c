@@ -17,8 +17,8 @@ struct op {
 
 struct sorted;
 
-/* One function while it is scheduled. Arrays are indexed by the number of an op; they are made once, for
- * the longest function of the program, and used for one after the other. */
+/* One function while it is scheduled. Arrays are indexed by the number of an op; they are made
+ * once, for the longest function of the program, and used for one after the other. */
 struct work {
     const struct mp_program *p;
     const struct mp_fn_row *fn;
@@ -74,8 +74,8 @@ static uint64_t key_of(enum mp_rep rep, struct mp_value v)
     return (w & sign) != 0 ? ~w : w | sign;
 }
 
-/* The keys for which a comparison with a constant is true, from `low` to `high`; false: none at all.
- * `left`: the constant is its left side. */
+/* The keys for which a comparison with a constant is true, from `low` to `high`; false: none at
+ * all. `left`: the constant is its left side. */
 static bool range_of(uint32_t code, bool left, uint64_t key, uint64_t *low, uint64_t *high)
 {
     bool strict = code == MP_OP_LT_I || code == MP_OP_LT_F;
@@ -113,7 +113,8 @@ static bool put_range(struct work *w, const struct op *op)
     const struct op *constant = left ? a : b, *other = left ? b : a;
     if (constant->code != MP_OP_CONST) return false;
     if (other->code != MP_OP_FIELD && other->code != MP_OP_COL) return false;
-    uint64_t low, high, word = key_of((enum mp_rep)constant->rep, w->p->consts[constant->operand[0]]);
+    uint64_t low, high,
+        word = key_of((enum mp_rep)constant->rep, w->p->consts[constant->operand[0]]);
     if (!range_of(op->code, left, word, &low, &high)) return false;
     uint32_t leaf = (uint32_t)(other - w->ops), of = take_key(w, leaf);
     w->ops[w->count++] = (struct op){.code = MP_CODE_RANGE, .rep = MP_REP_B, .operand = {of, 0, 0},
@@ -143,7 +144,8 @@ static void take_ops(struct work *w)
 /* Comparisons read their operands in place. */
 static bool reads_in_place(uint32_t code)
 {
-    return compares_numbers(code) || code == MP_OP_EQ_T || code == MP_OP_EQ_A || code == MP_CODE_KEY;
+    return compares_numbers(code) || code == MP_OP_EQ_T || code == MP_OP_EQ_A ||
+           code == MP_CODE_KEY;
 }
 
 /* Is operand k of `op` a value that must be in a register? */
@@ -163,8 +165,8 @@ static bool take(struct work *w, uint32_t value)
     return true;
 }
 
-/* Adds what an output needs; false when that is more than MP_FN_REGS_MAX ops in all. `used` is both the
- * answer and the queue of what is still to be looked at. */
+/* Adds what an output needs; false when that is more than MP_FN_REGS_MAX ops in all. `used` is
+ * both the answer and the queue of what is still to be looked at. */
 static bool take_out(struct work *w, uint32_t value)
 {
     uint32_t at = w->used_count;
@@ -243,8 +245,8 @@ static uint32_t run_end(const struct sorted *s, uint32_t count, uint32_t from)
     return to;
 }
 
-/* Puts the ops of each run in the order of what needs them: outputs first, then run after run from the
- * highest level down, all first operands and then all second ones. */
+/* Puts the ops of each run in the order of what needs them: outputs first, then run after run
+ * from the highest level down, all first operands and then all second ones. */
 static void set_order(struct work *w, struct sorted *s, uint32_t out_from, uint32_t out_to)
 {
     uint32_t next = 0, starts_count = 0;
@@ -300,12 +302,16 @@ static void put_operands(struct work *w, const struct sorted *s, uint32_t count)
         if (!has_operand(code, k)) continue;
         for (uint32_t i = 0; i < count; i++) put_arg(w, arg_of(w, &w->ops[s[i].value], k));
     }
-    for (uint32_t i = 0; i < count && code == MP_OP_LOWER; i++) put_arg(w, w->ops[s[i].value].place);
-    for (uint32_t i = 0; i < count && code == MP_CODE_RANGE; i++) put_word(w, w->ops[s[i].value].low);
-    for (uint32_t i = 0; i < count && code == MP_CODE_RANGE; i++) put_word(w, w->ops[s[i].value].span);
+    for (uint32_t i = 0; i < count && code == MP_OP_LOWER; i++)
+        put_arg(w, w->ops[s[i].value].place);
+    for (uint32_t i = 0; i < count && code == MP_CODE_RANGE; i++)
+        put_word(w, w->ops[s[i].value].low);
+    for (uint32_t i = 0; i < count && code == MP_CODE_RANGE; i++)
+        put_word(w, w->ops[s[i].value].span);
 }
 
-static void put_run(struct work *w, const struct sorted *s, uint32_t count, uint32_t first, bool dense)
+static void put_run(struct work *w, const struct sorted *s, uint32_t count, uint32_t first,
+                    bool dense)
 {
     const struct op *op = &w->ops[s[0].value];
     struct mp_run *run = MP_VEC_PUSH(w->scratch, &w->runs);
@@ -443,7 +449,8 @@ static enum mp_err build(struct work *w, struct mp_code *code)
     code->args = KEEP(w, w->args);
     code->words = KEEP(w, w->words);
     code->outs = KEEP(w, w->outs);
-    bool kept = code->chunks != NULL && code->runs != NULL && code->args != NULL && code->words != NULL;
+    bool kept =
+        code->chunks != NULL && code->runs != NULL && code->args != NULL && code->words != NULL;
     return kept && code->outs != NULL ? MP_OK : MP_ENOMEM;
 }
 

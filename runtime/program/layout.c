@@ -116,7 +116,8 @@ static const mp_str words_agg[] = {
 };
 
 static const mp_str words_type[] = {
-#define TYPE(name, word, rep, noun) {sizeof(word) > 1 ? word : "none", sizeof(word) > 1 ? sizeof(word) - 1 : 4},
+#define TYPE(name, word, rep, noun) \
+    {sizeof(word) > 1 ? word : "none", sizeof(word) > 1 ? sizeof(word) - 1 : 4},
 #include "schema/types.def"
 #undef TYPE
 };

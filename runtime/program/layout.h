@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * layout.h - the tables of an image as data, for code that treats them all alike: loading, emitting,
- * printing and reading text, checking references. All of it comes from tables.def.
+ * layout.h - the tables of an image as data, for code that treats them all alike: loading,
+ * emitting, printing and reading text, checking references. All of it comes from tables.def.
  *
  * Threads: constants only.
  */
@@ -81,7 +81,8 @@ const void *mp_program_rows(const struct mp_program *p, uint32_t table, uint32_t
 void mp_program_set_rows(struct mp_program *p, uint32_t table, const void *rows, uint32_t count);
 
 /* ---- an image's bytes, little-endian ----
- * header, then one mp_image_table a table, then the rows of every table (each table at a multiple of
+ * header, then one mp_image_table a table, then the rows of every table (each table at a multiple
+ * of
  * 8), then the texts. The first text is empty. */
 #define MP_IMAGE_MAGIC "MPOLIMG\n"
 
@@ -108,7 +109,8 @@ const struct mp_op_layout *mp_op_layout(uint32_t op);
 /* Is operand kind `k` the number of an earlier op? */
 static inline bool mp_op_kind_is_value(char k)
 {
-    return k == 'v' || k == '*' || k == 'b' || k == 'i' || k == 'f' || k == 't' || k == 'a' || k == 's';
+    return k == 'v' || k == '*' || k == 'b' || k == 'i' || k == 'f' || k == 't' || k == 'a' ||
+           k == 's';
 }
 
 #endif

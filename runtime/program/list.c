@@ -99,8 +99,8 @@ static void merge_ranges(struct mp_list_index *x)
 
 /* ---- text ---- */
 
-/* The members come from the policy, so the hash needs no secret: a hostile subject is looked up in a
- * table that it cannot fill. */
+/* The members come from the policy, so the hash needs no secret: a hostile subject is looked up
+ * in a table that it cannot fill. */
 static uint32_t text_hash(struct mp_value v)
 {
     uint64_t h = v.w[0] * 0x9e3779b97f4a7c15u;
@@ -118,7 +118,8 @@ static uint32_t text_hash(struct mp_value v)
     return (uint32_t)(h * 0x9e3779b97f4a7c15u >> 32);
 }
 
-static uint32_t slot_of(const struct mp_program *p, const struct mp_list_index *x, struct mp_value v)
+static uint32_t slot_of(const struct mp_program *p, const struct mp_list_index *x,
+                        struct mp_value v)
 {
     uint32_t at = text_hash(v) & x->mask;
     while (x->slots[at] != 0 && !mp_value_text_eq(p->consts[x->slots[at] - 1], v)) {
@@ -150,7 +151,8 @@ bool mp_list_has(const struct mp_program *p, uint32_t list, const struct mp_valu
 
 /* ---- building ---- */
 
-static enum mp_err build_text(struct mp_program *p, const struct mp_list_row *l, struct mp_list_index *x)
+static enum mp_err build_text(struct mp_program *p, const struct mp_list_row *l,
+                              struct mp_list_index *x)
 {
     uint32_t count = 16;
     while (count < 2 * (uint64_t)l->items_count && count < (uint32_t)1 << 31) count *= 2;
@@ -170,7 +172,8 @@ static enum mp_err build_text(struct mp_program *p, const struct mp_list_row *l,
     return MP_OK;
 }
 
-static enum mp_err build_words(struct mp_program *p, const struct mp_list_row *l, struct mp_list_index *x)
+static enum mp_err build_words(struct mp_program *p, const struct mp_list_row *l,
+                               struct mp_list_index *x)
 {
     x->words = MP_NEW(&p->arena, uint64_t, l->items_count);
     if (x->words == NULL) return MP_ENOMEM;

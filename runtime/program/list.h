@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * list.h - how members of a list are found: text by a hash, numbers and addresses by halving, patterns
- * one by one. Built when a program is loaded.
+ * list.h - how members of a list are found: text by a hash, numbers and addresses by halving,
+ * patterns one by one. Built when a program is loaded.
  *
  * Threads: immutable. Memory: the program's arena.
  */

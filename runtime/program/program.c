@@ -16,7 +16,8 @@ static const char *header_fault(const struct mp_image_header *h, size_t size)
     if (memcmp(h->magic, MP_IMAGE_MAGIC, sizeof h->magic) != 0) return "this is no program image";
     if (h->size_bytes != size) return "the image is cut short, or longer than it says";
     if (h->table_count != MP_TABLE_COUNT || h->zero != 0) return "the image has other tables";
-    if (h->texts_at > size || h->texts_bytes > size - h->texts_at) return "texts outside of the image";
+    if (h->texts_at > size || h->texts_bytes > size - h->texts_at)
+        return "texts outside of the image";
     if (h->texts_bytes > UINT32_MAX) return "more text than references can name";
     return NULL;
 }
@@ -30,7 +31,8 @@ static const char *table_fault(const struct mp_image_table *t, uint32_t table, s
 }
 
 /* Points the program at the tables of `image`, which is its own copy. */
-static enum mp_err bind_tables(struct mp_program *p, const char *image, size_t size, const char **why)
+static enum mp_err bind_tables(struct mp_program *p, const char *image, size_t size,
+                               const char **why)
 {
     struct mp_image_header header;
     struct mp_image_table dir[MP_TABLE_COUNT];

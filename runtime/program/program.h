@@ -4,7 +4,8 @@
  * Owns:    the layout (tables.def), the checks on bytes from outside, and the immutable handle.
  * Callers: compiler/emit writes; every runtime stage reads through struct mp_program.
  * Threads: immutable once loaded; any number of readers.
- * Memory:  one arena; freed with the program. Offsets only inside the image: it can be mapped anywhere.
+ * Memory:  one arena; freed with the program. Offsets only inside the image: it can be mapped
+ *          anywhere.
  */
 #ifndef MP_PROGRAM_PROGRAM_H
 #define MP_PROGRAM_PROGRAM_H
@@ -21,14 +22,16 @@
 
 /* LIMIT: what one function may hold. A loader refuses more; compiler/lower splits before that. */
 #define MP_FN_OPS_MAX 65536u  /* ops */
-#define MP_FN_REGS_MAX 2048u  /* values alive at once, constants, parameters, fields and cells apart */
+/* values alive at once, constants, parameters, fields and cells apart */
+#define MP_FN_REGS_MAX 2048u
 #define MP_FN_OUTS_MAX 4096u  /* outputs */
 #define MP_FN_LOWER_MAX 32u   /* `lower` ops: each may need 8 KiB of scratch */
 #define MP_TEXT_LOWER_MAX 8192u
 /* LIMIT: fields of a signal's record, columns of a grouping or a signal. */
 #define MP_SLOTS_MAX 65536u
 
-/* LIMIT: ten years, for every time that is waited for or looked back over: sums with now then fit. */
+/* LIMIT: ten years, for every time that is waited for or looked back over: sums with now then
+ * fit. */
 #define MP_WAIT_MAX_NS (INT64_C(3653) * 86400 * 1000000000)
 
 /* Hooks as bits of `layers` and `hooks`. */
@@ -48,7 +51,8 @@
 #define MP_COL_LOWER_BOUND 1u /* a window that is not yet full is good enough (R5) */
 #define MP_COL_OBSERVED 2u    /* for AGG, POOLED: `seen` and its like, true only at the instant */
 #define MP_COL_SET 4u         /* a set of values of `type`: representation S */
-#define MP_COL_STATE 8u       /* OVERRIDE: what is set (0 none, 1 a value, 2 absent, 3 unknown), not the value */
+/* OVERRIDE: what is set (0 none, 1 a value, 2 absent, 3 unknown), not the value */
+#define MP_COL_STATE 8u
 #define MP_COL_RECORDS 16u    /* REACHED, POOLED, PUBLISHED: how many records, not the value */
 
 /* rule.flags */
@@ -180,8 +184,10 @@ struct mp_program {
     void **regexes;            /* one a row of cnst: compiled where an op matches it, else NULL */
     const struct mp_list_index *list_index; /* one a row of list */
     const struct mp_code *code; /* one a row of fn */
-    struct mp_exec *exec;       /* the one part that changes while others read: by one atomic store */
-    uint64_t digest;            /* of the image's bytes: SipHash, names a version in metrics and ledger */
+    /* the one part that changes while others read: by one atomic store */
+    struct mp_exec *exec;
+    /* of the image's bytes: SipHash, names a version in metrics and ledger */
+    uint64_t digest;
     const struct mp_os *os; /* the caller's; outlives the program */
     struct mp_alloc memory; /* of os */
     struct mp_arena arena;
@@ -207,15 +213,15 @@ enum mp_err mp_program_verify(const struct mp_program *p, struct mp_fault *fault
 /* Loads an image: checks every offset, enum, reference, span and type of it (bytes may be hostile),
  * binds constants, compiles regular expressions through `os`. `bytes` is copied.
  * MP_ECORRUPT with *why set to a static text for anything that does not hold; MP_ENOMEM;
- * MP_EUNSUPPORTED for `matches` where os has no regex; MP_ESTALE for an image that another version of
- * mpol wrote. The program's memory comes from `os` (its alloc, else malloc). */
+ * MP_EUNSUPPORTED for `matches` where os has no regex; MP_ESTALE for an image that another
+ * version of mpol wrote. The program's memory comes from `os` (its alloc, else malloc). */
 enum mp_err mp_program_load(const void *bytes, size_t size, const struct mp_os *os,
                             struct mp_program **out, const char **why);
 void mp_program_free(struct mp_program *p);
 
 /* Sets a parameter by `name` or `package.name`: MP_ENOTFOUND, MP_EINVAL (type or range). Not while
- * another thread evaluates this program. `value` is written as in a policy (mp_value_read); a text is
- * copied. MP_EEXIST: a bare name that two packages have. */
+ * another thread evaluates this program. `value` is written as in a policy (mp_value_read); a
+ * text is copied. MP_EEXIST: a bare name that two packages have. */
 enum mp_err mp_program_set_param(struct mp_program *p, mp_str name, mp_str value);
 /* The values in force of another load of the same image, which may go away then. MP_ENOMEM. */
 enum mp_err mp_program_copy_params(struct mp_program *p, const struct mp_program *from);

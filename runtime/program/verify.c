@@ -26,7 +26,8 @@ static bool text_fits(const struct mp_program *p, uint32_t at)
     return len <= p->texts_size - sizeof len - at;
 }
 
-static const char *member_fault(const struct mp_program *p, const struct mp_member *m, const char *row)
+static const char *member_fault(const struct mp_program *p, const struct mp_member *m,
+                                const char *row)
 {
     uint32_t word[2], rows = 0;
     memcpy(&word[0], row + m->offset_bytes, sizeof word[0]);
@@ -102,9 +103,11 @@ static enum mp_err verify_data(struct check *c)
     for (uint32_t i = 0; i < p->param_count; i++) {
         const struct mp_param_row *r = &p->param[i];
         enum mp_rep rep = rep_of(r->type);
-        MUST(r->value != MP_NONE && const_rep(p, r->value) == rep, param, i, "a value of another kind");
+        MUST(r->value != MP_NONE && const_rep(p, r->value) == rep, param, i,
+             "a value of another kind");
         MUST(r->low == MP_NONE || const_rep(p, r->low) == rep, param, i, "a bound of another kind");
-        MUST(r->high == MP_NONE || const_rep(p, r->high) == rep, param, i, "a bound of another kind");
+        MUST(r->high == MP_NONE || const_rep(p, r->high) == rep, param, i,
+             "a bound of another kind");
     }
     for (uint32_t i = 0; i < p->list_count; i++) {
         const struct mp_list_row *l = &p->list[i];
@@ -139,7 +142,8 @@ static enum mp_err verify_vocabulary(struct check *c)
     const struct mp_program *p = c->p;
     for (uint32_t i = 0; i < p->entity_count; i++) {
         for (uint32_t k = 0; k < p->entity[i].attrs_count; k++) {
-            MUST(p->attr[p->entity[i].attrs_at + k].entity == i, entity, i, "an attribute of another");
+            MUST(p->attr[p->entity[i].attrs_at + k].entity == i, entity, i,
+                 "an attribute of another");
         }
     }
     for (uint32_t i = 0; i < p->attr_count; i++) {
@@ -158,7 +162,8 @@ static enum mp_err verify_vocabulary(struct check *c)
     for (uint32_t i = 0; i < p->field_count; i++) {
         const struct mp_field_row *f = &p->field[i];
         uint32_t at = p->signal[f->signal].fields_at;
-        MUST(i >= at && i - at < p->signal[f->signal].fields_count, field, i, "not among its signal's");
+        MUST(i >= at && i - at < p->signal[f->signal].fields_count, field, i,
+             "not among its signal's");
         MUST(rep_of(f->type) != MP_REP_N, field, i, "a field without values");
         MUST(f->preset == MP_NONE || const_rep(p, f->preset) == mp_field_rep(f), field, i,
              "a default of another kind");
@@ -189,12 +194,14 @@ static enum mp_err verify_signal(struct check *c, uint32_t i)
 {
     const struct mp_program *p = c->p;
     const struct mp_signal_row *s = &p->signal[i];
-    MUST(s->fields_count <= MP_SLOTS_MAX && s->columns_count <= MP_SLOTS_MAX, signal, i, "too long");
+    MUST(s->fields_count <= MP_SLOTS_MAX && s->columns_count <= MP_SLOTS_MAX, signal, i,
+         "too long");
     MUST(s->every_ns >= 0 && s->lateness_ns >= 0, signal, i, "a time below 0");
     for (uint32_t k = 0; k < s->fields_count; k++) {
         MUST(p->field[s->fields_at + k].signal == i, signal, i, "a field of another signal");
     }
-    MUST(s->layer == MP_NONE || p->field[s->layer].signal == i, signal, i, "a field of another signal");
+    MUST(s->layer == MP_NONE || p->field[s->layer].signal == i, signal, i,
+         "a field of another signal");
     for (uint32_t k = 0; k < s->keys_count; k++) {
         uint32_t field = p->signal_key[s->keys_at + k].field;
         MUST(p->field[field].signal == i, signal, i, "a key of another signal");
@@ -267,13 +274,16 @@ static enum mp_err verify_agg(struct check *c, uint32_t i)
     MUST(!asks || unit != MP_NONE, agg, i, "the signal computes nothing for it");
     uint32_t fn = asks ? p->unit[unit].fn : 0, outs = asks ? p->fn[fn].outs_count : 0;
     if (a->where != MP_NONE) {
-        MUST(a->where < outs && rep_of(out_type(p, fn, a->where)) == MP_REP_B, agg, i, "where is no truth");
+        MUST(a->where < outs && rep_of(out_type(p, fn, a->where)) == MP_REP_B, agg, i,
+             "where is no truth");
     }
-    MUST(a->value != MP_NONE || !mp_agg_needs_value((enum mp_agg)a->kind), agg, i, "of what value?");
+    MUST(a->value != MP_NONE || !mp_agg_needs_value((enum mp_agg)a->kind), agg, i,
+         "of what value?");
     if (a->value != MP_NONE) {
         MUST(a->value < outs, agg, i, "a value that is not computed");
         enum mp_rep rep = rep_of(out_type(p, fn, a->value));
-        MUST(truth_value ? rep == MP_REP_B : rep == rep_of(a->value_type), agg, i, "of another value");
+        MUST(truth_value ? rep == MP_REP_B : rep == rep_of(a->value_type), agg, i,
+             "of another value");
         bool number = rep == MP_REP_I || rep == MP_REP_F;
         bool any = truth_value || a->kind == MP_AGG_DISTINCT || a->kind == MP_AGG_LAST;
         MUST(any || number, agg, i, "a value that is no number");
@@ -281,10 +291,13 @@ static enum mp_err verify_agg(struct check *c, uint32_t i)
     MUST(a->window_ns >= 0 && a->pane_ns >= 0, agg, i, "a time below 0");
     if (!windowless(a->kind)) {
         MUST(a->window_ns > 0 && a->pane_ns > 0, agg, i, "no window");
-        MUST(a->panes > 0 && a->panes <= PANES_MAX && a->late_panes <= PANES_MAX, agg, i, "too many panes");
-        MUST((a->window_ns - 1) / a->panes + 1 == a->pane_ns, agg, i, "panes that are not its window's");
+        MUST(a->panes > 0 && a->panes <= PANES_MAX && a->late_panes <= PANES_MAX, agg, i,
+             "too many panes");
+        MUST((a->window_ns - 1) / a->panes + 1 == a->pane_ns, agg, i,
+             "panes that are not its window's");
     }
-    MUST(a->kind != MP_AGG_QUANTILE || (a->quantile > 0 && a->quantile < 1000), agg, i, "no quantile");
+    MUST(a->kind != MP_AGG_QUANTILE || (a->quantile > 0 && a->quantile < 1000), agg, i,
+         "no quantile");
     MUST(a->layers <= MP_LAYER_ALL, agg, i, "layers that are not there");
     return MP_OK;
 }
@@ -295,14 +308,16 @@ struct owner {
 
 static bool agg_at(const struct mp_program *p, const struct mp_column_row *col)
 {
-    return col->agg != MP_NONE && col->walks_count == p->grouping[p->agg[col->agg].grouping].keys_count;
+    return col->agg != MP_NONE &&
+           col->walks_count == p->grouping[p->agg[col->agg].grouping].keys_count;
 }
 
 static bool is_event(const struct mp_program *p, const struct mp_column_row *col)
 {
     if (col->signal == MP_NONE || p->signal[col->signal].unit == MP_NONE) return false;
     uint32_t fn = p->unit[p->signal[col->signal].unit].fn;
-    return col->index < p->fn[fn].outs_count && rep_of(out_type(p, fn, col->index)) == mp_column_rep(col);
+    return col->index < p->fn[fn].outs_count &&
+           rep_of(out_type(p, fn, col->index)) == mp_column_rep(col);
 }
 
 static bool column_holds(const struct mp_program *p, const struct mp_column_row *col,
@@ -347,8 +362,8 @@ static bool column_rep_holds(const struct mp_program *p, const struct mp_column_
     return rep != MP_REP_N;
 }
 
-static enum mp_err verify_columns(struct check *c, uint32_t at, uint32_t count, const struct owner *o,
-                                  uint8_t *owned)
+static enum mp_err verify_columns(struct check *c, uint32_t at, uint32_t count,
+                                  const struct owner *o, uint8_t *owned)
 {
     const struct mp_program *p = c->p;
     for (uint32_t i = at; i < at + count; i++) {
@@ -384,8 +399,8 @@ static enum mp_err verify_owned_columns(struct check *c, uint8_t *owned)
 /* LIMIT: how deep `count(m of SET where count(n of SET where …))` may go. */
 #define MEMBERS_DEPTH 8
 
-/* What a column is computed from must end: the longest chain of MEMBERS columns, each over the columns
- * that its function reads. A grouping may well count members of its own kind. */
+/* What a column is computed from must end: the longest chain of MEMBERS columns, each over the
+ * columns that its function reads. A grouping may well count members of its own kind. */
 static enum mp_err verify_depth(struct check *c, uint32_t column, uint32_t depth, uint8_t *settled)
 {
     const struct mp_program *p = c->p;
@@ -412,14 +427,15 @@ static enum mp_err verify_hold(struct check *c, uint32_t grouping, uint32_t numb
     MUST(is_condition(p, h->fn) && p->fn[h->fn].grouping == grouping, hold, row, "not a condition");
     MUST(h->column >= g->columns_at && h->column - g->columns_at < g->columns_count, hold, row,
          "a column of another grouping");
-    MUST(p->column[h->column].kind == MP_COL_HOLD && p->column[h->column].index == number, hold, row,
-         "a column of another hold");
+    MUST(p->column[h->column].kind == MP_COL_HOLD && p->column[h->column].index == number, hold,
+         row, "a column of another hold");
     const struct mp_fn_row *fn = &p->fn[h->fn];
     for (uint32_t i = 0; i < fn->ops_count; i++) {
         const struct mp_op_row *op = &p->op[fn->ops_at + i];
         if (op->code != MP_OP_COL) continue;
         const struct mp_column_row *col = &p->column[g->columns_at + op->a];
-        MUST(col->kind != MP_COL_HOLD || col->index < number, hold, row, "a hold that needs itself");
+        MUST(col->kind != MP_COL_HOLD || col->index < number, hold, row,
+             "a hold that needs itself");
     }
     return MP_OK;
 }
@@ -438,7 +454,8 @@ static enum mp_err verify_grouping(struct check *c, uint32_t i)
     }
     for (uint32_t k = 0; k < g->units_count; k++) {
         const struct mp_unit_row *u = &p->unit[g->units_at + k];
-        MUST(u->kind == MP_UNIT_GROUP && u->grouping == i, grouping, i, "a unit of another grouping");
+        MUST(u->kind == MP_UNIT_GROUP && u->grouping == i, grouping, i,
+             "a unit of another grouping");
         MUST(is_judged(p, g->units_at + k), grouping, i, "a unit that is not judged as bits");
     }
     for (uint32_t k = 0; k < g->holds_count; k++) MP_TRY(verify_hold(c, i, k));
@@ -466,7 +483,8 @@ static enum mp_err verify_state(struct check *c)
     uint8_t *settled = MP_NEW(&scratch, uint8_t, p->column_count);
     enum mp_err err = mp_fault_set(c->fault, MP_ENOMEM, MP_NONE, MP_NONE, "out of memory");
     if (owned != NULL && settled != NULL) err = verify_owned_columns(c, owned);
-    for (uint32_t i = 0; err == MP_OK && i < p->column_count; i++) err = verify_depth(c, i, 0, settled);
+    for (uint32_t i = 0; err == MP_OK && i < p->column_count; i++)
+        err = verify_depth(c, i, 0, settled);
     mp_arena_free(&scratch);
     MP_TRY(err);
     for (uint32_t i = 0; i < p->grouping_count; i++) MP_TRY(verify_grouping(c, i));
@@ -481,16 +499,19 @@ static enum mp_err verify_unit(struct check *c, uint32_t i)
     const struct mp_program *p = c->p;
     const struct mp_unit_row *u = &p->unit[i];
     const struct mp_fn_row *fn = &p->fn[u->fn];
-    MUST(fn->signal == u->signal || u->kind == MP_UNIT_GROUP, unit, i, "a function of another signal");
+    MUST(fn->signal == u->signal || u->kind == MP_UNIT_GROUP, unit, i,
+         "a function of another signal");
     MUST(fn->grouping == u->grouping, unit, i, "a function of another grouping");
-    MUST(u->kind != MP_UNIT_RECORD || (u->signal != MP_NONE && u->grouping == MP_NONE), unit, i, "no record");
+    MUST(u->kind != MP_UNIT_RECORD || (u->signal != MP_NONE && u->grouping == MP_NONE), unit, i,
+         "no record");
     MUST(u->kind != MP_UNIT_GROUP || u->grouping != MP_NONE, unit, i, "no row");
     MUST(u->rules_count <= MP_UNIT_RULES_MAX, unit, i, "more than 64 rules");
     MUST(u->first_out <= fn->outs_count && u->rules_count <= fn->outs_count - u->first_out, unit, i,
          "rules without an output");
     MUST(u->rules_count == 0 || is_judged(p, i), unit, i, "a unit that is not judged as bits");
     for (uint32_t k = 0; k < u->rules_count; k++) {
-        MUST(rep_of(out_type(p, u->fn, u->first_out + k)) == MP_REP_B, unit, i, "a rule that is no truth");
+        MUST(rep_of(out_type(p, u->fn, u->first_out + k)) == MP_REP_B, unit, i,
+             "a rule that is no truth");
         MUST(p->rule[u->rules_at + k].unit == i, unit, i, "a rule of another unit");
     }
     return MP_OK;
@@ -517,7 +538,8 @@ static enum mp_err verify_clause(struct check *c, uint32_t i)
         MUST(is_condition(p, part->fn) && reads_only(p, part->fn, fn->signal, fn->grouping), part,
              k->parts_at + n, "no condition of its clause");
         if (part->shown == MP_NONE) continue;
-        MUST(gives(p, part->shown, part->type) && reads_only(p, part->shown, fn->signal, fn->grouping),
+        MUST(gives(p, part->shown, part->type) &&
+                 reads_only(p, part->shown, fn->signal, fn->grouping),
              part, k->parts_at + n, "no value of its clause");
     }
     uint32_t at = 0, count = 0;
@@ -539,7 +561,8 @@ static bool clause_is(const struct mp_program *p, const struct mp_rule_row *r, u
                       uint32_t kind)
 {
     if (clause == MP_NONE) return true;
-    return p->clause[clause].kind == kind && reads_only(p, p->clause[clause].fn, r->signal, r->grouping);
+    return p->clause[clause].kind == kind &&
+           reads_only(p, p->clause[clause].fn, r->signal, r->grouping);
 }
 
 static enum mp_err verify_act(struct check *c, const struct mp_rule_row *r, uint32_t i)
@@ -548,8 +571,8 @@ static enum mp_err verify_act(struct check *c, const struct mp_rule_row *r, uint
     const struct mp_act_row *a = &p->act[i];
     MUST(a->duration_ns >= 0 && a->hooks <= MP_LAYER_ALL, act, i, "a time or hook that is none");
     if (a->target != MP_NONE) {
-        MUST(gives(p, a->target, a->type) && reads_only(p, a->target, r->signal, r->grouping), act, i,
-             "a target of another kind");
+        MUST(gives(p, a->target, a->type) && reads_only(p, a->target, r->signal, r->grouping), act,
+             i, "a target of another kind");
     }
     MUST(a->target_kind != MP_TARGET_LEASE || a->target != MP_NONE, act, i, "no target");
     for (uint32_t k = 0; k < a->args_count; k++) {
@@ -560,8 +583,8 @@ static enum mp_err verify_act(struct check *c, const struct mp_rule_row *r, uint
     for (uint32_t k = 0; k < a->pieces_count; k++) {
         const struct mp_piece_row *piece = &p->piece[a->pieces_at + k];
         if (piece->fn == MP_NONE) continue;
-        MUST(gives(p, piece->fn, piece->type) && reads_only(p, piece->fn, r->signal, r->grouping), piece,
-             a->pieces_at + k, "a value of another kind");
+        MUST(gives(p, piece->fn, piece->type) && reads_only(p, piece->fn, r->signal, r->grouping),
+             piece, a->pieces_at + k, "a value of another kind");
     }
     return MP_OK;
 }
@@ -572,7 +595,8 @@ static enum mp_err verify_steps(struct check *c, uint32_t rule)
     const struct mp_rule_row *r = &p->rule[rule];
     for (uint32_t i = 0; i < r->steps_count; i++) {
         const struct mp_step_row *s = &p->step[r->steps_at + i];
-        MUST(clause_is(p, r, s->verify, MP_CLAUSE_VERIFY) && clause_is(p, r, s->harm, MP_CLAUSE_HARM),
+        MUST(clause_is(p, r, s->verify, MP_CLAUSE_VERIFY) &&
+                 clause_is(p, r, s->harm, MP_CLAUSE_HARM),
              step, r->steps_at + i, "a clause of another kind");
         for (uint32_t k = 0; k < s->acts_count; k++) MP_TRY(verify_act(c, r, s->acts_at + k));
     }
@@ -587,13 +611,18 @@ static enum mp_err verify_rule(struct check *c, uint32_t i)
     MUST(i >= u->rules_at && i - u->rules_at < u->rules_count, rule, i, "not among its unit's");
     bool loop = r->kind == MP_RULE_LOOP;
     MUST(loop == (u->kind == MP_UNIT_GROUP), rule, i, "a unit of another kind");
-    MUST(!loop || (r->grouping == u->grouping && r->trigger != MP_NONE), rule, i, "no key or no trigger");
+    MUST(!loop || (r->grouping == u->grouping && r->trigger != MP_NONE), rule, i,
+         "no key or no trigger");
     MUST(loop || r->signal == u->signal, rule, i, "a unit of another signal");
-    MUST(r->hold_ns >= 0 && r->cooldown_ns >= 0 && r->ramp_every_ns >= 0, rule, i, "a time below 0");
-    MUST(r->ramp >= 0 && r->ramp <= 1 && (r->ramp == 0 || r->ramp_every_ns > 0), rule, i, "no ramp");
+    MUST(r->hold_ns >= 0 && r->cooldown_ns >= 0 && r->ramp_every_ns >= 0, rule, i,
+         "a time below 0");
+    MUST(r->ramp >= 0 && r->ramp <= 1 && (r->ramp == 0 || r->ramp_every_ns > 0), rule, i,
+         "no ramp");
     MUST(r->layers <= MP_LAYER_ALL, rule, i, "layers that are not there");
-    MUST(clause_is(p, r, r->trigger, MP_CLAUSE_TRIGGER) && clause_is(p, r, r->unless, MP_CLAUSE_UNLESS) &&
-             clause_is(p, r, r->until, MP_CLAUSE_UNTIL), rule, i, "a clause of another kind");
+    MUST(clause_is(p, r, r->trigger, MP_CLAUSE_TRIGGER) &&
+             clause_is(p, r, r->unless, MP_CLAUSE_UNLESS) &&
+             clause_is(p, r, r->until, MP_CLAUSE_UNTIL),
+         rule, i, "a clause of another kind");
     for (uint32_t k = 0; k < r->at_triggers_count; k++) {
         MUST(clause_is(p, r, r->at_triggers_at + k, MP_CLAUSE_AT_TRIGGER), rule, i,
              "a clause of another kind");
@@ -612,8 +641,8 @@ static enum mp_err verify_guard(struct check *c, uint32_t i)
     case MP_GUARD_MORE_THAN: MUST(g->quota != MP_NONE, guard, i, "more than what?"); break;
     case MP_GUARD_WHERE_LEASE: MUST(g->clause != MP_NONE, guard, i, "where what?"); break;
     default:
-        MUST(g->unit != MP_NONE && g->signal != MP_NONE && p->unit[g->unit].signal == g->signal, guard, i,
-             "a unit of another signal");
+        MUST(g->unit != MP_NONE && g->signal != MP_NONE && p->unit[g->unit].signal == g->signal,
+             guard, i, "a unit of another signal");
         MUST(g->out >= p->unit[g->unit].first_out && g->out < unit_fn(p, g->unit)->outs_count &&
                  g->out - p->unit[g->unit].first_out < 64 &&
                  is_judged(p, g->unit), guard, i, "no truth of its unit");
@@ -625,10 +654,13 @@ static enum mp_err verify_guard(struct check *c, uint32_t i)
 static enum mp_err verify_quota(struct check *c, uint32_t i)
 {
     const struct mp_quota_row *q = &c->p->quota[i];
-    MUST(q->percent >= 0 && q->percent <= 1 && q->per_ns >= 0, quota, i, "a share or time that is none");
+    MUST(q->percent >= 0 && q->percent <= 1 && q->per_ns >= 0, quota, i,
+         "a share or time that is none");
     MUST(q->percent == 0 || q->count == 0, quota, i, "a share and a number");
-    MUST(q->members == MP_NONE || walks_begin(c->p, q->members, 1, 0, 1), quota, i, "a walk from nowhere");
-    MUST(q->per_walk == MP_NONE || walks_begin(c->p, q->per_walk, 1, 0, 1), quota, i, "a walk from nowhere");
+    MUST(q->members == MP_NONE || walks_begin(c->p, q->members, 1, 0, 1), quota, i,
+         "a walk from nowhere");
+    MUST(q->per_walk == MP_NONE || walks_begin(c->p, q->per_walk, 1, 0, 1), quota, i,
+         "a walk from nowhere");
     return MP_OK;
 }
 
@@ -658,12 +690,14 @@ static enum mp_err verify_tests(struct check *c)
     }
     for (uint32_t i = 0; i < p->test_line_count; i++) {
         const struct mp_test_line_row *l = &p->test_line[i];
-        MUST(l->from_ns >= 0 && (l->to_ns == -1 || l->to_ns >= l->from_ns), test_line, i, "no time");
+        MUST(l->from_ns >= 0 && (l->to_ns == -1 || l->to_ns >= l->from_ns), test_line, i,
+             "no time");
         bool of_def = l->kind == MP_TLINE_SET || l->kind == MP_TLINE_ABSENT;
         MUST(!of_def || l->def != MP_NONE, test_line, i, "what is set?");
         MUST(l->kind != MP_TLINE_EMIT || l->signal != MP_NONE, test_line, i, "what is emitted?");
         bool param = l->kind == MP_TLINE_PARAM;
-        MUST(!param || (l->param != MP_NONE && l->value != MP_NONE), test_line, i, "which parameter?");
+        MUST(!param || (l->param != MP_NONE && l->value != MP_NONE), test_line, i,
+             "which parameter?");
         MUST(!param || const_rep(p, l->value) == rep_of(p->param[l->param].type), test_line, i,
              "a value of another kind");
     }

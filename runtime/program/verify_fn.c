@@ -66,7 +66,8 @@ static const char *table_operand(const struct mp_program *p, const struct mp_fn_
             bool net = mp_type_rep((enum mp_type)p->cnst[n].type) == MP_REP_A;
             return net ? NULL : "an address range that is none";
         }
-        return mp_type_rep((enum mp_type)p->cnst[n].type) == MP_REP_T ? NULL : "a pattern that is no text";
+        return mp_type_rep((enum mp_type)p->cnst[n].type) == MP_REP_T ? NULL
+                                                                      : "a pattern that is no text";
     case 'P':
         if (n >= p->param_count) return "a parameter that is not there";
         return (uint32_t)mp_type_rep((enum mp_type)p->param[n].type) == op->rep
@@ -170,7 +171,8 @@ static enum mp_err verify_fn(const struct mp_program *p, uint32_t row, struct mp
         lower += p->op[fn->ops_at + i].code == MP_OP_LOWER;
     }
     if (lower > MP_FN_LOWER_MAX) {
-        return mp_fault_set(fault, MP_ELIMIT, MP_TABLE_fn, row, "more than 32 times `lower` at once");
+        return mp_fault_set(fault, MP_ELIMIT, MP_TABLE_fn, row,
+                            "more than 32 times `lower` at once");
     }
     return MP_OK;
 }
@@ -201,8 +203,9 @@ enum mp_err mp_verify_fns(const struct mp_program *p, struct mp_fault *fault)
     struct mp_arena scratch;
     mp_arena_init(&scratch, NULL, 0);
     uint32_t *seen = MP_NEW(&scratch, uint32_t, MP_FN_OPS_MAX);
-    enum mp_err err = seen != NULL ? verify_all(p, seen, fault)
-                                   : mp_fault_set(fault, MP_ENOMEM, MP_NONE, MP_NONE, "out of memory");
+    enum mp_err err = seen != NULL
+                          ? verify_all(p, seen, fault)
+                          : mp_fault_set(fault, MP_ENOMEM, MP_NONE, MP_NONE, "out of memory");
     mp_arena_free(&scratch);
     return err;
 }

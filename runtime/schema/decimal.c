@@ -5,8 +5,8 @@
 
 #include "base/assert.h"
 
-/* LIMIT: significant digits that are looked at. A double's rounding is decided by at most 767 of them
- * (Clinger, PLDI 1990); of the rest only matters whether any is not 0. */
+/* LIMIT: significant digits that are looked at. A double's rounding is decided by at most 767 of
+ * them (Clinger, PLDI 1990); of the rest only matters whether any is not 0. */
 #define DIGITS_MAX 800
 #define LIMBS 140 /* 10^1145 × 2^32, shifted by 64: below 4,000 bits */
 
@@ -275,7 +275,8 @@ bool mp_decimal_int(mp_str text, int shift, int64_t factor, int64_t *out)
 uint32_t mp_decimal_digits(double f, int precision, char digits[20], int *point)
 {
     MP_ASSERT(precision >= 1 && precision <= 17);
-    /* The C library rounds correctly; its separator depends on the locale, so only digits are read. */
+    /* The C library rounds correctly; its separator depends on the locale, so only digits are
+     * read. */
     char text[48];
     snprintf(text, sizeof text, "%.*e", precision - 1, f < 0 ? -f : f);
     uint32_t count = 0;

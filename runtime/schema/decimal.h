@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * decimal.h - decimal text ↔ double, exact and without locale.
  *
- * Callers: value_read.c, value_print.c, and the compiler for its literals (language.md R10: a literal
- *          is rounded once from its exact decimal value).
+ * Callers: value_read.c, value_print.c, and the compiler for its literals (language.md R10: a
+ *          literal is rounded once from its exact decimal value).
  * Threads: pure functions. Memory: stack only.
  */
 #ifndef MP_SCHEMA_DECIMAL_H
@@ -20,8 +20,8 @@ bool mp_decimal(mp_str text, int shift, uint32_t divisor, double *out);
  * False where it is none, or does not fit. */
 bool mp_decimal_int(mp_str text, int shift, int64_t factor, int64_t *out);
 
-/* The digits of |f|, correctly rounded to `precision` of them (1 to 17), with no zeros at their end:
- * the value is 0.d1d2d3… × 10^*point. */
+/* The digits of |f|, correctly rounded to `precision` of them (1 to 17), with no zeros at their
+ * end: the value is 0.d1d2d3… × 10^*point. */
 uint32_t mp_decimal_digits(double f, int precision, char digits[20], int *point);
 
 /* Writes 0.d1d2d3… × 10^point: plainly where that is at most 21 characters of digits, else with an

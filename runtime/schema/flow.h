@@ -4,8 +4,8 @@
  *   bytes ─ingest→ mp_record ─window→ mp_row ─eval→ mp_hits ─decide→ mp_decision ─act→ mp_lease
  *     ─backend→ mesh;   later rows ─verify→ mp_verdict ─act→ …;   every transition → mp_entry ─ledger
  *
- * Stages do not know each other; runtime/engine wires them. Everything here is plain data that borrows
- * from the program, the record or the engine; nothing here is freed.
+ * Stages do not know each other; runtime/engine wires them. Everything here is plain data that
+ * borrows from the program, the record or the engine; nothing here is freed.
  */
 #ifndef MP_SCHEMA_FLOW_H
 #define MP_SCHEMA_FLOW_H
@@ -21,8 +21,8 @@ typedef bool (*mp_op_helper)(const struct mp_inputs *in, uint32_t k, const struc
                              const struct mp_value *b, const struct mp_value *c,
                              struct mp_value *out);
 
-/* ingest → window: one event. `field` and `known` have one slot and one bit for every field that the
- * program reads of this signal (program/tables.def: field). */
+/* ingest → window: one event. `field` and `known` have one slot and one bit for every field that
+ * the program reads of this signal (program/tables.def: field). */
 struct mp_record {
     uint64_t number;    /* in order of arrival, from 1 */
     int64_t time_ns;    /* event time, since the epoch */
@@ -36,8 +36,8 @@ struct mp_record {
     struct mp_value *field;
 };
 
-/* What generated code and the interpreter read. Either pair may be NULL where a function has no such
- * input. JIT reads the members at their offsets: moving one fails the build (eval/exec.h). */
+/* What generated code and the interpreter read. Either pair may be NULL where a function has no
+ * such input. JIT reads the members at their offsets: moving one fails the build (eval/exec.h). */
 struct mp_inputs {
     const uint64_t *record_known;
     const struct mp_value *record;
@@ -51,8 +51,9 @@ struct mp_inputs {
 };
 
 /* What they write: output i is known if bit i of `known` is set; a truth is bit i of `truth` (clear
- * where unknown); any other value is value[i] (zeros where unknown; left alone for a truth). Every word
- * of `known` and `truth` that has an output is written whole. `value` may be NULL if all are truths. */
+ * where unknown); any other value is value[i] (zeros where unknown; left alone for a truth).
+ * Every word of `known` and `truth` that has an output is written whole. `value` may be NULL if
+ * all are truths. */
 struct mp_outputs {
     uint64_t *known;
     uint64_t *truth;
@@ -89,8 +90,8 @@ struct mp_lease_arg {
     struct mp_value value;
 };
 
-/* What an action is done to. `value` is the entity's key, an address, an identity, a number; for kind
- * MP_TARGET_RECORD the record at hand, for MP_TARGET_NONE nothing. */
+/* What an action is done to. `value` is the entity's key, an address, an identity, a number; for
+ * kind MP_TARGET_RECORD the record at hand, for MP_TARGET_NONE nothing. */
 struct mp_lease_target {
     uint32_t kind;   /* enum mp_target */
     uint32_t entity; /* row of entity, or MP_NONE */
@@ -184,7 +185,8 @@ struct mp_entry {
     struct mp_note args[MP_LEASE_ARGS_MAX];
     uint32_t arg_count;
     mp_str from, to; /* names of states */
-    mp_str why;      /* the cause in a word: `calm`, `expired`, `cancelled`, `withheld`, ... or empty */
+    /* the cause in a word: `calm`, `expired`, `cancelled`, `withheld`, ... or empty */
+    mp_str why;
     struct mp_note cause[MP_ENTRY_NOTES_MAX]; /* values with units, windows, samples */
     uint32_t cause_count;
     bool shadow;

@@ -125,7 +125,8 @@ bool mp_value_in_net(struct mp_value v, struct mp_value net, uint32_t bits)
 
 struct mp_value mp_value_net(struct mp_value v, uint32_t bits)
 {
-    uint64_t high = network_word(mask_of(bits)), low = network_word(mask_of(bits > 64 ? bits - 64 : 0));
+    uint64_t high = network_word(mask_of(bits)),
+             low = network_word(mask_of(bits > 64 ? bits - 64 : 0));
     return (struct mp_value){{v.w[0] & high, v.w[1] & low}};
 }
 

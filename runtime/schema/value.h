@@ -42,7 +42,10 @@ mp_str mp_type_word(enum mp_type type); /* as written in a policy */
 mp_str mp_type_noun(enum mp_type type); /* with its article, for messages */
 
 static inline struct mp_value mp_value_bool(bool b) { return (struct mp_value){{b, 0}}; }
-static inline struct mp_value mp_value_int(int64_t i) { return (struct mp_value){{(uint64_t)i, 0}}; }
+static inline struct mp_value mp_value_int(int64_t i)
+{
+    return (struct mp_value){{(uint64_t)i, 0}};
+}
 static inline int64_t mp_value_as_int(struct mp_value v) { return (int64_t)v.w[0]; }
 
 static inline struct mp_value mp_value_num(double f)
@@ -66,8 +69,8 @@ mp_str mp_value_as_text(const struct mp_value *v);
 bool mp_value_text_eq(struct mp_value a, struct mp_value b);
 static inline uint32_t mp_value_text_len(struct mp_value v) { return (uint32_t)v.w[0]; }
 
-/* Reads `10.0.0.1`, `2001:db8::1`, and with a prefix length `10.0.0.0/8`. *bits is 128 for an address
- * alone and counts from the left of the 16 bytes. False for anything else. */
+/* Reads `10.0.0.1`, `2001:db8::1`, and with a prefix length `10.0.0.0/8`. *bits is 128 for an
+ * address alone and counts from the left of the 16 bytes. False for anything else. */
 bool mp_value_address(mp_str text, struct mp_value *out, uint32_t *bits);
 /* Writes an address; `out` has room for 48 bytes. The length is the answer. */
 size_t mp_value_address_text(struct mp_value v, char out[48]);
@@ -84,8 +87,8 @@ int mp_value_cmp(enum mp_rep rep, struct mp_value a, struct mp_value b);
  * `0.7%`, `5k/min`, `64MiB`, `2M`). Numbers are rounded once, from their exact decimal value (R10).
  * Text borrows `text`. False: not of this type, or out of its range. */
 bool mp_value_read(enum mp_type type, mp_str text, struct mp_value *out);
-/* The number that the whole text is: digits, point, exponent, sign; false for all else, and for what
- * overflows. Locale-free; correctly rounded. */
+/* The number that the whole text is: digits, point, exponent, sign; false for all else, and for
+ * what overflows. Locale-free; correctly rounded. */
 bool mp_value_number(mp_str text, double *out);
 /* The shortest text that reads back as the same double; `out` has room for 32 bytes. */
 size_t mp_value_number_text(double f, char out[32]);
@@ -96,7 +99,8 @@ bool mp_value_like(mp_str text, mp_str pattern);
 /* Writes a value as an author would: `7.4%`, `1m30s`, `64MiB`, `100/s`, `10.0.0.7`, `checkout`.
  * Deterministic, locale-free; reading it back gives the same value. */
 void mp_value_print(struct mp_buf *out, enum mp_type type, struct mp_value v);
-/* The same for a cidr with its prefix length (as in mp_value_address), and for a set: `[web, api]`. */
+/* The same for a cidr with its prefix length (as in mp_value_address), and for a set: `[web,
+ * api]`. */
 void mp_value_print_net(struct mp_buf *out, struct mp_value v, uint32_t bits);
 void mp_value_print_set(struct mp_buf *out, enum mp_type type, struct mp_value v);
 /* For people, not for reading back: at most four digits, `7.399%`, `12.34ms`. */

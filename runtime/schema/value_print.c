@@ -30,10 +30,12 @@ size_t mp_value_number_text(double f, char out[32])
 
 struct unit {
     const char *text;
-    double scale; /* the value in this unit is f × scale, or about that: it is read back to be sure */
+    /* the value in this unit is f × scale, or about that: it is read back to be sure */
+    double scale;
 };
 
-static const struct unit rate_units[] = {{"/s", 1}, {"/min", 60}, {"/h", 3600}, {"/d", 86400}, {NULL, 0}};
+static const struct unit rate_units[] = {
+    {"/s", 1}, {"/min", 60}, {"/h", 3600}, {"/d", 86400}, {NULL, 0}};
 static const struct unit bandwidth_units[] = {
     {"B/s", 1}, {"KiB/s", 1.0 / 1024}, {"MiB/s", 1.0 / 1048576}, {"GiB/s", 1.0 / 1073741824},
     {"KB/s", 1e-3}, {"MB/s", 1e-6}, {"GB/s", 1e-9}, {NULL, 0}};
@@ -87,7 +89,8 @@ static void print_units(struct mp_buf *out, enum mp_type type, double f, const s
     mp_buf_put(out, (mp_str){best, best_len});
 }
 
-/* The digits of a percent are those of its fraction, moved by two places: f × 100 would round twice. */
+/* The digits of a percent are those of its fraction, moved by two places: f × 100 would round
+ * twice. */
 static void print_percent(struct mp_buf *out, double f)
 {
     char digits[20], text[48];

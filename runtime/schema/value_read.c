@@ -15,15 +15,16 @@ struct suffix {
 static const struct suffix rates[] = {
     SUFFIX("/s", 0, 1, 1), SUFFIX("/min", 0, 1, 60), SUFFIX("/h", 0, 1, 3600),
     SUFFIX("/d", 0, 1, 86400), {{0}}};
-static const struct suffix sizes[] = {
-    SUFFIX("B", 0, 1, 1), SUFFIX("KB", 3, 1, 1), SUFFIX("MB", 6, 1, 1), SUFFIX("GB", 9, 1, 1),
-    SUFFIX("KiB", 0, 1 << 10, 1), SUFFIX("MiB", 0, 1 << 20, 1), SUFFIX("GiB", 0, 1 << 30, 1), {{0}}};
+static const struct suffix sizes[] = {SUFFIX("B", 0, 1, 1),         SUFFIX("KB", 3, 1, 1),
+                                      SUFFIX("MB", 6, 1, 1),        SUFFIX("GB", 9, 1, 1),
+                                      SUFFIX("KiB", 0, 1 << 10, 1), SUFFIX("MiB", 0, 1 << 20, 1),
+                                      SUFFIX("GiB", 0, 1 << 30, 1), {{0}}};
 static const struct suffix times[] = {
     SUFFIX("ns", 0, 1, 1), SUFFIX("us", 0, 1000, 1), SUFFIX("ms", 0, 1000000, 1),
     SUFFIX("s", 0, 1000000000, 1), SUFFIX("m", 0, 60000000000, 1), SUFFIX("h", 0, 3600000000000, 1),
     SUFFIX("d", 0, 86400000000000, 1), SUFFIX("w", 0, 604800000000000, 1), {{0}}};
-static const struct suffix powers[] = {SUFFIX("", 0, 1, 1), SUFFIX("k", 3, 1, 1), SUFFIX("M", 6, 1, 1),
-                                       {{0}}};
+static const struct suffix powers[] = {
+    SUFFIX("", 0, 1, 1), SUFFIX("k", 3, 1, 1), SUFFIX("M", 6, 1, 1), {{0}}};
 
 /* The bytes of s from `at` on that can belong to a number. */
 static size_t number_end(mp_str s, size_t at)
@@ -48,7 +49,8 @@ static bool read_int(mp_str text, int64_t low, int64_t high, struct mp_value *ou
     size_t end = number_end(text, 0);
     const struct suffix *power = suffix_of(powers, mp_str_sub(text, end, text.len));
     int64_t n;
-    if (power == NULL || !mp_decimal_int(mp_str_sub(text, 0, end), power->shift, 1, &n)) return false;
+    if (power == NULL || !mp_decimal_int(mp_str_sub(text, 0, end), power->shift, 1, &n))
+        return false;
     if (n < low || n > high) return false;
     *out = mp_value_int(n);
     return true;
@@ -85,13 +87,14 @@ static bool read_duration(mp_str text, struct mp_value *out)
     if (at == text.len) return false;
     while (at < text.len) {
         size_t end = number_end(text, at), unit_end = end;
-        while (unit_end < text.len && text.ptr[unit_end] >= 'a' && text.ptr[unit_end] <= 'z') unit_end++;
+        while (unit_end < text.len && text.ptr[unit_end] >= 'a' && text.ptr[unit_end] <= 'z')
+            unit_end++;
         const struct suffix *unit = suffix_of(times, mp_str_sub(text, end, unit_end - end));
         int64_t part;
         if (unit == NULL || text.ptr[at] == '-' || text.ptr[at] == '+') return false;
         /* Negative from the start, so that the smallest int64 can be read. */
-        if (!mp_decimal_int(mp_str_sub(text, at, end - at), 0, negative ? -unit->factor : unit->factor,
-                            &part)) {
+        if (!mp_decimal_int(mp_str_sub(text, at, end - at), 0,
+                            negative ? -unit->factor : unit->factor, &part)) {
             return false;
         }
         if (__builtin_add_overflow(sum, part, &sum)) return false;
@@ -133,7 +136,8 @@ static bool read_size(mp_str text, struct mp_value *out)
     return true;
 }
 
-/* × 2^10 is exact for every double that does not overflow, so the factor is applied after rounding. */
+/* × 2^10 is exact for every double that does not overflow, so the factor is applied after
+ * rounding. */
 static bool read_bandwidth(mp_str text, struct mp_value *out)
 {
     mp_str number;
@@ -182,7 +186,8 @@ bool mp_value_read(enum mp_type type, mp_str text, struct mp_value *out)
     case MP_TYPE_ASN: return read_int(text, 0, UINT32_MAX, out);
     case MP_TYPE_NUMBER: return read_number(text, out);
     case MP_TYPE_SCORE:
-        if (!read_number(text, &v) || mp_value_as_num(v) < 0 || mp_value_as_num(v) > 1) return false;
+        if (!read_number(text, &v) || mp_value_as_num(v) < 0 || mp_value_as_num(v) > 1)
+            return false;
         *out = v;
         return true;
     case MP_TYPE_PERCENT: return read_percent(text, out);

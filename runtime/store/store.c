@@ -13,7 +13,8 @@
 #include "base/assert.h"
 
 #define RING_BYTES (8u * 1024 * 1024)
-#define RING_BYTES_MAX (256u * 1024 * 1024) /* LIMIT: of the ring, for one batch larger than it was */
+/* LIMIT: of the ring, for one batch larger than it was */
+#define RING_BYTES_MAX (256u * 1024 * 1024)
 #define BUSY_MS 5000 /* LIMIT: how long pruning or a reader may hold the writer up */
 
 static const char schema[] =
@@ -49,7 +50,8 @@ static enum mp_err take_folder(const char *dir, int *lock_fd, const char **why)
     if (fd < 0) return fail(MP_EIO, why, path, strerror(errno));
     if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
         close(fd);
-        return fail(MP_EEXIST, why, dir, "another mpol runs on this state; stop it, or give another --state");
+        return fail(MP_EEXIST, why, dir,
+                    "another mpol runs on this state; stop it, or give another --state");
     }
     char pid[32];
     int len = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
@@ -102,14 +104,16 @@ static enum mp_err open_failed(struct mp_store *s, const char **why)
 {
     int code = s->db != NULL ? sqlite3_errcode(s->db) : SQLITE_NOMEM;
     const char *text = s->db != NULL ? sqlite3_errmsg(s->db) : "out of memory";
-    return fail(code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? MP_ECORRUPT : MP_EIO, why, s->path, text);
+    return fail(code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? MP_ECORRUPT : MP_EIO, why,
+                s->path, text);
 }
 
 static enum mp_err set_up(struct mp_store *s, const char **why)
 {
     int version = mp_store_user_version(s->db);
     if (version > MP_STORE_VERSION) {
-        return fail(MP_EUNSUPPORTED, why, s->path, "a newer mpol wrote this state; it is left as it is");
+        return fail(MP_EUNSUPPORTED, why, s->path,
+                    "a newer mpol wrote this state; it is left as it is");
     }
     if (version < 0 || mp_store_exec(s->db, "PRAGMA journal_mode=WAL") != SQLITE_OK ||
         mp_store_exec(s->db, "PRAGMA synchronous=FULL") != SQLITE_OK) {
@@ -118,9 +122,11 @@ static enum mp_err set_up(struct mp_store *s, const char **why)
     MP_TRY(migrate(s->db, version, why));
     int code = prepare(s, put_entry, &s->put_entry);
     if (code == SQLITE_OK) {
-        code = prepare(s, "INSERT OR REPLACE INTO state(kind, id, bytes) VALUES(?,?,?)", &s->put_row);
+        code =
+            prepare(s, "INSERT OR REPLACE INTO state(kind, id, bytes) VALUES(?,?,?)", &s->put_row);
     }
-    if (code == SQLITE_OK) code = prepare(s, "DELETE FROM state WHERE kind=? AND id=?", &s->drop_row);
+    if (code == SQLITE_OK)
+        code = prepare(s, "DELETE FROM state WHERE kind=? AND id=?", &s->drop_row);
     return code == SQLITE_OK ? MP_OK : open_failed(s, why);
 }
 
@@ -151,7 +157,8 @@ void mp_store_database_close(struct mp_store *s)
 static void read_base(sqlite3 *db, struct mp_store_found *found)
 {
     sqlite3_stmt *ask = NULL;
-    if (sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE name='base'", -1, &ask, NULL) == SQLITE_OK &&
+    if (sqlite3_prepare_v2(db, "SELECT value FROM meta WHERE name='base'", -1, &ask, NULL) ==
+            SQLITE_OK &&
         sqlite3_step(ask) == SQLITE_ROW && sqlite3_column_bytes(ask, 0) == 8 + MP_STORE_HASH) {
         const char *bytes = sqlite3_column_blob(ask, 0);
         memcpy(&found->seq, bytes, 8);
@@ -202,8 +209,8 @@ static void give_back(struct mp_store *s)
     free(s);
 }
 
-enum mp_err mp_store_open(const char *dir, const struct mp_store_options *options, struct mp_store **out,
-                          struct mp_store_found *found, const char **why)
+enum mp_err mp_store_open(const char *dir, const struct mp_store_options *options,
+                          struct mp_store **out, struct mp_store_found *found, const char **why)
 {
     struct mp_store *s = calloc(1, sizeof *s);
     if (s == NULL) return fail(MP_ENOMEM, why, "store", "out of memory");
@@ -249,14 +256,15 @@ enum mp_err mp_store_load(struct mp_store *s, void *ctx,
 {
     sqlite3_stmt *ask = NULL;
     enum mp_err err = MP_OK;
-    if (sqlite3_prepare_v2(s->db, "SELECT kind, id, bytes FROM state ORDER BY kind, id", -1, &ask, NULL) !=
-        SQLITE_OK) {
+    if (sqlite3_prepare_v2(s->db, "SELECT kind, id, bytes FROM state ORDER BY kind, id", -1, &ask,
+                           NULL) != SQLITE_OK) {
         return MP_ECORRUPT;
     }
     int code;
     while (err == MP_OK && (code = sqlite3_step(ask)) == SQLITE_ROW) {
         mp_str bytes = {sqlite3_column_blob(ask, 2), (size_t)sqlite3_column_bytes(ask, 2)};
-        err = row(ctx, (uint32_t)sqlite3_column_int(ask, 0), (uint64_t)sqlite3_column_int64(ask, 1), bytes);
+        err = row(ctx, (uint32_t)sqlite3_column_int(ask, 0), (uint64_t)sqlite3_column_int64(ask, 1),
+                  bytes);
     }
     if (err == MP_OK && code != SQLITE_DONE) err = MP_ECORRUPT;
     sqlite3_finalize(ask);
@@ -264,7 +272,8 @@ enum mp_err mp_store_load(struct mp_store *s, void *ctx,
 }
 
 /* ---- batches ----
- * A batch lies in the ring in one piece; where it would cross the end, a WRAP item fills what is left. */
+ * A batch lies in the ring in one piece; where it would cross the end, a WRAP item fills what is
+ * left. */
 
 size_t mp_store_item_bytes(size_t len) { return (sizeof(struct item) + len + 7) & ~(size_t)7; }
 

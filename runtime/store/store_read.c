@@ -14,7 +14,8 @@ static char why_text[5120]; /* a path and a reason */
 static enum mp_err fail(const char *path, sqlite3 *db, const char **why)
 {
     int code = db != NULL ? sqlite3_errcode(db) : SQLITE_NOMEM;
-    snprintf(why_text, sizeof why_text, "%s: %s", path, db != NULL ? sqlite3_errmsg(db) : "out of memory");
+    snprintf(why_text, sizeof why_text, "%s: %s", path,
+             db != NULL ? sqlite3_errmsg(db) : "out of memory");
     if (why != NULL) *why = why_text;
     if (code == SQLITE_CANTOPEN) return MP_ENOTFOUND;
     return code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? MP_ECORRUPT : MP_EIO;
@@ -32,7 +33,8 @@ static enum mp_err open_existing(const char *dir, int flags, sqlite3 **out, cons
     }
     sqlite3_busy_timeout(db, 5000);
     if (mp_store_user_version(db) > MP_STORE_VERSION) {
-        snprintf(why_text, sizeof why_text, "%s: a newer mpol wrote this state; it is left as it is", path);
+        snprintf(why_text, sizeof why_text,
+                 "%s: a newer mpol wrote this state; it is left as it is", path);
         if (why != NULL) *why = why_text;
         sqlite3_close(db);
         return MP_EUNSUPPORTED;
@@ -61,12 +63,14 @@ void mp_store_reader_close(struct mp_store_reader *r)
     free(r);
 }
 
-enum mp_err mp_store_reader_base(struct mp_store_reader *r, uint64_t *seq, uint8_t hash[MP_STORE_HASH])
+enum mp_err mp_store_reader_base(struct mp_store_reader *r, uint64_t *seq,
+                                 uint8_t hash[MP_STORE_HASH])
 {
     sqlite3_stmt *ask = NULL;
     *seq = 0;
     memset(hash, 0, MP_STORE_HASH);
-    if (sqlite3_prepare_v2(r->db, "SELECT value FROM meta WHERE name='base'", -1, &ask, NULL) != SQLITE_OK) {
+    if (sqlite3_prepare_v2(r->db, "SELECT value FROM meta WHERE name='base'", -1, &ask, NULL) !=
+        SQLITE_OK) {
         return MP_ECORRUPT;
     }
     if (sqlite3_step(ask) == SQLITE_ROW && sqlite3_column_bytes(ask, 0) == 8 + MP_STORE_HASH) {
@@ -79,8 +83,8 @@ enum mp_err mp_store_reader_base(struct mp_store_reader *r, uint64_t *seq, uint8
 }
 
 enum mp_err mp_store_reader_entries(struct mp_store_reader *r, uint64_t after, void *ctx,
-                                    bool (*entry)(void *ctx, uint64_t seq, int64_t time_ns, mp_str json,
-                                                  const uint8_t hash[MP_STORE_HASH]))
+                                    bool (*entry)(void *ctx, uint64_t seq, int64_t time_ns,
+                                                  mp_str json, const uint8_t hash[MP_STORE_HASH]))
 {
     sqlite3_stmt *ask = NULL;
     const char *sql = "SELECT seq, time_ns, json, hash FROM entry WHERE seq > ? ORDER BY seq";
@@ -93,8 +97,10 @@ enum mp_err mp_store_reader_entries(struct mp_store_reader *r, uint64_t after, v
         if (sqlite3_column_bytes(ask, 3) == MP_STORE_HASH) {
             memcpy(hash, sqlite3_column_blob(ask, 3), MP_STORE_HASH);
         }
-        mp_str json = {(const char *)sqlite3_column_text(ask, 2), (size_t)sqlite3_column_bytes(ask, 2)};
-        more = entry(ctx, (uint64_t)sqlite3_column_int64(ask, 0), sqlite3_column_int64(ask, 1), json, hash);
+        mp_str json = {(const char *)sqlite3_column_text(ask, 2),
+                       (size_t)sqlite3_column_bytes(ask, 2)};
+        more = entry(ctx, (uint64_t)sqlite3_column_int64(ask, 0), sqlite3_column_int64(ask, 1),
+                     json, hash);
     }
     sqlite3_finalize(ask);
     return !more || code == SQLITE_DONE ? MP_OK : MP_ECORRUPT;
@@ -123,8 +129,9 @@ enum mp_err mp_store_reader_rows(struct mp_store_reader *r, uint32_t kind, void 
 static int last_to_go(sqlite3 *db, int64_t before_ns, uint64_t *seq, uint8_t hash[MP_STORE_HASH])
 {
     sqlite3_stmt *ask = NULL;
-    const char *sql = "SELECT seq, hash FROM entry WHERE seq < (SELECT COALESCE(MIN(seq), "
-                      "(SELECT MAX(seq) FROM entry)) FROM entry WHERE time_ns >= ?) ORDER BY seq DESC LIMIT 1";
+    const char *sql =
+        "SELECT seq, hash FROM entry WHERE seq < (SELECT COALESCE(MIN(seq), "
+        "(SELECT MAX(seq) FROM entry)) FROM entry WHERE time_ns >= ?) ORDER BY seq DESC LIMIT 1";
     int code = sqlite3_prepare_v2(db, sql, -1, &ask, NULL);
     *seq = 0;
     if (code != SQLITE_OK) return code;
@@ -145,8 +152,8 @@ static int put_base(sqlite3 *db, uint64_t seq, const uint8_t hash[MP_STORE_HASH]
     sqlite3_stmt *put = NULL;
     memcpy(bytes, &seq, 8);
     memcpy(bytes + 8, hash, MP_STORE_HASH);
-    int code = sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO meta(name, value) VALUES('base', ?)", -1, &put,
-                                  NULL);
+    int code = sqlite3_prepare_v2(db, "INSERT OR REPLACE INTO meta(name, value) VALUES('base', ?)",
+                                  -1, &put, NULL);
     if (code == SQLITE_OK) {
         sqlite3_bind_blob(put, 1, bytes, sizeof bytes, SQLITE_STATIC);
         code = sqlite3_step(put) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(db);

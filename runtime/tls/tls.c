@@ -75,7 +75,8 @@ static void set_alpn(struct mp_tls_context *c, const char *alpn)
     }
 }
 
-static enum mp_err load_own(SSL_CTX *ctx, const struct mp_tls_options *o, char *why, size_t why_size)
+static enum mp_err load_own(SSL_CTX *ctx, const struct mp_tls_options *o, char *why,
+                            size_t why_size)
 {
     if (o->cert == NULL) return MP_OK;
     if (SSL_CTX_use_certificate_chain_file(ctx, o->cert) != 1) {
@@ -90,7 +91,8 @@ static enum mp_err load_own(SSL_CTX *ctx, const struct mp_tls_options *o, char *
     return MP_OK;
 }
 
-static enum mp_err load_trust(SSL_CTX *ctx, const struct mp_tls_options *o, char *why, size_t why_size)
+static enum mp_err load_trust(SSL_CTX *ctx, const struct mp_tls_options *o, char *why,
+                              size_t why_size)
 {
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
     if (o->ca == NULL) return MP_OK;
@@ -106,8 +108,8 @@ static enum mp_err load_trust(SSL_CTX *ctx, const struct mp_tls_options *o, char
     return MP_OK;
 }
 
-/* No session is resumed: a peer is verified by its certificate each time, so that one that was withdrawn
- * does not live on in a ticket. */
+/* No session is resumed: a peer is verified by its certificate each time, so that one that was
+ * withdrawn does not live on in a ticket. */
 static void set_rules(SSL_CTX *ctx)
 {
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
@@ -230,11 +232,13 @@ enum mp_err mp_tls_take(struct mp_tls *t, mp_str wire)
     if (t->broken) return MP_EINVAL;
     MP_ASSERT(wire.len <= 1u << 30);
     ERR_clear_error();
-    if (wire.len > 0 && BIO_write(t->in, wire.ptr, (int)wire.len) != (int)wire.len) return MP_ENOMEM;
+    if (wire.len > 0 && BIO_write(t->in, wire.ptr, (int)wire.len) != (int)wire.len)
+        return MP_ENOMEM;
     if (t->ready) return MP_OK;
     int answer = SSL_do_handshake(t->ssl);
     if (answer != 1) return failed(t, answer);
-    if (t->context->alpn_len > 0 && !speaks(t)) return broken(t, "the peer does not speak our protocol (ALPN)");
+    if (t->context->alpn_len > 0 && !speaks(t))
+        return broken(t, "the peer does not speak our protocol (ALPN)");
     t->ready = true;
     return MP_OK;
 }
@@ -324,7 +328,8 @@ static const ASN1_STRING *only_uri(const GENERAL_NAMES *names)
 enum mp_err mp_tls_identity(const struct mp_tls *t, char *to, size_t size, mp_str *out)
 {
     const X509 *cert = SSL_get0_peer_certificate(t->ssl);
-    GENERAL_NAMES *names = cert != NULL ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
+    GENERAL_NAMES *names =
+        cert != NULL ? X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL) : NULL;
     const ASN1_STRING *uri = names != NULL ? only_uri(names) : NULL;
     enum mp_err err = MP_ENOTFOUND;
     if (uri != NULL && (size_t)ASN1_STRING_length(uri) <= size &&

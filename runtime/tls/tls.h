@@ -4,7 +4,8 @@
  * Owns:    contexts (certificates, trust) and connections. OpenSSL stays inside.
  * Callers: grpc (server), envoy_prove (client), tests.
  * Threads: one at a time for a context and its connections.
- * Memory:  OpenSSL's; about 50 kB a connection. What waits to be sent is as long as what was written.
+ * Memory:  OpenSSL's; about 50 kB a connection. What waits to be sent is as long as what was
+ *          written.
  */
 #ifndef MP_TLS_TLS_H
 #define MP_TLS_TLS_H
@@ -17,8 +18,9 @@ struct mp_tls;
 
 struct mp_tls_options {
     bool server;
-    /* Files in PEM. cert and key: who we are, both or none (a server needs them). ca: whom we trust; a
-     * server demands a certificate when it is given. A client without `ca` verifies nothing. */
+    /* Files in PEM. cert and key: who we are, both or none (a server needs them). ca: whom we
+     * trust; a server demands a certificate when it is given. A client without `ca` verifies
+     * nothing. */
     const char *cert, *key, *ca;
     const char *alpn; /* the one protocol that is spoken ("h2"), or NULL: none is agreed on */
 };
@@ -32,8 +34,8 @@ void mp_tls_context_destroy(struct mp_tls_context *context);
 enum mp_err mp_tls_create(struct mp_tls_context *context, struct mp_tls **out);
 void mp_tls_destroy(struct mp_tls *tls);
 
-/* Bytes that came from the wire. MP_EINVAL: the peer broke the protocol or was refused, mp_tls_trouble
- * says why; what is to be sent (the alert) should still go out. */
+/* Bytes that came from the wire. MP_EINVAL: the peer broke the protocol or was refused,
+ * mp_tls_trouble says why; what is to be sent (the alert) should still go out. */
 enum mp_err mp_tls_take(struct mp_tls *tls, mp_str wire);
 /* Plain bytes out of what was taken: how many, 0 for none now. MP_EINVAL as above. */
 enum mp_err mp_tls_read(struct mp_tls *tls, char *to, size_t size, size_t *got);
@@ -41,16 +43,19 @@ enum mp_err mp_tls_read(struct mp_tls *tls, char *to, size_t size, size_t *got);
 enum mp_err mp_tls_write(struct mp_tls *tls, mp_str plain);
 /* Says to the peer that this was all. */
 void mp_tls_finish(struct mp_tls *tls);
-/* Wire bytes that wait to be sent, borrowed until the next call; then how many of them were taken. */
+/* Wire bytes that wait to be sent, borrowed until the next call; then how many of them were
+ * taken. */
 mp_str mp_tls_wire(struct mp_tls *tls);
 void mp_tls_wire_sent(struct mp_tls *tls, size_t count);
 
-/* The handshake is over, the peer is verified (if it was to be) and speaks the protocol of `alpn`. */
+/* The handshake is over, the peer is verified (if it was to be) and speaks the protocol of
+ * `alpn`. */
 bool mp_tls_ready(const struct mp_tls *tls);
 /* The peer has said that this was all. */
 bool mp_tls_ended(const struct mp_tls *tls);
-/* The peer's certificate has exactly one subject alternative name of type URI: that. MP_ENOTFOUND: no
- * certificate, none, or more than one; also where it has a NUL or is longer than `size`. */
+/* The peer's certificate has exactly one subject alternative name of type URI: that.
+ * MP_ENOTFOUND: no certificate, none, or more than one; also where it has a NUL or is longer than
+ * `size`. */
 enum mp_err mp_tls_identity(const struct mp_tls *tls, char *to, size_t size, mp_str *out);
 /* What went wrong, for a log; never empty after an MP_EINVAL. Borrowed until the next call. */
 mp_str mp_tls_trouble(const struct mp_tls *tls);

@@ -48,8 +48,8 @@ static bool stricter(const struct mp_bucket_limit *a, const struct mp_bucket_lim
     return a->share != b->share ? a->share < b->share : a->interval_ns > b->interval_ns;
 }
 
-/* Percent with percent and rate with rate on one target: the stricter one holds, not both (R32). `from`
- * is where the throttles of this target begin. */
+/* Percent with percent and rate with rate on one target: the stricter one holds, not both (R32).
+ * `from` is where the throttles of this target begin. */
 static void meet_lease_throttle(const struct mp_inproc_view *view, const struct mp_inproc_lease *l,
                                 uint32_t from, struct met *met)
 {
@@ -229,7 +229,8 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
     if (leases.denial == NULL && met.throttle_count == 0 && !refusing) return;
     enum protection protection = mp_verdict_protected(plan, s, &guard);
     if (protection == FROM_THROTTLES) met.throttle_count = 0;
-    if (protection == FROM_ALL || (protection == FROM_THROTTLES && leases.denial == NULL && !refusing)) {
+    if (protection == FROM_ALL ||
+        (protection == FROM_THROTTLES && leases.denial == NULL && !refusing)) {
         pass(MP_VERDICT_REASON_GUARD, guard, out);
         return;
     }

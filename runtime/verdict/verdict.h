@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  * verdict.h - what one request meets (language.md R31), in this order:
  *
- *   exempt → deny, quarantine → throttles of leases and of inline rules → class access of inline rules
+ *   exempt → deny, quarantine → throttles of leases and of inline rules → class access of inline
+ *   rules
  *
  * and, before anything would refuse it or take a token for it, the guards on requests (R43).
  *
  * Owns:    a plan a program, one block of working memory a reader, the buckets of inline throttles.
  * Callers: the public interface, on the reader's thread.
- * Threads: a plan is immutable; the buckets are atomics; a scratch belongs to one reader. Nothing here
- *          locks, allocates or waits.
+ * Threads: a plan is immutable; the buckets are atomics; a scratch belongs to one reader. Nothing
+ *          here locks, allocates or waits.
  * Memory:  arenas given to the create functions.
  */
 #ifndef MP_VERDICT_VERDICT_H
@@ -26,15 +27,17 @@ struct mp_verdict_scratch;
 /* Buckets of `inline` throttles, for keys of all rules together; they outlive programs. */
 enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
                                       struct mp_verdict_buckets **out);
-/* What can be computed once for a program. `p` must outlive it. The publisher's thread. MP_ENOMEM, MP_ELIMIT. */
+/* What can be computed once for a program. `p` must outlive it. The publisher's thread.
+ * MP_ENOMEM, MP_ELIMIT. */
 enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
                                    struct mp_inproc *backend, struct mp_verdict_buckets *buckets,
                                    struct mp_verdict_plan **out);
 enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
                                       struct mp_verdict_scratch **out);
-/* Only these rules and guards are alive (a byte a row), as in a test of a policy. Before the first verdict;
- * what has been left out does not come back. */
-void mp_verdict_plan_only(struct mp_verdict_plan *plan, const uint8_t *rules, const uint8_t *guards);
+/* Only these rules and guards are alive (a byte a row), as in a test of a policy. Before the
+ * first verdict; what has been left out does not come back. */
+void mp_verdict_plan_only(struct mp_verdict_plan *plan, const uint8_t *rules,
+                          const uint8_t *guards);
 /* Do its verdicts read attributes? Else mp_verdict_ask needs no inventory. */
 bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan);
 
@@ -67,22 +70,22 @@ struct mp_verdict_answer {
     struct mp_verdict_fired fired[MP_VERDICT_FIRED_MAX];
 };
 
-/* Answers a request. `request` was decoded for the plan's program; fields that are known only at the
- * end are taken as unknown. `inventory` may be NULL; it is not changed. `view` is between enter and
- * leave. */
+/* Answers a request. `request` was decoded for the plan's program; fields that are known only at
+ * the end are taken as unknown. `inventory` may be NULL; it is not changed. `view` is between
+ * enter and leave. */
 void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
                     const struct mp_inproc_view *view, struct mp_inventory *inventory,
                     const struct mp_record *request, struct mp_verdict_scratch *scratch,
                     struct mp_verdict_answer *out);
 
-/* The same for a stream that was let in and is still open: may leases let it go on? No inline rule is
- * asked, and nothing is taken from any throttle. */
+/* The same for a stream that was let in and is still open: may leases let it go on? No inline
+ * rule is asked, and nothing is taken from any throttle. */
 void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inproc_view *view,
                         struct mp_inventory *inventory, const struct mp_record *request,
                         struct mp_verdict_scratch *scratch, struct mp_verdict_answer *out);
 
-/* The text of a message action of an inline rule, for the request asked last with this scratch. Cut at
- * `size`; the answer is its length. */
+/* The text of a message action of an inline rule, for the request asked last with this scratch.
+ * Cut at `size`; the answer is its length. */
 size_t mp_verdict_message(const struct mp_verdict_plan *plan, uint32_t act,
                           struct mp_verdict_scratch *scratch, char *out, size_t size);
 /* The key of an inline rule for that request, as people read it: the values of its `per`, or "". */

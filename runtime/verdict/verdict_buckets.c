@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Buckets of inline throttles: a fixed table that readers fill themselves, with atomics. A bucket whose
- * time has come is full again, so it says nothing that a new one would not: its place may be taken.
+ * Buckets of inline throttles: a fixed table that readers fill themselves, with atomics. A bucket
+ * whose time has come is full again, so it says nothing that a new one would not: its place may
+ * be taken.
  */
 #include "base/assert.h"
 #include "verdict/verdict_priv.h"
@@ -13,15 +14,17 @@
 #define SWEEP 64
 #define RULES_MAX 4096
 
-/* `key` is the number of the rule in its first 12 bits, then a fingerprint of (rule, key); 0: free. In
- * one word, so that whoever takes a place or gives it up counts for the rule that it really had. */
+/* `key` is the number of the rule in its first 12 bits, then a fingerprint of (rule, key); 0:
+ * free. In one word, so that whoever takes a place or gives it up counts for the rule that it
+ * really had. */
 struct place {
     _Atomic uint64_t key;
     struct mp_bucket bucket;
 };
 
 #define FINGERPRINT_BITS 52
-_Static_assert(RULES_MAX <= UINT64_C(1) << (64 - FINGERPRINT_BITS), "a rule's number fits into its keys");
+_Static_assert(RULES_MAX <= UINT64_C(1) << (64 - FINGERPRINT_BITS),
+               "a rule's number fits into its keys");
 
 /* A rule that throttles, over reloads. */
 struct owner {
@@ -160,7 +163,8 @@ struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint32_t rule,
         if (p != NULL) return &p->bucket;
         p = claim(b, key, cap, now_ns);
         if (p == NULL) return NULL;
-        /* Two threads may have claimed two places at once; the first place is the one that counts. */
+        /* Two threads may have claimed two places at once; the first place is the one that
+         * counts. */
         struct place *first = find(b, key);
         if (first == p || first == NULL) return &p->bucket;
         vacate(b, p, key);

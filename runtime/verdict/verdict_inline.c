@@ -7,7 +7,10 @@
 /* ---- the request ---- */
 
 static void set_bit(uint64_t *words, uint32_t i) { words[i / 64] |= UINT64_C(1) << (i % 64); }
-static bool has_bit(const uint64_t *words, uint32_t i) { return (words[i / 64] >> (i % 64) & 1) != 0; }
+static bool has_bit(const uint64_t *words, uint32_t i)
+{
+    return (words[i / 64] >> (i % 64) & 1) != 0;
+}
 
 /* The signal's columns: attributes. What only the engine's thread knows is unknown here. */
 static void read_columns(const struct signal_plan *sp, struct mp_verdict_scratch *s)
@@ -190,8 +193,8 @@ void mp_verdict_inline(const struct mp_verdict_plan *plan, struct mp_verdict_buc
 
 /* ---- guards ---- */
 
-/* Is what the guard asks unknown because of us: an attribute that nobody has told, and nothing that the
- * request left out? Else leaving out a header would be a pass (R43). */
+/* Is what the guard asks unknown because of us: an attribute that nobody has told, and nothing
+ * that the request left out? Else leaving out a header would be a pass (R43). */
 static bool unknown_by_us(const struct signal_plan *sp, const struct guard_plan *g,
                           const struct mp_verdict_scratch *s)
 {

@@ -45,8 +45,8 @@ static double as_number(enum mp_type type, struct mp_value v)
     return mp_type_rep(type) == MP_REP_F ? mp_value_as_num(v) : (double)mp_value_as_int(v);
 }
 
-static struct number number_of(const struct mp_program *p, const struct mp_act_row *act, mp_str name,
-                               struct mp_eval_scratch *eval)
+static struct number number_of(const struct mp_program *p, const struct mp_act_row *act,
+                               mp_str name, struct mp_eval_scratch *eval)
 {
     for (uint32_t i = 0; i < act->args_count; i++) {
         const struct mp_arg_row *arg = &p->arg[act->args_at + i];
@@ -98,14 +98,16 @@ static enum mp_err plan_throttle(const struct making *m, const struct mp_rule_ro
                                   .rate = number_of(p, act, MP_STR("to"), eval),
                                   .burst = number_of(p, act, MP_STR("burst"), eval),
                                   .status = number_of(p, act, MP_STR("status"), eval)};
-    if (!out->status.present) out->status = (struct number){.present = true, .fixed = true, .value = 429};
+    if (!out->status.present)
+        out->status = (struct number){.present = true, .fixed = true, .value = 429};
     out->limit_fixed = out->rate.fixed && out->burst.fixed;
     if (out->limit_fixed) out->limit = mp_bucket_of_rate(out->rate.value, out->burst.value, 0);
     out->cap = rule->bucket_cap > 0 ? rule->bucket_cap : UINT32_MAX;
     return mp_verdict_bucket_owner(m->buckets, rule_mark(p, rule), &out->owner);
 }
 
-static void plan_send(const struct mp_program *p, const struct mp_act_row *act, struct send_plan *out)
+static void plan_send(const struct mp_program *p, const struct mp_act_row *act,
+                      struct send_plan *out)
 {
     for (uint32_t i = 0; i < act->args_count; i++) {
         const struct mp_arg_row *arg = &p->arg[act->args_at + i];
@@ -174,8 +176,8 @@ static enum mp_err plan_units(const struct making *m, const struct mp_signal_row
 
 static void mark(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << (i % 64); }
 
-/* The slots of fields and columns that output `out` of a function depends on: operands come before what
- * uses them, so one walk backwards sees all. */
+/* The slots of fields and columns that output `out` of a function depends on: operands come
+ * before what uses them, so one walk backwards sees all. */
 static enum mp_err plan_reads(struct mp_arena *a, const struct mp_program *p, uint32_t fn,
                               uint32_t out, uint64_t *fields, uint64_t *columns)
 {
@@ -197,7 +199,8 @@ static enum mp_err plan_reads(struct mp_arena *a, const struct mp_program *p, ui
     return MP_OK;
 }
 
-/* An attribute is reached from a field: of a request without that field it is the request that lacks. */
+/* An attribute is reached from a field: of a request without that field it is the request that
+ * lacks. */
 static void mark_bases(const struct mp_program *p, const struct signal_plan *sp,
                        const uint64_t *columns, uint64_t *fields)
 {
@@ -219,10 +222,14 @@ static enum mp_err plan_guard(struct mp_arena *a, const struct mp_program *p, ui
     if (fields == NULL || columns == NULL) return MP_ENOMEM;
     MP_TRY(plan_reads(a, p, p->unit[g->unit].fn, g->out, fields, columns));
     mark_bases(p, sp, columns, fields);
-    *out = (struct guard_plan){.guard = row, .unit = g->unit, .fields = fields, .columns = columns,
-                               .bit = g->out - p->unit[g->unit].first_out,
-                               .throttles_only = mp_str_eq(mp_program_text(p, g->verb),
-                                                           mp_inproc_verb_word(MP_INPROC_THROTTLE))};
+    *out =
+        (struct guard_plan){.guard = row,
+                            .unit = g->unit,
+                            .fields = fields,
+                            .columns = columns,
+                            .bit = g->out - p->unit[g->unit].first_out,
+                            .throttles_only = mp_str_eq(mp_program_text(p, g->verb),
+                                                        mp_inproc_verb_word(MP_INPROC_THROTTLE))};
     return MP_OK;
 }
 
@@ -295,7 +302,8 @@ static enum mp_err plan_signal(const struct making *m, uint32_t row, struct mp_v
     MP_TRY(plan_reaches(m->arena, p, signal, m->backend, plan, out));
     MP_TRY(plan_units(m, signal, out));
     MP_TRY(plan_guards(m->arena, p, row, out));
-    if (out->column_count > 0 && out->unit_count + out->guard_count > 0) plan->reads_inventory = true;
+    if (out->column_count > 0 && out->unit_count + out->guard_count > 0)
+        plan->reads_inventory = true;
     if (signal->fields_count > plan->fields_max) plan->fields_max = signal->fields_count;
     if (signal->columns_count > plan->columns_max) plan->columns_max = signal->columns_count;
     if (out->words.count > plan->words_max) plan->words_max = out->words.count;
@@ -326,7 +334,8 @@ static void only_rules(const struct signal_plan *sp, const uint8_t *rules)
         struct unit_plan *u = (struct unit_plan *)(uintptr_t)&sp->units[i];
         for (uint32_t k = 0; k < u->rule_count; k++) {
             if (rules[u->rules[k].row] != 0) continue;
-            for (uint32_t layer = 0; layer < LAYER_SETS; layer++) u->mask[layer] &= ~(UINT64_C(1) << k);
+            for (uint32_t layer = 0; layer < LAYER_SETS; layer++)
+                u->mask[layer] &= ~(UINT64_C(1) << k);
         }
     }
 }
@@ -349,7 +358,10 @@ void mp_verdict_plan_only(struct mp_verdict_plan *plan, const uint8_t *rules, co
     }
 }
 
-bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan) { return plan->reads_inventory; }
+bool mp_verdict_reads_inventory(const struct mp_verdict_plan *plan)
+{
+    return plan->reads_inventory;
+}
 
 enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
                                       struct mp_verdict_scratch **out)
@@ -361,7 +373,8 @@ enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_ve
     s->row_known = MP_NEW(arena, uint64_t, plan->columns_max / 64 + 1);
     s->row = MP_NEW(arena, struct mp_value, plan->columns_max + 1);
     s->words = MP_NEW(arena, uint64_t, 2 * plan->words_max + 1);
-    if (s->known == NULL || s->row_known == NULL || s->row == NULL || s->words == NULL) return MP_ENOMEM;
+    if (s->known == NULL || s->row_known == NULL || s->row == NULL || s->words == NULL)
+        return MP_ENOMEM;
     *out = s;
     return MP_OK;
 }

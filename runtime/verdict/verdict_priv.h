@@ -178,7 +178,8 @@ void mp_sieve_read(const struct mp_sieve_words *words, const uint64_t *known,
 /* May some rule of the unit be true? */
 bool mp_sieve_passes(const struct mp_sieve *s, const uint64_t *words);
 
-/* verdict_buckets.c: the number of a rule that throttles, by its mark. Engine's thread. MP_ELIMIT. */
+/* verdict_buckets.c: the number of a rule that throttles, by its mark. Engine's thread.
+ * MP_ELIMIT. */
 enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out);
 /* verdict_buckets.c: the bucket of a rule's key, one of at most `cap`. NULL: no room. */
 struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint32_t rule, uint32_t cap,

@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Which units of inline rules need not be judged, because none of their rules can be true of a request.
+ * Which units of inline rules need not be judged, because none of their rules can be true of a
+ * request.
  *
- * A rule is true only where each part of its `and` is, and one such part is often a comparison of a field
- * with a constant: a path, a header, a network. Of such a part a word is kept, and the bits of it that the
- * field must have: of a text its length and first bytes, of an address its first bits, of `contains` the
- * pairs of neighbouring bytes that must occur somewhere (a filter as in Bloom, CACM 13(7), 1970). Most
- * requests have none of what rules look for; a hundred such words are compared in the time of ten rules.
+ * A rule is true only where each part of its `and` is, and one such part is often a comparison of
+ * a field with a constant: a path, a header, a network. Of such a part a word is kept, and the
+ * bits of it that the field must have: of a text its length and first bytes, of an address its
+ * first bits, of `contains` the pairs of neighbouring bytes that must occur somewhere (a filter
+ * as in Bloom, CACM 13(7), 1970). Most requests have none of what rules look for; a hundred such
+ * words are compared in the time of ten rules.
  *
- * INVARIANT: a unit that is passed over has no rule that is true. Of what is unknown nothing is true.
+ * INVARIANT: a unit that is passed over has no rule that is true. Of what is unknown nothing is
+ * true.
  */
 #include "base/assert.h"
 #include "program/layout.h"
 #include "verdict/verdict_priv.h"
 
-/* LIMIT: alternatives of one rule, depth of its condition, words of one signal. A rule beyond is judged. */
+/* LIMIT: alternatives of one rule, depth of its condition, words of one signal. A rule beyond is
+ * judged. */
 #define ATOMS_MAX 8
 #define DEPTH_MAX 32
 #define WORDS_MAX 64
@@ -64,7 +68,8 @@ static bool text_atom(uint32_t code, const struct mp_value *constant, struct ato
     case MP_OP_EQ_T: out->mask = UINT64_MAX; return true;
     case MP_OP_STARTS: out->mask = first_bytes(text.len); return text.len > 0;
     case MP_OP_LIKE:
-        while (literal < text.len && text.ptr[literal] != '*' && text.ptr[literal] != '?') literal++;
+        while (literal < text.len && text.ptr[literal] != '*' && text.ptr[literal] != '?')
+            literal++;
         out->mask = first_bytes(literal);
         return literal > 0;
     case MP_OP_CONTAINS:
@@ -128,8 +133,8 @@ static uint32_t weight(const struct atoms *a)
     return a->count > 0 ? least : 0;
 }
 
-/* What must hold for one of the alternatives of op `at`; none: nothing is known. Of the parts of an `and`
- * the one that says most is enough; of an `or` every part is needed. */
+/* What must hold for one of the alternatives of op `at`; none: nothing is known. Of the parts of
+ * an `and` the one that says most is enough; of an `or` every part is needed. */
 static struct atoms find_atoms(const struct search *s, uint32_t at, uint32_t depth)
 {
     const struct mp_op_row *op = &s->ops[at];

@@ -59,7 +59,8 @@ void mp_check_start(struct mp_check *c, int64_t a_ns, int64_t settle_ns, int64_t
                     int64_t hold_ns)
 {
     MP_ASSERT(settle_ns >= 0 && hold_ns >= 0 && within_ns >= settle_ns);
-    *c = (struct mp_check){.from_ns = a_ns + settle_ns, .to_ns = a_ns + within_ns, .hold_ns = hold_ns};
+    *c = (struct mp_check){
+        .from_ns = a_ns + settle_ns, .to_ns = a_ns + within_ns, .hold_ns = hold_ns};
 }
 
 enum mp_verdict_kind mp_check_step(struct mp_check *c, int64_t w, enum mp_truth truth)

@@ -2,8 +2,8 @@
  * verify.h - the clocks of `for`, and what a `verify` concludes.
  *
  * Owns:    nothing; each clock is a few words inside whoever runs it.
- * Callers: engine, which judges the condition and hands in (time, truth). A condition keeps its truth
- *          until the next call; the engine calls at every change, and at due().
+ * Callers: engine, which judges the condition and hands in (time, truth). A condition keeps its
+ *          truth until the next call; the engine calls at every change, and at due().
  * Threads: pure functions. Memory: none. Times: event time in ns.
  */
 #ifndef MP_VERIFY_VERIFY_H
@@ -11,11 +11,12 @@
 
 #include "schema/flow.h"
 
-#define MP_UNKNOWN_BREAK_NS 60000000000LL /* R17: unknown for so long resets a clock that it pauses */
+/* R17: unknown for so long resets a clock that it pauses */
+#define MP_UNKNOWN_BREAK_NS 60000000000LL
 #define MP_NEVER_NS INT64_MAX
 
-/* `for` in `when`, `unless` and `harm` (R17): the time the condition was true since it was last false,
- * or unknown for 1m without a break. All zeros is a clock that has not begun. */
+/* `for` in `when`, `unless` and `harm` (R17): the time the condition was true since it was last
+ * false, or unknown for 1m without a break. All zeros is a clock that has not begun. */
 struct mp_hold {
     int64_t held_ns;
     int64_t at_ns;      /* of the last call */
@@ -30,7 +31,10 @@ int64_t mp_hold_due(const struct mp_hold *h, int64_t hold_ns);
 /* How much of the hold had passed at t. */
 int64_t mp_hold_progress(const struct mp_hold *h, int64_t t);
 /* Does it run: is anything of it worth remembering? */
-static inline bool mp_hold_runs(const struct mp_hold *h) { return h->held_ns > 0 || h->last == MP_TRUE; }
+static inline bool mp_hold_runs(const struct mp_hold *h)
+{
+    return h->held_ns > 0 || h->last == MP_TRUE;
+}
 
 /* `for` in `verify` and `until`: true throughout; unknown resets it like false. */
 struct mp_run {
@@ -54,7 +58,8 @@ struct mp_check {
 
 void mp_check_start(struct mp_check *c, int64_t a_ns, int64_t settle_ns, int64_t within_ns,
                     int64_t hold_ns);
-/* φ is `truth` when the watermark is at `w`, which the engine cuts at to_ns. MP_VERDICT_NONE: go on. */
+/* φ is `truth` when the watermark is at `w`, which the engine cuts at to_ns. MP_VERDICT_NONE: go
+ * on. */
 enum mp_verdict_kind mp_check_step(struct mp_check *c, int64_t w, enum mp_truth truth);
 /* The watermark at which it must be asked again, whatever comes. */
 int64_t mp_check_due(const struct mp_check *c);

@@ -57,7 +57,8 @@ uint32_t mp_window_find_hashed(const struct group *g, uint32_t hash, const struc
     return MP_NONE;
 }
 
-uint32_t mp_window_expect_hash(const struct mp_window *w, const struct group *g, const struct mp_value *values)
+uint32_t mp_window_expect_hash(const struct mp_window *w, const struct group *g,
+                               const struct mp_value *values)
 {
     uint32_t hash = g->key_count != 0 ? hash_keys(w, g, values) : 0;
     __builtin_prefetch(&g->index[hash & g->index_mask]);
@@ -263,8 +264,8 @@ uint32_t mp_window_birth(struct mp_window *w, uint32_t grouping, const struct mp
     return mp_window_birth_hashed(w, grouping, values, hash, fresh);
 }
 
-uint32_t mp_window_birth_hashed(struct mp_window *w, uint32_t grouping, const struct mp_value *values,
-                                uint32_t hash, bool *fresh)
+uint32_t mp_window_birth_hashed(struct mp_window *w, uint32_t grouping,
+                                const struct mp_value *values, uint32_t hash, bool *fresh)
 {
     struct group *g = &w->groups[grouping];
     *fresh = false;

@@ -193,7 +193,8 @@ static void plan_keep(struct mp_window *w, uint32_t grouping)
         const struct acc *a = &w->accs[w->agg_acc[c->agg]];
         keep_for(g, w->signals[a->signal].hold_ns);
         int64_t ring_ns;
-        if (__builtin_mul_overflow((int64_t)a->panes + 1, a->pane_ns, &ring_ns)) ring_ns = INT64_MAX;
+        if (__builtin_mul_overflow((int64_t)a->panes + 1, a->pane_ns, &ring_ns))
+            ring_ns = INT64_MAX;
         if (a->panes != 0) keep_for(g, ring_ns);
     }
     for (uint32_t i = 0; i < p->rule_count; i++) { /* R12: these rules see keys of the last 24 h */
@@ -327,10 +328,12 @@ static bool plan_signals(struct mp_window *w, struct mp_arena *arena)
         bool gauge = row->kind != MP_SIGNAL_EVENT;
         /* Within every + lateness (R6): what comes exactly on time leaves no gap. */
         int64_t hold_ns = add_sat(add_sat(every, row->lateness_ns), 1);
-        *s = (struct signal_state){.alive_until_ns = NEVER, .observed_ns = INT64_MAX,
+        *s = (struct signal_state){.alive_until_ns = NEVER,
+                                   .observed_ns = INT64_MAX,
                                    .hold_ns = hold_ns,
                                    .lateness_ns = row->lateness_ns,
-                                   .in_time_ns = gauge && w->limits.live ? hold_ns : row->lateness_ns,
+                                   .in_time_ns =
+                                       gauge && w->limits.live ? hold_ns : row->lateness_ns,
                                    .gauge = gauge,
                                    .heard_ns = MP_NEW(arena, int64_t, w->limits.sources_max)};
         if (s->heard_ns == NULL) return false;

@@ -231,7 +231,8 @@ static bool feed_one(struct mp_window *w, const struct feed_plan *f, const struc
     if (g->key_count != 0) mp_window_active(w, g, key);
     for (uint32_t i = 0; i < f->acc_count; i += SAMPLES_AT_ONCE) {
         uint32_t rest = f->acc_count - i, count = rest < SAMPLES_AT_ONCE ? rest : SAMPLES_AT_ONCE;
-        add_samples(w, w->feed_accs + f->acc_at + i, count, last_only, key_block(g, key), r, outputs);
+        add_samples(w, w->feed_accs + f->acc_at + i, count, last_only, key_block(g, key), r,
+                    outputs);
     }
     *out = (struct mp_touch){f->grouping, key, fresh};
     return true;

@@ -106,9 +106,9 @@ void mp_window_advance(struct mp_window *w, int64_t now_ns);
 /* ---- records ---- */
 
 /* Asked once per record, after advance: counts it, and its source as alive.
- * A gauge has no lateness of its own (R1), but what it measured is what holds until the next one (R8):
- * live, where every record is some milliseconds old, its record is in time for one `every`; elsewhere a
- * late one enters no window, but is the last value where none is newer. */
+ * A gauge has no lateness of its own (R1), but what it measured is what holds until the next one
+ * (R8): live, where every record is some milliseconds old, its record is in time for one `every`;
+ * elsewhere a late one enters no window, but is the last value where none is newer. */
 enum mp_admit {
     MP_ADMIT_OK,
     MP_ADMIT_LATE,     /* behind the watermark: enters no window */

@@ -251,12 +251,13 @@ void mp_growth_take(struct mp_window *w, const struct mp_record *r,
                     const struct mp_outputs *outputs);
 
 /* ---- keys.c ---- */
-/* For mp_window_expect: the hash of a key, whose place in the index is being fetched from now on; and
- * the steps of mp_window_find and mp_window_birth that have it already. */
-uint32_t mp_window_expect_hash(const struct mp_window *w, const struct group *g, const struct mp_value *values);
+/* For mp_window_expect: the hash of a key, whose place in the index is being fetched from now on;
+ * and the steps of mp_window_find and mp_window_birth that have it already. */
+uint32_t mp_window_expect_hash(const struct mp_window *w, const struct group *g,
+                               const struct mp_value *values);
 uint32_t mp_window_find_hashed(const struct group *g, uint32_t hash, const struct mp_value *values);
-uint32_t mp_window_birth_hashed(struct mp_window *w, uint32_t grouping, const struct mp_value *values,
-                                uint32_t hash, bool *fresh);
+uint32_t mp_window_birth_hashed(struct mp_window *w, uint32_t grouping,
+                                const struct mp_value *values, uint32_t hash, bool *fresh);
 /* Does the key live and have these values? */
 bool mp_window_key_is(const struct group *g, uint32_t key, const struct mp_value *values);
 uint64_t mp_window_hash(const struct mp_window *w, enum mp_rep rep, struct mp_value v);

@@ -160,7 +160,8 @@ static void an_operator_lets_go(void **state)
     begin(GUESSES("5"));
     for (int i = 0; i < 10; i++) request("10.0.0.7", 401);
     assert_false(ask("10.0.0.7", "/"));
-    assert_int_equal(mpol_engine_release_rule(f.engine, mpol_text("guesses"), mpol_text("10.0.0.7")), MPOL_OK);
+    assert_int_equal(
+        mpol_engine_release_rule(f.engine, mpol_text("guesses"), mpol_text("10.0.0.7")), MPOL_OK);
     step(S / 100);
     assert_true(ask("10.0.0.7", "/"));
     assert_int_equal(mpol_engine_release(f.engine, 999), MPOL_ENOTFOUND);
@@ -208,8 +209,10 @@ static void a_param_takes_effect_at_once(void **state)
     begin(GUESSES("50"));
     for (int i = 0; i < 10; i++) assert_true(request("10.0.0.7", 401));
     assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text("12")), MPOL_OK);
-    assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text("1000")), MPOL_EINVAL);
-    assert_int_equal(mpol_engine_param(f.engine, mpol_text("nothing"), mpol_text("1")), MPOL_ENOTFOUND);
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text("1000")),
+                     MPOL_EINVAL);
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("nothing"), mpol_text("1")),
+                     MPOL_ENOTFOUND);
     unsigned reached = 10;
     for (int i = 0; i < 10; i++) reached += (unsigned)request("10.0.0.7", 401);
     assert_int_equal(reached, 12);
@@ -219,16 +222,20 @@ static void a_param_takes_effect_at_once(void **state)
 static void a_text_that_a_param_was_given_outlives_the_program_that_was_given_it(void **state)
 {
     (void)state;
-    begin(HEAD "param area: string = \"/nothing-of-that-name\"\nparam tries: int = 3 in 1..100\n"
-               "rule closed when request.path starts with area then refuse request\n"
-               "rule guesses when count(requests where status == 401) over 10s >= tries per client.ip max 1k\n"
-               "  then deny client.ip for 20s\n");
+    begin(
+        HEAD
+        "param area: string = \"/nothing-of-that-name\"\nparam tries: int = 3 in 1..100\n"
+        "rule closed when request.path starts with area then refuse request\n"
+        "rule guesses when count(requests where status == 401) over 10s >= tries per client.ip max 1k\n"
+        "  then deny client.ip for 20s\n");
     assert_true(ask("10.0.0.7", "/a/place/for/few/x"));
-    assert_int_equal(mpol_engine_param(f.engine, mpol_text("area"), mpol_text("/a/place/for/few")), MPOL_OK);
+    assert_int_equal(mpol_engine_param(f.engine, mpol_text("area"), mpol_text("/a/place/for/few")),
+                     MPOL_OK);
     for (int i = 1; i < 4; i++) {
         char tries[] = {(char)('0' + i), 0};
         step(S);
-        assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text(tries)), MPOL_OK);
+        assert_int_equal(mpol_engine_param(f.engine, mpol_text("tries"), mpol_text(tries)),
+                         MPOL_OK);
         step(S);
         assert_false(ask("10.0.0.7", "/a/place/for/few/x"));
         assert_true(ask("10.0.0.7", "/a/place/for/all"));
@@ -242,7 +249,8 @@ static void a_time_that_is_none_is_refused(void **state)
     begin(GUESSES("5"));
     const int64_t none[] = {-1, INT64_MIN, INT64_MAX, INT64_MAX / 2 + 1};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
-        assert_int_equal(mpol_record_begin(f.record, "requests", none[i], MPOL_SERVICE), MPOL_EINVAL);
+        assert_int_equal(mpol_record_begin(f.record, "requests", none[i], MPOL_SERVICE),
+                         MPOL_EINVAL);
         assert_int_equal(mpol_engine_step(f.engine, none[i]), MPOL_EINVAL);
     }
     assert_true(request("10.0.0.7", 401));
@@ -288,10 +296,13 @@ static void it_says_why(void **state)
     begin(GUESSES("5"));
     for (int i = 0; i < 3; i++) request("10.0.0.7", 401);
     memset(text, 0, sizeof text);
-    assert_int_equal(mpol_engine_why(f.engine, mpol_text("guesses"), mpol_text("10.0.0.7"), collect, text), MPOL_OK);
+    assert_int_equal(
+        mpol_engine_why(f.engine, mpol_text("guesses"), mpol_text("10.0.0.7"), collect, text),
+        MPOL_OK);
     assert_non_null(strstr(text, "guesses for 10.0.0.7"));
     assert_non_null(strstr(text, "= 3"));
-    assert_int_equal(mpol_engine_why(f.engine, mpol_text("nobody"), mpol_text("x"), collect, text), MPOL_ENOTFOUND);
+    assert_int_equal(mpol_engine_why(f.engine, mpol_text("nobody"), mpol_text("x"), collect, text),
+                     MPOL_ENOTFOUND);
     end();
 }
 
@@ -299,7 +310,8 @@ static void lines_are_records_too(void **state)
 {
     (void)state;
     begin(GUESSES("5"));
-    static const char line[] = "{\"service\":\"account\",\"client\":{\"ip\":\"10.0.0.7\"},\"status\":401}";
+    static const char line[] =
+        "{\"service\":\"account\",\"client\":{\"ip\":\"10.0.0.7\"},\"status\":401}";
     for (int i = 0; i < 6; i++) {
         assert_int_equal(mpol_engine_feed_line(f.engine, line, sizeof line - 1), MPOL_OK);
         step(S / 100);
@@ -321,7 +333,8 @@ static void what_is_too_much_is_refused_and_harms_nothing(void **state)
     memset(big, 'a', sizeof big);
     begin(GUESSES("5"));
     mpol_record_begin(f.record, "requests", f.now, MPOL_SERVICE);
-    assert_int_equal(mpol_record_text(f.record, f.path, (struct mpol_text){big, sizeof big}), MPOL_ELIMIT);
+    assert_int_equal(mpol_record_text(f.record, f.path, (struct mpol_text){big, sizeof big}),
+                     MPOL_ELIMIT);
     assert_int_equal(mpol_record_begin(f.record, "requests", f.now, 0), MPOL_EINVAL);
     assert_int_equal(mpol_record_text(f.record, 9999, mpol_text("x")), MPOL_EINVAL);
     struct mpol_reader *more[4];
@@ -432,10 +445,12 @@ static void an_inline_rule_tells_what_it_refused_once_a_second(void **state)
 static void identities_and_networks_are_denied_too(void **state)
 {
     (void)state;
-    begin(HEAD "rule peers when count(requests where status == 401) over 10s >= 3 per request.peer max 1k\n"
-               "  then deny request.peer for 20s\n"
-               "rule nets when count(requests where status == 402) over 10s >= 3 per client.asn max 1k\n"
-               "  then deny client.asn for 20s\n");
+    begin(
+        HEAD
+        "rule peers when count(requests where status == 401) over 10s >= 3 per request.peer max 1k\n"
+        "  then deny request.peer for 20s\n"
+        "rule nets when count(requests where status == 402) over 10s >= 3 per client.asn max 1k\n"
+        "  then deny client.asn for 20s\n");
     static const char lines[][96] = {
         "{\"entity\":\"client\",\"ip\":\"10.0.0.1\",\"asn\":64500}",
         "{\"entity\":\"client\",\"ip\":\"10.0.0.2\",\"asn\":64500}",
@@ -491,8 +506,9 @@ static void a_mistake_is_told_with_its_place(void **state)
 {
     (void)state;
     char code[8] = "";
-    struct mpol_source source = {mpol_text("bad.mpol"),
-                                 mpol_text(HEAD "when eror_rate > 5% per svc then quarantine svc for 1m\n")};
+    struct mpol_source source = {
+        mpol_text("bad.mpol"),
+        mpol_text(HEAD "when eror_rate > 5% per svc then quarantine svc for 1m\n")};
     struct mpol_compile_options options;
     struct mpol_program *program = NULL;
     MPOL_INIT(&options);

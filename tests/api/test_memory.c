@@ -100,7 +100,8 @@ static void nothing_is_allocated_while_records_pass(void **state)
     options.start_wall_ns = START;
     assert_int_equal(mpol_compile(&source, 1, NULL, &program), MPOL_OK);
     assert_int_equal(mpol_engine_create(&options, program, &engine), MPOL_OK);
-    static const char *const names[] = {"service", "instance", "client.ip", "peer", "path", "status", "latency"};
+    static const char *const names[] = {"service", "instance", "client.ip", "peer",
+                                        "path",    "status",   "latency"};
     uint32_t f[7];
     for (int i = 0; i < 7; i++) assert_int_equal(mpol_field(engine, names[i], &f[i]), MPOL_OK);
     assert_int_equal(mpol_reader_open(engine, &reader), MPOL_OK);
@@ -114,9 +115,10 @@ static void nothing_is_allocated_while_records_pass(void **state)
         MPOL_INIT(&verdict);
         if (i % 500 == 0) {
             char line[160];
-            int len = snprintf(line, sizeof line,
-                               "{\"entity\":\"service\",\"name\":\"s%u\",\"tier\":\"critical\",\"callers\":[\"s%u\"]}",
-                               i / 500 % 20, (i / 500 + 1) % 20);
+            int len = snprintf(
+                line, sizeof line,
+                "{\"entity\":\"service\",\"name\":\"s%u\",\"tier\":\"critical\",\"callers\":[\"s%u\"]}",
+                i / 500 % 20, (i / 500 + 1) % 20);
             mpol_engine_feed_line(engine, line, (size_t)len);
         }
         mpol_record_begin(record, "requests", now, MPOL_SERVICE);

@@ -104,8 +104,8 @@ static int ask(struct seat *s, const char *to, const char *what)
     return verdict.allow;
 }
 
-/* Guesses one after the other, on a connection of its own: the next one goes out when the last one was
- * answered, and it was reported before that. */
+/* Guesses one after the other, on a connection of its own: the next one goes out when the last
+ * one was answered, and it was reported before that. */
 static void *guess(void *ctx)
 {
     struct seat *s = ctx;
@@ -131,7 +131,8 @@ static void with_c_connections_at_most_c_less_one_more_get_through(void **state)
     assert_in_range(atomic_load(&reached), TRIES, TRIES + CONNECTIONS - 1);
 }
 
-/* The batch service has its door in one program and not in the other; the rest is the same in both. */
+/* The batch service has its door in one program and not in the other; the rest is the same in
+ * both. */
 static void *look(void *ctx)
 {
     struct seat *s = ctx;
@@ -156,7 +157,9 @@ static void programs_come_and_go_under_the_readers(void **state)
         tell_inventory();
         for (int j = 0; j < 20; j++) {
             char line[96];
-            int len = snprintf(line, sizeof line, "{\"entity\":\"service\",\"name\":\"s%d\",\"tier\":\"batch\"}", i % 8);
+            int len =
+                snprintf(line, sizeof line,
+                         "{\"entity\":\"service\",\"name\":\"s%d\",\"tier\":\"batch\"}", i % 8);
             mpol_engine_feed_line(engine, line, (size_t)len);
             mpol_engine_step(engine, atomic_fetch_add(&now, S / 50));
         }

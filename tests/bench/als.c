@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Access logs of proxies, without a proxy: what it costs to read them, how many `mpol run` takes, and how
- * soon what they lead to comes back.
+ * Access logs of proxies, without a proxy: what it costs to read them, how many `mpol run` takes,
+ * and how soon what they lead to comes back.
  *
  *   bench_als MPOL       in a folder of its own
  *
  * als.read      one message with one request (some 550 bytes, as an Envoy 1.39 writes it) → struct
  * als.records   such messages on one stream, through `mpol run`, a rule counting them per client; with the
- *               client that sends them on the same machine. als.lost: those that never became records
+ *               client that sends them on the same machine. als.lost: those that never became
+ *               records
  * als.push      the entry of a request on the wire → the denial that it led to is back at the proxy; als.push_400
  *               with 400 denials in force, all of which each push carries
  */
@@ -86,7 +87,8 @@ static mp_str message(const char *client, uint32_t status, bool named)
 {
     struct pb_out out = pb_out_fixed(room, sizeof room);
     if (named) {
-        struct mp_discovery_node node = {.id = MP_STR(NODE), .cluster = MP_STR("checkout"), .major = 1};
+        struct mp_discovery_node node = {
+            .id = MP_STR(NODE), .cluster = MP_STR("checkout"), .major = 1};
         size_t identifier = pb_begin(&out, 1);
         mp_discovery_write_node(&out, 1, &node);
         pb_text(&out, 2, MP_STR("mpol"));
@@ -208,7 +210,8 @@ static double records(const struct run *r)
 {
     static const char name[] = "\nmpol_als_requests_total ";
     const char *body, *at;
-    if (get(r->port, "/metrics", &body) != 200 || (at = strstr(body, name)) == NULL) bench_fail("no metrics");
+    if (get(r->port, "/metrics", &body) != 200 || (at = strstr(body, name)) == NULL)
+        bench_fail("no metrics");
     return strtod(at + strlen(name), NULL);
 }
 

@@ -99,7 +99,8 @@ struct mp_program *bench_compile(const char *policy)
     if (mp_compile(&text, 1, &options, &c) != MP_OK) bench_fail("cannot compile");
     if (mp_compilation_errors(c) > 0) complain(c);
     mp_str image = mp_compilation_image(c);
-    if (mp_program_load(image.ptr, image.len, bench_os(), &p, &why) != MP_OK) bench_fail("load: %s", why);
+    if (mp_program_load(image.ptr, image.len, bench_os(), &p, &why) != MP_OK)
+        bench_fail("load: %s", why);
     mp_compilation_free(c);
     return p;
 }
@@ -143,8 +144,8 @@ static void own_text(struct mp_arena *arena, struct mp_value *v)
     *v = mp_value_text((mp_str){copy, text.len});
 }
 
-static void own_record(struct mp_arena *arena, const struct mp_program *p, const struct mp_record *from,
-                       struct mp_record *to)
+static void own_record(struct mp_arena *arena, const struct mp_program *p,
+                       const struct mp_record *from, struct mp_record *to)
 {
     const struct mp_signal_row *s = &p->signal[from->signal];
     *to = *from;
@@ -170,7 +171,8 @@ void bench_decode(struct bench_records *out, const struct mp_program *p, uint32_
     out->count = count;
     out->record = mp_arena_alloc(&out->arena, count * sizeof *out->record, 64);
     if (out->record == NULL) bench_fail("out of memory");
-    if (mp_ingest_create(&arena, p, (struct mp_hash_key){1, 2}, &ingest) != MP_OK) bench_fail("ingest");
+    if (mp_ingest_create(&arena, p, (struct mp_hash_key){1, 2}, &ingest) != MP_OK)
+        bench_fail("ingest");
     for (uint32_t i = 0; i < count; i++) {
         size_t len = line(i, text, sizeof text);
         if (len >= sizeof text) bench_fail("a line is too long");

@@ -2,8 +2,9 @@
  * bench.h - what the benches share: their one form of output, clocks, compiled policies, records.
  *
  * A bench prints a JSON line a figure: name, value, unit, and with what else of the same run it is
- * compared. Only the ratio says something on a shared machine; run.sh holds it against thresholds.txt.
- * Whatever goes wrong ends the program with status 2: a bench that does not measure is not a result.
+ * compared. Only the ratio says something on a shared machine; run.sh holds it against
+ * thresholds.txt. Whatever goes wrong ends the program with status 2: a bench that does not
+ * measure is not a result.
  */
 #ifndef BENCH_H
 #define BENCH_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The interpreter on a unit of rules, against a plain walk over the same rules that leaves each at its
- * first false comparison. 65,536 rows that differ, so that no branch is learnt. One line of JSON a unit;
- * `ratio` is what counts on a shared machine: time of the interpreter by time of the walk.
+ * The interpreter on a unit of rules, against a plain walk over the same rules that leaves each
+ * at its first false comparison. 65,536 rows that differ, so that no branch is learnt. One line
+ * of JSON a unit; `ratio` is what counts on a shared machine: time of the interpreter by time of
+ * the walk.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +37,9 @@ static void make_rows(void)
             int64_t n = (int64_t)(mp_rng_next(&seed) % 1000);
             bool is_known = mp_rng_next(&seed) % 16 != 0;
             known[i] |= (uint64_t)is_known << c;
-            rows[i][c] = !is_known ? mp_value_int(0) : is_double(c) ? mp_value_num((double)n) : mp_value_int(n);
+            rows[i][c] = !is_known      ? mp_value_int(0)
+                         : is_double(c) ? mp_value_num((double)n)
+                                        : mp_value_int(n);
         }
     }
 }
@@ -130,9 +133,10 @@ static int measure(uint32_t count, uint32_t tests)
         slow = least(slow, cpu_ns() - middle);
         wrong |= sum[0] != sum[1];
     }
-    printf("{\"bench\":\"eval.unit\",\"rules\":%u,\"comparisons\":%u,\"ns_per_row\":%.1f,\"walk_ns\":%.1f,"
-           "\"ratio\":%.2f,\"same\":%s}\n", count, tests, fast / ROWS, slow / ROWS, fast / slow,
-           wrong ? "false" : "true");
+    printf(
+        "{\"bench\":\"eval.unit\",\"rules\":%u,\"comparisons\":%u,\"ns_per_row\":%.1f,\"walk_ns\":%.1f,"
+        "\"ratio\":%.2f,\"same\":%s}\n",
+        count, tests, fast / ROWS, slow / ROWS, fast / slow, wrong ? "false" : "true");
     mp_program_free(p);
     mp_arena_free(&arena);
     return wrong;
@@ -143,6 +147,7 @@ int main(void)
     static const uint32_t units[][2] = {{4, 2}, {16, 3}, {64, 2}, {64, 3}, {64, 4}};
     int wrong = 0;
     make_rows();
-    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) wrong |= measure(units[i][0], units[i][1]);
+    for (size_t i = 0; i < sizeof units / sizeof units[0]; i++)
+        wrong |= measure(units[i][0], units[i][1]);
     return wrong;
 }

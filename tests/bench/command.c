@@ -25,7 +25,8 @@ static const char *mpol, *folder;
 
 static void file_path(const char *name, char out[PATH_BYTES])
 {
-    if (snprintf(out, PATH_BYTES, "%s/%s", folder, name) >= PATH_BYTES) bench_fail("the path is too long");
+    if (snprintf(out, PATH_BYTES, "%s/%s", folder, name) >= PATH_BYTES)
+        bench_fail("the path is too long");
 }
 
 static FILE *create(const char *name, char path[PATH_BYTES])
@@ -71,23 +72,29 @@ static double run(const char *const argv[], int want_status)
 
 /* ---- telemetry as text ---- */
 
-static uint32_t draw(uint64_t *seed, uint32_t below) { return (uint32_t)(mp_rng_next(seed) >> 33) % below; }
+static uint32_t draw(uint64_t *seed, uint32_t below)
+{
+    return (uint32_t)(mp_rng_next(seed) >> 33) % below;
+}
 
 static void write_telemetry(const char *path_name, uint32_t lines, char path[PATH_BYTES])
 {
-    static const char *const paths[] = {"/", "/api/v1/cart?id=7", "/api/v1/orders", "/login", "/static/app.js", "/pay"};
+    static const char *const paths[] = {"/",      "/api/v1/cart?id=7", "/api/v1/orders",
+                                        "/login", "/static/app.js",    "/pay"};
     FILE *f = create(path_name, path);
     uint64_t seed = 5;
     for (uint32_t i = 0; i < lines; i++) {
         uint32_t service = draw(&seed, 200);
-        fprintf(f, "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:%02u:%02u.%06uZ\",\"service\":\"svc-%u\","
-                   "\"instance\":\"svc-%u-%u\",\"client\":{\"ip\":\"10.%u.%u.%u\"},\"method\":\"%s\",\"path\":\"%s\","
-                   "\"host\":\"shop\",\"status\":%u,\"latency\":\"%u.%ums\",\"bytes_in\":%u,\"bytes_out\":%u,"
-                   "\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}\n",
-                i / 10000 / 60 % 60, i / 10000 % 60, i % 10000 * 100, service, service, draw(&seed, 4), draw(&seed, 4),
-                draw(&seed, 4), draw(&seed, 256), draw(&seed, 10) < 3 ? "POST" : "GET", paths[draw(&seed, 6)],
-                draw(&seed, service < 2 ? 8 : 200) == 0 ? 503 : 200, draw(&seed, 200), draw(&seed, 10),
-                draw(&seed, 8000), draw(&seed, 60000));
+        fprintf(
+            f,
+            "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:%02u:%02u.%06uZ\",\"service\":\"svc-%u\","
+            "\"instance\":\"svc-%u-%u\",\"client\":{\"ip\":\"10.%u.%u.%u\"},\"method\":\"%s\",\"path\":\"%s\","
+            "\"host\":\"shop\",\"status\":%u,\"latency\":\"%u.%ums\",\"bytes_in\":%u,\"bytes_out\":%u,"
+            "\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}\n",
+            i / 10000 / 60 % 60, i / 10000 % 60, i % 10000 * 100, service, service, draw(&seed, 4),
+            draw(&seed, 4), draw(&seed, 4), draw(&seed, 256), draw(&seed, 10) < 3 ? "POST" : "GET",
+            paths[draw(&seed, 6)], draw(&seed, service < 2 ? 8 : 200) == 0 ? 503 : 200,
+            draw(&seed, 200), draw(&seed, 10), draw(&seed, 8000), draw(&seed, 60000));
     }
     finish(f);
 }
@@ -95,15 +102,17 @@ static void write_telemetry(const char *path_name, uint32_t lines, char path[PAT
 static void write_policy(char path[PATH_BYTES])
 {
     FILE *f = create("replay.mpol", path);
-    fputs("mpol 1\npackage bench.replay\nuse std.mesh\n"
-          "rule failing when error_rate > 5% for 10s per svc then throttle svc to 50% for 5m\n"
-          "  verify error_rate < 1% for 15s within 1m settle 5s\n"
-          "  else quarantine svc for 10m\n"
-          "rule slow when p99(requests.latency) over 1m > 2s per svc then notify \"{svc} is slow\"\n"
-          "rule flood at service when count(requests where path == \"/login\") over 30s > 500 per client.ip max 50k\n"
-          "  then deny client.ip for 2m\n"
-          "rule console at service when request.path starts with \"/admin\" and request.mtls is false then deny request\n"
-          "rule big at service when request.method == \"POST\" and request.bytes_in > 64MiB then deny request\n", f);
+    fputs(
+        "mpol 1\npackage bench.replay\nuse std.mesh\n"
+        "rule failing when error_rate > 5% for 10s per svc then throttle svc to 50% for 5m\n"
+        "  verify error_rate < 1% for 15s within 1m settle 5s\n"
+        "  else quarantine svc for 10m\n"
+        "rule slow when p99(requests.latency) over 1m > 2s per svc then notify \"{svc} is slow\"\n"
+        "rule flood at service when count(requests where path == \"/login\") over 30s > 500 per client.ip max 50k\n"
+        "  then deny client.ip for 2m\n"
+        "rule console at service when request.path starts with \"/admin\" and request.mtls is false then deny request\n"
+        "rule big at service when request.method == \"POST\" and request.bytes_in > 64MiB then deny request\n",
+        f);
     finish(f);
 }
 
@@ -114,7 +123,8 @@ static void measure_replay(void)
     double ours[ROUNDS], jq[ROUNDS], ratio[ROUNDS];
     write_telemetry("replay.ndjson", lines, telemetry);
     write_policy(policy);
-    const char *const replay_args[] = {mpol, "replay", policy, "--telemetry", telemetry, "--format=json", NULL};
+    const char *const replay_args[] = {mpol,      "replay",        policy, "--telemetry",
+                                       telemetry, "--format=json", NULL};
     const char *const jq_args[] = {"jq", "-c", ".status", telemetry, NULL};
     for (int i = 0; i < ROUNDS; i++) {
         ours[i] = run(replay_args, 0);
@@ -142,15 +152,18 @@ static void measure_check_many(void)
     FILE *f = create("many.mpol", path);
     fputs("mpol 1\npackage bench.many\nuse std.mesh\n", f);
     for (int i = 0; i < rules; i++) {
-        fprintf(f, "rule r%05d \"Rule number %d\"\n  at service\n  when error_rate > %d%% for %ds per svc unless svc.tier is batch\n"
-                   "  then throttle svc to %d%% for 5m\n    verify error_rate < 1%% for 15s within 1m settle 5s\n"
-                   "  else quarantine svc for 10m\n  until error_rate < 0.5%% for 2m\n  cooldown 5m\n",
-                i, i, 2 + i % 90, 10 + i % 50, 10 + i % 80);
+        fprintf(
+            f,
+            "rule r%05d \"Rule number %d\"\n  at service\n  when error_rate > %d%% for %ds per svc unless svc.tier is batch\n"
+            "  then throttle svc to %d%% for 5m\n    verify error_rate < 1%% for 15s within 1m settle 5s\n"
+            "  else quarantine svc for 10m\n  until error_rate < 0.5%% for 2m\n  cooldown 5m\n",
+            i, i, 2 + i % 90, 10 + i % 50, 10 + i % 80);
     }
     finish(f);
     const char *const args[] = {mpol, "check", path, NULL};
     for (int i = 0; i < ROUNDS; i++) ns[i] = run(args, 0);
-    bench_say("check.rules", bench_median(ns, ROUNDS) / 1e9, "s", "a second", bench_median(ns, ROUNDS) / 1e9);
+    bench_say("check.rules", bench_median(ns, ROUNDS) / 1e9, "s", "a second",
+              bench_median(ns, ROUNDS) / 1e9);
     unlink(path);
 }
 
@@ -168,8 +181,8 @@ static void measure_check_small(void)
         more[i] = ours[i] - nothing;
         ratio[i] = ours[i] / (nothing > 0 ? nothing : 1e3);
     }
-    bench_say("check.small", bench_median(more, SMALL_ROUNDS) / 1e6, "ms", "an empty process (value: what it takes more)",
-              bench_median(ratio, SMALL_ROUNDS));
+    bench_say("check.small", bench_median(more, SMALL_ROUNDS) / 1e6, "ms",
+              "an empty process (value: what it takes more)", bench_median(ratio, SMALL_ROUNDS));
     unlink(path);
 }
 
@@ -177,8 +190,9 @@ static void measure_check_small(void)
 
 static bool mapped(pid_t pid, char *what, size_t size)
 {
-    static const char *const heavy[] = {"LLVM", "libcrypto", "libssl", "libcurl", "libsqlite", "libmicrohttpd",
-                                        "libuv", "nghttp2", "libmpol-"};
+    static const char *const heavy[] = {"LLVM",    "libcrypto", "libssl",
+                                        "libcurl", "libsqlite", "libmicrohttpd",
+                                        "libuv",   "nghttp2",   "libmpol-"};
     char path[64], line[PATH_BYTES];
     snprintf(path, sizeof path, "/proc/%ld/maps", (long)pid);
     FILE *f = fopen(path, "r");
@@ -197,15 +211,16 @@ static bool mapped(pid_t pid, char *what, size_t size)
     return found;
 }
 
-/* Its messages fill a pipe that nobody reads: there it stands still, all its work behind it, and can be
- * looked at without a debugger. */
+/* Its messages fill a pipe that nobody reads: there it stands still, all its work behind it, and
+ * can be looked at without a debugger. */
 static void look_at_maps(void)
 {
     char path[PATH_BYTES], what[32] = "";
     int ends[2], waiting = 0;
     FILE *f = create("wrong.mpol", path);
     fputs("use std.mesh\n", f);
-    for (int i = 0; i < 200; i++) fprintf(f, "rule r%d when nothing_like_%d > 5%% then quarantine svc\n", i, i);
+    for (int i = 0; i < 200; i++)
+        fprintf(f, "rule r%d when nothing_like_%d > 5%% then quarantine svc\n", i, i);
     finish(f);
     if (pipe(ends) != 0) bench_fail("no pipe");
     fcntl(ends[1], F_SETPIPE_SZ, PIPE_BYTES);

@@ -44,8 +44,8 @@ struct shop {
 
 static void start_mpol(struct shop *s)
 {
-    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", "--listen=127.0.0.1:0", s->xds,
-              s->socket[0] != '\0' ? s->socket : NULL, NULL);
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state",
+              "--listen=127.0.0.1:0", s->xds, s->socket[0] != '\0' ? s->socket : NULL, NULL);
 }
 
 static void open_shop(struct shop *s, bool module)
@@ -56,7 +56,8 @@ static void open_shop(struct shop *s, bool module)
     if (module) snprintf(s->socket, sizeof s->socket, "--module-socket=%s/m.sock", folder);
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
     put_file("policy.mpol", policy);
-    put_file("inventory.jsonl", "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n");
+    put_file("inventory.jsonl",
+             "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n");
     upstream_start(&s->app);
     start_mpol(s);
     struct proxy_is is = {"service", "checkout", "checkout-1", s->app.port, s->xds_port};
@@ -78,8 +79,10 @@ static int control_send(const char *line)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "state/control"};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) != 0) bench_fail("no control socket");
-    if (write(fd, line, strlen(line)) != (ssize_t)strlen(line)) bench_fail("control: %s", strerror(errno));
+    if (fd < 0 || connect(fd, (struct sockaddr *)&at, sizeof at) != 0)
+        bench_fail("no control socket");
+    if (write(fd, line, strlen(line)) != (ssize_t)strlen(line))
+        bench_fail("control: %s", strerror(errno));
     return fd;
 }
 
@@ -88,7 +91,8 @@ static void control_end(int fd)
     char answer[4096];
     size_t len = 0;
     ssize_t got;
-    while (len < sizeof answer - 1 && (got = read(fd, answer + len, sizeof answer - 1 - len)) > 0) len += (size_t)got;
+    while (len < sizeof answer - 1 && (got = read(fd, answer + len, sizeof answer - 1 - len)) > 0)
+        len += (size_t)got;
     close(fd);
     if (len == 0 || answer[0] != '0') bench_fail("control: %.*s", (int)len, answer);
 }
@@ -122,7 +126,8 @@ static void deny_and_back(struct shop *s, int rounds)
     until(&c, 200);
     for (int i = 0; i < rounds; i++) {
         int64_t began = test_now_us();
-        int fd = control_send("decisions\tadd\tdo\ttext\t-\tbench\tdeny\tclient.ip=" CLIENT "\ton=service\tfor=5m\n");
+        int fd = control_send("decisions\tadd\tdo\ttext\t-\tbench\tdeny\tclient.ip=" CLIENT
+                              "\ton=service\tfor=5m\n");
         until(&c, 403);
         us[i] = (double)(test_now_us() - began);
         control_end(fd);
@@ -156,8 +161,8 @@ static double opened_us(struct run *r, const char *client)
     run_wait(r, text);
     char *at = strstr(r->log, text);
     while (at > r->log && at[-1] != '\n') at--;
-    if (sscanf(at, "%d-%d-%dT%d:%d:%d.%ldZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour, &tm.tm_min, &tm.tm_sec,
-               &micros) != 7) {
+    if (sscanf(at, "%d-%d-%dT%d:%d:%d.%ldZ", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
+               &tm.tm_min, &tm.tm_sec, &micros) != 7) {
         bench_fail("no time in the log: %.40s", at);
     }
     tm.tm_year -= 1900;
@@ -191,7 +196,8 @@ static void killed_and_back(struct shop *s, int rounds)
 {
     static double ms[ROUNDS_MAX];
     int let_in = 0;
-    control_end(control_send("decisions\tadd\tdo\ttext\t-\tbench\tdeny\tclient.ip=" CLIENT "\ton=service\tfor=9m\n"));
+    control_end(control_send("decisions\tadd\tdo\ttext\t-\tbench\tdeny\tclient.ip=" CLIENT
+                             "\ton=service\tfor=9m\n"));
     wait_status("effective, in force");
     for (int i = 0; i < rounds; i++) {
         run_kill(&s->mpol);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Many proxies on one control plane: `mpol run --xds` as a process, and here, in one loop, proxies that
- * are as an Envoy is from its outside: a stream of discovery, and a listener that obeys what it accepted.
+ * Many proxies on one control plane: `mpol run --xds` as a process, and here, in one loop,
+ * proxies that are as an Envoy is from its outside: a stream of discovery, and a listener that
+ * obeys what it accepted.
  *
  *   bench_fleet MPOL FOLDER     FOLDER: where files of this run may lie
  *
@@ -25,9 +26,17 @@
 #include "envoy_wire/discovery.h"
 #include "envoy_xds/names.h"
 
-enum { PROXIES = 100, FILTERS = 4, ROUNDS = 200, QUICK_ROUNDS = 5, GUARD_MS = 30000, LINE_BYTES = 4096 };
+enum {
+    PROXIES = 100,
+    FILTERS = 4,
+    ROUNDS = 200,
+    QUICK_ROUNDS = 5,
+    GUARD_MS = 30000,
+    LINE_BYTES = 4096
+};
 
-static const char method[] = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
+static const char method[] =
+    "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources";
 
 static const char policy[] =
     "use std.mesh\n"
@@ -38,10 +47,11 @@ static const char policy[] =
 /* Its filters, and what each answers to the path that its newest resource names. */
 static const struct {
     const char *name, *answer;
-} filters[FILTERS] = {{MP_ENVOY_DENY, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"},
-                      {MP_ENVOY_ALLOW, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"},
-                      {MP_ENVOY_THROTTLE, "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"},
-                      {MP_ENVOY_SHARE, "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"}};
+} filters[FILTERS] = {
+    {MP_ENVOY_DENY, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"},
+    {MP_ENVOY_ALLOW, "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n"},
+    {MP_ENVOY_THROTTLE, "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"},
+    {MP_ENVOY_SHARE, "HTTP/1.1 429 Too Many Requests\r\ncontent-length: 0\r\n\r\n"}};
 
 struct proxy {
     unsigned number;
@@ -170,8 +180,12 @@ static void request(struct proxy *p, struct mp_discovery_ask *ask, bool first)
     pb_struct_number(&m, MP_STR("version"), MP_ENVOY_METADATA_VERSION);
     pb_struct_text(&m, MP_STR("listen"), mp_str_of(listen));
     pb_struct_end(&m, mark);
-    const struct mp_discovery_node node = {.id = mp_str_of(id), .cluster = mp_str_of(cluster), .major = 1, .minor = 39,
-                                           .patch = 3, .metadata = pb_view(&m)};
+    const struct mp_discovery_node node = {.id = mp_str_of(id),
+                                           .cluster = mp_str_of(cluster),
+                                           .major = 1,
+                                           .minor = 39,
+                                           .patch = 3,
+                                           .metadata = pb_view(&m)};
     if (first) ask->node = &node;
     ask->type_url = MP_STR(MP_ENVOY_TYPE_EXTENSION);
     mp_discovery_write_request(&out, ask);
@@ -212,7 +226,8 @@ static void on_message(void *ctx, mp_str message)
     struct mp_discovery_answer answer;
     struct mp_discovery_resource r;
     const char *why;
-    if (mp_discovery_read_response(message, &answer, &why) != MP_OK) bench_fail("a response: %s", why);
+    if (mp_discovery_read_response(message, &answer, &why) != MP_OK)
+        bench_fail("a response: %s", why);
     struct pb_many resources = answer.resources;
     while (mp_discovery_next_resource(&resources, &r)) accept_resource(p, &r);
     struct mp_discovery_ask ack = {.nonce = answer.nonce};
@@ -228,7 +243,8 @@ static void connect_proxy(struct proxy *p, const char *xds)
 {
     mp_str names[FILTERS];
     const struct grpc_client_options to = {.target = xds};
-    const struct grpc_call_options call = {.path = method, .message = on_message, .ended = on_ended, .ctx = p};
+    const struct grpc_call_options call = {
+        .path = method, .message = on_message, .ended = on_ended, .ctx = p};
     p->client = grpc_client_open(&loop, &to);
     must(p->client != NULL, xds);
     p->call = grpc_call_open(p->client, &call);
@@ -298,7 +314,8 @@ static void start_mpol(const char *mpol, const char *xds)
         dup2(fds[1], STDERR_FILENO);
         close(fds[0]);
         close(fds[1]);
-        execl(mpol, mpol, "run", "fleet.mpol", "--inventory=fleet.jsonl", "--state=fleet.state", flag, (char *)NULL);
+        execl(mpol, mpol, "run", "fleet.mpol", "--inventory=fleet.jsonl", "--state=fleet.state",
+              flag, (char *)NULL);
         _exit(127);
     }
     close(fds[1]);
@@ -314,7 +331,8 @@ static int control(const char *line)
 {
     struct sockaddr_un at = {.sun_family = AF_UNIX, .sun_path = "fleet.state/control"};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    must(fd >= 0 && connect(fd, (const struct sockaddr *)&at, sizeof at) == 0, "the control socket");
+    must(fd >= 0 && connect(fd, (const struct sockaddr *)&at, sizeof at) == 0,
+         "the control socket");
     must(write(fd, line, strlen(line)) == (ssize_t)strlen(line), "the control socket");
     return fd;
 }
@@ -324,7 +342,8 @@ static void control_end(int fd)
     char answer[8192];
     size_t len = 0;
     ssize_t got;
-    while (len + 1 < sizeof answer && (got = read(fd, answer + len, sizeof answer - 1 - len)) > 0) len += (size_t)got;
+    while (len + 1 < sizeof answer && (got = read(fd, answer + len, sizeof answer - 1 - len)) > 0)
+        len += (size_t)got;
     answer[len] = '\0';
     close(fd);
     if (answer[0] != '0') bench_fail("refused: %s", answer);
@@ -350,7 +369,8 @@ static void decide(int round, double *told_ms, double *effective_ms)
     effective = withdrawn = false;
     told = 0;
     double began = bench_wall_ns();
-    snprintf(line, sizeof line, "decisions\tadd\tdo\ttext\t-\tbench\tdeny\tclient.ip=%s\ton=service\tfor=5m\n", ip);
+    snprintf(line, sizeof line,
+             "decisions\tadd\tdo\ttext\t-\tbench\tdeny\tclient.ip=%s\ton=service\tfor=5m\n", ip);
     int fd = control(line);
     UNTIL(effective);
     if (told != PROXIES) bench_fail("effective on %u of %d proxies", told, PROXIES);
@@ -370,7 +390,8 @@ static void write_files(void)
     f = fopen("fleet.jsonl", "w");
     must(f != NULL, "fleet.jsonl");
     for (int i = 0; i < PROXIES; i++) {
-        fprintf(f, "{\"entity\":\"instance\",\"name\":\"checkout-%d\",\"service\":\"checkout\"}\n", i);
+        fprintf(f, "{\"entity\":\"instance\",\"name\":\"checkout-%d\",\"service\":\"checkout\"}\n",
+                i);
     }
     must(fclose(f) == 0, "fleet.jsonl");
 }
@@ -394,7 +415,8 @@ int main(int argc, char **argv)
 {
     static double told_ms[ROUNDS], effective_ms[ROUNDS];
     char mpol[4096], xds[32];
-    if (argc < 3 || realpath(argv[1], mpol) == NULL || chdir(argv[2]) != 0) bench_fail("bench_fleet MPOL FOLDER");
+    if (argc < 3 || realpath(argv[1], mpol) == NULL || chdir(argv[2]) != 0)
+        bench_fail("bench_fleet MPOL FOLDER");
     signal(SIGPIPE, SIG_IGN);
     uv_loop_init(&loop);
     uv_timer_init(&loop, &guard);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The whole loop on one core, decoded records in: windows, holds, rules, incidents, ledger; against a C
- * program written by hand for the same aggregates and rules (loop_c.c), in turns, on the same records.
- * Both must find the same truths as often.
+ * The whole loop on one core, decoded records in: windows, holds, rules, incidents, ledger;
+ * against a C program written by hand for the same aggregates and rules (loop_c.c), in turns, on
+ * the same records. Both must find the same truths as often.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,8 +27,8 @@ static const char *const agg_unit[LOOP_AGG_COUNT] = {
 #undef UNIT
 };
 /* What a healthy service stays under, and a bad one goes over. */
-static const double agg_limit[LOOP_AGG_COUNT] = {1600, 40, 6.1, 60, 900e6, 4700, 3900, 130, 1500, 1400,
-                                                 270000, 1450};
+static const double agg_limit[LOOP_AGG_COUNT] = {1600, 40,  6.1,  60,   900e6,  4700,
+                                                 3900, 130, 1500, 1400, 270000, 1450};
 
 void loop_rules_make(struct loop_rule rules[LOOP_RULE_COUNT])
 {
@@ -39,8 +39,10 @@ void loop_rules_make(struct loop_rule rules[LOOP_RULE_COUNT])
         rules[i].agg[1] = b;
         rules[i].limit[0] = (double)(long long)(agg_limit[a] * spread * 10) / 10;
         rules[i].limit[1] = (double)(long long)(agg_limit[b] * 0.9 * spread * 10) / 10;
-        if (agg_unit[a][0] == 'B' || agg_unit[a][0] == 0) rules[i].limit[0] = (double)(long long)rules[i].limit[0];
-        if (agg_unit[b][0] == 'B' || agg_unit[b][0] == 0) rules[i].limit[1] = (double)(long long)rules[i].limit[1];
+        if (agg_unit[a][0] == 'B' || agg_unit[a][0] == 0)
+            rules[i].limit[0] = (double)(long long)rules[i].limit[0];
+        if (agg_unit[b][0] == 'B' || agg_unit[b][0] == 0)
+            rules[i].limit[1] = (double)(long long)rules[i].limit[1];
     }
 }
 
@@ -73,25 +75,30 @@ static struct mp_program *compile(const struct loop_rule *rules)
     size_t len = (size_t)snprintf(text, sizeof text, "mpol 1\npackage bench.loop\nuse std.mesh\n");
     for (int i = 0; i < LOOP_RULE_COUNT; i++) {
         const struct loop_rule *r = &rules[i];
-        len += (size_t)snprintf(text + len, sizeof text - len,
-                                "rule r%03d when %s > %.10g%s and %s > %.10g%s per svc then throttle svc to 50%% for 1m\n",
-                                i, agg_text[r->agg[0]], r->limit[0], agg_unit[r->agg[0]],
-                                agg_text[r->agg[1]], r->limit[1], agg_unit[r->agg[1]]);
+        len += (size_t)snprintf(
+            text + len, sizeof text - len,
+            "rule r%03d when %s > %.10g%s and %s > %.10g%s per svc then throttle svc to 50%% for 1m\n",
+            i, agg_text[r->agg[0]], r->limit[0], agg_unit[r->agg[0]], agg_text[r->agg[1]],
+            r->limit[1], agg_unit[r->agg[1]]);
     }
     for (int i = 0; i < LOOP_INLINE_COUNT; i++) {
-        len += (size_t)snprintf(text + len, sizeof text - len, "rule i%02d when %s then deny request\n", i,
-                                inline_text[i]);
+        len += (size_t)snprintf(text + len, sizeof text - len,
+                                "rule i%02d when %s then deny request\n", i, inline_text[i]);
     }
     return bench_compile(text);
 }
 
 /* ---- traffic ---- */
 
-static const char *const paths[] = {"/", "/api/v1/cart", "/api/v1/orders", "/login", "/search", "/static/app.js",
-                                    "/admin/users", "/internal/sync", "/metrics", "/healthz", "/api/v2/pay",
-                                    "/checkout"};
+static const char *const paths[] = {
+    "/",        "/api/v1/cart",   "/api/v1/orders", "/login",
+    "/search",  "/static/app.js", "/admin/users",   "/internal/sync",
+    "/metrics", "/healthz",       "/api/v2/pay",    "/checkout"};
 
-static uint32_t draw(uint64_t *seed, uint32_t below) { return (uint32_t)(mp_rng_next(seed) >> 33) % below; }
+static uint32_t draw(uint64_t *seed, uint32_t below)
+{
+    return (uint32_t)(mp_rng_next(seed) >> 33) % below;
+}
 
 static struct loop_event *events;
 
@@ -115,20 +122,24 @@ static size_t line(uint32_t number, char *out, size_t size)
     e->bytes_out = 200 + draw(&seed, draw(&seed, 30) == 0 ? 260000 : 16000);
     static const unsigned char nets[4][2] = {{10, 20}, {10, 3}, {172, 16}, {192, 0}};
     const unsigned char *net = nets[draw(&seed, 64) == 0 ? 3 : draw(&seed, 3)];
-    memcpy(e->ip, (unsigned char[16]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, net[0], net[1],
-                                      (unsigned char)draw(&seed, 256), (unsigned char)draw(&seed, 256)}, 16);
-    return (size_t)snprintf(out, size,
-                            "{\"time\":1764000000,\"service\":\"%s\",\"instance\":\"%s-%u\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},"
-                            "\"method\":\"%s\",\"path\":\"%s\",\"mtls\":%s,\"status\":%d,\"latency\":\"%lldns\","
-                            "\"bytes_in\":%lld,\"bytes_out\":%lld}",
-                            e->service, e->service, draw(&seed, 4), e->ip[12], e->ip[13], e->ip[14], e->ip[15],
-                            e->is_post ? "POST" : "GET", e->path, e->is_mtls ? "true" : "false", e->status,
-                            e->latency_ns, e->bytes_in, e->bytes_out);
+    memcpy(e->ip,
+           (unsigned char[16]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, net[0], net[1],
+                               (unsigned char)draw(&seed, 256), (unsigned char)draw(&seed, 256)},
+           16);
+    return (size_t)snprintf(
+        out, size,
+        "{\"time\":1764000000,\"service\":\"%s\",\"instance\":\"%s-%u\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},"
+        "\"method\":\"%s\",\"path\":\"%s\",\"mtls\":%s,\"status\":%d,\"latency\":\"%lldns\","
+        "\"bytes_in\":%lld,\"bytes_out\":%lld}",
+        e->service, e->service, draw(&seed, 4), e->ip[12], e->ip[13], e->ip[14], e->ip[15],
+        e->is_post ? "POST" : "GET", e->path, e->is_mtls ? "true" : "false", e->status,
+        e->latency_ns, e->bytes_in, e->bytes_out);
 }
 
 /* ---- the two ---- */
 
-static void run_engine(struct mp_engine *e, struct bench_records *r, uint32_t from, uint32_t to, uint64_t at)
+static void run_engine(struct mp_engine *e, struct bench_records *r, uint32_t from, uint32_t to,
+                       uint64_t at)
 {
     for (uint32_t i = from; i < to; i++) {
         r->record[i].time_ns = T0 + (int64_t)(at++ * STEP_NS);
@@ -144,12 +155,14 @@ static void run_c(struct loop_c *c, uint32_t from, uint32_t to, uint64_t at)
     }
 }
 
-static uint64_t compare(const struct mp_engine *e, const struct mp_program *p, const unsigned long long *by_hand)
+static uint64_t compare(const struct mp_engine *e, const struct mp_program *p,
+                        const unsigned long long *by_hand)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < p->rule_count; i++) {
         mp_str name = mp_program_text(p, p->rule[i].name);
-        int number = atoi(name.ptr + 1), at = name.ptr[0] == 'r' ? number : LOOP_RULE_COUNT + number;
+        int number = atoi(name.ptr + 1),
+            at = name.ptr[0] == 'r' ? number : LOOP_RULE_COUNT + number;
         struct mp_rule_counts n = mp_engine_rule_counts(e, i);
         uint64_t is_true = n.judged - n.false_ - n.unknown;
         if (is_true != by_hand[at]) {
@@ -163,20 +176,25 @@ static uint64_t compare(const struct mp_engine *e, const struct mp_program *p, c
 
 static void say(const char *name, double *ns, double *ratio, int rounds)
 {
-    bench_say(name, 1e9 / bench_median(ns, rounds), "records/s", "the same by hand in C", bench_median(ratio, rounds));
+    bench_say(name, 1e9 / bench_median(ns, rounds), "records/s", "the same by hand in C",
+              bench_median(ratio, rounds));
 }
 
 /* Rounds of 32,768 records, the executors and the program by hand in turns. */
-static void measure(struct mp_program *p, const struct loop_rule *rules, struct bench_records *records, bool native)
+static void measure(struct mp_program *p, const struct loop_rule *rules,
+                    struct bench_records *records, bool native)
 {
-    struct mp_engine_options options = {.clock = MP_ENGINE_REPLAY, .hash_key = {1, 2}, .limits.keys = 4096};
+    struct mp_engine_options options = {
+        .clock = MP_ENGINE_REPLAY, .hash_key = {1, 2}, .limits.keys = 4096};
     struct mp_engine *e;
     const struct mp_os *os = bench_os();
     void *memory = os->alloc(os->ctx, loop_c_bytes()); /* the same memory for both */
-    if (memory == NULL || mp_engine_create(p, os, &options, NULL, &e) != MP_OK) bench_fail("out of memory");
+    if (memory == NULL || mp_engine_create(p, os, &options, NULL, &e) != MP_OK)
+        bench_fail("out of memory");
     struct loop_c *c = loop_c_make(memory, rules);
     double engine_ns[ROUNDS_MAX], ratio[ROUNDS_MAX];
-    const uint32_t size = 1 << 15, warm = bench_quick() ? 2 : 60, rounds = bench_quick() ? 3 : ROUNDS_MAX;
+    const uint32_t size = 1 << 15, warm = bench_quick() ? 2 : 60,
+                   rounds = bench_quick() ? 3 : ROUNDS_MAX;
     for (uint32_t i = 0; i < warm + rounds; i++) {
         uint32_t from = i * size % RECORDS;
         double t0 = bench_cpu_ns();
@@ -189,7 +207,8 @@ static void measure(struct mp_program *p, const struct loop_rule *rules, struct 
         ratio[i - warm] = (t2 - t1) / (t1 - t0);
     }
     uint64_t is_true = compare(e, p, loop_c_true(c));
-    if (getenv("BENCH_VERBOSE") != NULL) fprintf(stderr, "true %llu times\n", (unsigned long long)is_true);
+    if (getenv("BENCH_VERBOSE") != NULL)
+        fprintf(stderr, "true %llu times\n", (unsigned long long)is_true);
     say(native ? "loop.native" : "loop.interpreter", engine_ns, ratio, (int)rounds);
     mp_engine_destroy(e);
     os->free(os->ctx, memory, loop_c_bytes());

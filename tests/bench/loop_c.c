@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What one would write by hand for exactly these aggregates and rules: fixed structs, no program, no
- * unknown values, one pass. Panes and buckets are those of mpol, so that both must find the same truths.
+ * What one would write by hand for exactly these aggregates and rules: fixed structs, no program,
+ * no unknown values, one pass. Panes and buckets are those of mpol, so that both must find the
+ * same truths.
  */
 #include <stdint.h>
 #include <string.h>
@@ -10,7 +11,16 @@
 #define SECOND 1000000000ll
 #define GROWTH 0x1.0a7fe7f61a4abp+0
 /* A window of 60 panes touches 61 of them; a ring of 64 needs no division. */
-enum { TABLE = 4096, PANES = 60, RING = 64, SKETCH_PANES = 6, SKETCH_RING = 8, BINS_LATENCY = 333, BINS_SIZE = 692, BINS_MAX = 692 };
+enum {
+    TABLE = 4096,
+    PANES = 60,
+    RING = 64,
+    SKETCH_PANES = 6,
+    SKETCH_RING = 8,
+    BINS_LATENCY = 333,
+    BINS_SIZE = 692,
+    BINS_MAX = 692
+};
 
 struct sum_pane { int64_t n, v; };
 struct window {
@@ -101,9 +111,11 @@ static double value_of(const struct scale *s, int bin, double under)
 
 /* ---- windows ---- */
 
-static inline void window_add(struct window *w, int64_t now, int64_t length, int64_t take, int64_t v)
+static inline void window_add(struct window *w, int64_t now, int64_t length, int64_t take,
+                              int64_t v)
 {
-    int64_t pane_ns = (length + PANES - 1) / PANES, head = now / pane_ns, tail = (now - length) / pane_ns;
+    int64_t pane_ns = (length + PANES - 1) / PANES, head = now / pane_ns,
+            tail = (now - length) / pane_ns;
     if (w->head != head || w->tail != tail) {
         if (w->head == 0 || tail > w->head) {
             memset(w, 0, sizeof *w);
@@ -112,7 +124,8 @@ static inline void window_add(struct window *w, int64_t now, int64_t length, int
                 w->total.n -= w->pane[(uint64_t)w->tail % RING].n;
                 w->total.v -= w->pane[(uint64_t)w->tail % RING].v;
             }
-            for (int64_t p = w->head + 1; p <= head; p++) w->pane[(uint64_t)p % RING] = (struct sum_pane){0, 0};
+            for (int64_t p = w->head + 1; p <= head; p++)
+                w->pane[(uint64_t)p % RING] = (struct sum_pane){0, 0};
         }
         w->head = head;
         w->tail = tail;
@@ -136,7 +149,8 @@ static void max_again(struct max_window *w)
 
 static inline void max_add(struct max_window *w, int64_t now, int64_t length, int64_t v)
 {
-    int64_t pane_ns = (length + PANES - 1) / PANES, head = now / pane_ns, tail = (now - length) / pane_ns;
+    int64_t pane_ns = (length + PANES - 1) / PANES, head = now / pane_ns,
+            tail = (now - length) / pane_ns;
     if (w->head != head || w->tail != tail) {
         if (w->head == 0 || tail > w->head) {
             memset(w, 0, sizeof *w);
@@ -144,9 +158,11 @@ static inline void max_add(struct max_window *w, int64_t now, int64_t length, in
             w->tail = tail;
         } else {
             int again = 0;
-            for (; w->tail < tail; w->tail++) again |= w->pane[(uint64_t)w->tail % RING].v == w->total.v;
+            for (; w->tail < tail; w->tail++)
+                again |= w->pane[(uint64_t)w->tail % RING].v == w->total.v;
             if (again) max_again(w);
-            for (int64_t p = w->head + 1; p <= head; p++) w->pane[(uint64_t)p % RING] = (struct sum_pane){0, 0};
+            for (int64_t p = w->head + 1; p <= head; p++)
+                w->pane[(uint64_t)p % RING] = (struct sum_pane){0, 0};
             w->head = head;
         }
     }
@@ -251,7 +267,8 @@ static void take(struct loop_c *c, struct service *s, const struct loop_event *e
 {
     int64_t now = e->time_ns;
     int bad = e->status >= 500, slow = e->latency_ns > 500000000;
-    int bin = bin_of(&c->latency, (double)e->latency_ns), out = bin_of(&c->size, (double)e->bytes_out);
+    int bin = bin_of(&c->latency, (double)e->latency_ns),
+        out = bin_of(&c->size, (double)e->bytes_out);
     window_add(&s->all10, now, 10 * SECOND, 1, 1);
     window_add(&s->bad10, now, 10 * SECOND, bad, bad);
     window_add(&s->bad60, now, 60 * SECOND, 1, bad);
@@ -273,10 +290,14 @@ void loop_c_event(struct loop_c *c, const struct loop_event *e)
     struct service *s = find(c, e->service);
     take(c, s, e);
     double v[LOOP_AGG_COUNT] = {
-        (double)s->all10.total.v, (double)s->bad10.total.v,
-        100.0 * (double)s->bad60.total.v / (double)s->bad60.total.n, (double)s->post30.total.v / 30,
-        (double)s->out60.total.v, (double)((s->in60.total.v + s->in60.total.n / 2) / s->in60.total.n),
-        (double)s->latency10.total.v / 1e6, (double)s->slow30.total.v,
+        (double)s->all10.total.v,
+        (double)s->bad10.total.v,
+        100.0 * (double)s->bad60.total.v / (double)s->bad60.total.n,
+        (double)s->post30.total.v / 30,
+        (double)s->out60.total.v,
+        (double)((s->in60.total.v + s->in60.total.n / 2) / s->in60.total.n),
+        (double)s->latency10.total.v / 1e6,
+        (double)s->slow30.total.v,
         value_of(&c->latency, sketch_p99(&s->latency30, BINS_LATENCY), 5e4) / 1e6,
         value_of(&c->latency, sketch_p99(&s->latency60, BINS_LATENCY), 5e4) / 1e6,
         value_of(&c->size, sketch_p99(&s->out_p99, BINS_SIZE), 0),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The rules of the loop bench, once for the policy and once for C: 100 loop rules over 12 aggregates of a
- * service, each with two comparisons, and 20 inline rules.
+ * The rules of the loop bench, once for the policy and once for C: 100 loop rules over 12
+ * aggregates of a service, each with two comparisons, and 20 inline rules.
  */
 #ifndef LOOP_RULES_H
 #define LOOP_RULES_H

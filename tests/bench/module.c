@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The module inside a real Envoy (`--concurrency 1`, loopback): what it adds to a request, how soon it
- * obeys, how soon it tells. The program stands for the control plane, with the fleet that `mpol run` has.
+ * The module inside a real Envoy (`--concurrency 1`, loopback): what it adds to a request, how
+ * soon it obeys, how soon it tells. The program stands for the control plane, with the fleet that
+ * `mpol run` has.
  *
  *   bench_module MODULES EMPTY    folders of libmpol_envoy.so: ours, and one that does nothing
  */
@@ -47,9 +48,11 @@ static char *hundred_rules(void)
         case 1: snprintf(when, sizeof when, "request.path == \"/denied/%d\"", i); break;
         case 2: snprintf(when, sizeof when, "request.user_agent contains \"scanner-%d\"", i); break;
         default:
-            snprintf(when, sizeof when, "client.ip in 198.51.%d.0/24 and request.method == \"POST\"", i);
+            snprintf(when, sizeof when,
+                     "client.ip in 198.51.%d.0/24 and request.method == \"POST\"", i);
         }
-        len += (size_t)snprintf(text + len, size - len, "rule r%d when %s then deny request\n", i, when);
+        len += (size_t)snprintf(text + len, size - len, "rule r%d when %s then deny request\n", i,
+                                when);
     }
     return text;
 }
@@ -69,7 +72,8 @@ static double median_us(struct way *w, int requests)
     static int64_t ns[4096];
     for (int i = 0; i < requests; i++) {
         int64_t began = bed_now_ns();
-        if (bed_get(&w->client, "/x", "user-agent: curl/8\r\n") != 200) bench_fail("%s: no 200", w->name);
+        if (bed_get(&w->client, "/x", "user-agent: curl/8\r\n") != 200)
+            bench_fail("%s: no 200", w->name);
         ns[i] = bed_now_ns() - began;
     }
     return at(ns, requests, 0.5);
@@ -161,7 +165,8 @@ static void decision_to_cut(struct plane *p, struct bed *b)
     struct mpol_lease deny = plane_lease(1, "deny", "client", "ip", "127.0.0.9");
     for (int i = 0; i < turns; i++) {
         struct bed_client c = {.fd = -1};
-        if (!bed_connect(&c, "127.0.0.9", b->port) || bed_stream(&c, "/stream") != 200) bench_fail("no stream");
+        if (!bed_connect(&c, "127.0.0.9", b->port) || bed_stream(&c, "/stream") != 200)
+            bench_fail("no stream");
         int64_t began = bed_now_ns();
         uint64_t revision = plane_leases(p, &deny, 1);
         while (bed_stream_goes_on(&c)) {}
@@ -233,8 +238,12 @@ int main(int argc, char **argv)
     envoy = program;
     snprintf(socket_path, sizeof socket_path, "/tmp/mpol-bench-%d.sock", (int)getpid());
     struct bed_service *service = bed_service_start();
-    struct bed_options o = {.envoy = envoy, .modules = argv[1], .empty = argv[2], .filter = BED_MODULE,
-                            .layer = "service", .socket = socket_path,
+    struct bed_options o = {.envoy = envoy,
+                            .modules = argv[1],
+                            .empty = argv[2],
+                            .filter = BED_MODULE,
+                            .layer = "service",
+                            .socket = socket_path,
                             .service_port = bed_service_port(service)};
     struct plane *p = plane_start(socket_path);
     cost_of_a_request(p, &o);

@@ -20,7 +20,10 @@ const char *HOOK(program_init)(void);
 const char *HOOK(program_init)(void) { return "v0.1.0"; }
 
 const void *HOOK(http_filter_config_new)(void *envoy, struct text name, struct text config);
-const void *HOOK(http_filter_config_new)(void *envoy, struct text name, struct text config) { return &here; }
+const void *HOOK(http_filter_config_new)(void *envoy, struct text name, struct text config)
+{
+    return &here;
+}
 const void *HOOK(http_filter_new)(const void *config, void *envoy);
 const void *HOOK(http_filter_new)(const void *config, void *envoy) { return &here; }
 

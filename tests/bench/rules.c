@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rules on the record alone: native code, the interpreter, and the same rules written by hand in C at
- * -O3, in turns on the same 65,536 distinct records. All three must answer the same for each of them.
+ * Rules on the record alone: native code, the interpreter, and the same rules written by hand in
+ * C at
+ * -O3, in turns on the same 65,536 distinct records. All three must answer the same for each of
+ * them.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,17 +28,27 @@ static struct mp_program *compile(int count)
     static char text[64 << 10];
     size_t len = (size_t)snprintf(text, sizeof text, "mpol 1\npackage bench.rules\nuse std.mesh\n");
     for (int i = 0; i < count; i++) {
-        len += (size_t)snprintf(text + len, sizeof text - len, "rule r%03d when %s then deny request\n", i, policy_text[i]);
+        len += (size_t)snprintf(text + len, sizeof text - len,
+                                "rule r%03d when %s then deny request\n", i, policy_text[i]);
     }
     return bench_compile(text);
 }
 
-static uint32_t draw(uint64_t *seed, uint32_t below) { return (uint32_t)(mp_rng_next(seed) >> 33) % below; }
+static uint32_t draw(uint64_t *seed, uint32_t below)
+{
+    return (uint32_t)(mp_rng_next(seed) >> 33) % below;
+}
 
 static size_t line(uint32_t number, char *out, size_t size)
 {
-    static const char *const paths[] = {"/", "/api/v1/cart", "/api/v1/orders", "/login", "/static/app.js",
-                                        "/admin/users", "/internal/sync", "/api/v2/pay"};
+    static const char *const paths[] = {"/",
+                                        "/api/v1/cart",
+                                        "/api/v1/orders",
+                                        "/login",
+                                        "/static/app.js",
+                                        "/admin/users",
+                                        "/internal/sync",
+                                        "/api/v2/pay"};
     static const unsigned char nets[5][2] = {{10, 20}, {10, 3}, {172, 16}, {192, 0}, {10, 7}};
     static const int ports[] = {80, 443, 8080, 8443, 9090};
     uint64_t seed = number * 2654435761u + 99;
@@ -50,22 +62,26 @@ static size_t line(uint32_t number, char *out, size_t size)
     e->port = ports[draw(&seed, 5)];
     e->cert_ns = (int64_t)draw(&seed, 90 * 60) * 60 * 1000000000;
     const unsigned char *net = nets[draw(&seed, 5)];
-    memcpy(e->ip, (unsigned char[16]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, net[0], net[1],
-                                      (unsigned char)draw(&seed, 256), (unsigned char)draw(&seed, 256)}, 16);
-    return (size_t)snprintf(out, size,
-                            "{\"time\":1764000000,\"service\":\"%s\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},\"method\":\"%s\","
-                            "\"path\":\"%s\",\"mtls\":%s,\"bytes_in\":%lld,\"bot_score\":%lld,\"attack_score\":%lld,"
-                            "\"port\":%lld,\"peer_cert_expires_in\":\"%lldns\"}",
-                            e->service, e->ip[12], e->ip[13], e->ip[14], e->ip[15], e->method, e->path,
-                            e->mtls ? "true" : "false", (long long)e->bytes_in, (long long)e->bot_score,
-                            (long long)e->attack_score, (long long)e->port, (long long)e->cert_ns);
+    memcpy(e->ip,
+           (unsigned char[16]){0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, net[0], net[1],
+                               (unsigned char)draw(&seed, 256), (unsigned char)draw(&seed, 256)},
+           16);
+    return (size_t)snprintf(
+        out, size,
+        "{\"time\":1764000000,\"service\":\"%s\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},\"method\":\"%s\","
+        "\"path\":\"%s\",\"mtls\":%s,\"bytes_in\":%lld,\"bot_score\":%lld,\"attack_score\":%lld,"
+        "\"port\":%lld,\"peer_cert_expires_in\":\"%lldns\"}",
+        e->service, e->ip[12], e->ip[13], e->ip[14], e->ip[15], e->method, e->path,
+        e->mtls ? "true" : "false", (long long)e->bytes_in, (long long)e->bot_score,
+        (long long)e->attack_score, (long long)e->port, (long long)e->cert_ns);
 }
 
 /* ---- the three ---- */
 
 static double by_hand(int count)
 {
-    void (*rules)(const struct rules_event *e, uint64_t truth[2]) = count == 10 ? rules_c_10 : rules_c_100;
+    void (*rules)(const struct rules_event *e, uint64_t truth[2]) =
+        count == 10 ? rules_c_10 : rules_c_100;
     double from = bench_cpu_ns();
     for (uint32_t i = 0; i < RECORDS; i++) rules(&events[i], answers[i]);
     return (bench_cpu_ns() - from) / RECORDS;
@@ -121,7 +137,8 @@ static void measure(int count)
     struct bench_records records;
     bench_decode(&records, slow, RECORDS, line);
     bool native = bench_native(fast);
-    double hand[ROUNDS_MAX], interpreter[ROUNDS_MAX], ns[ROUNDS_MAX], to_hand[ROUNDS_MAX], to_native[ROUNDS_MAX];
+    double hand[ROUNDS_MAX], interpreter[ROUNDS_MAX], ns[ROUNDS_MAX], to_hand[ROUNDS_MAX],
+        to_native[ROUNDS_MAX];
     int rounds = bench_quick() ? 3 : ROUNDS_MAX;
     uint64_t sums[2];
     by_hand(count);
@@ -140,9 +157,11 @@ static void measure(int count)
     bench_say(name, bench_median(hand, rounds), "ns/record", NULL, 0);
     if (native) {
         snprintf(name, sizeof name, "rules.%d.native", count);
-        bench_say(name, bench_median(ns, rounds), "ns/record", "the same by hand in C", bench_median(to_hand, rounds));
+        bench_say(name, bench_median(ns, rounds), "ns/record", "the same by hand in C",
+                  bench_median(to_hand, rounds));
         snprintf(name, sizeof name, "rules.%d.interpreter", count);
-        bench_say(name, bench_median(interpreter, rounds), "ns/record", "native code", bench_median(to_native, rounds));
+        bench_say(name, bench_median(interpreter, rounds), "ns/record", "native code",
+                  bench_median(to_native, rounds));
         bench_native_end(fast);
     }
     bench_records_free(&records);

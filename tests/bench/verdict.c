@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Through the public interface, `inproc`: from the record that trips a rule to the verdict that denies;
- * how many failures of one client reach the service; and what a reload of 1,000 rules does to those who
- * ask meanwhile. Counts that are promised exactly are checked here and end the program when they are
- * wrong.
+ * Through the public interface, `inproc`: from the record that trips a rule to the verdict that
+ * denies; how many failures of one client reach the service; and what a reload of 1,000 rules
+ * does to those who ask meanwhile. Counts that are promised exactly are checked here and end the
+ * program when they are wrong.
  */
 #include <pthread.h>
 #include <stdatomic.h>
@@ -50,8 +50,8 @@ static void open_loop(struct loop *l, const char *policy)
     must(mpol_field(l->engine, "status", &l->status), "field");
 }
 
-static int ask(struct loop *l, struct mpol_reader *reader, struct mpol_record *record, const char *client,
-               const char *path, struct mpol_verdict *verdict)
+static int ask(struct loop *l, struct mpol_reader *reader, struct mpol_record *record,
+               const char *client, const char *path, struct mpol_verdict *verdict)
 {
     must(mpol_record_begin(record, "requests", l->now, MPOL_SERVICE), "record");
     must(mpol_record_text(record, l->service, mpol_text("account")), "service");
@@ -67,17 +67,20 @@ static int ask(struct loop *l, struct mpol_reader *reader, struct mpol_record *r
 static const char *guesses(void)
 {
     static char text[512];
-    snprintf(text, sizeof text,
-             "mpol 1\npackage bench\nuse std.mesh\n"
-             "rule guesses when count(requests where status == 401) over 10s >= %d per client.ip max 5k\n"
-             "  then deny client.ip for 20s\n", TRIES);
+    snprintf(
+        text, sizeof text,
+        "mpol 1\npackage bench\nuse std.mesh\n"
+        "rule guesses when count(requests where status == 401) over 10s >= %d per client.ip max 5k\n"
+        "  then deny client.ip for 20s\n",
+        TRIES);
     return text;
 }
 
-/* Fails until it is refused; how often it reached the service. The time of the last record in *trip_ns,
- * until a verdict refuses; of one before it, until a verdict allows, in *plain_ns. */
-static int fail_until_refused(struct loop *l, struct mpol_reader *reader, struct mpol_record *record,
-                              const char *client, double *trip_ns, double *plain_ns)
+/* Fails until it is refused; how often it reached the service. The time of the last record in
+ * *trip_ns, until a verdict refuses; of one before it, until a verdict allows, in *plain_ns. */
+static int fail_until_refused(struct loop *l, struct mpol_reader *reader,
+                              struct mpol_record *record, const char *client, double *trip_ns,
+                              double *plain_ns)
 {
     struct mpol_verdict verdict;
     double from = 0;
@@ -109,15 +112,16 @@ static void measure_trip(void)
         l.now += S / 20; /* leases of earlier clients end meanwhile */
         must(mpol_engine_step(l.engine, l.now), "step");
         int reached = fail_until_refused(&l, reader, record, client, &trip[i], &plain[i]);
-        if (reached != TRIES) bench_fail("%d failures one after another reached the service, not %d", reached, TRIES);
+        if (reached != TRIES)
+            bench_fail("%d failures one after another reached the service, not %d", reached, TRIES);
     }
     bench_sort(trip, (size_t)clients);
     bench_sort(plain, (size_t)clients);
     double usual = bench_percentile(plain, (size_t)clients, 0.5);
-    bench_say("trip.p50", bench_percentile(trip, (size_t)clients, 0.5) / 1e3, "us", "a record that trips nothing",
-              bench_percentile(trip, (size_t)clients, 0.5) / usual);
-    bench_say("trip.p99", bench_percentile(trip, (size_t)clients, 0.99) / 1e3, "us", "a record that trips nothing",
-              bench_percentile(trip, (size_t)clients, 0.99) / usual);
+    bench_say("trip.p50", bench_percentile(trip, (size_t)clients, 0.5) / 1e3, "us",
+              "a record that trips nothing", bench_percentile(trip, (size_t)clients, 0.5) / usual);
+    bench_say("trip.p99", bench_percentile(trip, (size_t)clients, 0.99) / 1e3, "us",
+              "a record that trips nothing", bench_percentile(trip, (size_t)clients, 0.99) / usual);
     bench_say("reached.one_connection", TRIES, "requests", "the limit of the rule", 1);
     mpol_record_destroy(record);
     mpol_reader_close(reader);
@@ -179,7 +183,8 @@ static void measure_connections(void)
             bench_fail("%d failures over %d connections reached the service", reached, CONNECTIONS);
         }
     }
-    bench_say("reached.connections", most, "requests", "K + c - 1", (double)most / (TRIES + CONNECTIONS - 1));
+    bench_say("reached.connections", most, "requests", "K + c - 1",
+              (double)most / (TRIES + CONNECTIONS - 1));
     mpol_engine_destroy(s.loop.engine);
 }
 
@@ -191,15 +196,21 @@ static const char *many_rules(int newest)
     size_t len = (size_t)snprintf(text, sizeof text, "mpol 1\npackage bench.many\nuse std.mesh\n");
     for (int i = 0; i < RULES; i++) {
         int a = 5 + i % 90, b = 1 + i % 50;
-        len += (size_t)(i % 2 == 0
-            ? snprintf(text + len, sizeof text - len,
-                       "rule r%04d when ratio(requests where status >= 500) over 1m > %d%% for %ds per svc\n"
-                       "  then throttle svc to 50%% for 1m\n", i, a, b)
-            : snprintf(text + len, sizeof text - len,
-                       "rule r%04d at service when request.service == \"svc-%d\"\n"
-                       "  and request.path starts with \"/private/%d\" then deny request\n", i, a, b));
+        len +=
+            (size_t)(i % 2 == 0
+                         ? snprintf(
+                               text + len, sizeof text - len,
+                               "rule r%04d when ratio(requests where status >= 500) over 1m > %d%% for %ds per svc\n"
+                               "  then throttle svc to 50%% for 1m\n",
+                               i, a, b)
+                         : snprintf(
+                               text + len, sizeof text - len,
+                               "rule r%04d at service when request.service == \"svc-%d\"\n"
+                               "  and request.path starts with \"/private/%d\" then deny request\n",
+                               i, a, b));
     }
-    snprintf(text + len, sizeof text - len, "rule newest at service when request.path == \"/new/%d\" then deny request\n", newest);
+    snprintf(text + len, sizeof text - len,
+             "rule newest at service when request.path == \"/new/%d\" then deny request\n", newest);
     return text;
 }
 
@@ -223,7 +234,8 @@ static void *keep_asking(void *arg)
         snprintf(path, sizeof path, "/new/%d", newest);
         int allow = ask(a->loop, a->reader, a->record, "10.1.2.3", path, &verdict);
         double now = bench_wall_ns();
-        if (now - last > (double)atomic_load(&a->longest_ns)) atomic_store(&a->longest_ns, (long long)(now - last));
+        if (now - last > (double)atomic_load(&a->longest_ns))
+            atomic_store(&a->longest_ns, (long long)(now - last));
         last = now;
         if (!allow) atomic_store(&a->answered, newest);
     }
@@ -273,7 +285,8 @@ static void measure_reload(void)
     pthread_join(thread, NULL);
     double gap = bench_median(busy, reloads), before = bench_median(idle, reloads);
     double swap = bench_median(swap_ns, reloads), compiled = bench_median(compile_ns, reloads);
-    bench_say("reload.reader_gap", gap / 1e3, "us", "the longest gap without a reload", gap / before);
+    bench_say("reload.reader_gap", gap / 1e3, "us", "the longest gap without a reload",
+              gap / before);
     bench_say("reload.swap", swap / 1e6, "ms", "compiling the same text", swap / compiled);
     double decides = bench_median(decides_ns, reloads);
     bench_say("reload.decides", decides / 1e6, "ms", "compiling the same text", decides / compiled);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The suite against proxies in memory, which know what a resource means by a decoder of their own: it
- * shares nothing with who writes them but protobuf's wire format.
+ * The suite against proxies in memory, which know what a resource means by a decoder of their
+ * own: it shares nothing with who writes them but protobuf's wire format.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -193,8 +193,8 @@ static void *start(void)
     return mesh.envoy;
 }
 
-/* As after `kill -9`: the engine resumes from its store before the port opens, and the proxies, which went
- * on with what they had, come back and tell what that is. */
+/* As after `kill -9`: the engine resumes from its store before the port opens, and the proxies,
+ * which went on with what they had, come back and tell what that is. */
 static void *restart(void *backend)
 {
     (void)backend;

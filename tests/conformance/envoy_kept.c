@@ -25,7 +25,8 @@ void kept_put(const struct mpol_desired *set)
     for (size_t i = 0; i < set->lease_count; i++) {
         struct mpol_lease *l = &kept_leases[i];
         *l = set->leases[i];
-        struct mpol_text *texts[] = {&l->rule, &l->verb, &l->target_kind, &l->target_type, &l->target};
+        struct mpol_text *texts[] = {&l->rule, &l->verb, &l->target_kind, &l->target_type,
+                                     &l->target};
         for (int k = 0; k < 5; k++) *texts[k] = keep_text(*texts[k], kept_texts[i][k]);
         for (uint32_t k = 0; k < l->arg_count; k++) kept_args[i][k] = l->args[k];
         l->args = kept_args[i];

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The fleet of modules as a backend: one proxy, which is a gate in this process; frames go to it and back
- * without a socket.
+ * The fleet of modules as a backend: one proxy, which is a gate in this process; frames go to it
+ * and back without a socket.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -88,7 +88,8 @@ static void load_program(void)
     const char *why;
     if (mp_compile(&source, 1, &options, &c) != MP_OK || mp_compilation_errors(c) > 0) abort();
     mp_frame_put_program(&out, 1, mp_compilation_image(c), NULL, 0);
-    if (!mp_frame_get_program((mp_str){out.ptr + MP_FRAME_HEAD, out.len - MP_FRAME_HEAD}, &program)) abort();
+    if (!mp_frame_get_program((mp_str){out.ptr + MP_FRAME_HEAD, out.len - MP_FRAME_HEAD}, &program))
+        abort();
     if (mp_gate_program(gate, &program, &why) != MP_OK) abort();
     mp_frame_out_free(&out);
     mp_compilation_free(c);
@@ -99,8 +100,11 @@ static void load_program(void)
 static void *join(void)
 {
     struct mp_fleet_host host = {NULL, on_send, NULL, NULL, on_now};
-    struct mp_frame_hello hello = {.protocol = MP_FRAME_PROTOCOL, .workers = 2, .layer = MP_STR("service"),
-                                   .service = MP_STR("shop"), .instance = MP_STR("shop-1"),
+    struct mp_frame_hello hello = {.protocol = MP_FRAME_PROTOCOL,
+                                   .workers = 2,
+                                   .layer = MP_STR("service"),
+                                   .service = MP_STR("shop"),
+                                   .instance = MP_STR("shop-1"),
                                    .version = MP_STR("1")};
     struct mp_frame_out out = {0};
     if (mp_fleet_create(&host, NULL, NULL, &fleet) != MP_OK) abort();
@@ -170,9 +174,15 @@ int main(void)
     struct mp_fleet_host host = {NULL, on_send, NULL, NULL, on_now};
     struct mp_fleet *any;
     if (mp_fleet_create(&host, NULL, NULL, &any) != MP_OK) abort();
-    struct conformance_peer module = {
-        .name = "envoy-module", .ops = mp_fleet_ops(any), .start = start, .restart = restart, .stop = stop,
-        .settle = settle, .hold = hold, .let_go = let_go, .passes = passes};
+    struct conformance_peer module = {.name = "envoy-module",
+                                      .ops = mp_fleet_ops(any),
+                                      .start = start,
+                                      .restart = restart,
+                                      .stop = stop,
+                                      .settle = settle,
+                                      .hold = hold,
+                                      .let_go = let_go,
+                                      .passes = passes};
     int failed = conformance_run(&module);
     mp_fleet_destroy(any);
     return failed;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The suite against real Envoys: a sidecar, which is asked for requests, and a gateway, which routes to it.
- * Sidecars of the many other services that the suite names are proxies in memory on the same backend.
+ * The suite against real Envoys: a sidecar, which is asked for requests, and a gateway, which
+ * routes to it. Sidecars of the many other services that the suite names are proxies in memory on
+ * the same backend.
  *
  * Clients have the addresses that the suite gives them by x-forwarded-for, which these two trust.
  */
@@ -52,8 +53,8 @@ static void *start(void)
         char id[64];
         snprintf(id, sizeof id, "service/service-%d/instance-%d", i, i);
         fake_proxy(&mesh, id);
-        fake_instance(&mesh, numbered(3 * i, "instance-", i), numbered(3 * i + 1, "service-", i), "v1",
-                      numbered(3 * i + 2, "10.1.0.", i + 1), 9000);
+        fake_instance(&mesh, numbered(3 * i, "instance-", i), numbered(3 * i + 1, "service-", i),
+                      "v1", numbered(3 * i + 2, "10.1.0.", i + 1), 9000);
         clusters[i] = names[3 * i + 1];
     }
     direct_begin(&mesh, NULL, REALS);
@@ -102,7 +103,8 @@ static bool passes(void *backend, const char *client, const char *service)
     if (strcmp(service, "shop") != 0) abort();
     int direct = get_for(client, shop.port), routed = get_for(client, gate.port);
     if ((direct != 200 && direct != 403) || direct != routed) {
-        fprintf(stderr, "the sidecar answers %s with %d, the gateway with %d\n", client, direct, routed);
+        fprintf(stderr, "the sidecar answers %s with %d, the gateway with %d\n", client, direct,
+                routed);
         abort();
     }
     return direct == 200;
@@ -111,8 +113,15 @@ static bool passes(void *backend, const char *client, const char *service)
 int main(int argc, char **argv)
 {
     static const struct conformance_peer envoy = {
-        .name = "envoy, on real ones", .ops = &ops, .start = start, .restart = restart, .stop = stop,
-        .settle = settle, .hold = hold, .let_go = let_go, .passes = passes,
+        .name = "envoy, on real ones",
+        .ops = &ops,
+        .start = start,
+        .restart = restart,
+        .stop = stop,
+        .settle = settle,
+        .hold = hold,
+        .let_go = let_go,
+        .passes = passes,
     };
     struct upstream app;
     void *state = NULL;

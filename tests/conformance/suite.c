@@ -61,7 +61,8 @@ static void set_begin(struct set *s, uint64_t revision, const char *owner)
 }
 
 /* Adds the lease that capability `c` allows on target number `n`. */
-static struct sample *set_add(struct set *s, uint64_t id, const struct mpol_capability *c, unsigned n)
+static struct sample *set_add(struct set *s, uint64_t id, const struct mpol_capability *c,
+                              unsigned n)
 {
     assert_true(s->desired.lease_count < LEASES_MAX);
     struct sample *x = &s->items[s->desired.lease_count];
@@ -204,7 +205,8 @@ static void the_order_of_leases_means_nothing(void **state)
     set_begin(&turned, 2, OWNER);
     for (size_t i = 0; i < count; i++) {
         set_add(&s, i + 1, &peer->ops->capabilities[i], (unsigned)i);
-        set_add(&turned, count - i, &peer->ops->capabilities[count - 1 - i], (unsigned)(count - 1 - i));
+        set_add(&turned, count - i, &peer->ops->capabilities[count - 1 - i],
+                (unsigned)(count - 1 - i));
     }
     apply(backend, &s);
     assert_in_force(backend, &s);

@@ -98,8 +98,14 @@ static void write_file(const char *name, int flags, const void *bytes, size_t le
 }
 
 void put_file(const char *name, const char *text) { write_file(name, O_TRUNC, text, strlen(text)); }
-void put_bytes(const char *name, const void *bytes, size_t len) { write_file(name, O_TRUNC, bytes, len); }
-void add_to_file(const char *name, const char *text) { write_file(name, O_APPEND, text, strlen(text)); }
+void put_bytes(const char *name, const void *bytes, size_t len)
+{
+    write_file(name, O_TRUNC, bytes, len);
+}
+void add_to_file(const char *name, const char *text)
+{
+    write_file(name, O_APPEND, text, strlen(text));
+}
 
 const char *get_file(const char *name)
 {
@@ -114,7 +120,8 @@ const char *get_file(const char *name)
 const char *failure_line(const char *client)
 {
     static char line[200];
-    snprintf(line, sizeof line, "{\"service\":\"a\",\"client\":{\"ip\":\"%s\"},\"status\":401}\n", client);
+    snprintf(line, sizeof line, "{\"service\":\"a\",\"client\":{\"ip\":\"%s\"},\"status\":401}\n",
+             client);
     return line;
 }
 
@@ -275,7 +282,8 @@ int ask_words(const char **out, const char *const *words)
     close(pipes[1]);
     size_t len = 0;
     ssize_t got;
-    while (len < sizeof room - 1 && (got = read(pipes[0], room + len, sizeof room - 1 - len)) > 0) len += (size_t)got;
+    while (len < sizeof room - 1 && (got = read(pipes[0], room + len, sizeof room - 1 - len)) > 0)
+        len += (size_t)got;
     room[len] = '\0';
     close(pipes[0]);
     assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -323,11 +331,13 @@ int get(int port, const char *path, const char **body)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), status = 0;
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof to), 0);
-    int asked = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
+    int asked = snprintf(request, sizeof request,
+                         "GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", path);
     assert_int_equal(write(fd, request, (size_t)asked), asked);
     size_t len = 0;
     ssize_t got;
-    while (len < sizeof room - 1 && (got = read(fd, room + len, sizeof room - 1 - len)) > 0) len += (size_t)got;
+    while (len < sizeof room - 1 && (got = read(fd, room + len, sizeof room - 1 - len)) > 0)
+        len += (size_t)got;
     room[len] = '\0';
     close(fd);
     assert_int_equal(sscanf(room, "HTTP/1.1 %d", &status), 1);
@@ -341,5 +351,6 @@ void wait_get(int port, const char *path, int status, const char *text)
 {
     const char *body;
     int waited = 0;
-    while (get(port, path, &body) != status || strstr(body, text) == NULL) pause_between(&waited, text);
+    while (get(port, path, &body) != status || strstr(body, text) == NULL)
+        pause_between(&waited, text);
 }

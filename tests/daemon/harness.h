@@ -60,7 +60,8 @@ int run_stop(struct run *r);
 void run_kill(struct run *r); /* SIGKILL */
 void run_free(struct run *r);
 
-/* `mpol ARGS...` (ends with NULL) to its end: exit code; *out is what it printed, on both streams. */
+/* `mpol ARGS...` (ends with NULL) to its end: exit code; *out is what it printed, on both
+ * streams. */
 int ask(const char **out, ...);
 int ask_words(const char **out, const char *const *words); /* ends with NULL */
 /* Asks `status` of ./state until it has this in it. */

@@ -124,7 +124,8 @@ static void a_program_that_is_not_there_is_a_channel_that_is_away(void **state)
 static void a_program_that_reads_nothing_and_prints_much_holds_nothing_up(void **state)
 {
     struct run r;
-    put_program("#!/bin/sh\nexec <&-\nhead -c 1000000 /dev/zero\nhead -c 1000000 /dev/zero >&2\n: >done\n");
+    put_program(
+        "#!/bin/sh\nexec <&-\nhead -c 1000000 /dev/zero\nhead -c 1000000 /dev/zero >&2\n: >done\n");
     start(&r, "--channel=chat=exec:./program");
     add_failures("t", "10.0.0.1", 3);
     run_wait(&r, "notify chat: admitted -> accepted");
@@ -136,7 +137,8 @@ static void a_program_that_reads_nothing_and_prints_much_holds_nothing_up(void *
 static void a_program_that_hangs_is_ended_with_what_it_started(void **state)
 {
     struct run r;
-    put_program("#!/bin/sh\ncat >>got\n[ -e again ] && exit 0\n: >again\nsleep 1000 &\necho $! >child\nsleep 1000\n");
+    put_program(
+        "#!/bin/sh\ncat >>got\n[ -e again ] && exit 0\n: >again\nsleep 1000 &\necho $! >child\nsleep 1000\n");
     start(&r, "--channel=chat=exec:./program");
     add_failures("t", "10.0.0.1", 3);
     add_failures("t", "10.0.0.2", 3);
@@ -144,7 +146,8 @@ static void a_program_that_hangs_is_ended_with_what_it_started(void **state)
     run_wait(&r, "notify chat: stuck -> accepted");
     pid_t child = (pid_t)atoi(get_file("child"));
     int waited = 0;
-    while (child > 0 && kill(child, 0) == 0) pause_between(&waited, "the end of what a program started");
+    while (child > 0 && kill(child, 0) == 0)
+        pause_between(&waited, "the end of what a program started");
     stop(&r);
 }
 
@@ -202,7 +205,8 @@ static void serve(const struct server *s, struct request *q, int status)
     size_t len = 0, needed = 0;
     ssize_t got;
     q->body = NULL;
-    while ((q->body == NULL || len < needed) && (got = read(fd, q->text + len, sizeof q->text - 1 - len)) > 0) {
+    while ((q->body == NULL || len < needed) &&
+           (got = read(fd, q->text + len, sizeof q->text - 1 - len)) > 0) {
         len += (size_t)got;
         q->text[len] = '\0';
         char *end = strstr(q->text, "\r\n\r\n");
@@ -225,7 +229,8 @@ static void the_signature_is_right(const struct request *q)
     header(q, "X-Mpol-Timestamp", stamp, sizeof stamp);
     header(q, "X-Mpol-Signature", given, sizeof given);
     int len = snprintf(text, sizeof text, "%s.%.*s", stamp, (int)q->body_len, q->body);
-    assert_int_equal(mp_crypto_hmac_sha256(mp_str_of(SECRET), (mp_str){text, (size_t)len}, mac), MP_OK);
+    assert_int_equal(mp_crypto_hmac_sha256(mp_str_of(SECRET), (mp_str){text, (size_t)len}, mac),
+                     MP_OK);
     for (int i = 0; i < MP_SHA256_BYTES; i++) snprintf(wanted + 7 + 2 * i, 3, "%02x", mac[i]);
     assert_string_equal(given, wanted);
 }
@@ -308,8 +313,8 @@ static void a_url_over_tls_that_is_closed_holds_nothing_up(void **state)
 static void a_channel_that_cannot_be_is_named(void **state)
 {
     struct run r;
-    static const char *const wrong[] = {"--channel=chat", "--channel=chat=ftp://x", "--channel=chat=file:",
-                                        "--channel==log"};
+    static const char *const wrong[] = {"--channel=chat", "--channel=chat=ftp://x",
+                                        "--channel=chat=file:", "--channel==log"};
     put_file("p.mpol", flood_policy);
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         const char *const args[] = {"p.mpol", STATE, wrong[i], NULL};

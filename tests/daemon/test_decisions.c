@@ -16,9 +16,11 @@ static void start(struct run *r)
 {
     put_file("p.mpol", flood_policy);
     put_file("t", "");
-    put_file("inventory", "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"web\"]}\n"
-                          "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n"
-                          "{\"entity\":\"instance\",\"name\":\"checkout-2\",\"service\":\"checkout\"}\n");
+    put_file(
+        "inventory",
+        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"web\"]}\n"
+        "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n"
+        "{\"entity\":\"instance\",\"name\":\"checkout-2\",\"service\":\"checkout\"}\n");
     run_start(r, "p.mpol", STATE, "--telemetry=t", "--inventory=inventory", NULL);
 }
 
@@ -51,15 +53,18 @@ static void it_is_added_listed_and_deleted(void **state)
     start(&r);
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("nothing is in force");
-    is_code(ask(&out, "decisions", "add", "deny", "client.ip=127.0.0.2", "--on", "ingress", "--for", "5m",
-                "--reason", "credential stuffing", "--yes", STATE, NULL), 0);
+    is_code(ask(&out, "decisions", "add", "deny", "client.ip=127.0.0.2", "--on", "ingress", "--for",
+                "5m", "--reason", "credential stuffing", "--yes", STATE, NULL),
+            0);
     has("deny client=127.0.0.2 on ingress for 5m: #1 effective");
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("#1  deny  client=127.0.0.2  ingress  manual (uid ");
     has("effective");
     has("credential stuffing");
     assert_true(status_says("manual"));
-    is_code(ask(&out, "decisions", "delete", "client.ip=127.0.0.2", "--reason", "over", "--yes", STATE, NULL), 0);
+    is_code(ask(&out, "decisions", "delete", "client.ip=127.0.0.2", "--reason", "over", "--yes",
+                STATE, NULL),
+            0);
     has("#1 deny client=127.0.0.2 by manual: nothing comes in its place");
     is_code(ask(&out, "decisions", "delete", "client.ip=127.0.0.2", "--yes", STATE, NULL), 1);
     has("nothing is in force on client.ip=127.0.0.2");
@@ -98,8 +103,10 @@ static void the_list_is_one_object(void **state)
     assert_string_equal(json_string_value(json_object_get(rule, "target")), "10.0.0.1");
     assert_true(json_is_true(json_object_get(manual, "manual")));
     assert_string_equal(json_string_value(json_object_get(manual, "rule")), "manual");
-    assert_string_equal(json_string_value(json_object_get(manual, "reason")), "\"quoted\" \\ \xc3\xa9");
-    assert_string_equal(json_string_value(json_object_get(json_object_get(manual, "args"), "to")), "50%");
+    assert_string_equal(json_string_value(json_object_get(manual, "reason")),
+                        "\"quoted\" \\ \xc3\xa9");
+    assert_string_equal(json_string_value(json_object_get(json_object_get(manual, "args"), "to")),
+                        "50%");
     json_decref(all);
     stop(&r);
 }
@@ -116,11 +123,14 @@ static void without_a_yes_it_is_only_shown(void **state)
     has("  callers      1: [web]");
     has("  instances    2");
     has("nothing was done: say --yes if that is meant");
-    is_code(ask(&out, "decisions", "add", "quarantine", "service=checkout", "--dry-run", "--yes", STATE, NULL), 0);
+    is_code(ask(&out, "decisions", "add", "quarantine", "service=checkout", "--dry-run", "--yes",
+                STATE, NULL),
+            0);
     has("instances    2");
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("nothing is in force");
-    is_code(ask(&out, "decisions", "add", "quarantine", "service=checkout", "--yes", STATE, NULL), 0);
+    is_code(ask(&out, "decisions", "add", "quarantine", "service=checkout", "--yes", STATE, NULL),
+            0);
     is_code(ask(&out, "decisions", "delete", "service=checkout", STATE, NULL), 2);
     has("#1 quarantine service=checkout by manual");
     has("nothing was done");
@@ -139,10 +149,14 @@ static void it_tells_what_was_seen_of_the_target(void **state)
         pause_between(&waited, "seen");
         add_failures("t", "10.0.0.8", 1);
         add_failures("t", "10.9.9.9", 1);
-        is_code(ask(&out, "decisions", "add", "deny", "client=10.0.0.0/24", "--dry-run", STATE, NULL), 0);
+        is_code(
+            ask(&out, "decisions", "add", "deny", "client=10.0.0.0/24", "--dry-run", STATE, NULL),
+            0);
     } while (strstr(out, "  requests     ") == NULL || strstr(out, "  requests     0 of ") != NULL);
     has("in the last 10s");
-    is_code(ask(&out, "decisions", "add", "deny", "identity=spiffe://nobody", "--dry-run", STATE, NULL), 0);
+    is_code(
+        ask(&out, "decisions", "add", "deny", "identity=spiffe://nobody", "--dry-run", STATE, NULL),
+        0);
     has("  requests     0 of ");
     stop(&r);
 }
@@ -156,7 +170,9 @@ static void what_is_withheld_is_one_and_in_the_ledger(void **state)
     has("it would be withheld: the brake is on");
     is_code(ask(&out, "decisions", "add", "deny", "client=127.0.0.2", "--yes", STATE, NULL), 1);
     has("withheld: the brake is on");
-    is_code(ask(&out, "decisions", "add", "deny", "client=127.0.0.2", "--yes", "--format=json", STATE, NULL), 1);
+    is_code(ask(&out, "decisions", "add", "deny", "client=127.0.0.2", "--yes", "--format=json",
+                STATE, NULL),
+            1);
     has("\"how\":\"withheld\"");
     stop(&r);
     is_code(ask(&out, "ledger", "show", "--rule=manual", STATE, NULL), 0);
@@ -179,16 +195,24 @@ static void wrong_input_is_two_with_what_helps(void **state)
         {{"decisions", "list", "--format=xml", STATE}, "--format=xml is none of"},
         {{"decisions", "add", STATE}, "say what to do, and to whom"},
         {{"decisions", "add", "deny", STATE}, "say what to do, and to whom"},
-        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "oops", STATE}, "`oops` is no NAME=VALUE"},
+        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "oops", STATE},
+         "`oops` is no NAME=VALUE"},
         {{"decisions", "add", "deny", "client.ip=127.0.0.2", "=1", STATE}, "`=1` is no NAME=VALUE"},
-        {{"decisions", "add", "dney", "client.ip=127.0.0.2", "--yes", STATE}, "did you mean `deny`?"},
-        {{"decisions", "add", "deny", "client.ip=127.0.0.300", "--yes", STATE}, "is not an address"},
-        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--for=never", "--yes", STATE}, "takes a duration"},
-        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--for=1000d", "--yes", STATE}, "31 days"},
-        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--on=egress", "--yes", STATE}, "ingress, service and edge"},
+        {{"decisions", "add", "dney", "client.ip=127.0.0.2", "--yes", STATE},
+         "did you mean `deny`?"},
+        {{"decisions", "add", "deny", "client.ip=127.0.0.300", "--yes", STATE},
+         "is not an address"},
+        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--for=never", "--yes", STATE},
+         "takes a duration"},
+        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--for=1000d", "--yes", STATE},
+         "31 days"},
+        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--on=egress", "--yes", STATE},
+         "ingress, service and edge"},
         {{"decisions", "add", "deny", "client.ip=10.0.0.0/8", "--yes", STATE}, "say --force"},
-        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--reason=a\tb", "--yes", STATE}, "has a tab"},
-        {{"decisions", "add", "require", "service=web", "what=mtls", "--on=edge", "--yes", STATE}, "takes no `on`"},
+        {{"decisions", "add", "deny", "client.ip=127.0.0.2", "--reason=a\tb", "--yes", STATE},
+         "has a tab"},
+        {{"decisions", "add", "require", "service=web", "what=mtls", "--on=edge", "--yes", STATE},
+         "takes no `on`"},
         {{"decisions", "add", "deny", "client=\xff\xfe", "--yes", STATE}, "is not an address"},
         {{"decisions", "delete", STATE}, "say what"},
         {{"decisions", "delete", "", "--yes", STATE}, "say what"},
@@ -215,8 +239,9 @@ static void it_outlives_kill_and_reload(void **state)
 {
     struct run r;
     start(&r);
-    is_code(ask(&out, "decisions", "add", "deny", "client=127.0.0.2", "--for=1h", "--reason=keep", "--yes", STATE,
-                NULL), 0);
+    is_code(ask(&out, "decisions", "add", "deny", "client=127.0.0.2", "--for=1h", "--reason=keep",
+                "--yes", STATE, NULL),
+            0);
     is_code(ask(&out, "decisions", "add", "deny", "client=127.0.0.3", "--yes", STATE, NULL), 0);
     is_code(ask(&out, "decisions", "delete", "client=127.0.0.3", "--yes", STATE, NULL), 0);
     run_kill(&r);
@@ -226,14 +251,16 @@ static void it_outlives_kill_and_reload(void **state)
     has("#1  deny  client=127.0.0.2");
     has("keep");
     has_not("127.0.0.3");
-    put_file("p.mpol", "use std.mesh\nrule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n");
+    put_file("p.mpol",
+             "use std.mesh\nrule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n");
     run_wait(&r, "generation 2 is in force");
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("#1  deny  client=127.0.0.2");
     is_code(ask(&out, "why", "manual", "127.0.0.2", STATE, NULL), 0);
     has("keep");
-    put_file("p.mpol", "use std.mesh\nrule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n"
-                       "never deny client where client.ip == 127.0.0.2\n");
+    put_file("p.mpol",
+             "use std.mesh\nrule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n"
+             "never deny client where client.ip == 127.0.0.2\n");
     run_wait(&r, "generation 3 is in force");
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("nothing is in force");
@@ -259,11 +286,15 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(it_is_added_listed_and_deleted, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(the_list_is_one_object, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(without_a_yes_it_is_only_shown, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(it_tells_what_was_seen_of_the_target, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(what_is_withheld_is_one_and_in_the_ledger, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(wrong_input_is_two_with_what_helps, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(it_tells_what_was_seen_of_the_target, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(what_is_withheld_is_one_and_in_the_ledger, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(wrong_input_is_two_with_what_helps, folder_make,
+                                        folder_drop),
         cmocka_unit_test_setup_teardown(it_outlives_kill_and_reload, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(a_rules_lease_is_deleted_and_it_says_what_comes, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(a_rules_lease_is_deleted_and_it_says_what_comes,
+                                        folder_make, folder_drop),
     };
     if (argc < 2) return 2;
     harness_command(argv[1]);

@@ -22,7 +22,8 @@ static void start(struct run *r)
 {
     put_file("p.mpol", flood_policy);
     if (access("t", F_OK) != 0) put_file("t", "");
-    run_start(r, "p.mpol", STATE, "--telemetry=t", "--channel=chat=file:chat", "--listen=127.0.0.1:0", NULL);
+    run_start(r, "p.mpol", STATE, "--telemetry=t", "--channel=chat=file:chat",
+              "--listen=127.0.0.1:0", NULL);
 }
 
 static void stop(struct run *r)

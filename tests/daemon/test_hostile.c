@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The port for proxies, met by those who mean no good, while a good proxy is on it too: what they do is
- * refused and counted, and she hears of the next decision all the same.
+ * The port for proxies, met by those who mean no good, while a good proxy is on it too: what they
+ * do is refused and counted, and she hears of the next decision all the same.
  */
 #include "harness.h"
 
@@ -95,7 +95,8 @@ static void connect_as(struct proxy *p, const char *node, const struct grpc_clie
     p->node = node;
     p->client = grpc_client_open(&loop, &o);
     assert_non_null(p->client);
-    struct grpc_call_options ads = {ADS, on_answer, on_ads_ended, p}, als = {ALS, NULL, on_als_ended, p};
+    struct grpc_call_options ads = {ADS, on_answer, on_ads_ended, p},
+                             als = {ALS, NULL, on_als_ended, p};
     p->ads = grpc_call_open(p->client, &ads);
     p->als = grpc_call_open(p->client, &als);
     assert_true(p->ads != NULL && p->als != NULL);
@@ -103,7 +104,8 @@ static void connect_as(struct proxy *p, const char *node, const struct grpc_clie
 
 static void put_node(struct pb_out *out, const char *node)
 {
-    struct mp_discovery_node n = {.id = mp_str_of(node), .cluster = MP_STR("checkout"), .major = 1, .minor = 39};
+    struct mp_discovery_node n = {
+        .id = mp_str_of(node), .cluster = MP_STR("checkout"), .major = 1, .minor = 39};
     mp_discovery_write_node(out, 1, &n);
 }
 
@@ -209,8 +211,8 @@ static void start(const char *xds, const char *more1, const char *more2, const c
 {
     put_file("p.mpol", policy);
     put_file("inventory", inventory);
-    run_start(&r, "p.mpol", "--state=state", xds, "--listen=127.0.0.1:0", "--inventory=inventory", more1, more2,
-              more3, NULL);
+    run_start(&r, "p.mpol", "--state=state", xds, "--listen=127.0.0.1:0", "--inventory=inventory",
+              more1, more2, more3, NULL);
 }
 
 static void good_comes(const struct grpc_client_options *how)
@@ -275,14 +277,21 @@ static void start_plain(void)
 
 static void a_node_id_that_is_none_gets_the_baseline_and_no_ear(void **state)
 {
-    static const char *const ids[] = {"", "checkout-1", "nowhere/checkout/checkout-1", "service//checkout-1",
-                                      "service/checkout/", "service/checkout/a/b", "service/\x01/x", "a b c"};
+    static const char *const ids[] = {"",
+                                      "checkout-1",
+                                      "nowhere/checkout/checkout-1",
+                                      "service//checkout-1",
+                                      "service/checkout/",
+                                      "service/checkout/a/b",
+                                      "service/\x01/x",
+                                      "a b c"};
     struct proxy p[sizeof ids / sizeof *ids] = {{0}};
     start_plain();
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         connect_as(&p[i], ids[i], NULL);
         subscribe(&p[i]);
-        for (int k = 0; k < 3; k++) tell(&p[i], &(struct entry){.node = ids[i], .client = "10.6.6.6"});
+        for (int k = 0; k < 3; k++)
+            tell(&p[i], &(struct entry){.node = ids[i], .client = "10.6.6.6"});
         UNTIL(metric("mpol_als_unknown_total") == 3 * (i + 1));
     }
     good_is_undisturbed();
@@ -300,7 +309,8 @@ static void who_speaks_of_another_instance_is_not_heard(void **state)
     connect_as(&p, "service/account/account-1", NULL);
     tell(&p, &(struct entry){.node = "service/account/account-1", .client = "10.6.6.1"});
     for (int k = 0; k < 3; k++) tell(&p, &(struct entry){.node = CHECKOUT, .client = "10.6.6.6"});
-    for (int k = 0; k < 3; k++) tell(&p, &(struct entry){.client = "10.6.6.7"}); /* goes on with the last name */
+    /* goes on with the last name */
+    for (int k = 0; k < 3; k++) tell(&p, &(struct entry){.client = "10.6.6.7"});
     UNTIL(metric("mpol_als_foreign_total") == 6);
     tell(&p, &(struct entry){.node = "service/account/account-1", .client = "10.6.6.1"});
     good_is_undisturbed();
@@ -317,7 +327,8 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
     test_cert_create(ca, ".", "checkout", "URI:spiffe://shop/checkout", false);
     test_cert_create(ca, ".", "account", "URI:spiffe://shop/account", false);
     test_cert_create(ca, ".", "nobody", NULL, false);
-    test_cert_create(ca, ".", "both", "URI:spiffe://shop/checkout,URI:spiffe://shop/account", false);
+    test_cert_create(ca, ".", "both", "URI:spiffe://shop/checkout,URI:spiffe://shop/account",
+                     false);
     test_cert_create(ca, ".", "old", "URI:spiffe://shop/checkout", true);
     test_cert_create(other, ".", "forged", "URI:spiffe://shop/checkout", false);
     start("--xds=unix:xds", "--xds-cert=server.pem", "--xds-key=server.key", "--xds-ca=ca.pem");
@@ -326,7 +337,8 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
     good_is_undisturbed();
 
     struct proxy p = {0};
-    struct grpc_client_options as_account = {.tls = true, .cert = "account.pem", .key = "account.key"};
+    struct grpc_client_options as_account = {
+        .tls = true, .cert = "account.pem", .key = "account.key"};
     connect_as(&p, CHECKOUT, &as_account);
     subscribe(&p);
     for (int k = 0; k < 3; k++) tell(&p, &(struct entry){.node = CHECKOUT, .client = "10.6.6.6"});
@@ -335,8 +347,11 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
     assert_false(says(&p, "flood/"));
     leave(&p);
 
-    static const char *const refused[][2] = {{"nobody.pem", "nobody.key"}, {"both.pem", "both.key"},
-                                             {"old.pem", "old.key"}, {"forged.pem", "forged.key"}, {NULL, NULL}};
+    static const char *const refused[][2] = {{"nobody.pem", "nobody.key"},
+                                             {"both.pem", "both.key"},
+                                             {"old.pem", "old.key"},
+                                             {"forged.pem", "forged.key"},
+                                             {NULL, NULL}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
         struct proxy q = {0};
         struct grpc_client_options o = {.tls = true, .cert = refused[i][0], .key = refused[i][1]};
@@ -362,8 +377,9 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
 
 static void what_is_no_message_ends_its_stream_alone(void **state)
 {
-    static const mp_str bad[] = {MP_STR_INIT("\x0a\xff"), MP_STR_INIT("\x0b\x0c"), MP_STR_INIT("\x02\x00"),
-                                 MP_STR_INIT("\x0a\x03\x0a\x01\xff"), MP_STR_INIT("GET / HTTP/1.1\r\n\r\n")};
+    static const mp_str bad[] = {MP_STR_INIT("\x0a\xff"), MP_STR_INIT("\x0b\x0c"),
+                                 MP_STR_INIT("\x02\x00"), MP_STR_INIT("\x0a\x03\x0a\x01\xff"),
+                                 MP_STR_INIT("GET / HTTP/1.1\r\n\r\n")};
     start_plain();
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct proxy p = {0};
@@ -386,7 +402,8 @@ static void what_is_no_message_ends_its_stream_alone(void **state)
 
 static void types_that_we_do_not_serve_are_not_answered(void **state)
 {
-    static const char *const types[] = {"", "x", "type.googleapis.com/", "type.googleapis.com/no.such.Type",
+    static const char *const types[] = {"", "x", "type.googleapis.com/",
+                                        "type.googleapis.com/no.such.Type",
                                         "type.googleapis.com/envoy.config.listener.v3.Listener"};
     struct proxy p = {.deaf = true};
     start_plain();
@@ -395,7 +412,8 @@ static void types_that_we_do_not_serve_are_not_answered(void **state)
     UNTIL(p.answers == 1);
     for (size_t i = 0; i < sizeof types / sizeof *types; i++) {
         mp_str name = MP_STR("*");
-        struct mp_discovery_ask ask = {.type_url = mp_str_of(types[i]), .subscribe = &name, .subscribe_count = 1};
+        struct mp_discovery_ask ask = {
+            .type_url = mp_str_of(types[i]), .subscribe = &name, .subscribe_count = 1};
         struct pb_out out = pb_out_fixed(room, sizeof room);
         mp_discovery_write_request(&out, &ask);
         grpc_call_send(p.ads, pb_view(&out));
@@ -425,7 +443,8 @@ static void a_first_request_that_is_too_large_is_refused(void **state)
     UNTIL(p.ads_over);
     assert_int_equal(p.ads_status, 8); /* RESOURCE_EXHAUSTED */
     assert_false(p.closed);
-    grpc_call_send_raw(p.als, MP_STR("\x00\xff\xff\xff\xff")); /* and one that says it will be 4 GiB */
+    /* and one that says it will be 4 GiB */
+    grpc_call_send_raw(p.als, MP_STR("\x00\xff\xff\xff\xff"));
     UNTIL(p.als_over);
     assert_int_equal(p.als_status, 8);
     assert_int_equal(metric("mpol_xds_messages_refused_total"), 2);
@@ -465,7 +484,8 @@ static void streams_beyond_the_limit_are_refused(void **state)
         assert_non_null(grpc_call_open(p.client, &als));
     }
     good_is_undisturbed();
-    assert_true(metric("mpol_als_streams") <= 1 + 256); /* the good one's, and those of one connection */
+    /* the good one's, and those of one connection */
+    assert_true(metric("mpol_als_streams") <= 1 + 256);
     leave(&p);
     UNTIL(metric("mpol_als_streams") == 1);
     good_is_undisturbed();
@@ -499,9 +519,10 @@ static void who_reads_nothing_holds_nothing_up(void **state)
 
 static void garbage_and_silence_on_the_port_are_nobodys_trouble(void **state)
 {
-    static const mp_str garbage[] = {MP_STR_INIT("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), MP_STR_INIT("\x16\x03\x01\x02\x00"),
-                                     MP_STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
-                                     MP_STR_INIT("{\"service\":\"checkout\"}\n")};
+    static const mp_str garbage[] = {
+        MP_STR_INIT("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), MP_STR_INIT("\x16\x03\x01\x02\x00"),
+        MP_STR_INIT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+        MP_STR_INIT("{\"service\":\"checkout\"}\n")};
     int fds[64];
     start_plain();
     for (int i = 0; i < 64; i++) {

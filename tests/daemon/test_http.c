@@ -35,14 +35,16 @@ static size_t name_length(const char *s)
 static void take_meta(struct reader *r, char *line)
 {
     char what[16], name[80], rest[256] = "";
-    if (sscanf(line, "# %15s %79s %255[^\n]", what, name, rest) < 2) bad(line, "neither TYPE, HELP nor EOF");
+    if (sscanf(line, "# %15s %79s %255[^\n]", what, name, rest) < 2)
+        bad(line, "neither TYPE, HELP nor EOF");
     if (name_length(name) != strlen(name)) bad(line, "not a name");
     struct family *now = r->count > 0 ? &r->families[r->count - 1] : NULL;
     if (strcmp(what, "TYPE") == 0) {
         for (int i = 0; i < r->count; i++) {
             if (strcmp(r->families[i].name, name) == 0) bad(line, "a family is declared twice");
         }
-        if (strcmp(rest, "counter") != 0 && strcmp(rest, "gauge") != 0) bad(line, "an unknown type");
+        if (strcmp(rest, "counter") != 0 && strcmp(rest, "gauge") != 0)
+            bad(line, "an unknown type");
         assert_true(r->count < FAMILIES_MAX);
         snprintf(r->families[r->count].name, sizeof r->families[r->count].name, "%s", name);
         snprintf(r->families[r->count++].type, sizeof r->families[0].type, "%.15s", rest);
@@ -79,8 +81,10 @@ static void take_sample(struct reader *r, char *line)
     size_t n = name_length(line);
     if (r->count == 0 || n == 0) bad(line, "a sample of nothing");
     const struct family *now = &r->families[r->count - 1];
-    snprintf(wanted, sizeof wanted, "%s%s", now->name, strcmp(now->type, "counter") == 0 ? "_total" : "");
-    if (n != strlen(wanted) || strncmp(line, wanted, n) != 0) bad(line, "not the name of its family");
+    snprintf(wanted, sizeof wanted, "%s%s", now->name,
+             strcmp(now->type, "counter") == 0 ? "_total" : "");
+    if (n != strlen(wanted) || strncmp(line, wanted, n) != 0)
+        bad(line, "not the name of its family");
     char *at = line + n;
     if (*at == '{') at = take_labels(at + 1, line);
     if (*at != ' ') bad(line, "no value");
@@ -126,7 +130,8 @@ static void start(struct run *r)
     snprintf(policy, sizeof policy, "package two\n%s", flood_policy);
     put_file("q.mpol", policy);
     put_file("t", "");
-    run_start(r, "p.mpol", "q.mpol", "--state=state", "--telemetry=t", "--listen=127.0.0.1:0", NULL);
+    run_start(r, "p.mpol", "q.mpol", "--state=state", "--telemetry=t", "--listen=127.0.0.1:0",
+              NULL);
 }
 
 static void metrics_are_openmetrics(void **state)

@@ -79,12 +79,16 @@ static void what_is_from_the_past_is_late_and_what_is_from_the_future_is_now(voi
     put_file("t", "");
     start(&r, "t");
     for (int i = 0; i < 5; i++) {
-        add_to_file("t", "{\"time\":\"2001-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.1\",\"status\":401}\n");
+        add_to_file(
+            "t",
+            "{\"time\":\"2001-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.1\",\"status\":401}\n");
     }
     wait_status("late 5,");
     assert_true(status_says("incidents:\n  none"));
     for (int i = 0; i < 3; i++) {
-        add_to_file("t", "{\"time\":\"2099-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.2\",\"status\":401}\n");
+        add_to_file(
+            "t",
+            "{\"time\":\"2099-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.2\",\"status\":401}\n");
     }
     wait_status(IN_FORCE("10.0.0.2"));
     assert_true(status_says("ahead 3,"));
@@ -198,7 +202,8 @@ static void many_write_to_a_socket_and_none_holds_up_the_end(void **state)
     start(&r, "unix:sock");
     for (int round = 0; round < 2; round++) {
         for (int i = 0; i < 100; i++) fd[i] = connect_to("sock");
-        for (int i = 0; i < 100; i++) assert_int_equal(write(fd[i], line, strlen(line)), (ssize_t)strlen(line));
+        for (int i = 0; i < 100; i++)
+            assert_int_equal(write(fd[i], line, strlen(line)), (ssize_t)strlen(line));
         wait_status(round == 0 ? "records 100," : "records 200,");
         if (round == 0) {
             for (int i = 0; i < 100; i++) close(fd[i]);
@@ -263,19 +268,23 @@ static void standard_input_may_be_a_file(void **state)
     stop(&r);
 }
 
-/* One line of an Envoy's access log, as docs/ENVOY.md configures it. The time is one to come: now. */
-static void envoy_line(char *line, size_t size, const char *client, const char *path, const char *answer)
+/* One line of an Envoy's access log, as docs/ENVOY.md configures it. The time is one to come:
+ * now. */
+static void envoy_line(char *line, size_t size, const char *client, const char *path,
+                       const char *answer)
 {
-    snprintf(line, size,
-             "{\"layer\":\"service\",\"service\":\"checkout\",\"instance\":\"checkout-1\","
-             "\"emit_time\":\"2099-01-01T00:00:00.001Z\",\"start_time\":\"2099-01-01T00:00:00.000Z\","
-             "\"method\":\"GET\",\"path\":\"%s\",\"duration\":1,%s,"
-             "\"downstream_remote_address\":\"%s:5000\"}\n",
-             path, answer, client);
+    snprintf(
+        line, size,
+        "{\"layer\":\"service\",\"service\":\"checkout\",\"instance\":\"checkout-1\","
+        "\"emit_time\":\"2099-01-01T00:00:00.001Z\",\"start_time\":\"2099-01-01T00:00:00.000Z\","
+        "\"method\":\"GET\",\"path\":\"%s\",\"duration\":1,%s,"
+        "\"downstream_remote_address\":\"%s:5000\"}\n",
+        path, answer, client);
 }
 
 #define FAILED "\"response_code\":401,\"response_code_details\":\"via_upstream\""
-#define REFUSED "\"response_code\":401,\"response_code_details\":\"rbac_access_denied_matched_policy[mpol:x/3]\""
+#define REFUSED \
+    "\"response_code\":401,\"response_code_details\":\"rbac_access_denied_matched_policy[mpol:x/3]\""
 
 static void an_access_log_of_an_envoy_is_telemetry(void **state)
 {
@@ -284,7 +293,8 @@ static void an_access_log_of_an_envoy_is_telemetry(void **state)
     put_file("t", "no json\n");
     start(&r, "envoy:t");
     for (int i = 0; i < 3; i++) {
-        envoy_line(line, sizeof line, "10.0.0.2", "/.mpol/probe/1", FAILED); /* a probe of our own */
+        /* a probe of our own */
+        envoy_line(line, sizeof line, "10.0.0.2", "/.mpol/probe/1", FAILED);
         add_to_file("t", line);
         envoy_line(line, sizeof line, "10.0.0.2", "/a", REFUSED); /* no request: we refused it */
         add_to_file("t", line);

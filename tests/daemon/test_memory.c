@@ -63,7 +63,8 @@ static void windows_survive_other_policies(void **state)
     start(&r);
     add_failures("t", "10.0.0.1", 2);
     wait_status("records 2,");
-    snprintf(policy, sizeof policy, "%srule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n",
+    snprintf(policy, sizeof policy,
+             "%srule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n",
              flood_policy);
     put_file("p.mpol", policy);
     assert_int_equal(ask(&out, "reload", "--state=state", NULL), 0);
@@ -130,7 +131,8 @@ static void a_kill_loses_no_incident_and_nothing_is_read_twice(void **state)
     wait_file("chat", "flood 10.0.0.1");
     int waited = 0;
     const char *out;
-    while (ask(&out, "ledger", "show", "--state=state", NULL) != 0 || strstr(out, "\"why\":\"done\"") == NULL) {
+    while (ask(&out, "ledger", "show", "--state=state", NULL) != 0 ||
+           strstr(out, "\"why\":\"done\"") == NULL) {
         pause_between(&waited, "a message that is known to be delivered");
     }
     for (int i = 0; i < 3; i++) {
@@ -187,8 +189,12 @@ static void however_often_it_is_killed_no_flood_is_lost_and_no_message_has_two_k
         const char *line = failure_line(client);
         snprintf(lines, sizeof lines, "%s%s%s", line, line, line);
         add_to_file("t", lines); /* at once: windows are not kept at every record */
-        static const char *const moments[] = {"", "pending -> open", "applying -> accepted", "proposed -> admitted",
-                                              "open -> holding", "because done"};
+        static const char *const moments[] = {"",
+                                              "pending -> open",
+                                              "applying -> accepted",
+                                              "proposed -> admitted",
+                                              "open -> holding",
+                                              "because done"};
         const char *moment = moments[draw(&random, 6)];
         if (moment[0] != '\0') run_wait(&r, moment);
         run_kill(&r);
@@ -219,7 +225,8 @@ static void the_ledger_is_pruned_beside_a_running_daemon(void **state)
     start(&r);
     add_failures("t", "10.0.0.1", 3);
     wait_status(IN_FORCE("10.0.0.1"));
-    assert_int_equal(ask(&out, "ledger", "prune", "--before=2098-01-01T00:00:00Z", "--state=state", NULL), 0);
+    assert_int_equal(
+        ask(&out, "ledger", "prune", "--before=2098-01-01T00:00:00Z", "--state=state", NULL), 0);
     the_chain_verifies();
     assert_int_equal(ask(&out, "ledger", "show", "--state=state", NULL), 0);
     assert_null(strstr(out, "\"seq\":1,"));
@@ -244,7 +251,8 @@ static const char tier_policy[] =
 static void fail_service(const char *name)
 {
     char line[200];
-    snprintf(line, sizeof line, "{\"service\":\"%s\",\"client\":\"10.0.0.1\",\"status\":500}\n", name);
+    snprintf(line, sizeof line, "{\"service\":\"%s\",\"client\":\"10.0.0.1\",\"status\":500}\n",
+             name);
     for (int i = 0; i < 3; i++) add_to_file("t", line);
 }
 

@@ -47,7 +47,8 @@ static void put_policy_with(const char *more)
     put_file("p.mpol", policy);
 }
 
-static void bad_policies_change_nothing_and_are_seen_everywhere(struct run *r, const char *generation)
+static void bad_policies_change_nothing_and_are_seen_everywhere(struct run *r,
+                                                                const char *generation)
 {
     wait_get(r->port, "/metrics", 200, "mpol_reload_last_success 0");
     wait_get(r->port, "/readyz", 200, "(the last reload was refused)");
@@ -109,7 +110,8 @@ static void a_new_file_in_a_folder_is_in_force(void **state)
     assert_int_equal(mkdir("policies", 0700), 0);
     put_file("policies/a.mpol", flood_policy);
     run_start(&r, "policies", STATE, NULL);
-    put_file("policies/b.mpol", "use std.mesh\nrule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n");
+    put_file("policies/b.mpol",
+             "use std.mesh\nrule slow when p99_latency > 10s per svc then notify \"slow {svc}\"\n");
     run_wait(&r, "in force: 2 rules");
     assert_int_equal(unlink("policies/b.mpol"), 0);
     run_wait(&r, "in force: 1 rules");
@@ -227,9 +229,11 @@ static void why_answers_for_now_and_for_then(void **state)
     assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", STATE, NULL), 0);
     has(out, "true");
     has(out, "(3 samples)");
-    assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", "--at=2098-01-01T00:00:00Z", STATE, NULL), 0);
+    assert_int_equal(
+        ask(&out, "why", "flood", "10.0.0.1", "--at=2098-01-01T00:00:00Z", STATE, NULL), 0);
     has(out, "when turned true   count(requests where status == 401) over 30s = 3");
-    assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", "--at=2001-01-01T00:00:00Z", STATE, NULL), 0);
+    assert_int_equal(
+        ask(&out, "why", "flood", "10.0.0.1", "--at=2001-01-01T00:00:00Z", STATE, NULL), 0);
     assert_null(strstr(out, "turned true"));
     assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", "--at=noon", STATE, NULL), 2);
     assert_int_equal(ask(&out, "why", "nothing", "10.0.0.1", STATE, NULL), 2);

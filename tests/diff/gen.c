@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Policies. What is written here may still be refused by the compiler (a condition that is always true,
- * a check that can never be answered); the runner leaves such rules out and counts them.
+ * Policies. What is written here may still be refused by the compiler (a condition that is always
+ * true, a check that can never be answered); the runner leaves such rules out and counts them.
  */
 #include "gen.h"
 
@@ -35,8 +35,8 @@ static const char preamble[] =
     "list svcs: service = [ \"web\", \"ns1/api\" ]\n"
     "list nums: int = [ 1, 2, 3, 100 ]\n"
     "def odd per service: percent = ratio(probes where i > 2) over 5s\n"
-    /* Asked only by rules on the record: what is published is the same for all who ask in a tenth of a second,
-     * and those ask before the record is counted. */
+    /* Asked only by rules on the record: what is published is the same for all who ask in a tenth
+     * of a second, and those ask before the record is counted. */
     "def odd_caller per service: percent = ratio(probes where j > 2) over 5s\n"
     "def busy per instance: int = count(probes) over 10s\n"
     "def slowest per service: duration = max(probes.d) over 10s\n"
@@ -54,21 +54,29 @@ struct literal_set {
             sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *)                      \
     }
 
-static const struct literal_set ints = SET("0", "1", "2", "3", "7", "10", "100", "1000", "4096", "2M",
-                                           "9007199254740993", "9223372036854775807", "-1", "-5");
-static const struct literal_set numbers = SET("0.5", "1.0", "0.1", "0.3", "2.25", "100.0", "1000000.5", "0.000001",
-                                              "-0.5", "3", "179769313486231570000000000000000000000.0");
-static const struct literal_set percents = SET("0.7%", "5%", "50%", "99.9%", "100%", "150%", "0%", "33.3%");
-static const struct literal_set durations = SET("1ms", "50ms", "100ms", "333us", "1s", "1500ms", "10s", "1m", "7d", "0s");
+static const struct literal_set ints =
+    SET("0", "1", "2", "3", "7", "10", "100", "1000", "4096", "2M", "9007199254740993",
+        "9223372036854775807", "-1", "-5");
+static const struct literal_set numbers =
+    SET("0.5", "1.0", "0.1", "0.3", "2.25", "100.0", "1000000.5", "0.000001", "-0.5", "3",
+        "179769313486231570000000000000000000000.0");
+static const struct literal_set percents =
+    SET("0.7%", "5%", "50%", "99.9%", "100%", "150%", "0%", "33.3%");
+static const struct literal_set durations =
+    SET("1ms", "50ms", "100ms", "333us", "1s", "1500ms", "10s", "1m", "7d", "0s");
 static const struct literal_set rates = SET("1/s", "100/s", "5k/min", "0.5/s", "1/h");
 static const struct literal_set sizes = SET("1B", "100B", "64KiB", "1MiB", "1GB", "0B");
 static const struct literal_set bandwidths = SET("10MiB/s", "100B/s", "1KB/s");
 static const struct literal_set scores = SET("0.5", "0.9", "0.1", "1", "0");
-static const struct literal_set strings = SET("\"a\"", "\"b\"", "\"Admin\"", "\"admin\"", "\"12.5\"", "\"-3e2\"", "\"\"",
-                                              "\"a rather long text 1\"", "\"a rather long text 2\"", "\"a rather l\"");
-static const struct literal_set needles = SET("\"a\"", "\"text\"", "\"\"", "\"min\"", "\" 1\"", "\"a rather long text 11\"");
-static const struct literal_set globs = SET("\"a*\"", "\"*\"", "\"*text ?\"", "\"?\"", "\"a*t*1\"", "\"*n\"", "\"ad?in\"");
-static const struct literal_set regexes = SET("'^a'", "'[0-9]+$'", "'a.*t'", "'^$'", "'(a|b)+ r'", "'(?i)ADMIN'");
+static const struct literal_set strings =
+    SET("\"a\"", "\"b\"", "\"Admin\"", "\"admin\"", "\"12.5\"", "\"-3e2\"", "\"\"",
+        "\"a rather long text 1\"", "\"a rather long text 2\"", "\"a rather l\"");
+static const struct literal_set needles =
+    SET("\"a\"", "\"text\"", "\"\"", "\"min\"", "\" 1\"", "\"a rather long text 11\"");
+static const struct literal_set globs =
+    SET("\"a*\"", "\"*\"", "\"*text ?\"", "\"?\"", "\"a*t*1\"", "\"*n\"", "\"ad?in\"");
+static const struct literal_set regexes =
+    SET("'^a'", "'[0-9]+$'", "'a.*t'", "'^$'", "'(a|b)+ r'", "'(?i)ADMIN'");
 static const struct literal_set windows = SET("1s", "5s", "10s", "30s", "1m", "3s", "700ms");
 
 enum { SIG_PROBES, SIG_REQUESTS, SIG_TEMP, SIG_LOAD, SIG_HITS };
@@ -138,16 +146,29 @@ struct field_row {
 };
 
 static const struct field_row field_rows[] = {
-    {MP_TYPE_INT, "i", false},        {MP_TYPE_INT, "j", false},       {MP_TYPE_INT, "pi", false},
-    {MP_TYPE_INT, "ei", true},        {MP_TYPE_NUMBER, "n", false},    {MP_TYPE_NUMBER, "m", false},
-    {MP_TYPE_PERCENT, "pc", false},   {MP_TYPE_DURATION, "d", false},  {MP_TYPE_DURATION, "e", false},
-    {MP_TYPE_RATE, "r", false},       {MP_TYPE_SIZE, "z", false},      {MP_TYPE_BANDWIDTH, "bw", false},
-    {MP_TYPE_SCORE, "sc", false},     {MP_TYPE_STRING, "s", false},    {MP_TYPE_STRING, "t", false},
-    {MP_TYPE_STRING, "ps", false},    {MP_TYPE_STRING, "es", true},    {MP_TYPE_STRING, "labels[\"x\"]", false},
+    {MP_TYPE_INT, "i", false},
+    {MP_TYPE_INT, "j", false},
+    {MP_TYPE_INT, "pi", false},
+    {MP_TYPE_INT, "ei", true},
+    {MP_TYPE_NUMBER, "n", false},
+    {MP_TYPE_NUMBER, "m", false},
+    {MP_TYPE_PERCENT, "pc", false},
+    {MP_TYPE_DURATION, "d", false},
+    {MP_TYPE_DURATION, "e", false},
+    {MP_TYPE_RATE, "r", false},
+    {MP_TYPE_SIZE, "z", false},
+    {MP_TYPE_BANDWIDTH, "bw", false},
+    {MP_TYPE_SCORE, "sc", false},
+    {MP_TYPE_STRING, "s", false},
+    {MP_TYPE_STRING, "t", false},
+    {MP_TYPE_STRING, "ps", false},
+    {MP_TYPE_STRING, "es", true},
+    {MP_TYPE_STRING, "labels[\"x\"]", false},
     {MP_TYPE_STRING, "labels[\"y\"]", false},
 };
 
-/* A field of the record at hand of this type; there is one for every type that expr() is asked for. */
+/* A field of the record at hand of this type; there is one for every type that expr() is asked
+ * for. */
 static void field(const struct scope *s, enum mp_type t)
 {
     uint32_t fits[sizeof field_rows / sizeof *field_rows], count = 0;
@@ -161,8 +182,17 @@ static void field(const struct scope *s, enum mp_type t)
 /* ---- aggregates ---- */
 
 static const char *const key_rows[] = {
-    "svc", "instance", "client", "mesh", "svc, client", "client.country max 100", "instance.zone max 100",
-    "probes.s max 100", "probes.labels[\"x\"] max 100", "svc, probes.en max 100", "client.asn max 100",
+    "svc",
+    "instance",
+    "client",
+    "mesh",
+    "svc, client",
+    "client.country max 100",
+    "instance.zone max 100",
+    "probes.s max 100",
+    "probes.labels[\"x\"] max 100",
+    "svc, probes.en max 100",
+    "client.asn max 100",
 };
 enum { KEYS_SVC, KEYS_INSTANCE, KEYS_CLIENT, KEYS_MESH, KEYS_SVC_CLIENT };
 #define KEY_ROWS (sizeof key_rows / sizeof *key_rows)
@@ -204,7 +234,8 @@ static void window(const struct scope *s)
     literal(s, &windows);
 }
 
-static void aggregate_of(const struct scope *s, const char *const *words, uint32_t count, enum mp_type t)
+static void aggregate_of(const struct scope *s, const char *const *words, uint32_t count,
+                         enum mp_type t)
 {
     put(s, "%s(", words[below(s, count)]);
     field_argument(s, t);
@@ -284,10 +315,14 @@ static bool aggregate(const struct scope *s, enum mp_type t)
         if (one_in(s, 3)) aggregate_of(s, edges, 3, MP_TYPE_PERCENT);
         else ratio(s);
         return true;
-    case MP_TYPE_DURATION: aggregate_of(s, one_in(s, 2) ? edges : one_in(s, 2) ? means : sums, 3, MP_TYPE_DURATION); return true;
+    case MP_TYPE_DURATION:
+        aggregate_of(s, one_in(s, 2) ? edges : one_in(s, 2) ? means : sums, 3, MP_TYPE_DURATION);
+        return true;
     case MP_TYPE_RATE:
         if (one_in(s, 2)) count_of(s, "rate");
-        else if (one_in(s, 2)) aggregate_of(s, (const char *const[]){"rate"}, 1, one_in(s, 2) ? MP_TYPE_INT : MP_TYPE_NUMBER);
+        else if (one_in(s, 2))
+            aggregate_of(s, (const char *const[]){"rate"}, 1,
+                         one_in(s, 2) ? MP_TYPE_INT : MP_TYPE_NUMBER);
         else aggregate_of(s, edges, 2, MP_TYPE_RATE);
         return true;
     case MP_TYPE_SIZE: aggregate_of(s, sums, 3, MP_TYPE_SIZE); return true;
@@ -303,10 +338,12 @@ static bool aggregate(const struct scope *s, enum mp_type t)
 /* A definition that the row's keys reach. */
 static bool definition(const struct scope *s, enum mp_type t)
 {
-    bool svc = s->keys == KEYS_SVC || s->keys == KEYS_SVC_CLIENT, instance = s->keys == KEYS_INSTANCE;
+    bool svc = s->keys == KEYS_SVC || s->keys == KEYS_SVC_CLIENT,
+         instance = s->keys == KEYS_INSTANCE;
     const char *windowed = one_in(s, 3) ? " over 5s" : "";
     if (t == MP_TYPE_PERCENT && (svc || instance)) {
-        if (s->slots && one_in(s, 3)) put(s, "(odd of %s)", one_in(s, 2) ? "\"web\"" : svc ? "svc.callers" : "\"ns1/api\"");
+        if (s->slots && one_in(s, 3))
+            put(s, "(odd of %s)", one_in(s, 2) ? "\"web\"" : svc ? "svc.callers" : "\"ns1/api\"");
         else put(s, "odd%s", windowed);
         return true;
     }
@@ -324,7 +361,9 @@ static bool definition(const struct scope *s, enum mp_type t)
     }
     if (t == MP_TYPE_INT && svc && s->slots) {
         if (one_in(s, 2)) put(s, "count(svc.%s)", one_in(s, 2) ? "instances" : "callers");
-        else put(s, "count(instances of svc where %s %s %u)", one_in(s, 2) ? "warm" : "busy", one_in(s, 2) ? ">" : "<=", below(s, 6));
+        else
+            put(s, "count(instances of svc where %s %s %u)", one_in(s, 2) ? "warm" : "busy",
+                one_in(s, 2) ? ">" : "<=", below(s, 6));
         return true;
     }
     return false;
@@ -493,8 +532,9 @@ static void expr(const struct scope *s, enum mp_type t)
         }
         break;
     case MP_TYPE_PERCENT: {
-        static const enum mp_type same[] = {MP_TYPE_INT, MP_TYPE_NUMBER, MP_TYPE_DURATION, MP_TYPE_RATE, MP_TYPE_SIZE,
-                                            MP_TYPE_BANDWIDTH, MP_TYPE_PERCENT, MP_TYPE_SCORE};
+        static const enum mp_type same[] = {MP_TYPE_INT,     MP_TYPE_NUMBER, MP_TYPE_DURATION,
+                                            MP_TYPE_RATE,    MP_TYPE_SIZE,   MP_TYPE_BANDWIDTH,
+                                            MP_TYPE_PERCENT, MP_TYPE_SCORE};
         enum mp_type u = same[below(s, 8)];
         if (how == 1) scaled(s, t);
         else both(s, u, "/", u);
@@ -518,8 +558,9 @@ static void expr(const struct scope *s, enum mp_type t)
 
 /* ---- conditions ---- */
 
-static const enum mp_type numeric[] = {MP_TYPE_INT, MP_TYPE_INT, MP_TYPE_NUMBER, MP_TYPE_PERCENT, MP_TYPE_DURATION,
-                                       MP_TYPE_RATE, MP_TYPE_SIZE, MP_TYPE_BANDWIDTH, MP_TYPE_SCORE};
+static const enum mp_type numeric[] = {MP_TYPE_INT,     MP_TYPE_INT,       MP_TYPE_NUMBER,
+                                       MP_TYPE_PERCENT, MP_TYPE_DURATION,  MP_TYPE_RATE,
+                                       MP_TYPE_SIZE,    MP_TYPE_BANDWIDTH, MP_TYPE_SCORE};
 
 /* An expression that is no constant: what is always true or false is refused. */
 static void measured(const struct scope *s, enum mp_type t)
@@ -546,9 +587,11 @@ static void compare(const struct scope *s)
 
 static void in_range(const struct scope *s)
 {
-    static const struct { enum mp_type t; const char *range; } rows[] = {
-        {MP_TYPE_INT, "1..3"},           {MP_TYPE_PERCENT, "5%..50%"}, {MP_TYPE_DURATION, "50ms..1s"},
-        {MP_TYPE_SIZE, "100B..64KiB"},   {MP_TYPE_NUMBER, "0.1..2.25"}, {MP_TYPE_RATE, "1/s..100/s"},
+    static const struct { enum mp_type t; const char *range;
+    } rows[] = {
+        {MP_TYPE_INT, "1..3"},          {MP_TYPE_PERCENT, "5%..50%"},
+        {MP_TYPE_DURATION, "50ms..1s"}, {MP_TYPE_SIZE, "100B..64KiB"},
+        {MP_TYPE_NUMBER, "0.1..2.25"},  {MP_TYPE_RATE, "1/s..100/s"},
     };
     uint32_t i = below(s, 6);
     measured(s, rows[i].t);
@@ -591,7 +634,9 @@ static void texts(const struct scope *s)
     case 5: put(s, " contains "); literal(s, &needles); break;
     case 6: put(s, " in words"); break;
     case 7: put(s, " not in words"); break;
-    case 8: put(s, " %s parts", one_in(s, 3) ? "starts with" : one_in(s, 2) ? "ends with" : "contains"); break;
+    case 8:
+        put(s, " %s parts", one_in(s, 3) ? "starts with" : one_in(s, 2) ? "ends with" : "contains");
+        break;
     case 9: put(s, " like globs"); break;
     case 10: put(s, " in [ \"a\", \"b\" ]"); break;
     default: put(s, " == "); field(s, MP_TYPE_STRING); break;
@@ -605,7 +650,9 @@ static void of_record(const struct scope *s)
     case 16: put(s, "%scaller.tier is %s", p(s), one_in(s, 2) ? "batch" : "standard"); break;
     case 17: put(s, "%scaller %s", p(s), one_in(s, 2) ? "in svcs" : "== \"web\""); break;
     case 18: put(s, "%sclaims[\"g\"] contains \"%s\"", p(s), one_in(s, 2) ? "a" : "b"); break;
-    case 19: put(s, "%scaller.labels[\"team\"] %s", p(s), one_in(s, 2) ? "== \"pay\"" : "is absent"); break;
+    case 19:
+        put(s, "%scaller.labels[\"team\"] %s", p(s), one_in(s, 2) ? "== \"pay\"" : "is absent");
+        break;
     case 0: put(s, "%sb", p(s)); break;
     case 1: put(s, "%sb is %s", p(s), one_in(s, 2) ? "true" : "false"); break;
     case 2: put(s, "%saddr in nets", p(s)); break;
@@ -616,19 +663,27 @@ static void of_record(const struct scope *s)
     case 7: put(s, "%sst %s 500", p(s), one_in(s, 2) ? ">=" : "=="); break;
     case 8: put(s, "%sidn in who", p(s)); break;
     case 9: put(s, "%sidn == spiffe://prod/ns/%s/sa/web", p(s), one_in(s, 2) ? "pay" : "*"); break;
-    case 10: put(s, "%sen %s", p(s), one_in(s, 2) ? "== red" : one_in(s, 2) ? "!= blue" : "is green"); break;
+    case 10:
+        put(s, "%sen %s", p(s), one_in(s, 2) ? "== red" : one_in(s, 2) ? "!= blue" : "is green");
+        break;
     case 11: put(s, "%stags contains \"%s\"", p(s), one_in(s, 2) ? "a" : "b"); break;
-    case 12: put(s, "%spa %s", p(s), one_in(s, 2) ? "like \"/admin*\"" : "starts with \"/a\""); break;
+    case 12:
+        put(s, "%spa %s", p(s), one_in(s, 2) ? "like \"/admin*\"" : "starts with \"/a\"");
+        break;
     case 13: put(s, "%sho == \"%s\"", p(s), one_in(s, 2) ? "api.example" : "a"); break;
     case 14: put(s, "%si in nums", p(s)); break;
-    default: put(s, "%sidn.%s == \"%s\"", p(s), one_in(s, 2) ? "namespace" : "trust_domain", one_in(s, 2) ? "pay" : "prod"); break;
+    default:
+        put(s, "%sidn.%s == \"%s\"", p(s), one_in(s, 2) ? "namespace" : "trust_domain",
+            one_in(s, 2) ? "pay" : "prod");
+        break;
     }
 }
 
 /* What can be asked of entities, where they are reached. */
 static bool of_entities(const struct scope *s)
 {
-    bool svc = s->record || s->keys == KEYS_SVC || s->keys == KEYS_SVC_CLIENT || s->keys == KEYS_INSTANCE;
+    bool svc =
+        s->record || s->keys == KEYS_SVC || s->keys == KEYS_SVC_CLIENT || s->keys == KEYS_INSTANCE;
     bool client = s->record || s->keys == KEYS_CLIENT || s->keys == KEYS_SVC_CLIENT;
     if (svc && one_in(s, 2)) {
         switch (below(s, 6)) {
@@ -713,13 +768,15 @@ static void message(const struct scope *s, bool audit)
         expr(&inner, s->record && one_in(s, 3) ? MP_TYPE_STRING : numeric[below(s, 9)]);
         /* Inside of a string, strings have the other quotes. */
         put(s, "v%u {", i);
-        for (size_t k = 0; k < hole.len; k++) mp_buf_putc(s->out, hole.ptr[k] == '"' ? '\'' : hole.ptr[k]);
+        for (size_t k = 0; k < hole.len; k++)
+            mp_buf_putc(s->out, hole.ptr[k] == '"' ? '\'' : hole.ptr[k]);
         put(s, "} ");
     }
     put(s, "\"");
 }
 
-static const char *const layers[] = {"", "", "", " at ingress", " at service, edge", " at ingress, service, edge"};
+static const char *const layers[] = {
+    "", "", "", " at ingress", " at service, edge", " at ingress, service, edge"};
 
 static void record_rule(const struct scope *s, uint32_t number)
 {
@@ -751,7 +808,10 @@ static void instant_rule(const struct scope *s, uint32_t number)
 
 static void checks(const struct scope *s)
 {
-    put(s, "throttle %s to 50%% for 10m verify ", s->keys == KEYS_SVC ? "svc" : s->keys == KEYS_INSTANCE ? "instance" : "client");
+    put(s, "throttle %s to 50%% for 10m verify ",
+        s->keys == KEYS_SVC        ? "svc"
+        : s->keys == KEYS_INSTANCE ? "instance"
+                                   : "client");
     cond(s);
     put(s, " within 4m settle 2s");
     if (one_in(s, 2)) {
@@ -784,11 +844,17 @@ static void loop_rule(const struct scope *s, uint32_t number)
 
 static void rule(const struct gen_batch *b, struct mp_buf *text, uint32_t number)
 {
-    uint64_t rng = (b->seed * 0x9e3779b97f4a7c15u) ^ ((uint64_t)number * 0xbf58476d1ce4e5b9u) ^ 0x94d049bb133111ebu;
+    uint64_t rng = (b->seed * 0x9e3779b97f4a7c15u) ^ ((uint64_t)number * 0xbf58476d1ce4e5b9u) ^
+                   0x94d049bb133111ebu;
     if (rng == 0) rng = 1;
     mp_rng_next(&rng);
     uint32_t reads = 0;
-    struct scope s = {.out = text, .rng = &rng, .record = true, .prefix = "probe.", .slots = b->slots, .depth = 3,
+    struct scope s = {.out = text,
+                      .rng = &rng,
+                      .record = true,
+                      .prefix = "probe.",
+                      .slots = b->slots,
+                      .depth = 3,
                       .reads = &reads};
     s.at_end = one_in(&s, 4);
     if (one_in(&s, 4)) s.depth = 1;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * gen.h - random policies that are well typed, and random records for them.
  *
- * A rule is made from a seed of its own, so that it stays the same when others are left out. Values of
- * records come from the same small sets as the literals of rules, and from their neighbours: borders
- * are where executors differ.
+ * A rule is made from a seed of its own, so that it stays the same when others are left out.
+ * Values of records come from the same small sets as the literals of rules, and from their
+ * neighbours: borders are where executors differ.
  */
 #ifndef MP_TEST_GEN_H
 #define MP_TEST_GEN_H
@@ -31,12 +31,15 @@ struct gen_event {
 };
 
 /* `count` events for the signals of `typed`, and what the inventory says (all before the first). */
-void gen_trace(uint64_t seed, bool slots, const struct mp_typed *typed, struct mp_arena *arena, uint32_t count,
-               struct gen_event *events);
-uint32_t gen_attrs(uint64_t seed, const struct mp_typed *typed, struct mp_arena *arena, struct slow_attr *out,
-                   uint32_t room);
+void gen_trace(uint64_t seed, bool slots, const struct mp_typed *typed, struct mp_arena *arena,
+               uint32_t count, struct gen_event *events);
+uint32_t gen_attrs(uint64_t seed, const struct mp_typed *typed, struct mp_arena *arena,
+                   struct slow_attr *out, uint32_t room);
 
 /* Numbers below n; n > 0. */
-static inline uint32_t gen_below(uint64_t *rng, uint32_t n) { return (uint32_t)(mp_rng_next(rng) >> 33) % n; }
+static inline uint32_t gen_below(uint64_t *rng, uint32_t n)
+{
+    return (uint32_t)(mp_rng_next(rng) >> 33) % n;
+}
 
 #endif

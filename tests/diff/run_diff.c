@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * run_diff.c - three executors on random policies and records: the slow evaluator, the interpreter, and
- * native code where it was built. They must agree on every truth and every value, bit for bit.
+ * run_diff.c - three executors on random policies and records: the slow evaluator, the
+ * interpreter, and native code where it was built. They must agree on every truth and every
+ * value, bit for bit.
  *
- *   test_diff_executors [--seed N] [--batches N] [--native N] [--rules N] [--events N] [--only BATCH] [--jobs N]
+ *   test_diff_executors [--seed N] [--batches N] [--native N] [--rules N] [--events N] [--only
+ *   BATCH] [--jobs N]
  *
- * A difference is made small (one rule, as few records as will do) and printed with the command that
- * repeats it.
+ * A difference is made small (one rule, as few records as will do) and printed with the command
+ * that repeats it.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -33,13 +35,15 @@
 
 struct options {
     uint64_t seed;
-    uint32_t batches, native, rules, events, jobs; /* `native`: so many of the batches go native too */
+    /* `native`: so many of the batches go native too */
+    uint32_t batches, native, rules, events, jobs;
     int64_t only;
     bool verbose;
 };
 
 struct totals {
-    uint64_t rules, refused, records, truths, values, by_truth[3], unsure, native_ns, native_fns, differences;
+    uint64_t rules, refused, records, truths, values, by_truth[3], unsure, native_ns, native_fns,
+        differences;
 };
 
 /* A compiled batch, both ways of looking at it, and what has happened so far. */
@@ -63,7 +67,8 @@ struct run {
 };
 
 static struct mp_eval_scratch scratch;
-static uint64_t record_known[CELLS_MAX / 64], row_known[CELLS_MAX / 64], event_known[CELLS_MAX / 64];
+static uint64_t record_known[CELLS_MAX / 64], row_known[CELLS_MAX / 64],
+    event_known[CELLS_MAX / 64];
 static struct mp_value record_cells[CELLS_MAX], row_cells[CELLS_MAX], event_cells[CELLS_MAX];
 
 struct answers {
@@ -72,10 +77,19 @@ struct answers {
 };
 static struct answers interpreted, unit_answers;
 
-static struct mp_outputs outputs_of(struct answers *a) { return (struct mp_outputs){a->known, a->truth, a->value}; }
-static bool bit(const uint64_t *words, uint32_t i) { return ((words[i / 64] >> (i % 64)) & 1) != 0; }
+static struct mp_outputs outputs_of(struct answers *a)
+{
+    return (struct mp_outputs){a->known, a->truth, a->value};
+}
+static bool bit(const uint64_t *words, uint32_t i)
+{
+    return ((words[i / 64] >> (i % 64)) & 1) != 0;
+}
 
-static mp_str rule_name(const struct run *r, uint32_t rule) { return r->typed->rules.ptr[rule]->name; }
+static mp_str rule_name(const struct run *r, uint32_t rule)
+{
+    return r->typed->rules.ptr[rule]->name;
+}
 
 static void found(struct run *r, uint32_t rule, uint32_t event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
@@ -130,13 +144,15 @@ static void print_diags(struct mp_compilation *c)
     mp_arena_init(&arena, NULL, 0);
     struct mp_buf b;
     mp_buf_init(&b, &arena);
-    mp_diags_print_text(mp_compilation_diags(c), mp_compilation_sources(c), (struct mp_diag_style){.limit = 3}, &b);
+    mp_diags_print_text(mp_compilation_diags(c), mp_compilation_sources(c),
+                        (struct mp_diag_style){.limit = 3}, &b);
     fprintf(stderr, "%.*s\n", MP_STR_ARG(mp_buf_view(&b)));
     mp_arena_free(&arena);
 }
 
 /* Compiles until no rule is refused; refused ones are marked in `out`. */
-static bool compile(struct run *r, const struct options *o, uint32_t batch, bool slots, uint8_t *out)
+static bool compile(struct run *r, const struct options *o, uint32_t batch, bool slots,
+                    uint8_t *out)
 {
     static uint32_t offsets[RULES_MAX + 1];
     for (int round = 0; round < 12; round++) {
@@ -187,11 +203,12 @@ static uint32_t attr_row(const struct run *r, const struct slow_attr *a)
 {
     for (uint32_t i = 0; i < r->p->attr_count; i++) {
         const struct mp_attr_row *row = &r->p->attr[i];
-        mp_str name = mp_program_text(r->p, row->name), entity = mp_program_text(r->p, r->p->entity[row->entity].name);
+        mp_str name = mp_program_text(r->p, row->name),
+               entity = mp_program_text(r->p, r->p->entity[row->entity].name);
         if (!mp_str_eq(entity, a->attr->owner->name)) continue;
         if (a->entry.len == 0 && mp_str_eq(name, a->attr->name)) return i;
-        if (a->entry.len > 0 && name.len == a->attr->name.len + 1 + a->entry.len && mp_str_starts(name, a->attr->name) &&
-            mp_str_ends(name, a->entry)) {
+        if (a->entry.len > 0 && name.len == a->attr->name.len + 1 + a->entry.len &&
+            mp_str_starts(name, a->attr->name) && mp_str_ends(name, a->entry)) {
             return i;
         }
     }
@@ -204,7 +221,8 @@ static void put_inventory(struct run *r)
         const struct slow_attr *a = &r->world.attrs[i];
         uint32_t row = attr_row(r, a);
         if (row == MP_NONE) continue;
-        struct mp_entity_line line = {.entity = r->p->attr[row].entity, .key = a->key, .attr_count = 1};
+        struct mp_entity_line line = {
+            .entity = r->p->attr[row].entity, .key = a->key, .attr_count = 1};
         line.attrs[0] = (struct mp_entity_attr){row, true, a->value.v};
         enum mp_err err = mp_inventory_put(r->inventory, &line);
         MP_ASSERT(err == MP_OK);
@@ -214,9 +232,13 @@ static void put_inventory(struct run *r)
 /* What an operator may do: other values for some parameters. */
 static void set_params(struct run *r)
 {
-    static const struct { const char *name, *values[3]; } rows[] = {
-        {"t.pi1", {"0", "7", "-1"}},   {"t.pn1", {"0.5", "2.25", "-0.5"}}, {"t.pp1", {"5%", "100%", "0.7%"}},
-        {"t.pd1", {"1s", "50ms", "0s"}}, {"t.ps1", {"a", "Admin", "a rather long text 2"}},
+    static const struct { const char *name, *values[3];
+    } rows[] = {
+        {"t.pi1", {"0", "7", "-1"}},
+        {"t.pn1", {"0.5", "2.25", "-0.5"}},
+        {"t.pp1", {"5%", "100%", "0.7%"}},
+        {"t.pd1", {"1s", "50ms", "0s"}},
+        {"t.ps1", {"a", "Admin", "a rather long text 2"}},
     };
     struct slow_value *params = MP_NEW(&r->arena, struct slow_value, r->typed->params.len + 1);
     MP_ASSERT(params != NULL);
@@ -228,7 +250,8 @@ static void set_params(struct run *r)
             const struct mp_t_param *p = r->typed->params.ptr[k];
             struct slow_value *out = &params[p->index];
             if (!mp_str_eq(p->name, mp_str_of(rows[i].name + 2))) continue;
-            if (mp_type_rep(p->type.base) == MP_REP_T) *out = (struct slow_value){true, mp_value_text(value)};
+            if (mp_type_rep(p->type.base) == MP_REP_T)
+                *out = (struct slow_value){true, mp_value_text(value)};
             else out->known = mp_value_read(p->type.base, value, &out->v);
             MP_ASSERT(out->known);
         }
@@ -249,7 +272,10 @@ static void set_up(struct run *r, const struct options *o, uint32_t batch, bool 
     struct mp_inventory_limits inventory_limits = {.text_bytes = 1 << 20};
     err = mp_inventory_create(&r->arena, r->p, &inventory_limits, key, &r->inventory);
     MP_ASSERT(err == MP_OK);
-    struct mp_window_limits limits = {.keys_max = 64, .sources_max = 1, .ids_max = 256, .always_alive = batch % 3 == 0,
+    struct mp_window_limits limits = {.keys_max = 64,
+                                      .sources_max = 1,
+                                      .ids_max = 256,
+                                      .always_alive = batch % 3 == 0,
                                       .live = batch % 5 == 4};
     struct mp_window_hooks hooks = {.ctx = r, .member = member_truth};
     err = mp_window_create(&r->arena, r->p, &limits, key, r->inventory, &hooks, &r->window);
@@ -261,8 +287,10 @@ static void set_up(struct run *r, const struct options *o, uint32_t batch, bool 
     r->world.attrs = MP_NEW(&r->arena, struct slow_attr, ATTRS_MAX);
     r->events = MP_NEW(&r->arena, struct gen_event, o->events + 1);
     r->key_order = MP_NEW(&r->arena, uint32_t, 64);
-    MP_ASSERT(r->world.records != NULL && r->world.attrs != NULL && r->events != NULL && r->key_order != NULL);
-    r->world.attr_count = gen_attrs(o->seed + batch, r->typed, &r->arena, r->world.attrs, ATTRS_MAX);
+    MP_ASSERT(r->world.records != NULL && r->world.attrs != NULL && r->events != NULL &&
+              r->key_order != NULL);
+    r->world.attr_count =
+        gen_attrs(o->seed + batch, r->typed, &r->arena, r->world.attrs, ATTRS_MAX);
     gen_trace(o->seed + batch, slots, r->typed, &r->arena, o->events, r->events);
     r->rng = o->seed + batch + 99;
     set_params(r);
@@ -271,7 +299,8 @@ static void set_up(struct run *r, const struct options *o, uint32_t batch, bool 
 
 /* ---- a record as the program wants it ---- */
 
-static struct slow_value field_of(const struct run *r, const struct slow_record *rec, const struct mp_field_row *row)
+static struct slow_value field_of(const struct run *r, const struct slow_record *rec,
+                                  const struct mp_field_row *row)
 {
     mp_str path = mp_program_text(r->p, row->path);
     if ((row->flags & MP_FIELD_KEY) != 0) {
@@ -285,12 +314,14 @@ static struct slow_value field_of(const struct run *r, const struct slow_record 
         const struct slow_field *v = &rec->fields[i];
         if (mp_str_eq(f->name, path)) {
             if (v->value.known || f->preset == NULL) return v->value;
-            if (mp_type_rep(f->preset->type.base) != MP_REP_T) return (struct slow_value){true, f->preset->value};
+            if (mp_type_rep(f->preset->type.base) != MP_REP_T)
+                return (struct slow_value){true, f->preset->value};
             return (struct slow_value){true, mp_value_text(f->preset->text)};
         }
         for (uint32_t k = 0; f->type.is_map && k < v->entry_count; k++) {
             mp_str entry = v->entries[k].name;
-            bool same = path.len == f->name.len + 1 + entry.len && mp_str_starts(path, f->name) && mp_str_ends(path, entry);
+            bool same = path.len == f->name.len + 1 + entry.len && mp_str_starts(path, f->name) &&
+                        mp_str_ends(path, entry);
             if (same) return v->entries[k].value;
         }
     }
@@ -301,7 +332,8 @@ static struct mp_record record_of(struct run *r, const struct gen_event *e)
 {
     const struct slow_record *rec = &e->record;
     uint32_t signal = 0;
-    while (!mp_str_eq(mp_program_text(r->p, r->p->signal[signal].name), rec->signal->name)) signal++;
+    while (!mp_str_eq(mp_program_text(r->p, r->p->signal[signal].name), rec->signal->name))
+        signal++;
     const struct mp_signal_row *s = &r->p->signal[signal];
     MP_ASSERT(s->fields_count <= CELLS_MAX);
     memset(record_known, 0, (s->fields_count / 64 + 1) * sizeof *record_known);
@@ -310,8 +342,13 @@ static struct mp_record record_of(struct run *r, const struct gen_event *e)
         record_cells[i] = v.known ? v.v : (struct mp_value){{0, 0}};
         if (v.known) record_known[i / 64] |= 1ull << (i % 64);
     }
-    return (struct mp_record){.number = r->world.record_count + 1, .time_ns = rec->time_ns, .signal = signal,
-                              .layer = rec->layer, .weight = rec->weight, .id = e->id, .known = record_known,
+    return (struct mp_record){.number = r->world.record_count + 1,
+                              .time_ns = rec->time_ns,
+                              .signal = signal,
+                              .layer = rec->layer,
+                              .weight = rec->weight,
+                              .id = e->id,
+                              .known = record_known,
                               .field = record_cells};
 }
 
@@ -326,7 +363,8 @@ static bool same_value(enum mp_rep rep, struct mp_value a, struct mp_value b)
 }
 
 /* Interpreter and native code: all outputs of a function. */
-static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_t rule, uint32_t event)
+static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_t rule,
+                 uint32_t event)
 {
     const struct mp_fn_row *f = &r->p->fn[fn];
     struct mp_outputs out = outputs_of(&interpreted);
@@ -345,15 +383,21 @@ static void both(struct run *r, uint32_t fn, const struct mp_inputs *in, uint32_
         bool a = bit(interpreted.known, i), b = bit(native.known, i);
         bool same = a == b;
         if (same && a && rep == MP_REP_B) same = bit(interpreted.truth, i) == bit(native.truth, i);
-        if (same && a && rep != MP_REP_B) same = same_value(rep, interpreted.value[i], native.value[i]);
+        if (same && a && rep != MP_REP_B)
+            same = same_value(rep, interpreted.value[i], native.value[i]);
         if (same) continue;
         r->of_native |= !r->differs;
         if (rep == MP_REP_T) {
-            mp_str x = mp_value_as_text(&interpreted.value[i]), y = mp_value_as_text(&native.value[i]);
-            found(r, rule, event, "fn %u output %u: interpreter \"%.*s\", native \"%.*s\"", fn, i, MP_STR_ARG(x), MP_STR_ARG(y));
+            mp_str x = mp_value_as_text(&interpreted.value[i]),
+                   y = mp_value_as_text(&native.value[i]);
+            found(r, rule, event, "fn %u output %u: interpreter \"%.*s\", native \"%.*s\"", fn, i,
+                  MP_STR_ARG(x), MP_STR_ARG(y));
         }
-        found(r, rule, event, "fn %u output %u: interpreter %s %016llx, native %s %016llx", fn, i, a ? "known" : "unknown",
-              (unsigned long long)(rep == MP_REP_B ? bit(interpreted.truth, i) : interpreted.value[i].w[0]), b ? "known" : "unknown",
+        found(r, rule, event, "fn %u output %u: interpreter %s %016llx, native %s %016llx", fn, i,
+              a ? "known" : "unknown",
+              (unsigned long long)(rep == MP_REP_B ? bit(interpreted.truth, i)
+                                                   : interpreted.value[i].w[0]),
+              b ? "known" : "unknown",
               (unsigned long long)(rep == MP_REP_B ? bit(native.truth, i) : native.value[i].w[0]));
     }
 #endif
@@ -366,8 +410,8 @@ static enum mp_truth output_truth(const struct answers *a, uint32_t i)
 
 static const char *const truth_words[] = {"false", "true", "unknown"};
 
-static void compare_truth(struct run *r, uint32_t rule, uint32_t event, const char *clause, enum mp_truth slow,
-                          enum mp_truth fast)
+static void compare_truth(struct run *r, uint32_t rule, uint32_t event, const char *clause,
+                          enum mp_truth slow, enum mp_truth fast)
 {
     if (r->world.unsure) {
         r->totals->unsure++;
@@ -377,11 +421,13 @@ static void compare_truth(struct run *r, uint32_t rule, uint32_t event, const ch
     r->totals->truths++;
     r->totals->by_truth[slow]++;
     if (slow != fast) {
-        found(r, rule, event, "%s: slow evaluator %s, interpreter %s", clause, truth_words[slow], truth_words[fast]);
+        found(r, rule, event, "%s: slow evaluator %s, interpreter %s", clause, truth_words[slow],
+              truth_words[fast]);
     }
 }
 
-static void compare_value(struct run *r, uint32_t rule, uint32_t event, const struct mp_t_expr *e, struct slow_value slow)
+static void compare_value(struct run *r, uint32_t rule, uint32_t event, const struct mp_t_expr *e,
+                          struct slow_value slow)
 {
     enum mp_rep rep = slow_rep(e->type);
     if (r->world.unsure) {
@@ -391,18 +437,21 @@ static void compare_value(struct run *r, uint32_t rule, uint32_t event, const st
     }
     r->totals->values++;
     bool known = bit(interpreted.known, 0), same = known == slow.known;
-    struct mp_value fast = rep == MP_REP_B ? mp_value_bool(bit(interpreted.truth, 0)) : interpreted.value[0];
+    struct mp_value fast =
+        rep == MP_REP_B ? mp_value_bool(bit(interpreted.truth, 0)) : interpreted.value[0];
     if (same && known) same = same_value(rep, fast, slow.v);
     if (same) return;
-    found(r, rule, event, "{%.*s}: slow evaluator %s %016llx %g, interpreter %s %016llx %g", MP_STR_ARG(e->text),
-          slow.known ? "known" : "unknown", (unsigned long long)slow.v.w[0],
-          rep == MP_REP_F ? mp_value_as_num(slow.v) : (double)mp_value_as_int(slow.v), known ? "known" : "unknown",
-          (unsigned long long)fast.w[0], rep == MP_REP_F ? mp_value_as_num(fast) : (double)mp_value_as_int(fast));
+    found(r, rule, event, "{%.*s}: slow evaluator %s %016llx %g, interpreter %s %016llx %g",
+          MP_STR_ARG(e->text), slow.known ? "known" : "unknown", (unsigned long long)slow.v.w[0],
+          rep == MP_REP_F ? mp_value_as_num(slow.v) : (double)mp_value_as_int(slow.v),
+          known ? "known" : "unknown", (unsigned long long)fast.w[0],
+          rep == MP_REP_F ? mp_value_as_num(fast) : (double)mp_value_as_int(fast));
 }
 
 /* ---- messages: the values in them ---- */
 
-static void holes(struct run *r, uint32_t rule, uint32_t event, const struct slow_ask *ask, const struct mp_inputs *in)
+static void holes(struct run *r, uint32_t rule, uint32_t event, const struct slow_ask *ask,
+                  const struct mp_inputs *in)
 {
     const struct mp_t_rule *t = r->typed->rules.ptr[rule];
     const struct mp_rule_row *row = &r->p->rule[rule];
@@ -413,16 +462,19 @@ static void holes(struct run *r, uint32_t rule, uint32_t event, const struct slo
         if (m == NULL || m->kind != MP_TX_TEXT || m->piece_count != act->pieces_count) continue;
         for (uint32_t i = 0; i < m->piece_count; i++) {
             uint32_t fn = r->p->piece[act->pieces_at + i].fn;
-            if (m->pieces[i].hole == NULL || fn == MP_NONE || m->pieces[i].hole->type.is_set) continue;
+            if (m->pieces[i].hole == NULL || fn == MP_NONE || m->pieces[i].hole->type.is_set)
+                continue;
             both(r, fn, in, rule, event);
-            compare_value(r, rule, event, m->pieces[i].hole, slow_eval(&r->world, ask, m->pieces[i].hole));
+            compare_value(r, rule, event, m->pieces[i].hole,
+                          slow_eval(&r->world, ask, m->pieces[i].hole));
         }
     }
 }
 
 /* ---- rules on the record ---- */
 
-static void judge_record(struct run *r, uint32_t event, const struct mp_record *record, const struct slow_record *rec)
+static void judge_record(struct run *r, uint32_t event, const struct mp_record *record,
+                         const struct slow_record *rec)
 {
     const struct mp_signal_row *s = &r->p->signal[record->signal];
     struct slow_ask ask = {.record = rec};
@@ -441,8 +493,10 @@ static void judge_record(struct run *r, uint32_t event, const struct mp_record *
             uint32_t rule = unit->rules_at + i;
             const struct mp_t_rule *t = r->typed->rules.ptr[rule];
             enum mp_truth slow = slow_truth(&r->world, &ask, t->when.cond);
-            if (t->has_unless && slow_truth(&r->world, &ask, t->unless.cond) == MP_TRUE) slow = MP_FALSE;
-            compare_truth(r, rule, event, "when", slow, output_truth(&unit_answers, unit->first_out + i));
+            if (t->has_unless && slow_truth(&r->world, &ask, t->unless.cond) == MP_TRUE)
+                slow = MP_FALSE;
+            compare_truth(r, rule, event, "when", slow,
+                          output_truth(&unit_answers, unit->first_out + i));
             if (gen_below(&r->rng, 4) == 0) holes(r, rule, event, &ask, &in);
         }
     }
@@ -456,20 +510,23 @@ static const struct mp_t_signal *asks_record(const struct mp_t_expr *e)
     const struct mp_t_signal *found = NULL;
     if (e == NULL) return NULL;
     if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_KEY) return e->walk->signal;
-    if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_FIELD) return e->walk->field->signal;
+    if (e->kind == MP_TX_WALK && e->walk->base == MP_T_BASE_RECORD_FIELD)
+        return e->walk->field->signal;
     for (int i = 0; i < 3 && found == NULL; i++) found = asks_record(e->kid[i]);
     return found;
 }
 
 /* The row's keys in the order in which the rule names them. */
-static void row_keys(const struct run *r, uint32_t rule, uint32_t grouping, uint32_t key, struct slow_value *out)
+static void row_keys(const struct run *r, uint32_t rule, uint32_t grouping, uint32_t key,
+                     struct slow_value *out)
 {
     const struct mp_t_rule *t = r->typed->rules.ptr[rule];
     const struct mp_grouping_row *g = &r->p->grouping[grouping];
     const struct mp_value *values = mp_window_key(r->window, grouping, key);
     for (uint32_t i = 0; i < t->keys->count; i++) {
         uint32_t at = 0;
-        while (!mp_str_eq(mp_program_text(r->p, r->p->group_key[g->keys_at + at].name), t->keys->keys[i].name)) {
+        while (!mp_str_eq(mp_program_text(r->p, r->p->group_key[g->keys_at + at].name),
+                          t->keys->keys[i].name)) {
             at++;
             MP_ASSERT(at < g->keys_count);
         }
@@ -477,8 +534,9 @@ static void row_keys(const struct run *r, uint32_t rule, uint32_t grouping, uint
     }
 }
 
-static void clause(struct run *r, uint32_t rule, uint32_t event, uint32_t row, const struct mp_read *how, uint32_t grouping,
-                   uint32_t key, const struct slow_ask *ask, const struct mp_t_expr *cond, const char *word)
+static void clause(struct run *r, uint32_t rule, uint32_t event, uint32_t row,
+                   const struct mp_read *how, uint32_t grouping, uint32_t key,
+                   const struct slow_ask *ask, const struct mp_t_expr *cond, const char *word)
 {
     if (row == MP_NONE || cond == NULL) return;
     const struct mp_clause_row *c = &r->p->clause[row];
@@ -493,25 +551,29 @@ static void clause(struct run *r, uint32_t rule, uint32_t event, uint32_t row, c
     compare_truth(r, rule, event, word, slow_truth(&r->world, ask, cond), fast);
 }
 
-static void clauses(struct run *r, uint32_t rule, uint32_t event, uint32_t grouping, uint32_t key, const struct slow_ask *now)
+static void clauses(struct run *r, uint32_t rule, uint32_t event, uint32_t grouping, uint32_t key,
+                    const struct slow_ask *now)
 {
     const struct mp_t_rule *t = r->typed->rules.ptr[rule];
     const struct mp_rule_row *row = &r->p->rule[rule];
     const struct mp_step_row *step = &r->p->step[row->steps_at];
     struct slow_ask ask = *now;
     ask.record = NULL;
-    clause(r, rule, event, row->unless, &(struct mp_read){0}, grouping, key, &ask, t->unless.cond, "unless");
+    clause(r, rule, event, row->unless, &(struct mp_read){0}, grouping, key, &ask, t->unless.cond,
+           "unless");
     struct mp_read how = {.settled = true};
     ask.settled = true;
     clause(r, rule, event, row->until, &how, grouping, key, &ask, t->until.cond, "until");
     how.since_ns = ask.since_ns = r->world.now_ns - (int64_t)gen_below(&r->rng, 20000) * 1000000;
-    clause(r, rule, event, step->verify, &how, grouping, key, &ask, t->steps[0].verify.cond, "verify");
+    clause(r, rule, event, step->verify, &how, grouping, key, &ask, t->steps[0].verify.cond,
+           "verify");
     how.settled = ask.settled = false;
     clause(r, rule, event, step->harm, &how, grouping, key, &ask, t->steps[0].harm.cond, "harm");
 }
 
-static void judge_row(struct run *r, uint32_t event, uint32_t grouping, uint32_t key, const struct mp_record *record,
-                      const struct mp_outputs *outputs, const struct slow_record *rec)
+static void judge_row(struct run *r, uint32_t event, uint32_t grouping, uint32_t key,
+                      const struct mp_record *record, const struct mp_outputs *outputs,
+                      const struct slow_record *rec)
 {
     const struct mp_grouping_row *g = &r->p->grouping[grouping];
     struct mp_read how = {.record = record, .outputs = outputs};
@@ -561,14 +623,16 @@ static void tick(struct run *r, uint32_t event)
 
 /* ---- a trace ---- */
 
-/* What must be said of a record: late, seen before, or neither. Between one and several latenesses an
- * id may have been forgotten or not. */
-static void check_admission(struct run *r, uint32_t event, const struct gen_event *e, enum mp_admit admit)
+/* What must be said of a record: late, seen before, or neither. Between one and several
+ * latenesses an id may have been forgotten or not. */
+static void check_admission(struct run *r, uint32_t event, const struct gen_event *e,
+                            enum mp_admit admit)
 {
     const struct mp_t_signal *signal = e->record.signal;
     bool gauge = signal->kind != MP_SIGNAL_EVENT;
     int64_t holds_ns = signal->every_ns + signal->lateness_ns; /* and the nanosecond that ends it */
-    bool late = e->record.time_ns < e->at_ns - (gauge && r->live ? holds_ns + 1 : signal->lateness_ns);
+    bool late =
+        e->record.time_ns < e->at_ns - (gauge && r->live ? holds_ns + 1 : signal->lateness_ns);
     bool must = false, may = false;
     for (uint32_t i = 0; i < event && e->id != 0; i++) {
         const struct gen_event *q = &r->events[i];
@@ -578,8 +642,11 @@ static void check_admission(struct run *r, uint32_t event, const struct gen_even
         may = true;
     }
     bool newest = gauge && e->record.time_ns >= e->at_ns - holds_ns;
-    bool ok = late ? admit == (newest ? MP_ADMIT_LAST : MP_ADMIT_LATE) : admit == MP_ADMIT_DUPLICATE ? may : admit == MP_ADMIT_OK && !must;
-    if (!ok) found(r, 0, event, "admission: %d, late %d, seen before %d %d", admit, late, must, may);
+    bool ok = late                          ? admit == (newest ? MP_ADMIT_LAST : MP_ADMIT_LATE)
+              : admit == MP_ADMIT_DUPLICATE ? may
+                                            : admit == MP_ADMIT_OK && !must;
+    if (!ok)
+        found(r, 0, event, "admission: %d, late %d, seen before %d %d", admit, late, must, may);
 }
 
 static void take(struct run *r, uint32_t event)
@@ -661,8 +728,8 @@ static struct mp_jit_job *go_native(struct run *r)
 #endif
 
 /* `out`: rules that are left out; grows by those that are refused. */
-static bool run_batch(struct run *r, const struct options *o, uint32_t batch, uint8_t *out, const uint8_t *events_out,
-                      bool no_native, struct totals *totals)
+static bool run_batch(struct run *r, const struct options *o, uint32_t batch, uint8_t *out,
+                      const uint8_t *events_out, bool no_native, struct totals *totals)
 {
     bool slots = batch % 2 == 0;
     memset(r, 0, sizeof *r);
@@ -696,21 +763,22 @@ static void tear_down(struct run *r)
 
 /* ---- making a difference small ---- */
 
-static bool still_differs(const struct options *o, uint32_t batch, const uint8_t *out, const uint8_t *events_out,
-                          bool no_native)
+static bool still_differs(const struct options *o, uint32_t batch, const uint8_t *out,
+                          const uint8_t *events_out, bool no_native)
 {
     static struct run small;
     static uint8_t copy[RULES_MAX];
     struct totals ignored = {0};
     memcpy(copy, out, sizeof copy);
-    bool differs = !run_batch(&small, o, batch, copy, events_out, no_native, &ignored) && small.p != NULL;
+    bool differs =
+        !run_batch(&small, o, batch, copy, events_out, no_native, &ignored) && small.p != NULL;
     if (small.p != NULL) tear_down(&small);
     return differs;
 }
 
 /* Leaves out as many as can be spared, halves first. */
-static void spare(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out, bool no_native,
-                  uint8_t *of, uint32_t count)
+static void spare(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out,
+                  bool no_native, uint8_t *of, uint32_t count)
 {
     for (uint32_t size = (count + 1) / 2; size > 0; size /= 2) {
         for (uint32_t at = 0; at < count; at += size) {
@@ -721,13 +789,14 @@ static void spare(const struct options *o, uint32_t batch, uint8_t *out, uint8_t
                 any |= !of[i];
                 of[i] = 1;
             }
-            if (any && !still_differs(o, batch, out, events_out, no_native)) memcpy(of, before, count);
+            if (any && !still_differs(o, batch, out, events_out, no_native))
+                memcpy(of, before, count);
         }
     }
 }
 
-static void shrink(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out, uint32_t last,
-                   mp_str rule, bool no_native)
+static void shrink(const struct options *o, uint32_t batch, uint8_t *out, uint8_t *events_out,
+                   uint32_t last, mp_str rule, bool no_native)
 {
     uint8_t alone[RULES_MAX];
     memset(alone, 1, sizeof alone);
@@ -746,23 +815,28 @@ static void print_field(const char *name, size_t len, struct mp_t_type type, str
     struct mp_buf b;
     mp_buf_init(&b, &arena);
     if (type.is_set) mp_value_print_set(&b, type.base, v.v);
-    else mp_value_print(&b, type.base == MP_TYPE_ENTITY ? type.entity->attrs[0].type.base : type.base, v.v);
+    else
+        mp_value_print(
+            &b, type.base == MP_TYPE_ENTITY ? type.entity->attrs[0].type.base : type.base, v.v);
     printf(" %.*s=%.*s", (int)len, name, MP_STR_ARG(mp_buf_view(&b)));
     mp_arena_free(&arena);
 }
 
 static void print_event(const struct gen_event *e, uint32_t number)
 {
-    printf("  event %u at %lld.%09lld", number, (long long)(e->at_ns / S), (long long)(e->at_ns % S));
+    printf("  event %u at %lld.%09lld", number, (long long)(e->at_ns / S),
+           (long long)(e->at_ns % S));
     if (e->tick) {
         printf(" tick\n");
         return;
     }
     const struct slow_record *r = &e->record;
     printf(" %.*s time %+lldns layer %u weight %lld id %llu", MP_STR_ARG(r->signal->name),
-           (long long)(r->time_ns - e->at_ns), r->layer, (long long)r->weight, (unsigned long long)e->id);
+           (long long)(r->time_ns - e->at_ns), r->layer, (long long)r->weight,
+           (unsigned long long)e->id);
     for (uint32_t i = 0; i < r->signal->key_count; i++) {
-        print_field(r->signal->keys[i]->name.ptr, r->signal->keys[i]->name.len, r->signal->keys[i]->attrs[0].type, r->keys[i]);
+        print_field(r->signal->keys[i]->name.ptr, r->signal->keys[i]->name.len,
+                    r->signal->keys[i]->attrs[0].type, r->keys[i]);
     }
     for (uint32_t i = 0; i < r->signal->field_count; i++) {
         const struct mp_t_field *f = &r->signal->fields[i];
@@ -776,7 +850,8 @@ static void print_event(const struct gen_event *e, uint32_t number)
     printf("\n");
 }
 
-static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t at, mp_str rule, bool no_native)
+static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t at, mp_str rule,
+                 bool no_native)
 {
     static struct run last;
     static uint8_t events_out[EVENTS_MAX];
@@ -784,7 +859,8 @@ static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t
     memset(events_out, 0, sizeof events_out);
     shrink(o, batch, out, events_out, at, rule, no_native);
     run_batch(&last, o, batch, out, events_out, no_native, &ignored);
-    printf("diff: seed %llu batch %u differs at event %u: %s\n", (unsigned long long)o->seed, batch, last.event, last.what);
+    printf("diff: seed %llu batch %u differs at event %u: %s\n", (unsigned long long)o->seed, batch,
+           last.event, last.what);
     if (last.p == NULL) return;
     static uint32_t offsets[RULES_MAX + 1];
     struct mp_buf text;
@@ -792,7 +868,8 @@ static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t
     struct gen_batch b = {o->seed + batch, o->rules, out, batch % 2 == 0};
     gen_policy(&b, &text, offsets);
     uint32_t number = (uint32_t)strtoul(rule_name(&last, last.rule).ptr + 1, NULL, 10);
-    printf("  %.*s  now %s\n", (int)(offsets[number + 1] - offsets[number]), text.ptr + offsets[number],
+    printf("  %.*s  now %s\n", (int)(offsets[number + 1] - offsets[number]),
+           text.ptr + offsets[number],
            last.world.always_alive ? "sources alive for ever" : "sources begin with their records");
     uint32_t shown = 0;
     for (uint32_t i = 0; i <= last.event && shown < (o->verbose ? 100 : 8); i++) {
@@ -800,8 +877,9 @@ static void tell(const struct options *o, uint32_t batch, uint8_t *out, uint32_t
         print_event(&last.events[i], i);
         shown++;
     }
-    printf("  again: test_diff_executors --seed %llu --only %u --rules %u --events %u --native %u\n",
-           (unsigned long long)o->seed, batch, o->rules, o->events, o->native);
+    printf(
+        "  again: test_diff_executors --seed %llu --only %u --rules %u --events %u --native %u\n",
+        (unsigned long long)o->seed, batch, o->rules, o->events, o->native);
     fflush(stdout);
     tear_down(&last);
 }
@@ -825,7 +903,8 @@ static void batch(const struct options *o, uint32_t number, struct totals *total
     snprintf(name, sizeof name, "%.*s", MP_STR_ARG(rule_name(&r, r.rule)));
     bool no_native = !r.of_native;
     if (!ok) {
-        printf("diff: seed %llu batch %u rule %s event %u: %s\n", (unsigned long long)o->seed, number, name, r.event, r.what);
+        printf("diff: seed %llu batch %u rule %s event %u: %s\n", (unsigned long long)o->seed,
+               number, name, r.event, r.what);
         fflush(stdout);
     }
     tear_down(&r);
@@ -919,11 +998,14 @@ int main(int argc, char **argv)
 #ifndef MP_DIFF_JIT
     printf("diff: built without native code: it is left out, two executors agree\n");
 #endif
-    printf("diff: %llu programs (%llu refused by the compiler), %llu records, %llu truths (%llu false, %llu true, %llu "
-           "unknown), %llu values, %llu not modelled, %llu functions native in %.1f s, %llu differences\n",
-           (unsigned long long)t.rules, (unsigned long long)t.refused, (unsigned long long)t.records,
-           (unsigned long long)t.truths, (unsigned long long)t.by_truth[0], (unsigned long long)t.by_truth[1],
-           (unsigned long long)t.by_truth[2], (unsigned long long)t.values, (unsigned long long)t.unsure,
-           (unsigned long long)t.native_fns, (double)t.native_ns / 1e9, (unsigned long long)t.differences);
+    printf(
+        "diff: %llu programs (%llu refused by the compiler), %llu records, %llu truths (%llu false, %llu true, %llu "
+        "unknown), %llu values, %llu not modelled, %llu functions native in %.1f s, %llu differences\n",
+        (unsigned long long)t.rules, (unsigned long long)t.refused, (unsigned long long)t.records,
+        (unsigned long long)t.truths, (unsigned long long)t.by_truth[0],
+        (unsigned long long)t.by_truth[1], (unsigned long long)t.by_truth[2],
+        (unsigned long long)t.values, (unsigned long long)t.unsure,
+        (unsigned long long)t.native_fns, (double)t.native_ns / 1e9,
+        (unsigned long long)t.differences);
     return ok && t.differences == 0 ? 0 : 1;
 }

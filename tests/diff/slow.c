@@ -30,7 +30,10 @@ static enum mp_truth truth_of(struct slow_value v)
     return !v.known ? MP_UNKNOWN : v.v.w[0] != 0 ? MP_TRUE : MP_FALSE;
 }
 
-static struct slow_value of_truth(enum mp_truth t) { return t == MP_UNKNOWN ? unknown : of_bool(t == MP_TRUE); }
+static struct slow_value of_truth(enum mp_truth t)
+{
+    return t == MP_UNKNOWN ? unknown : of_bool(t == MP_TRUE);
+}
 
 enum mp_rep slow_rep(struct mp_t_type t)
 {
@@ -65,7 +68,8 @@ static struct slow_value constant_key(struct mp_t_type type, mp_str text)
     return of_text(text);
 }
 
-static struct slow_value field_value(const struct slow_record *r, const struct mp_t_field *field, mp_str entry)
+static struct slow_value field_value(const struct slow_record *r, const struct mp_t_field *field,
+                                     mp_str entry)
 {
     const struct slow_field *f = &r->fields[field->index];
     if (field->type.is_map && entry.ptr != NULL) {
@@ -76,13 +80,15 @@ static struct slow_value field_value(const struct slow_record *r, const struct m
     }
     if (!f->value.known && field->preset != NULL) {
         const struct mp_t_expr *p = field->preset;
-        return slow_rep(p->type) == MP_REP_T ? of_text(p->text) : (struct slow_value){true, p->value};
+        return slow_rep(p->type) == MP_REP_T ? of_text(p->text)
+                                             : (struct slow_value){true, p->value};
     }
     return f->value;
 }
 
 /* The newest record that names both says where a thing belongs. */
-static struct slow_value observed_belongs(struct slow_world *w, const struct mp_t_observe *o, struct mp_value key)
+static struct slow_value observed_belongs(struct slow_world *w, const struct mp_t_observe *o,
+                                          struct mp_value key)
 {
     const struct mp_t_entity *owner = o->attr->owner, *target = o->attr->type.entity;
     for (uint32_t n = w->record_count; n-- > 0;) {
@@ -100,7 +106,8 @@ static struct slow_value observed_belongs(struct slow_world *w, const struct mp_
     return unknown;
 }
 
-static struct slow_value attr_value(struct slow_world *w, const struct mp_t_attr *attr, struct mp_value key, mp_str entry);
+static struct slow_value attr_value(struct slow_world *w, const struct mp_t_attr *attr,
+                                    struct mp_value key, mp_str entry);
 
 struct members {
     struct mp_value *all;
@@ -120,10 +127,12 @@ static void add_member(struct slow_world *w, struct members *m, enum mp_rep rep,
 }
 
 /* Everything that was named anywhere and belongs to `key`. */
-static struct slow_value observed_members(struct slow_world *w, const struct mp_t_observe *o, struct mp_value key)
+static struct slow_value observed_members(struct slow_world *w, const struct mp_t_observe *o,
+                                          struct mp_value key)
 {
     const struct mp_t_entity *member = o->via->owner;
-    enum mp_rep rep = slow_rep(member->attrs[0].type), key_rep = slow_rep(o->attr->owner->attrs[0].type);
+    enum mp_rep rep = slow_rep(member->attrs[0].type),
+                key_rep = slow_rep(o->attr->owner->attrs[0].type);
     struct members named = {NULL, 0}, out = {NULL, 0};
     for (uint32_t i = 0; i < w->attr_count; i++) {
         if (w->attrs[i].attr->owner == member) add_member(w, &named, rep, w->attrs[i].key);
@@ -131,7 +140,8 @@ static struct slow_value observed_members(struct slow_world *w, const struct mp_
     for (uint32_t n = 0; n < w->record_count; n++) {
         const struct slow_record *r = &w->records[n];
         for (uint32_t k = 0; k < r->signal->key_count; k++) {
-            if (r->signal->keys[k] == member && r->keys[k].known) add_member(w, &named, rep, r->keys[k].v);
+            if (r->signal->keys[k] == member && r->keys[k].known)
+                add_member(w, &named, rep, r->keys[k].v);
         }
     }
     for (uint32_t i = 0; i < named.count; i++) {
@@ -142,7 +152,8 @@ static struct slow_value observed_members(struct slow_world *w, const struct mp_
     return (struct slow_value){true, {{(uint64_t)(uintptr_t)out.all, out.count}}};
 }
 
-static struct slow_value attr_value(struct slow_world *w, const struct mp_t_attr *attr, struct mp_value key, mp_str entry)
+static struct slow_value attr_value(struct slow_world *w, const struct mp_t_attr *attr,
+                                    struct mp_value key, mp_str entry)
 {
     enum mp_rep rep = slow_rep(attr->owner->attrs[0].type);
     if (attr->index == 0) return (struct slow_value){true, key};
@@ -166,8 +177,8 @@ static struct slow_value attr_value(struct slow_world *w, const struct mp_t_attr
     return slow_rep(p->type) == MP_REP_T ? of_text(p->text) : (struct slow_value){true, p->value};
 }
 
-static struct slow_value follow(struct slow_world *w, struct slow_value v, const struct mp_t_attr **hops,
-                                uint32_t count, mp_str entry)
+static struct slow_value follow(struct slow_world *w, struct slow_value v,
+                                const struct mp_t_attr **hops, uint32_t count, mp_str entry)
 {
     for (uint32_t i = 0; i < count && v.known; i++) {
         bool last_map = i + 1 == count && hops[i]->type.is_map;
@@ -176,14 +187,16 @@ static struct slow_value follow(struct slow_world *w, struct slow_value v, const
     return v;
 }
 
-struct slow_value slow_way(struct slow_world *w, const struct slow_at *at, const struct mp_t_walk *walk)
+struct slow_value slow_way(struct slow_world *w, const struct slow_at *at,
+                           const struct mp_t_walk *walk)
 {
     const struct slow_record *r = at->ask->record;
     struct slow_value v = unknown;
     mp_str of_hop = walk->hop_count > 0 ? walk->entry : (mp_str){NULL, 0};
     switch (walk->base) {
     case MP_T_BASE_RECORD_KEY:
-        if (r != NULL && (walk->signal == NULL || walk->signal == r->signal)) v = r->keys[walk->index];
+        if (r != NULL && (walk->signal == NULL || walk->signal == r->signal))
+            v = r->keys[walk->index];
         break;
     case MP_T_BASE_RECORD_FIELD:
         if (r != NULL && walk->field->signal == r->signal) {
@@ -194,7 +207,8 @@ struct slow_value slow_way(struct slow_world *w, const struct slow_at *at, const
     case MP_T_BASE_ROW_KEY: v = at->ask->row[walk->index]; break;
     case MP_T_BASE_CONST: {
         struct mp_t_type type = walk->names != NULL ? walk->names->attrs[0].type : walk->type;
-        if (walk->hop_count > 0 && walk->hops[0]->owner != walk->names) type = walk->hops[0]->owner->attrs[0].type;
+        if (walk->hop_count > 0 && walk->hops[0]->owner != walk->names)
+            type = walk->hops[0]->owner->attrs[0].type;
         v = constant_key(type, walk->constant);
         break;
     }
@@ -206,7 +220,8 @@ struct slow_value slow_way(struct slow_world *w, const struct slow_at *at, const
     return follow(w, v, walk->hops, walk->hop_count, of_hop);
 }
 
-static struct slow_value record_key(struct slow_world *w, const struct slow_record *r, const struct mp_t_key *key)
+static struct slow_value record_key(struct slow_world *w, const struct slow_record *r,
+                                    const struct mp_t_key *key)
 {
     if (key->field != NULL) {
         if (key->field->signal == r->signal) return field_value(r, key->field, key->entry);
@@ -220,7 +235,9 @@ static struct slow_value record_key(struct slow_world *w, const struct slow_reco
     for (uint32_t k = 0; k < r->signal->key_count; k++) {
         const struct mp_t_entity *from = r->signal->keys[k];
         for (uint32_t a = 0; a < from->attr_count; a++) {
-            if (from->attrs[a].type.base != MP_TYPE_ENTITY || from->attrs[a].type.entity != key->root) continue;
+            if (from->attrs[a].type.base != MP_TYPE_ENTITY ||
+                from->attrs[a].type.entity != key->root)
+                continue;
             if (from->attrs[a].type.is_set || from->attrs[a].type.is_map) continue;
             const struct mp_t_attr *hop = &from->attrs[a];
             struct slow_value v = follow(w, r->keys[k], &hop, 1, (mp_str){NULL, 0});
@@ -231,7 +248,8 @@ static struct slow_value record_key(struct slow_world *w, const struct slow_reco
     return unknown;
 }
 
-struct slow_value slow_record_key(struct slow_world *w, const struct slow_record *r, const struct mp_t_key *key)
+struct slow_value slow_record_key(struct slow_world *w, const struct slow_record *r,
+                                  const struct mp_t_key *key)
 {
     w->as_of = r->number;
     struct slow_value v = record_key(w, r, key);
@@ -293,7 +311,8 @@ static struct slow_value match_one(struct slow_world *w, enum mp_t_match how, mp
     switch (how) {
     case MP_T_LIKE: return of_bool(like(s, with));
     case MP_T_STARTS: return of_bool(fits && memcmp(s.ptr, with.ptr, with.len) == 0);
-    case MP_T_ENDS: return of_bool(fits && memcmp(s.ptr + s.len - with.len, with.ptr, with.len) == 0);
+    case MP_T_ENDS:
+        return of_bool(fits && memcmp(s.ptr + s.len - with.len, with.ptr, with.len) == 0);
     case MP_T_CONTAINS: return of_bool(contains(s, with));
     case MP_T_MATCHES: break;
     }
@@ -305,14 +324,16 @@ static struct slow_value match_one(struct slow_world *w, enum mp_t_match how, mp
     return m == MP_MATCH_LIMIT ? unknown : of_bool(m == MP_MATCH_YES);
 }
 
-static struct slow_value match(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value match(struct slow_world *w, const struct slow_at *at,
+                               const struct mp_t_expr *e)
 {
     struct slow_value x = slow_expr(w, at, e->kid[0]);
     if (!x.known) return unknown;
     if (e->list != NULL) {
         struct slow_value any = of_bool(false);
         for (uint32_t i = 0; i < e->list->item_count; i++) {
-            struct slow_value one = match_one(w, e->op.match, text_of(&x.v), e->list->items[i]->text);
+            struct slow_value one =
+                match_one(w, e->op.match, text_of(&x.v), e->list->items[i]->text);
             any = logic_or(truth_of(any), truth_of(one));
         }
         return any;
@@ -366,7 +387,8 @@ static bool in_list(struct slow_value x, enum mp_rep rep, const struct mp_t_list
     return false;
 }
 
-static struct slow_value in(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value in(struct slow_world *w, const struct slow_at *at,
+                            const struct mp_t_expr *e)
 {
     struct slow_value x = slow_expr(w, at, e->kid[0]);
     enum mp_rep rep = slow_rep(e->kid[0]->type);
@@ -387,7 +409,8 @@ static struct slow_value in(struct slow_world *w, const struct slow_at *at, cons
 
 /* ---- comparisons ---- */
 
-static struct slow_value signed_kid(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e, int sign)
+static struct slow_value signed_kid(struct slow_world *w, const struct slow_at *at,
+                                    const struct mp_t_expr *e, int sign)
 {
     struct slow_at inner = *at;
     inner.sign = sign;
@@ -404,11 +427,13 @@ static int order(enum mp_rep rep, struct mp_value a, struct mp_value b)
     return (x > y) - (x < y);
 }
 
-static struct slow_value compare(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value compare(struct slow_world *w, const struct slow_at *at,
+                                 const struct mp_t_expr *e)
 {
     enum mp_t_cmp cmp = e->op.cmp;
     int sign = cmp == MP_T_GT || cmp == MP_T_GE ? 1 : cmp == MP_T_LT || cmp == MP_T_LE ? -1 : 0;
-    struct slow_value a = signed_kid(w, at, e->kid[0], sign), b = signed_kid(w, at, e->kid[1], -sign);
+    struct slow_value a = signed_kid(w, at, e->kid[0], sign),
+                      b = signed_kid(w, at, e->kid[1], -sign);
     enum mp_rep rep = slow_rep(e->kid[0]->type);
     if (!a.known || !b.known) return unknown;
     if (e->kid[1]->type.base == MP_TYPE_PATTERN) {
@@ -426,13 +451,16 @@ static struct slow_value compare(struct slow_world *w, const struct slow_at *at,
     return unknown;
 }
 
-static struct slow_value range(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value range(struct slow_world *w, const struct slow_at *at,
+                               const struct mp_t_expr *e)
 {
     struct slow_value x = signed_kid(w, at, e->kid[0], 0);
     struct slow_value low = signed_kid(w, at, e->kid[1], 0), high = signed_kid(w, at, e->kid[2], 0);
     enum mp_rep rep = slow_rep(e->kid[0]->type);
-    enum mp_truth above = x.known && low.known ? (enum mp_truth)(order(rep, low.v, x.v) <= 0) : MP_UNKNOWN;
-    enum mp_truth below = x.known && high.known ? (enum mp_truth)(order(rep, x.v, high.v) <= 0) : MP_UNKNOWN;
+    enum mp_truth above =
+        x.known && low.known ? (enum mp_truth)(order(rep, low.v, x.v) <= 0) : MP_UNKNOWN;
+    enum mp_truth below =
+        x.known && high.known ? (enum mp_truth)(order(rep, x.v, high.v) <= 0) : MP_UNKNOWN;
     return logic_and(above, below);
 }
 
@@ -464,7 +492,9 @@ static int kid_sign(const struct mp_t_expr *e, int kid)
 
 static struct slow_value arith_int(enum mp_t_arith op, int64_t a, int64_t b)
 {
-    __int128 r = op == MP_T_ADD ? (__int128)a + b : op == MP_T_SUB ? (__int128)a - b : (__int128)a * b;
+    __int128 r = op == MP_T_ADD   ? (__int128)a + b
+                 : op == MP_T_SUB ? (__int128)a - b
+                                  : (__int128)a * b;
     return r < INT64_MIN || r > INT64_MAX ? unknown : of_int((int64_t)r);
 }
 
@@ -479,7 +509,8 @@ static struct slow_value arith_num(enum mp_t_arith op, double a, double b)
     return unknown;
 }
 
-static struct slow_value arith(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value arith(struct slow_world *w, const struct slow_at *at,
+                               const struct mp_t_expr *e)
 {
     struct slow_value a = signed_kid(w, at, e->kid[0], at->sign * kid_sign(e, 0));
     struct slow_value b = signed_kid(w, at, e->kid[1], at->sign * kid_sign(e, 1));
@@ -586,14 +617,16 @@ static struct slow_value id_part(mp_str s, uint32_t part)
     return unknown;
 }
 
-static struct slow_value clamp(struct slow_value x, struct slow_value low, struct slow_value high, enum mp_rep rep)
+static struct slow_value clamp(struct slow_value x, struct slow_value low, struct slow_value high,
+                               enum mp_rep rep)
 {
     if (!x.known || !low.known || !high.known || order(rep, low.v, high.v) > 0) return unknown;
     if (order(rep, x.v, low.v) < 0) return low;
     return order(rep, x.v, high.v) > 0 ? high : x;
 }
 
-static struct slow_value call(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value call(struct slow_world *w, const struct slow_at *at,
+                              const struct mp_t_expr *e)
 {
     enum mp_rep rep = slow_rep(e->kid[0]->type);
     if (e->op.call == MP_T_POINTS) {
@@ -652,7 +685,8 @@ static bool stale(const struct slow_world *w, const struct mp_t_expr *e)
     return false;
 }
 
-static struct slow_value is(struct slow_world *w, const struct slow_at *outer, const struct mp_t_expr *e)
+static struct slow_value is(struct slow_world *w, const struct slow_at *outer,
+                            const struct mp_t_expr *e)
 {
     struct slow_at at = *outer;
     at.sign = 0;
@@ -665,7 +699,8 @@ static struct slow_value is(struct slow_world *w, const struct slow_at *outer, c
 
 /* ---- members ---- */
 
-static struct slow_value members(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value members(struct slow_world *w, const struct slow_at *at,
+                                 const struct mp_t_expr *e)
 {
     struct slow_value set = slow_way(w, at, e->walk);
     int64_t count = 0;
@@ -685,17 +720,20 @@ static struct slow_value members(struct slow_world *w, const struct slow_at *at,
 
 /* ---- everything ---- */
 
-static struct slow_value with_default(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+static struct slow_value with_default(struct slow_world *w, const struct slow_at *at,
+                                      const struct mp_t_expr *e)
 {
     struct slow_value v = slow_expr(w, at, e->kid[0]);
     return v.known ? v : slow_expr(w, at, e->kid[1]);
 }
 
-struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at,
+                            const struct mp_t_expr *e)
 {
     switch (e->kind) {
     case MP_TX_CONST:
-        return slow_rep(e->type) == MP_REP_T ? of_text(e->text) : (struct slow_value){true, e->value};
+        return slow_rep(e->type) == MP_REP_T ? of_text(e->text)
+                                             : (struct slow_value){true, e->value};
     case MP_TX_PARAM:
         if (w->params[e->param->index].known) return w->params[e->param->index];
         return slow_expr(w, at, e->param->value);
@@ -707,13 +745,16 @@ struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at, cons
         return t == MP_UNKNOWN ? unknown : of_bool(t == MP_FALSE);
     }
     case MP_TX_AND:
-        return logic_and(truth_of(slow_expr(w, at, e->kid[0])), truth_of(slow_expr(w, at, e->kid[1])));
+        return logic_and(truth_of(slow_expr(w, at, e->kid[0])),
+                         truth_of(slow_expr(w, at, e->kid[1])));
     case MP_TX_OR:
-        return logic_or(truth_of(slow_expr(w, at, e->kid[0])), truth_of(slow_expr(w, at, e->kid[1])));
+        return logic_or(truth_of(slow_expr(w, at, e->kid[0])),
+                        truth_of(slow_expr(w, at, e->kid[1])));
     case MP_TX_CMP: return compare(w, at, e);
     case MP_TX_ARITH: return arith(w, at, e);
     case MP_TX_NEG: return negative(signed_kid(w, at, e->kid[0], -at->sign), slow_rep(e->type));
-    case MP_TX_CONVERT: return convert(slow_expr(w, at, e->kid[0]), slow_rep(e->kid[0]->type), slow_rep(e->type));
+    case MP_TX_CONVERT:
+        return convert(slow_expr(w, at, e->kid[0]), slow_rep(e->kid[0]->type), slow_rep(e->type));
     case MP_TX_IN: return in(w, at, e);
     case MP_TX_RANGE: return range(w, at, e);
     case MP_TX_MATCH: return match(w, at, e);
@@ -729,17 +770,20 @@ struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at, cons
     return unknown;
 }
 
-struct slow_value slow_eval(struct slow_world *w, const struct slow_ask *ask, const struct mp_t_expr *e)
+struct slow_value slow_eval(struct slow_world *w, const struct slow_ask *ask,
+                            const struct mp_t_expr *e)
 {
     return slow_expr(w, &(struct slow_at){ask, NULL, 0}, e);
 }
 
-enum mp_truth slow_truth(struct slow_world *w, const struct slow_ask *ask, const struct mp_t_expr *e)
+enum mp_truth slow_truth(struct slow_world *w, const struct slow_ask *ask,
+                         const struct mp_t_expr *e)
 {
     return truth_of(slow_eval(w, ask, e));
 }
 
-struct slow_value slow_walk(struct slow_world *w, const struct slow_ask *ask, const struct mp_t_walk *walk)
+struct slow_value slow_walk(struct slow_world *w, const struct slow_ask *ask,
+                            const struct mp_t_walk *walk)
 {
     return slow_way(w, &(struct slow_at){ask, NULL, 0}, walk);
 }

@@ -4,7 +4,8 @@
  *
  * Owns:    copies of nothing: records and entities belong to the caller, who only adds to them.
  * Callers: tests/diff. One thread.
- * Written apart from compiler/lower and runtime/eval: where they and this file differ, one is wrong.
+ * Written apart from compiler/lower and runtime/eval: where they and this file differ, one is
+ * wrong.
  */
 #ifndef MP_TEST_SLOW_H
 #define MP_TEST_SLOW_H
@@ -60,7 +61,8 @@ struct slow_world {
     uint32_t attr_count;
     const struct slow_value *params; /* one a parameter; unknown: as the policy says */
     int64_t now_ns;
-    uint64_t as_of; /* keys of a record are those of its arrival: only records up to this one; 0: all */
+    /* keys of a record are those of its arrival: only records up to this one; 0: all */
+    uint64_t as_of;
     bool always_alive;
     struct mp_arena *arena; /* for sets and lower-case texts */
     enum mp_match (*regex)(void *ctx, mp_str pattern, mp_str subject);
@@ -77,12 +79,16 @@ struct slow_ask {
     int64_t since_ns; /* verify, harm: windows begin here (R39); 0: none */
 };
 
-struct slow_value slow_eval(struct slow_world *w, const struct slow_ask *ask, const struct mp_t_expr *e);
-enum mp_truth slow_truth(struct slow_world *w, const struct slow_ask *ask, const struct mp_t_expr *e);
+struct slow_value slow_eval(struct slow_world *w, const struct slow_ask *ask,
+                            const struct mp_t_expr *e);
+enum mp_truth slow_truth(struct slow_world *w, const struct slow_ask *ask,
+                         const struct mp_t_expr *e);
 /* Where a walk leads. */
-struct slow_value slow_walk(struct slow_world *w, const struct slow_ask *ask, const struct mp_t_walk *walk);
+struct slow_value slow_walk(struct slow_world *w, const struct slow_ask *ask,
+                            const struct mp_t_walk *walk);
 /* What a record has for a key of a grouping. */
-struct slow_value slow_record_key(struct slow_world *w, const struct slow_record *r, const struct mp_t_key *key);
+struct slow_value slow_record_key(struct slow_world *w, const struct slow_record *r,
+                                  const struct mp_t_key *key);
 
 /* ---- between the two files ---- */
 
@@ -90,13 +96,17 @@ struct slow_value slow_record_key(struct slow_world *w, const struct slow_record
 struct slow_at {
     const struct slow_ask *ask;
     const struct slow_value *member; /* of count(m of SET where ...), or NULL */
-    int sign; /* R5: larger values of what stands here can only confirm (1), refute (-1), neither (0) */
+    /* R5: larger values of what stands here can only confirm (1), refute (-1), neither (0) */
+    int sign;
 };
-struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e);
-struct slow_value slow_agg(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e);
+struct slow_value slow_expr(struct slow_world *w, const struct slow_at *at,
+                            const struct mp_t_expr *e);
+struct slow_value slow_agg(struct slow_world *w, const struct slow_at *at,
+                           const struct mp_t_expr *e);
 bool slow_agg_absent(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e);
 bool slow_silent(const struct slow_world *w, const struct mp_t_signal *signal);
-struct slow_value slow_way(struct slow_world *w, const struct slow_at *at, const struct mp_t_walk *walk);
+struct slow_value slow_way(struct slow_world *w, const struct slow_at *at,
+                           const struct mp_t_walk *walk);
 enum mp_rep slow_rep(struct mp_t_type t);
 bool slow_same(enum mp_rep rep, struct mp_value a, struct mp_value b);
 

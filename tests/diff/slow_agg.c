@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Aggregates, each counted anew over the list of all records (language.md §5, R2, R3, R5, R6, R8, R9,
- * R10, R16, R39; where those leave room, the comment on top of window.h).
+ * Aggregates, each counted anew over the list of all records (language.md §5, R2, R3, R5, R6, R8,
+ * R9, R10, R16, R39; where those leave room, the comment on top of window.h).
  */
 #include <math.h>
 #include <stdlib.h>
@@ -12,7 +12,10 @@ typedef __int128 int128;
 
 static const struct slow_value unknown = {false, {{0, 0}}};
 
-static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b != 0 && (a < 0) != (b < 0)); }
+static int64_t floor_div(int64_t a, int64_t b)
+{
+    return a / b - (a % b != 0 && (a < 0) != (b < 0));
+}
 
 /* A record ahead of now counts in the pane of now. */
 static int64_t counted_at(const struct slow_record *r)
@@ -28,12 +31,15 @@ bool slow_silent(const struct slow_world *w, const struct mp_t_signal *signal)
     if (w->always_alive) return false;
     for (uint32_t i = 0; i < w->record_count; i++) {
         const struct slow_record *r = &w->records[i];
-        if (r->signal == signal && r->heard && w->now_ns <= r->heard_ns + signal->every_ns + signal->lateness_ns) return false;
+        if (r->signal == signal && r->heard &&
+            w->now_ns <= r->heard_ns + signal->every_ns + signal->lateness_ns)
+            return false;
     }
     return true;
 }
 
-static bool observed_since(const struct slow_world *w, const struct mp_t_signal *signal, int64_t *out)
+static bool observed_since(const struct slow_world *w, const struct mp_t_signal *signal,
+                           int64_t *out)
 {
     for (uint32_t i = 0; i < w->record_count; i++) {
         if (w->records[i].signal != signal || !w->records[i].heard) continue;
@@ -51,7 +57,8 @@ struct whose {
     uint32_t count, width;
 };
 
-static bool find_keys(struct slow_world *w, const struct slow_at *at, const struct mp_t_agg *agg, struct whose *out)
+static bool find_keys(struct slow_world *w, const struct slow_at *at, const struct mp_t_agg *agg,
+                      struct whose *out)
 {
     if (agg->of_set != NULL) {
         struct slow_value set = slow_way(w, at, agg->of_set);
@@ -81,18 +88,20 @@ static bool has_keys(struct slow_world *w, const struct mp_t_agg *agg, const str
         for (uint32_t k = 0; k < whose->width && all; k++) {
             const struct mp_t_key *key = &agg->keys->keys[k];
             struct slow_value v = slow_record_key(w, r, key);
-            all = v.known && slow_same(slow_rep(key->type), v.v, whose->tuples[t * whose->width + k].v);
+            all = v.known &&
+                  slow_same(slow_rep(key->type), v.v, whose->tuples[t * whose->width + k].v);
         }
         if (all) return true;
     }
     return false;
 }
 
-static bool in_window(const struct slow_world *w, const struct slow_ask *ask, const struct mp_t_agg *agg,
-                      const struct slow_record *r)
+static bool in_window(const struct slow_world *w, const struct slow_ask *ask,
+                      const struct mp_t_agg *agg, const struct slow_record *r)
 {
     if (agg->kind == MP_AGG_LAST) return counted_at(r) >= ask->since_ns;
-    int64_t time = counted_at(r), d = agg->window_ns, pane = (d + agg->panes - 1) / agg->panes, mine = floor_div(time, pane);
+    int64_t time = counted_at(r), d = agg->window_ns, pane = (d + agg->panes - 1) / agg->panes,
+            mine = floor_div(time, pane);
     if (ask->since_ns > 0 && mine * pane < ask->since_ns) return false;
     if (!ask->settled) return mine >= floor_div(w->now_ns - d, pane);
     int64_t ended = floor_div(w->now_ns - agg->signal->lateness_ns, pane);
@@ -114,7 +123,8 @@ struct samples {
     enum mp_rep rep;
 };
 
-static enum mp_truth record_truth(struct slow_world *w, const struct slow_record *r, const struct mp_t_expr *e)
+static enum mp_truth record_truth(struct slow_world *w, const struct slow_record *r,
+                                  const struct mp_t_expr *e)
 {
     struct slow_ask ask = {.record = r};
     return e == NULL ? MP_TRUE : slow_truth(w, &ask, e);
@@ -124,15 +134,16 @@ static bool same_things(const struct slow_record *a, const struct slow_record *b
 {
     for (uint32_t k = 0; k < a->signal->key_count; k++) {
         enum mp_rep rep = slow_rep(a->signal->keys[k]->attrs[0].type);
-        if (!a->keys[k].known || !b->keys[k].known || !slow_same(rep, a->keys[k].v, b->keys[k].v)) return false;
+        if (!a->keys[k].known || !b->keys[k].known || !slow_same(rep, a->keys[k].v, b->keys[k].v))
+            return false;
     }
     return true;
 }
 
-/* Growth of a counter at a record: against the value before it of the same things (§4.2). What a newer
- * value has overtaken says nothing: it is no new start. */
-static struct slow_value growth(struct slow_world *w, const struct mp_t_agg *agg, const struct slow_record *r,
-                                struct slow_value v)
+/* Growth of a counter at a record: against the value before it of the same things (§4.2). What a
+ * newer value has overtaken says nothing: it is no new start. */
+static struct slow_value growth(struct slow_world *w, const struct mp_t_agg *agg,
+                                const struct slow_record *r, struct slow_value v)
 {
     struct slow_value before = unknown;
     int64_t newest = INT64_MIN;
@@ -161,8 +172,8 @@ static bool usable(const struct mp_t_agg *agg, enum mp_rep rep, struct mp_value 
     return !sums || rep != MP_REP_F || fabs(f) < 0x1p62;
 }
 
-static struct samples gather(struct slow_world *w, const struct slow_at *at, const struct mp_t_agg *agg,
-                             const struct whose *whose)
+static struct samples gather(struct slow_world *w, const struct slow_at *at,
+                             const struct mp_t_agg *agg, const struct whose *whose)
 {
     bool grows = agg->kind == MP_AGG_GROWTH || agg->kind == MP_AGG_RATE_GROWTH;
     struct samples s = {MP_NEW(w->arena, struct sample, w->record_count + 1), 0, MP_REP_N};
@@ -250,7 +261,8 @@ static struct slow_value average(const struct mp_t_expr *e, const struct samples
 {
     int128 weight = weight_of(s);
     if (weight <= 0) return unknown;
-    if (slow_rep(e->type) != MP_REP_F && s->rep != MP_REP_F) return of_int(nearest_quotient(sum_of(s), weight));
+    if (slow_rep(e->type) != MP_REP_F && s->rep != MP_REP_F)
+        return of_int(nearest_quotient(sum_of(s), weight));
     return as_type(e, as_num(s, sum_of(s)) / (double)weight);
 }
 
@@ -273,7 +285,8 @@ static struct slow_value edge(const struct mp_t_expr *e, const struct samples *s
                                        : mp_value_as_int(v) > mp_value_as_int(best);
         if (largest ? more : less) best = v;
     }
-    if ((slow_rep(e->type) == MP_REP_F) == (s->rep == MP_REP_F)) return (struct slow_value){true, best};
+    if ((slow_rep(e->type) == MP_REP_F) == (s->rep == MP_REP_F))
+        return (struct slow_value){true, best};
     return as_type(e, s->rep == MP_REP_F ? mp_value_as_num(best) : (double)mp_value_as_int(best));
 }
 
@@ -298,7 +311,8 @@ static struct slow_value distinct(const struct mp_t_expr *e, const struct sample
     int64_t count = 0;
     for (uint32_t i = 0; i < s->count; i++) {
         bool fresh = true;
-        for (uint32_t k = 0; k < i && fresh; k++) fresh = !slow_same(s->rep, s->all[k].v, s->all[i].v);
+        for (uint32_t k = 0; k < i && fresh; k++)
+            fresh = !slow_same(s->rep, s->all[k].v, s->all[i].v);
         count += fresh;
     }
     return as_type(e, (double)count);
@@ -336,14 +350,16 @@ static double bucket_of(enum mp_type type, enum mp_rep rep, double v)
     return low;
 }
 
-static struct slow_value quantile(struct slow_world *w, const struct mp_t_expr *e, const struct samples *s)
+static struct slow_value quantile(struct slow_world *w, const struct mp_t_expr *e,
+                                  const struct samples *s)
 {
     struct weighted *sorted = MP_NEW(w->arena, struct weighted, s->count + 1);
     int128 weight = weight_of(s), below = 0;
     if (weight <= 0) return unknown;
     MP_ASSERT(sorted != NULL);
     for (uint32_t i = 0; i < s->count; i++) {
-        double v = s->rep == MP_REP_F ? mp_value_as_num(s->all[i].v) : (double)mp_value_as_int(s->all[i].v);
+        double v = s->rep == MP_REP_F ? mp_value_as_num(s->all[i].v)
+                                      : (double)mp_value_as_int(s->all[i].v);
         sorted[i] = (struct weighted){v, s->all[i].weight};
     }
     qsort(sorted, s->count, sizeof *sorted, by_value);
@@ -353,7 +369,8 @@ static struct slow_value quantile(struct slow_world *w, const struct mp_t_expr *
     return as_type(e, bucket_of(e->agg->value->type.base, s->rep, sorted[at].v));
 }
 
-static struct slow_value result(struct slow_world *w, const struct mp_t_expr *e, const struct samples *s)
+static struct slow_value result(struct slow_world *w, const struct mp_t_expr *e,
+                                const struct samples *s)
 {
     const struct mp_t_agg *agg = e->agg;
     switch (agg->kind) {
@@ -383,7 +400,8 @@ static struct slow_value result(struct slow_world *w, const struct mp_t_expr *e,
 /* ---- known or not ---- */
 
 /* R8: known until every + lateness after it. */
-static struct slow_value last(struct slow_world *w, const struct mp_t_agg *agg, const struct samples *s)
+static struct slow_value last(struct slow_world *w, const struct mp_t_agg *agg,
+                              const struct samples *s)
 {
     if (s->count == 0) return unknown;
     const struct sample *newest = &s->all[0];
@@ -394,7 +412,8 @@ static struct slow_value last(struct slow_world *w, const struct mp_t_agg *agg, 
     return w->now_ns <= until ? (struct slow_value){true, newest->v} : unknown;
 }
 
-static bool whole(const struct slow_world *w, const struct slow_ask *ask, const struct mp_t_agg *agg)
+static bool whole(const struct slow_world *w, const struct slow_ask *ask,
+                  const struct mp_t_agg *agg)
 {
     int64_t end = w->now_ns - (ask->settled ? agg->signal->lateness_ns : 0), since;
     if (ask->since_ns > 0) return ask->since_ns + agg->window_ns <= end;
@@ -406,16 +425,19 @@ static bool seen_now(struct slow_world *w, const struct slow_at *at, const struc
 {
     const struct slow_record *r = at->ask->record;
     struct whose whose;
-    if (r == NULL || r->signal != agg->signal || !r->admitted || (r->layer & agg->layers) == 0) return false;
+    if (r == NULL || r->signal != agg->signal || !r->admitted || (r->layer & agg->layers) == 0)
+        return false;
     if (!find_keys(w, at, agg, &whose) || !has_keys(w, agg, &whose, r)) return false;
     return record_truth(w, r, agg->where) == MP_TRUE;
 }
 
-struct slow_value slow_agg(struct slow_world *w, const struct slow_at *at, const struct mp_t_expr *e)
+struct slow_value slow_agg(struct slow_world *w, const struct slow_at *at,
+                           const struct mp_t_expr *e)
 {
     const struct mp_t_agg *agg = e->agg;
     struct whose whose;
-    if (agg->kind == MP_AGG_SEEN) return (struct slow_value){true, mp_value_bool(seen_now(w, at, agg))};
+    if (agg->kind == MP_AGG_SEEN)
+        return (struct slow_value){true, mp_value_bool(seen_now(w, at, agg))};
     if (slow_silent(w, agg->signal) || !find_keys(w, at, agg, &whose)) return unknown;
     struct samples s = gather(w, at, agg, &whose);
     if (agg->kind == MP_AGG_LAST) return last(w, agg, &s);

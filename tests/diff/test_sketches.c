@@ -20,10 +20,11 @@
 #define S INT64_C(1000000000)
 #define START (INT64_C(1767225600) * S)
 
-static const char policy[] = "mpol 1\nuse std.mesh\n"
-                             "rule r when distinct(requests.path) over 1m > 0 per mesh\n"
-                             "  then notify \"{distinct(requests.path) over 1m} {p50(requests.latency) over 1m}"
-                             " {p99(requests.latency) over 1m} {p999(requests.latency) over 1m}\"\n";
+static const char policy[] =
+    "mpol 1\nuse std.mesh\n"
+    "rule r when distinct(requests.path) over 1m > 0 per mesh\n"
+    "  then notify \"{distinct(requests.path) over 1m} {p50(requests.latency) over 1m}"
+    " {p99(requests.latency) over 1m} {p999(requests.latency) over 1m}\"\n";
 
 static struct {
     struct mp_os os;
@@ -41,7 +42,8 @@ static void open_window(uint64_t seed)
     struct mp_compile_text text = {MP_STR("t.mpol"), mp_str_of(policy), MP_CHECK_GIVEN};
     struct mp_compile_options options = {.goal = MP_COMPILE_IMAGE, .os = &f.os};
     struct mp_hash_key key = {seed, 2};
-    struct mp_window_limits limits = {.keys_max = 64, .sources_max = 1, .ids_max = 64, .always_alive = true};
+    struct mp_window_limits limits = {
+        .keys_max = 64, .sources_max = 1, .ids_max = 64, .always_alive = true};
     struct mp_window_hooks hooks = {0};
     struct mp_inventory_limits inventory_limits = {.text_bytes = 1 << 16};
     const char *why = NULL;
@@ -51,8 +53,10 @@ static void open_window(uint64_t seed)
     assert_int_equal(mp_compilation_errors(f.c), 0);
     mp_str image = mp_compilation_image(f.c);
     assert_int_equal(mp_program_load(image.ptr, image.len, &f.os, &f.p, &why), MP_OK);
-    assert_int_equal(mp_inventory_create(&f.arena, f.p, &inventory_limits, key, &f.inventory), MP_OK);
-    assert_int_equal(mp_window_create(&f.arena, f.p, &limits, key, f.inventory, &hooks, &f.window), MP_OK);
+    assert_int_equal(mp_inventory_create(&f.arena, f.p, &inventory_limits, key, &f.inventory),
+                     MP_OK);
+    assert_int_equal(mp_window_create(&f.arena, f.p, &limits, key, f.inventory, &hooks, &f.window),
+                     MP_OK);
     assert_int_equal(mp_ingest_create(&f.arena, f.p, key, &f.ingest), MP_OK);
     f.now = START;
 }
@@ -70,9 +74,12 @@ static void request(const char *path, int64_t latency_ns)
     static struct mp_value value[512], cells[64];
     static struct mp_eval_scratch scratch;
     struct mp_outputs outputs = {known, truth, value};
-    struct mp_field_in in[2] = {
-        {.name = mp_ingest_name(f.ingest, MP_STR("path")), .kind = MP_FIELD_TEXT, .text = mp_str_of(path)},
-        {.name = mp_ingest_name(f.ingest, MP_STR("latency")), .kind = MP_FIELD_INT, .integer = latency_ns}};
+    struct mp_field_in in[2] = {{.name = mp_ingest_name(f.ingest, MP_STR("path")),
+                                 .kind = MP_FIELD_TEXT,
+                                 .text = mp_str_of(path)},
+                                {.name = mp_ingest_name(f.ingest, MP_STR("latency")),
+                                 .kind = MP_FIELD_INT,
+                                 .integer = latency_ns}};
     struct mp_record r;
     struct mp_touch touched[16];
     struct mp_inputs inputs;
@@ -180,7 +187,8 @@ static void quantiles_are_within_two_percent(void **state)
     for (uint32_t i = 0; i < 3; i++) {
         int64_t exact = all[(3000 * permille[i] + 999) / 1000 - 1], said = hole(1 + i);
         double off = fabs((double)(said - exact)) / (double)exact;
-        print_message("p%u: exact %lld, said %lld, off by %.2f%%\n", permille[i], (long long)exact, (long long)said, 100 * off);
+        print_message("p%u: exact %lld, said %lld, off by %.2f%%\n", permille[i], (long long)exact,
+                      (long long)said, 100 * off);
         assert_true(off <= 0.0204);
     }
     close_window();

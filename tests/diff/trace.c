@@ -18,13 +18,17 @@ struct pool {
 static uint32_t below(struct pool *t, uint32_t n) { return gen_below(&t->rng, n); }
 static bool one_in(struct pool *t, uint32_t n) { return below(t, n) == 0; }
 
-static struct slow_value text(const char *s) { return (struct slow_value){true, mp_value_text(mp_str_of(s))}; }
+static struct slow_value text(const char *s)
+{
+    return (struct slow_value){true, mp_value_text(mp_str_of(s))};
+}
 
 /* ---- numbers: those that rules compare with, their neighbours, and the far ends ---- */
 
 static int64_t an_int(struct pool *t, enum mp_type type)
 {
-    static const int64_t ints[] = {0, 1, 2, 3, 7, 10, 100, 1000, 4096, 2000000, INT64_C(9007199254740993), INT64_MAX};
+    static const int64_t ints[] = {
+        0, 1, 2, 3, 7, 10, 100, 1000, 4096, 2000000, INT64_C(9007199254740993), INT64_MAX};
     static const int64_t durations[] = {1, 50, 100, 1000, 1500, 10000, 60000, 604800000};
     static const int64_t sizes[] = {0, 1, 100, 65536, 1048576, 1000000000};
     int64_t v;
@@ -60,11 +64,25 @@ static double a_number(struct pool *t, enum mp_type type)
 
 /* ---- texts ---- */
 
-static const char *const strings[] = {"a", "b", "Admin", "admin", "12.5", "-3e2", "1e400", "", "a rather long text 1",
-                                      "a rather long text 2", "a rather lo", "ABC text 9", "\xc3\xa4?x", "x"};
-static const char *const clients[] = {"10.0.0.1", "10.0.0.255", "10.1.0.0", "192.0.2.7", "2001:db8::1"};
-static const char *const identities[] = {"spiffe://prod/ns/pay/sa/web", "spiffe://prod/ns/ops/sa/web",
-                                         "spiffe://other/ns/pay/sa/web", "spiffe://prod/ns/pay/sa/a"};
+static const char *const strings[] = {"a",
+                                      "b",
+                                      "Admin",
+                                      "admin",
+                                      "12.5",
+                                      "-3e2",
+                                      "1e400",
+                                      "",
+                                      "a rather long text 1",
+                                      "a rather long text 2",
+                                      "a rather lo",
+                                      "ABC text 9",
+                                      "\xc3\xa4?x",
+                                      "x"};
+static const char *const clients[] = {"10.0.0.1", "10.0.0.255", "10.1.0.0", "192.0.2.7",
+                                      "2001:db8::1"};
+static const char *const identities[] = {
+    "spiffe://prod/ns/pay/sa/web", "spiffe://prod/ns/ops/sa/web", "spiffe://other/ns/pay/sa/web",
+    "spiffe://prod/ns/pay/sa/a"};
 static const char *const hosts[] = {"api.example", "a", "b.example"};
 static const char *const paths[] = {"/", "/admin", "/admin/users", "/a", "/healthz"};
 static const char *const colours[] = {"red", "green", "blue"};
@@ -88,7 +106,8 @@ static struct slow_value a_set(struct pool *t)
     struct mp_value *all = MP_NEW(t->arena, struct mp_value, 3);
     uint32_t count = below(t, 4);
     MP_ASSERT(all != NULL);
-    for (uint32_t i = 0; i < count; i++) all[i] = mp_value_text(mp_str_of(strings[(i * 3 + below(t, 2)) % 9]));
+    for (uint32_t i = 0; i < count; i++)
+        all[i] = mp_value_text(mp_str_of(strings[(i * 3 + below(t, 2)) % 9]));
     return (struct slow_value){true, {{(uint64_t)(uintptr_t)all, count}}};
 }
 
@@ -103,7 +122,9 @@ static struct slow_value a_value(struct pool *t, struct mp_t_type type)
     case MP_TYPE_HOOK: return text(ONE_OF(t, hooks));
     case MP_TYPE_ENUM: return text(ONE_OF(t, colours));
     case MP_TYPE_IP: return address(ONE_OF(t, clients));
-    case MP_TYPE_STATUS: return (struct slow_value){true, mp_value_int((int64_t[]){200, 404, 499, 500, 503, 599}[below(t, 6)])};
+    case MP_TYPE_STATUS:
+        return (struct slow_value){
+            true, mp_value_int((int64_t[]){200, 404, 499, 500, 503, 599}[below(t, 6)])};
     case MP_TYPE_PORT: return (struct slow_value){true, mp_value_int(below(t, 65536))};
     default: break;
     }
@@ -151,7 +172,8 @@ static void fill_fields(struct pool *t, struct slow_record *r)
         for (uint32_t k = 0; k < 2; k++) {
             if (one_in(t, 3)) continue;
             type.is_map = false;
-            f->entries[f->entry_count++] = (struct slow_entry){mp_str_of(type.is_set ? claims[k] : entries[k]), a_value(t, type)};
+            f->entries[f->entry_count++] = (struct slow_entry){
+                mp_str_of(type.is_set ? claims[k] : entries[k]), a_value(t, type)};
             type.is_map = true;
         }
     }
@@ -179,26 +201,29 @@ static const struct mp_t_signal *find_signal(const struct mp_typed *typed, const
 
 static const struct mp_t_signal *pick_signal(struct pool *t, const struct mp_typed *typed)
 {
-    static const char *const names[] = {"probes", "probes", "probes", "probes", "probes", "temp", "load", "hits"};
+    static const char *const names[] = {"probes", "probes", "probes", "probes",
+                                        "probes", "temp",   "load",   "hits"};
     const struct mp_t_signal *s = find_signal(typed, ONE_OF(t, names));
     return s != NULL ? s : find_signal(typed, "probes");
 }
 
-void gen_trace(uint64_t seed, bool slots, const struct mp_typed *typed, struct mp_arena *arena, uint32_t count,
-               struct gen_event *events)
+void gen_trace(uint64_t seed, bool slots, const struct mp_typed *typed, struct mp_arena *arena,
+               uint32_t count, struct gen_event *events)
 {
     struct pool t = {seed * 0x2545f4914f6cdd1du + 77, arena};
     int64_t now = START_NS + (int64_t)below(&t, 1000) * MS;
     for (uint32_t i = 0; i < count; i++) {
         struct gen_event *e = &events[i];
-        int64_t step = slots ? 100 + (int64_t)below(&t, 900) : (int64_t)below(&t, 900) * !one_in(&t, 4);
+        int64_t step =
+            slots ? 100 + (int64_t)below(&t, 900) : (int64_t)below(&t, 900) * !one_in(&t, 4);
         if (one_in(&t, 25)) step += (int64_t)below(&t, 20000);
         now += step * MS + (one_in(&t, 3) ? below(&t, 1000000) : 0);
         if (slots) now += 100 * MS - now % (100 * MS) + (int64_t)below(&t, 90) * MS;
         *e = (struct gen_event){.at_ns = now, .tick = one_in(&t, 12)};
         if (e->tick) continue;
         struct slow_record *r = &e->record;
-        *r = (struct slow_record){.signal = pick_signal(&t, typed), .time_ns = now, .heard_ns = now, .weight = 1};
+        *r = (struct slow_record){
+            .signal = pick_signal(&t, typed), .time_ns = now, .heard_ns = now, .weight = 1};
         if (one_in(&t, 6)) r->time_ns -= (int64_t)below(&t, 1500) * MS;
         if (one_in(&t, 12)) r->time_ns += (int64_t)below(&t, 1900) * MS;
         if (one_in(&t, 8)) r->weight = 1 + (int64_t)below(&t, 9);
@@ -216,17 +241,26 @@ struct fact {
 };
 
 static const struct fact facts[] = {
-    {"service", "web", "tier", NULL, "critical"},   {"service", "ns1/api", "tier", NULL, "batch"},
-    {"service", "web", "labels", "team", "pay"},    {"service", "ns1/api", "labels", "team", "shop"},
-    {"service", "web", "candidate", NULL, "v2"},    {"service", "web", "callers", NULL, NULL},
-    {"service", "ns1/api", "callers", NULL, NULL},  {"instance", "web-1", "zone", NULL, "z1"},
-    {"instance", "web-2", "zone", NULL, "z2"},      {"instance", "api-1", "zone", NULL, "z1"},
-    {"client", "10.0.0.1", "country", NULL, "de"},  {"client", "10.0.0.255", "country", NULL, "de"},
-    {"client", "192.0.2.7", "country", NULL, "fr"}, {"client", "10.0.0.1", "asn", NULL, "64500"},
-    {"client", "10.1.0.0", "asn", NULL, "64511"},   {"client", "2001:db8::1", "bot", NULL, "true"},
+    {"service", "web", "tier", NULL, "critical"},
+    {"service", "ns1/api", "tier", NULL, "batch"},
+    {"service", "web", "labels", "team", "pay"},
+    {"service", "ns1/api", "labels", "team", "shop"},
+    {"service", "web", "candidate", NULL, "v2"},
+    {"service", "web", "callers", NULL, NULL},
+    {"service", "ns1/api", "callers", NULL, NULL},
+    {"instance", "web-1", "zone", NULL, "z1"},
+    {"instance", "web-2", "zone", NULL, "z2"},
+    {"instance", "api-1", "zone", NULL, "z1"},
+    {"client", "10.0.0.1", "country", NULL, "de"},
+    {"client", "10.0.0.255", "country", NULL, "de"},
+    {"client", "192.0.2.7", "country", NULL, "fr"},
+    {"client", "10.0.0.1", "asn", NULL, "64500"},
+    {"client", "10.1.0.0", "asn", NULL, "64511"},
+    {"client", "2001:db8::1", "bot", NULL, "true"},
 };
 
-static const struct mp_t_attr *find_attr(const struct mp_typed *typed, const char *entity, const char *name)
+static const struct mp_t_attr *find_attr(const struct mp_typed *typed, const char *entity,
+                                         const char *name)
 {
     for (uint32_t i = 0; i < typed->entities.len; i++) {
         const struct mp_t_entity *e = typed->entities.ptr[i];
@@ -238,8 +272,8 @@ static const struct mp_t_attr *find_attr(const struct mp_typed *typed, const cha
     return NULL;
 }
 
-uint32_t gen_attrs(uint64_t seed, const struct mp_typed *typed, struct mp_arena *arena, struct slow_attr *out,
-                   uint32_t room)
+uint32_t gen_attrs(uint64_t seed, const struct mp_typed *typed, struct mp_arena *arena,
+                   struct slow_attr *out, uint32_t room)
 {
     struct pool t = {seed * 0x9e3779b97f4a7c15u + 5, arena};
     uint32_t count = 0;
@@ -249,7 +283,8 @@ uint32_t gen_attrs(uint64_t seed, const struct mp_typed *typed, struct mp_arena 
         if (attr == NULL || one_in(&t, 4)) continue;
         struct slow_attr *a = &out[count++];
         *a = (struct slow_attr){.attr = attr};
-        a->key = slow_rep(attr->owner->attrs[0].type) == MP_REP_A ? address(f->key).v : text(f->key).v;
+        a->key =
+            slow_rep(attr->owner->attrs[0].type) == MP_REP_A ? address(f->key).v : text(f->key).v;
         if (f->entry != NULL) a->entry = mp_str_of(f->entry);
         if (f->value == NULL) {
             struct mp_value *all = MP_NEW(arena, struct mp_value, 2);

@@ -187,8 +187,11 @@ static void on_tick(uv_timer_t *timer) { (void)timer; }
 
 void direct_listen(const char *address)
 {
-    static const struct mp_grpc_method method = {.path = ADS_PATH, .open = ads_open, .message = ads_message,
-                                                 .drained = ads_drained, .closed = ads_closed};
+    static const struct mp_grpc_method method = {.path = ADS_PATH,
+                                                 .open = ads_open,
+                                                 .message = ads_message,
+                                                 .drained = ads_drained,
+                                                 .closed = ads_closed};
     struct mp_grpc_options options = {.listen = address, .methods = &method, .method_count = 1};
     char why[256];
     if (server != NULL) return;
@@ -210,7 +213,8 @@ static bool count_real(void *ctx, const struct mp_envoy_proxy *p)
     struct count *c = ctx;
     const struct mp_envoy_proxy_type *ecds = &p->types[MP_ENVOY_ECDS];
     if (is_fake(p->node) || !p->connected || ecds->subscribed < 4) return true;
-    c->n += ecds->acked == ecds->subscribed && (c->effective ? p->effective : p->accepted) >= c->revision;
+    c->n += ecds->acked == ecds->subscribed &&
+            (c->effective ? p->effective : p->accepted) >= c->revision;
     return true;
 }
 
@@ -240,7 +244,8 @@ void direct_wait(uint64_t revision, bool effective)
     for (;;) {
         fake_pump(mesh);
         struct mpol_progress p = direct_progress();
-        if (all_there(revision, effective) && (effective ? p.effective : p.accepted) >= revision) return;
+        if (all_there(revision, effective) && (effective ? p.effective : p.accepted) >= revision)
+            return;
         if (uv_hrtime() / 1000000 > until) break;
         uv_run(&loop, UV_RUN_ONCE);
     }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * direct.h - the Envoy backend in the test's own process, in front of real Envoys and, beside them, of
- * proxies in memory (fake.h): no engine, no daemon, so that a test says what is to be in force and sees
- * each fact by itself.
+ * direct.h - the Envoy backend in the test's own process, in front of real Envoys and, beside
+ * them, of proxies in memory (fake.h): no engine, no daemon, so that a test says what is to be in
+ * force and sees each fact by itself.
  */
 #ifndef TEST_ENVOY_DIRECT_H
 #define TEST_ENVOY_DIRECT_H

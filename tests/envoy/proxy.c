@@ -133,7 +133,9 @@ struct peer {
 
 static void answer(int fd, const char *head)
 {
-    int status = strncmp(head, "GET /404", 8) == 0 ? 404 : strncmp(head, "GET /500", 8) == 0 ? 500 : 200;
+    int status = strncmp(head, "GET /404", 8) == 0   ? 404
+                 : strncmp(head, "GET /500", 8) == 0 ? 500
+                                                     : 200;
     char text[128];
     int len = snprintf(text, sizeof text, "HTTP/1.1 %d X\r\nContent-Length: 3\r\n\r\nok\n", status);
     if (write(fd, text, (size_t)len) != len) shutdown(fd, SHUT_RDWR);
@@ -161,7 +163,8 @@ _Noreturn static void serve(int listener)
     signal(SIGPIPE, SIG_IGN);
     for (int i = 0; i < PEERS_MAX; i++) peers[i].fd = -1;
     for (;;) {
-        for (int i = 0; i < PEERS_MAX; i++) fds[i] = (struct pollfd){.fd = peers[i].fd, .events = POLLIN};
+        for (int i = 0; i < PEERS_MAX; i++)
+            fds[i] = (struct pollfd){.fd = peers[i].fd, .events = POLLIN};
         fds[PEERS_MAX] = (struct pollfd){.fd = listener, .events = POLLIN};
         if (poll(fds, PEERS_MAX + 1, -1) < 0) _exit(1);
         for (int i = 0; i < PEERS_MAX; i++) {
@@ -190,9 +193,9 @@ void upstream_stop(struct upstream *u) { end(&u->pid); }
 static void write_bootstrap(struct proxy *p, const struct proxy_is *is, va_list more)
 {
     char listen[32], admin[32], upstream[32], xds[32];
-    const char *words[WORDS_MAX] = {"envoy", "bootstrap", "--layer", is->layer, "--service", is->service,
-                                    "--instance", is->instance, "--listen", listen, "--admin", admin,
-                                    "--xds", xds};
+    const char *words[WORDS_MAX] = {
+        "envoy",      "bootstrap", "--layer", is->layer, "--service", is->service, "--instance",
+        is->instance, "--listen",  listen,    "--admin", admin,       "--xds",     xds};
     size_t count = 14;
     const char *out;
     snprintf(listen, sizeof listen, "127.0.0.1:%d", p->port);
@@ -218,8 +221,8 @@ static void exec_envoy(const struct proxy *p)
     dup2(nothing, 0);
     dup2(out, 1);
     dup2(out, 2);
-    execl(program, program, "-c", p->file, "--concurrency", "1", "--disable-hot-restart", "--log-level",
-          "warning", (char *)NULL);
+    execl(program, program, "-c", p->file, "--concurrency", "1", "--disable-hot-restart",
+          "--log-level", "warning", (char *)NULL);
     _exit(127);
 }
 
@@ -295,7 +298,8 @@ static int ask_more(struct client *c, const char *path, const char *headers)
     char request[512];
     int status = -1;
     size_t len = 0;
-    int asked = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: shop\r\n%s\r\n", path, headers);
+    int asked =
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: shop\r\n%s\r\n", path, headers);
     if (c->fd < 0 || write(c->fd, request, (size_t)asked) != asked) return -1;
     c->reply[0] = '\0';
     while (whole(c->reply) == 0 || len < whole(c->reply)) {

@@ -9,8 +9,8 @@
 
 #define PROXY_SKIPPED 77
 
-/* The Envoy that is named by $MPOL_ENVOY or lies in the build folder; NULL after one line that says why
- * the test is left out. */
+/* The Envoy that is named by $MPOL_ENVOY or lies in the build folder; NULL after one line that
+ * says why the test is left out. */
 const char *proxy_program(void);
 /* A port of 127.0.0.1 that was free a moment ago. */
 int free_port(void);
@@ -32,8 +32,8 @@ struct proxy {
     char file[64]; /* its configuration, and its log beside it */
 };
 
-/* `mpol envoy bootstrap` with these, --listen, --admin, and further words (ends with NULL); starts it and
- * waits until it takes requests. *p is zero, or has the port. */
+/* `mpol envoy bootstrap` with these, --listen, --admin, and further words (ends with NULL);
+ * starts it and waits until it takes requests. *p is zero, or has the port. */
 struct proxy_is {
     const char *layer, *service, *instance;
     int upstream_port; /* 0: none */
@@ -63,7 +63,8 @@ void client_close(struct client *c);
 int get_once(const char *from, int port, const char *path);
 /* The same for a client that a trusted x-forwarded-for names. */
 int get_for(const char *client, int port);
-/* Asks again and again, on new connections, until the status comes. The microseconds that it took. */
+/* Asks again and again, on new connections, until the status comes. The microseconds that it
+ * took. */
 int64_t wait_get_once(const char *from, int port, const char *path, int status);
 int64_t test_now_us(void);
 

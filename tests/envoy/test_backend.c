@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The backend alone in front of a real sidecar and a real gateway: what is told to be effective is so, also
- * where Envoy makes that hard, and Envoys that hang or are without a control plane hurt nobody else.
+ * The backend alone in front of a real sidecar and a real gateway: what is told to be effective
+ * is so, also where Envoy makes that hard, and Envoys that hang or are without a control plane
+ * hurt nobody else.
  */
 #include "proxy.h"
 
@@ -209,9 +210,10 @@ static void health_that_is_not_merged_yet_is_not_effective(void **state)
     long between = led_to(app.port);
     direct_wait(2, true);
     int64_t effective = test_now_us();
-    print_message("default merge window: accepted after %.1f ms, then %ld of 10 requests to who is in quarantine; "
-                  "effective after %.1f ms\n",
-                  (double)(accepted - began) / 1e3, between - before, (double)(effective - began) / 1e3);
+    print_message(
+        "default merge window: accepted after %.1f ms, then %ld of 10 requests to who is in quarantine; "
+        "effective after %.1f ms\n",
+        (double)(accepted - began) / 1e3, between - before, (double)(effective - began) / 1e3);
     between = led_to(app.port);
     for (int i = 0; i < 30; i++) assert_int_equal(get_for("10.0.0.7", gate.port), 200);
     assert_int_equal(led_to(app.port), between);
@@ -255,7 +257,8 @@ static void one_that_hangs_holds_nothing_up_and_obeys_when_it_wakes(void **state
 static int failures(const struct proxy *p)
 {
     const char *body, *at;
-    assert_int_equal(get(p->admin, "/stats?filter=cluster.mpol-xds.upstream_cx_connect_fail", &body), 200);
+    assert_int_equal(
+        get(p->admin, "/stats?filter=cluster.mpol-xds.upstream_cx_connect_fail", &body), 200);
     at = strstr(body, "upstream_cx_connect_fail: ");
     assert_non_null(at);
     return atoi(at + strlen("upstream_cx_connect_fail: "));
@@ -289,8 +292,9 @@ static void without_a_control_plane_nothing_is_lifted(void **state)
     apply();
     direct_listen(xds);
     direct_wait(9, true);
-    print_message("away for %.1f s (%d rounds of requests); reconciled %.0f ms after it came back\n",
-                  (double)(away - began) / 1e6, asked, (double)(test_now_us() - away) / 1e3);
+    print_message(
+        "away for %.1f s (%d rounds of requests); reconciled %.0f ms after it came back\n",
+        (double)(away - began) / 1e6, asked, (double)(test_now_us() - away) / 1e3);
     assert_int_equal(get_for("10.0.0.7", shop.port), 403);
     struct mp_envoy_counts counts;
     mp_envoy_counts_get(mesh.envoy, &counts);

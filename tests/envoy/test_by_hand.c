@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * An Envoy that somebody configured by hand, with the pieces of `mpol envoy snippet` where they say they
- * belong, obeys as one with our bootstrap does.
+ * An Envoy that somebody configured by hand, with the pieces of `mpol envoy snippet` where they
+ * say they belong, obeys as one with our bootstrap does.
  */
 #include <ctype.h>
 #include <stdio.h>
@@ -29,7 +29,10 @@ static void add(const char *bytes, size_t len)
     text[text_len] = '\0';
 }
 
-static bool begins_piece(const char *line) { return line[0] == '#' && isdigit((unsigned char)line[2]); }
+static bool begins_piece(const char *line)
+{
+    return line[0] == '#' && isdigit((unsigned char)line[2]);
+}
 
 /* The lines of piece `number`, comments left out, each behind `indent` blanks. */
 static void add_piece(const char *snippet, int number, size_t indent)
@@ -100,12 +103,15 @@ static void an_envoy_configured_by_hand_obeys(void **state)
     snprintf(xds, sizeof xds, "--xds=127.0.0.1:%d", xds_port);
     snprintf(listen, sizeof listen, "--listen=127.0.0.1:%d", p.port);
     put_file("policy.mpol", policy);
-    put_file("inventory.jsonl", "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n");
+    put_file("inventory.jsonl",
+             "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n");
     upstream_start(&app);
-    assert_int_equal(ask(&out, "envoy", "snippet", "--layer=service", "--service=checkout", "--instance=checkout-1",
-                         listen, xds, NULL), 0);
+    assert_int_equal(ask(&out, "envoy", "snippet", "--layer=service", "--service=checkout",
+                         "--instance=checkout-1", listen, xds, NULL),
+                     0);
     char *snippet = strdup(out);
-    const struct word words[] = {{"LISTEN", p.port}, {"OTHER", other}, {"ADMIN", p.admin}, {"APP", app.port}};
+    const struct word words[] = {
+        {"LISTEN", p.port}, {"OTHER", other}, {"ADMIN", p.admin}, {"APP", app.port}};
     write_config(snippet, words);
     free(snippet);
     run_start(&mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", xds, NULL);

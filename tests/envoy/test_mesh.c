@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A gateway, sidecars and mutual TLS everywhere: identities, instances behind a gateway, proxies that are
- * not who they say, and one that refuses what it is sent.
+ * A gateway, sidecars and mutual TLS everywhere: identities, instances behind a gateway, proxies
+ * that are not who they say, and one that refuses what it is sent.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,43 +39,48 @@ static void make_certificates(void)
 static void add_service(const char *name)
 {
     char line[200];
-    snprintf(line, sizeof line,
-             "{\"entity\":\"service\",\"name\":\"%s\",\"identities\":[\"spiffe://shop/ns/default/sa/%s\"]}\n",
-             name, name);
+    snprintf(
+        line, sizeof line,
+        "{\"entity\":\"service\",\"name\":\"%s\",\"identities\":[\"spiffe://shop/ns/default/sa/%s\"]}\n",
+        name, name);
     add_to_file("inventory.jsonl", line);
 }
 
 static void add_instance(const char *name, int port)
 {
     char line[200];
-    snprintf(line, sizeof line,
-             "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"checkout\",\"ip\":\"127.0.0.1\",\"port\":%d}\n",
-             name, port);
+    snprintf(
+        line, sizeof line,
+        "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"checkout\",\"ip\":\"127.0.0.1\",\"port\":%d}\n",
+        name, port);
     add_to_file("inventory.jsonl", line);
 }
 
 /* A sidecar of checkout whose certificate to mpol is `who`'s. */
-static void start_sidecar(const struct mesh *m, struct proxy *p, const char *instance, const char *who)
+static void start_sidecar(const struct mesh *m, struct proxy *p, const char *instance,
+                          const char *who)
 {
     char cert[32], key[32];
     struct proxy_is is = {"service", "checkout", instance, m->app.port, m->xds_port};
     snprintf(cert, sizeof cert, "%s.pem", who);
     snprintf(key, sizeof key, "%s.key", who);
-    proxy_start(p, &is, "--tls-cert=checkout.pem", "--tls-key=checkout.key", "--tls-ca=ca.pem", "--xds-cert",
-                cert, "--xds-key", key, "--xds-ca=ca.pem", NULL);
+    proxy_start(p, &is, "--tls-cert=checkout.pem", "--tls-key=checkout.key", "--tls-ca=ca.pem",
+                "--xds-cert", cert, "--xds-key", key, "--xds-ca=ca.pem", NULL);
 }
 
 static void start_gateway(struct mesh *m)
 {
     struct proxy_is is = {"ingress", "gateway", "gateway-1", 0, m->xds_port};
-    proxy_start(&m->gateway, &is, "--route=/=checkout", "--tls-cert=gateway.pem", "--tls-key=gateway.key",
-                "--tls-ca=ca.pem", "--xds-cert=gateway.pem", "--xds-key=gateway.key", "--xds-ca=ca.pem", NULL);
+    proxy_start(&m->gateway, &is, "--route=/=checkout", "--tls-cert=gateway.pem",
+                "--tls-key=gateway.key", "--tls-ca=ca.pem", "--xds-cert=gateway.pem",
+                "--xds-key=gateway.key", "--xds-ca=ca.pem", NULL);
 }
 
 static void start_mpol(struct mesh *m)
 {
     run_start(&m->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", m->xds,
-              "--xds-cert=mpol.pem", "--xds-key=mpol.key", "--xds-ca=ca.pem", "--listen=127.0.0.1:0", NULL);
+              "--xds-cert=mpol.pem", "--xds-key=mpol.key", "--xds-ca=ca.pem",
+              "--listen=127.0.0.1:0", NULL);
 }
 
 static void open_mesh(struct mesh *m)
@@ -111,7 +116,8 @@ static void close_mesh(struct mesh *m)
 static void decide(const char *verb, const char *target)
 {
     const char *out;
-    int code = ask(&out, "decisions", "add", verb, target, "--for=5m", "--yes", "--state=state", NULL);
+    int code =
+        ask(&out, "decisions", "add", verb, target, "--for=5m", "--yes", "--state=state", NULL);
     if (code != 0) fail_msg("%s", out);
 }
 
@@ -121,14 +127,16 @@ static void an_identity_is_refused_on_every_connection_and_no_other_is(void **st
 {
     struct mesh m;
     open_mesh(&m);
-    struct tls_client *web = tls_open(m.one.port, "web", NULL), *cart = tls_open(m.one.port, "cart", NULL);
+    struct tls_client *web = tls_open(m.one.port, "web", NULL),
+                      *cart = tls_open(m.one.port, "cart", NULL);
     assert_non_null(web);
     assert_non_null(cart);
     assert_int_equal(tls_get(web, "/"), 200);
     assert_int_equal(tls_get(cart, "/"), 200);
     decide("deny", "identity=spiffe://shop/ns/default/sa/web");
     wait_status("effective, in force");
-    for (int i = 0; i < 20; i++) assert_int_equal(tls_get(web, "/"), 403); /* the connection that was there */
+    /* the connection that was there */
+    for (int i = 0; i < 20; i++) assert_int_equal(tls_get(web, "/"), 403);
     struct tls_client *again = tls_open(m.one.port, "web", web);
     assert_non_null(again);
     assert_true(tls_resumed(again));
@@ -149,8 +157,8 @@ static void strict_mtls_refuses_who_shows_nothing(void **state)
     open_mesh(&m);
     assert_int_equal(tls_get_once(m.one.port, NULL, "/"), 200);
     const char *out;
-    int code = ask(&out, "decisions", "add", "require", "service=checkout", "what=mtls", "mode=strict", "--for=5m",
-                   "--yes", "--state=state", NULL);
+    int code = ask(&out, "decisions", "add", "require", "service=checkout", "what=mtls",
+                   "mode=strict", "--for=5m", "--yes", "--state=state", NULL);
     if (code != 0) fail_msg("%s", out);
     wait_tls_get_once(m.one.port, NULL, "/", 403);
     assert_int_equal(tls_get_once(m.one.port, "web", "/"), 200);
@@ -173,7 +181,8 @@ static void an_instance_in_quarantine_gets_nothing_from_the_gateway(void **state
     assert_int_equal(tls_get_once(m.two.port, "web", "/"), 403);
     assert_int_equal(tls_get_once(m.one.port, "web", "/"), 200);
     const char *out;
-    assert_int_equal(ask(&out, "decisions", "delete", "instance=checkout-2", "--yes", "--state=state", NULL), 0);
+    assert_int_equal(
+        ask(&out, "decisions", "delete", "instance=checkout-2", "--yes", "--state=state", NULL), 0);
     wait_tls_get_once(m.two.port, "web", "/", 200);
     close_mesh(&m);
 }
@@ -200,7 +209,8 @@ static void what_a_proxy_refuses_is_told_and_changes_nothing(void **state)
     open_mesh(&m);
     proxy_stop(&m.one);
     char *config = strdup(get_file("checkout-1.json")), *at;
-    /* An Envoy that takes filters in their own type only, as a snippet of an earlier day might say. */
+    /* An Envoy that takes filters in their own type only, as a snippet of an earlier day might
+     * say. */
     static const char wrapped[] = "common.matching.v3.ExtensionWithMatcher";
     static const char plain[] = "filters.http.rbac.v3.RBAC\"";
     while ((at = strstr(config, wrapped)) != NULL) {
@@ -212,11 +222,13 @@ static void what_a_proxy_refuses_is_told_and_changes_nothing(void **state)
     proxy_start_file(&m.one, "narrow.json");
     decide("deny", "identity=spiffe://shop/ns/default/sa/web");
     wait_tls_get_once(m.one.port, "web", "/", 403);
-    assert_int_equal(ask(&out, "decisions", "add", "exempt", "client.ip=127.0.0.9", "--for=5m", "--yes",
-                         "--state=state", NULL), 1);
+    assert_int_equal(ask(&out, "decisions", "add", "exempt", "client.ip=127.0.0.9", "--for=5m",
+                         "--yes", "--state=state", NULL),
+                     1);
     if (strstr(out, "refused mpol-deny") == NULL) fail_msg("%s", out);
     if (ask(&out, "why", "manual", "127.0.0.9", "--state=state", NULL) != 0) fail_msg("%s", out);
-    assert_non_null(strstr(out, "exempt 127.0.0.9 is stuck: proxy service/checkout/checkout-1 refused mpol-deny"));
+    assert_non_null(strstr(
+        out, "exempt 127.0.0.9 is stuck: proxy service/checkout/checkout-1 refused mpol-deny"));
     wait_status("REFUSED");
     assert_true(status_says("ExtensionWithMatcher"));
     assert_int_equal(tls_get_once(m.one.port, "web", "/"), 403);
@@ -224,7 +236,8 @@ static void what_a_proxy_refuses_is_told_and_changes_nothing(void **state)
     wait_get(m.mpol.port, "/readyz", 200, "1 refusing");
     /* What is told live is in the store a moment later. */
     int waited = 0;
-    while (ask(&out, "ledger", "show", "--state=state", NULL) != 0 || strstr(out, "refused mpol-deny") == NULL) {
+    while (ask(&out, "ledger", "show", "--state=state", NULL) != 0 ||
+           strstr(out, "refused mpol-deny") == NULL) {
         pause_between(&waited, "the refusal in the ledger");
     }
     close_mesh(&m);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Certificates, trust and what is revoked, from a folder of mpol to a sidecar that has no file of its own.
+ * Certificates, trust and what is revoked, from a folder of mpol to a sidecar that has no file of
+ * its own.
  */
 #include <stdio.h>
 #include <string.h>
@@ -47,12 +48,13 @@ static void open_shop(struct shop *s)
     *s = (struct shop){.xds_port = free_port()};
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
     make_certificates(s);
-    put_file("policy.mpol", "use std.mesh\nrule slow when error_rate > 50% then throttle svc to 50%\n");
+    put_file("policy.mpol",
+             "use std.mesh\nrule slow when error_rate > 50% then throttle svc to 50%\n");
     put_file("inventory.jsonl", "{\"entity\":\"service\",\"name\":\"checkout\",\"identities\":"
                                 "[\"spiffe://shop/ns/default/sa/checkout\"]}\n");
     upstream_start(&s->app);
-    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds, "--sds=sds",
-              "--xds-cert=mpol.pem", "--xds-key=mpol.key", "--xds-ca=ca.pem", NULL);
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds,
+              "--sds=sds", "--xds-cert=mpol.pem", "--xds-key=mpol.key", "--xds-ca=ca.pem", NULL);
     struct proxy_is is = {"service", "checkout", "checkout-1", s->app.port, s->xds_port};
     proxy_start(&s->sidecar, &is, "--sds", "--xds-cert=checkout.pem", "--xds-key=checkout.key",
                 "--xds-ca=ca.pem", NULL);
@@ -119,8 +121,10 @@ static void keys_are_not_told_over_a_port_that_anybody_may_open(void **state)
     (void)state;
     snprintf(s.xds, sizeof s.xds, "--xds=127.0.0.1:%d", s.xds_port);
     make_certificates(&s);
-    put_file("policy.mpol", "use std.mesh\nrule slow when error_rate > 50% then throttle svc to 50%\n");
-    assert_int_not_equal(ask(&out, "run", "policy.mpol", "--state=state", s.xds, "--sds=sds", NULL), 0);
+    put_file("policy.mpol",
+             "use std.mesh\nrule slow when error_rate > 50% then throttle svc to 50%\n");
+    assert_int_not_equal(ask(&out, "run", "policy.mpol", "--state=state", s.xds, "--sds=sds", NULL),
+                         0);
     if (strstr(out, "private keys") == NULL) fail_msg("%s", out);
     test_ca_free(s.ca);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One service, one sidecar: a decision of an operator or of a rule reaches a real Envoy, is obeyed on new
- * connections and on old ones, outlives the control plane, and is taken back.
+ * One service, one sidecar: a decision of an operator or of a rule reaches a real Envoy, is
+ * obeyed on new connections and on old ones, outlives the control plane, and is taken back.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -33,7 +33,8 @@ struct shop {
 
 static void start_mpol(struct shop *s)
 {
-    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds, NULL);
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds,
+              NULL);
 }
 
 static void start_sidecar(const struct shop *s, struct proxy *p, const char *instance)
@@ -67,8 +68,8 @@ static void deny(const char *client)
     char target[64];
     const char *out;
     snprintf(target, sizeof target, "client.ip=%s", client);
-    int code = ask(&out, "decisions", "add", "deny", target, "--on=service", "--for=5m", "--reason=a test",
-                   "--yes", "--state=state", NULL);
+    int code = ask(&out, "decisions", "add", "deny", target, "--on=service", "--for=5m",
+                   "--reason=a test", "--yes", "--state=state", NULL);
     if (code != 0) fail_msg("%s", out);
 }
 
@@ -118,7 +119,8 @@ static char *replaced(const char *text, const char *from, const char *to)
     return out;
 }
 
-/* As Istio's sidecars ask whose control plane is istiod: a stream for each thing, and a name of its kind. */
+/* As Istio's sidecars ask whose control plane is istiod: a stream for each thing, and a name of
+ * its kind. */
 static void write_single(const char *from, const char *to)
 {
     static const char source[] =
@@ -127,7 +129,8 @@ static void write_single(const char *from, const char *to)
     char *config = replaced(get_file(from), "\"ads\": {}", source);
     char *named = replaced(config, "\"id\": \"service/checkout/checkout-1\"",
                            "\"id\": \"sidecar~127.0.0.1~checkout-1.shop~shop.svc.cluster.local\"");
-    char *begin = strstr(named, "\"dynamic_resources\":"), *end = strstr(named, "\"layered_runtime\":");
+    char *begin = strstr(named, "\"dynamic_resources\":"),
+         *end = strstr(named, "\"layered_runtime\":");
     assert_true(begin != NULL && end > begin);
     memmove(begin, end, strlen(end) + 1);
     put_file(to, named);
@@ -152,7 +155,8 @@ static void an_envoy_with_another_control_plane_obeys(void **state)
     wait_status("service/checkout/checkout-1");
     wait_status("ecds 4 of 4 rtds 1 of 1");
     assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
-    for (int i = 0; i < 3; i++) assert_int_equal(get_once("127.0.0.4", s.sidecar.port, "/404"), 404);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(get_once("127.0.0.4", s.sidecar.port, "/404"), 404);
     wait_get_once("127.0.0.4", s.sidecar.port, "/", 403); /* its records have the same name */
     allow_again(BAD);
     wait_get_once(BAD, s.sidecar.port, "/", 200);
@@ -174,12 +178,14 @@ static void a_kill_lets_nobody_in_and_the_next_life_says_the_same(void **state)
     for (int i = 0; i < 50; i++) assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
     int64_t began = test_now_us();
     start_mpol(&s);
-    for (int waited = 0; !status_says("service/checkout/checkout-1"); pause_between(&waited, "reconnected")) {
+    for (int waited = 0; !status_says("service/checkout/checkout-1");
+         pause_between(&waited, "reconnected")) {
         assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
     }
     printf("started again and reconciled after %lld us\n", (long long)(test_now_us() - began));
     assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
-    /* One that was never here before: its first answer has the lease, so not one request gets through. */
+    /* One that was never here before: its first answer has the lease, so not one request gets
+     * through. */
     start_sidecar(&s, &fresh, "checkout-2");
     assert_int_equal(get_once(BAD, fresh.port, "/"), 403);
     assert_int_equal(get_once(GOOD, fresh.port, "/"), 200);
@@ -209,11 +215,14 @@ static void requests_become_records_and_trip_a_rule(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_denied_client_gets_403_and_no_other_does, folder_make, mesh_drop),
-        cmocka_unit_test_setup_teardown(a_kill_lets_nobody_in_and_the_next_life_says_the_same, folder_make,
+        cmocka_unit_test_setup_teardown(a_denied_client_gets_403_and_no_other_does, folder_make,
                                         mesh_drop),
-        cmocka_unit_test_setup_teardown(an_envoy_with_another_control_plane_obeys, folder_make, mesh_drop),
-        cmocka_unit_test_setup_teardown(requests_become_records_and_trip_a_rule, folder_make, mesh_drop),
+        cmocka_unit_test_setup_teardown(a_kill_lets_nobody_in_and_the_next_life_says_the_same,
+                                        folder_make, mesh_drop),
+        cmocka_unit_test_setup_teardown(an_envoy_with_another_control_plane_obeys, folder_make,
+                                        mesh_drop),
+        cmocka_unit_test_setup_teardown(requests_become_records_and_trip_a_rule, folder_make,
+                                        mesh_drop),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

@@ -62,7 +62,8 @@ struct tls_client *tls_open(int port, const char *name, struct tls_client *earli
     SSL_set_app_data(c->ssl, c);
     SSL_set_fd(c->ssl, c->fd);
     if (earlier != NULL && earlier->session != NULL) SSL_set_session(c->ssl, earlier->session);
-    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0 && SSL_connect(c->ssl) == 1) return c;
+    if (connect(c->fd, (struct sockaddr *)&to, sizeof to) == 0 && SSL_connect(c->ssl) == 1)
+        return c;
     tls_close(c);
     return NULL;
 }

@@ -140,11 +140,12 @@ void bed_service_stop(struct bed_service *s)
 
 static void put_module_config(FILE *f, const char *member, const struct bed_options *o)
 {
-    fprintf(f,
-            "\"%s\":{\"@type\":\"type.googleapis.com/google.protobuf.StringValue\",\"value\":"
-            "\"{\\\"socket\\\":\\\"%s\\\",\\\"layer\\\":\\\"%s\\\",\\\"service\\\":\\\"checkout\\\","
-            "\\\"instance\\\":\\\"checkout-1\\\"",
-            member, o->socket, o->layer);
+    fprintf(
+        f,
+        "\"%s\":{\"@type\":\"type.googleapis.com/google.protobuf.StringValue\",\"value\":"
+        "\"{\\\"socket\\\":\\\"%s\\\",\\\"layer\\\":\\\"%s\\\",\\\"service\\\":\\\"checkout\\\","
+        "\\\"instance\\\":\\\"checkout-1\\\"",
+        member, o->socket, o->layer);
     if (o->state != NULL) fprintf(f, ",\\\"state\\\":\\\"%s\\\"", o->state);
     fprintf(f, "}\"}");
 }
@@ -152,10 +153,11 @@ static void put_module_config(FILE *f, const char *member, const struct bed_opti
 static void put_extension(FILE *f, const char *name, const char *type, const char *named,
                           const char *config, const struct bed_options *o)
 {
-    fprintf(f,
-            "{\"name\":\"%s\",\"typed_config\":{\"@type\":\"type.googleapis.com/%s\","
-            "\"dynamic_module_config\":{\"name\":\"mpol_envoy\",\"do_not_close\":true},\"%s\":\"mpol\",",
-            name, type, named);
+    fprintf(
+        f,
+        "{\"name\":\"%s\",\"typed_config\":{\"@type\":\"type.googleapis.com/%s\","
+        "\"dynamic_module_config\":{\"name\":\"mpol_envoy\",\"do_not_close\":true},\"%s\":\"mpol\",",
+        name, type, named);
     put_module_config(f, config, o);
     fprintf(f, "}}");
 }
@@ -165,17 +167,23 @@ static void put_filter(FILE *f, const struct bed_options *o)
     switch (o->filter) {
     case BED_NO_FILTER: return;
     case BED_RBAC:
-        fprintf(f, "{\"name\":\"rbac\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
-                   "filters.http.rbac.v3.RBAC\",\"rules\":{\"action\":\"DENY\",\"policies\":{");
+        fprintf(
+            f,
+            "{\"name\":\"rbac\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
+            "filters.http.rbac.v3.RBAC\",\"rules\":{\"action\":\"DENY\",\"policies\":{");
         for (int i = 0; i < 100; i++) {
-            fprintf(f, "%s\"p%d\":{\"permissions\":[{\"url_path\":{\"path\":{\"exact\":\"/denied/%d\"}}}],"
-                       "\"principals\":[{\"any\":true}]}", i > 0 ? "," : "", i, i);
+            fprintf(
+                f,
+                "%s\"p%d\":{\"permissions\":[{\"url_path\":{\"path\":{\"exact\":\"/denied/%d\"}}}],"
+                "\"principals\":[{\"any\":true}]}",
+                i > 0 ? "," : "", i, i);
         }
         fprintf(f, "}}}},");
         return;
     case BED_MODULE:
     case BED_EMPTY_MODULE:
-        put_extension(f, "mpol", "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        put_extension(f, "mpol",
+                      "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
                       "filter_name", "filter_config", o);
         fprintf(f, ",");
     }
@@ -185,12 +193,13 @@ static void put_access_logs(FILE *f, const struct bed_options *o, const char *fo
 {
     fprintf(f, "\"access_log\":[");
     if (!o->quiet) {
-        fprintf(f,
-                "{\"name\":\"file\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
-                "access_loggers.file.v3.FileAccessLog\",\"path\":\"%s/access\",\"log_format\":"
-                "{\"text_format_source\":{\"inline_string\":\"%%RESPONSE_CODE%% "
-                "%%RESPONSE_CODE_DETAILS%% %%REQ(:PATH)%%\\n\"}}}}",
-                folder);
+        fprintf(
+            f,
+            "{\"name\":\"file\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
+            "access_loggers.file.v3.FileAccessLog\",\"path\":\"%s/access\",\"log_format\":"
+            "{\"text_format_source\":{\"inline_string\":\"%%RESPONSE_CODE%% "
+            "%%RESPONSE_CODE_DETAILS%% %%REQ(:PATH)%%\\n\"}}}}",
+            folder);
     }
     if (o->logger) {
         fprintf(f, "%s", o->quiet ? "" : ",");
@@ -203,23 +212,25 @@ static void put_access_logs(FILE *f, const struct bed_options *o, const char *fo
 
 static void put_listener(FILE *f, const struct bed_options *o, const char *folder, int port)
 {
-    fprintf(f,
-            "{\"name\":\"in\",\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}},"
-            "\"filter_chains\":[{\"filters\":[{\"name\":\"hcm\",\"typed_config\":{\"@type\":"
-            "\"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
-            "HttpConnectionManager\",\"stat_prefix\":\"in\",\"use_remote_address\":true,"
-            "\"delayed_close_timeout\":\"0s\",\"generate_request_id\":false,",
-            port);
+    fprintf(
+        f,
+        "{\"name\":\"in\",\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}},"
+        "\"filter_chains\":[{\"filters\":[{\"name\":\"hcm\",\"typed_config\":{\"@type\":"
+        "\"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+        "HttpConnectionManager\",\"stat_prefix\":\"in\",\"use_remote_address\":true,"
+        "\"delayed_close_timeout\":\"0s\",\"generate_request_id\":false,",
+        port);
     put_access_logs(f, o, folder);
     fprintf(f, "\"http_filters\":[");
     put_filter(f, o);
-    fprintf(f,
-            "{\"name\":\"router\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
-            "filters.http.router.v3.Router\"}}],\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\","
-            "\"domains\":[\"*\"],\"routes\":["
-            "{\"match\":{\"prefix\":\"/up\"},\"route\":{\"cluster\":\"service\",\"timeout\":\"0s\"}},"
-            "{\"match\":{\"prefix\":\"/stream\"},\"route\":{\"cluster\":\"service\",\"timeout\":\"0s\"}},"
-            "{\"match\":{\"prefix\":\"/\"},\"direct_response\":{\"status\":200}}]}]}}}]}]}");
+    fprintf(
+        f,
+        "{\"name\":\"router\",\"typed_config\":{\"@type\":\"type.googleapis.com/envoy.extensions."
+        "filters.http.router.v3.Router\"}}],\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\","
+        "\"domains\":[\"*\"],\"routes\":["
+        "{\"match\":{\"prefix\":\"/up\"},\"route\":{\"cluster\":\"service\",\"timeout\":\"0s\"}},"
+        "{\"match\":{\"prefix\":\"/stream\"},\"route\":{\"cluster\":\"service\",\"timeout\":\"0s\"}},"
+        "{\"match\":{\"prefix\":\"/\"},\"direct_response\":{\"status\":200}}]}]}}}]}]}");
 }
 
 static void put_bootstrap(FILE *f, const struct bed_options *o, const char *folder, int port)
@@ -227,18 +238,20 @@ static void put_bootstrap(FILE *f, const struct bed_options *o, const char *fold
     fprintf(f, "{\"node\":{\"id\":\"%s/checkout/checkout-1\",\"cluster\":\"checkout\"},", o->layer);
     if (o->filter == BED_MODULE) {
         fprintf(f, "\"bootstrap_extensions\":[");
-        put_extension(f, "envoy.bootstrap.dynamic_modules",
-                      "envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension",
-                      "extension_name", "extension_config", o);
+        put_extension(
+            f, "envoy.bootstrap.dynamic_modules",
+            "envoy.extensions.bootstrap.dynamic_modules.v3.DynamicModuleBootstrapExtension",
+            "extension_name", "extension_config", o);
         fprintf(f, "],");
     }
     fprintf(f, "\"static_resources\":{\"listeners\":[");
     put_listener(f, o, folder, port);
-    fprintf(f,
-            "],\"clusters\":[{\"name\":\"service\",\"type\":\"STATIC\",\"connect_timeout\":\"2s\","
-            "\"load_assignment\":{\"cluster_name\":\"service\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":"
-            "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}}}}]}]}}]}}\n",
-            o->service_port);
+    fprintf(
+        f,
+        "],\"clusters\":[{\"name\":\"service\",\"type\":\"STATIC\",\"connect_timeout\":\"2s\","
+        "\"load_assignment\":{\"cluster_name\":\"service\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":"
+        "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}}}}]}]}}]}}\n",
+        o->service_port);
 }
 
 static void write_config(struct bed *b, const struct bed_options *o)
@@ -270,8 +283,8 @@ static pid_t run_envoy(const struct bed *b, const struct bed_options *o, const c
     setenv("ENVOY_DYNAMIC_MODULES_SEARCH_PATH",
            o->filter == BED_EMPTY_MODULE ? o->empty : o->modules, 1);
     execl(o->envoy, o->envoy, "-c", config, "--concurrency", concurrency, "--disable-hot-restart",
-          "--file-flush-min-size-kb", "0", "--file-flush-interval-msec", "10", "--log-level", "warning",
-          "--component-log-level", "dynamic_modules:info", "--mode", mode, (char *)NULL);
+          "--file-flush-min-size-kb", "0", "--file-flush-interval-msec", "10", "--log-level",
+          "warning", "--component-log-level", "dynamic_modules:info", "--mode", mode, (char *)NULL);
     _exit(127);
 }
 
@@ -295,7 +308,8 @@ bool bed_start(struct bed *b, const struct bed_options *o)
     int64_t until = bed_now_ns() + BED_WAIT_NS;
     struct bed_client c = {.fd = -1};
     while (bed_now_ns() < until && waitpid(b->pid, NULL, WNOHANG) == 0) {
-        bool answers = bed_connect(&c, "127.0.0.1", b->port) && bed_get(&c, "/.mpol/ready", "") != 0;
+        bool answers =
+            bed_connect(&c, "127.0.0.1", b->port) && bed_get(&c, "/.mpol/ready", "") != 0;
         bed_disconnect(&c);
         if (answers) return true;
         poll(NULL, 0, 5);
@@ -394,7 +408,8 @@ void bed_disconnect(struct bed_client *c)
 static bool ask(struct bed_client *c, const char *path, const char *headers)
 {
     char text[1024];
-    int len = snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nhost: checkout\r\n%s\r\n", path, headers);
+    int len =
+        snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nhost: checkout\r\n%s\r\n", path, headers);
     return send(c->fd, text, (size_t)len, MSG_NOSIGNAL) == len;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * bed.h - an Envoy with the module on loopback, a service behind it, and clients that ask it. All waits
- * are for conditions and have a bound; nothing sleeps for a while and hopes.
+ * bed.h - an Envoy with the module on loopback, a service behind it, and clients that ask it. All
+ * waits are for conditions and have a bound; nothing sleeps for a while and hopes.
  */
 #ifndef TEST_ENVOY_MOD_BED_H
 #define TEST_ENVOY_MOD_BED_H
@@ -33,7 +33,8 @@ struct bed_options {
     bool logger;             /* the module's access logger too */
     bool quiet;              /* no access log at all, for figures */
     const char *layer, *socket, *state; /* of the module; state may be NULL */
-    int service_port;        /* behind /up and /stream; everything else is answered by Envoy itself */
+    /* behind /up and /stream; everything else is answered by Envoy itself */
+    int service_port;
     int concurrency;
 };
 
@@ -62,8 +63,8 @@ struct bed_client {
 
 bool bed_connect(struct bed_client *c, const char *from, int port);
 void bed_disconnect(struct bed_client *c);
-/* One request on the connection, which is made anew if it has been closed in between: the status, or 0
- * where there was no whole answer. `headers`: lines with their ends, or "". */
+/* One request on the connection, which is made anew if it has been closed in between: the status,
+ * or 0 where there was no whole answer. `headers`: lines with their ends, or "". */
 int bed_get(struct bed_client *c, const char *path, const char *headers);
 /* Asks for an endless answer and reads its head: the status. */
 int bed_stream(struct bed_client *c, const char *path);

@@ -49,7 +49,8 @@ struct plane {
 static void flush(struct connection *c)
 {
     while (c->sent < c->out.len) {
-        ssize_t n = send(c->fd, c->out.ptr + c->sent, c->out.len - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n =
+            send(c->fd, c->out.ptr + c->sent, c->out.len - c->sent, MSG_NOSIGNAL | MSG_DONTWAIT);
         if (n <= 0) return;
         c->sent += (size_t)n;
     }
@@ -178,7 +179,8 @@ struct plane *plane_start(const char *path)
     unlink(path);
     snprintf(at.sun_path, sizeof at.sun_path, "%s", path);
     p->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (bind(p->listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(p->listener, 16) != 0) abort();
+    if (bind(p->listener, (struct sockaddr *)&at, sizeof at) != 0 || listen(p->listener, 16) != 0)
+        abort();
     p->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     p->revision = (uint64_t)bed_now_ns(); /* grows over lives, as an engine's does */
     if (pthread_create(&p->thread, NULL, serve, p) != 0) abort();
@@ -325,7 +327,10 @@ static bool has_record(struct plane *p, void *what)
 }
 
 bool plane_wait_connected(struct plane *p) { return wait_for(p, is_connected, NULL); }
-bool plane_wait_program(struct plane *p, uint64_t revision) { return wait_for(p, has_program, &revision); }
+bool plane_wait_program(struct plane *p, uint64_t revision)
+{
+    return wait_for(p, has_program, &revision);
+}
 
 bool plane_wait_effective(struct plane *p, uint64_t revision)
 {

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * plane.h - a control plane for tests: a socket, a fleet of modules behind it, and a thread that serves
- * them. Functions may be called from the test's thread at any time.
+ * plane.h - a control plane for tests: a socket, a fleet of modules behind it, and a thread that
+ * serves them. Functions may be called from the test's thread at any time.
  */
 #ifndef TEST_ENVOY_MOD_PLANE_H
 #define TEST_ENVOY_MOD_PLANE_H

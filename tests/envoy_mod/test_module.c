@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * libmpol_envoy.so inside real Envoys: the one that $MPOL_ENVOY or the build folder names, and all that
- * lie beside it as envoy-VERSION.
+ * libmpol_envoy.so inside real Envoys: the one that $MPOL_ENVOY or the build folder names, and
+ * all that lie beside it as envoy-VERSION.
  */
 #include <glob.h>
 #include <pthread.h>
@@ -41,8 +41,12 @@ struct setting {
 
 static struct bed_options options(void)
 {
-    return (struct bed_options){.envoy = envoy, .modules = modules, .filter = BED_MODULE, .logger = true,
-                                .layer = "service", .socket = socket_path,
+    return (struct bed_options){.envoy = envoy,
+                                .modules = modules,
+                                .filter = BED_MODULE,
+                                .logger = true,
+                                .layer = "service",
+                                .socket = socket_path,
                                 .service_port = bed_service_port(service)};
 }
 
@@ -121,8 +125,8 @@ static void every_request_is_a_record(void **state)
     set_up(&s, &o);
     enforce(&s, POLICY);
     assert_int_equal(get_from(&s, "127.0.0.7", "/up?a=1"), 200);
-    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"127.0.0.7\"", "\"status\":200", "\"path\":\"/up\"",
-                                  "\"time\":1", NULL));
+    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"127.0.0.7\"", "\"status\":200",
+                                  "\"path\":\"/up\"", "\"time\":1", NULL));
     assert_int_equal(get_from(&s, "127.0.0.8", "/admin"), 403);
     assert_true(plane_wait_record(s.plane, "\"client.ip\":\"127.0.0.8\"", "\"status\":403",
                                   "\"refused_by\":\"no_admin\"", NULL));
@@ -179,10 +183,11 @@ static void an_open_stream_is_cut(void **state)
     while (bed_stream_goes_on(&bad)) {
         assert_true(bed_now_ns() - began < BED_WAIT_NS);
     }
-    printf("effective after %lld us, seen cut after %lld us\n", (long long)(effective - began) / 1000,
-           (long long)(bed_now_ns() - began) / 1000);
+    printf("effective after %lld us, seen cut after %lld us\n",
+           (long long)(effective - began) / 1000, (long long)(bed_now_ns() - began) / 1000);
     for (int i = 0; i < 20; i++) assert_true(bed_stream_goes_on(&good));
-    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"127.0.0.5\"", "\"refused_by\":\"a_rule\"", NULL));
+    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"127.0.0.5\"",
+                                  "\"refused_by\":\"a_rule\"", NULL));
     bed_disconnect(&bad);
     bed_disconnect(&good);
     tear_down(&s);
@@ -197,8 +202,8 @@ struct load {
     _Atomic uint64_t asked, wrong;
 };
 
-/* /a and /b may each be refused or not, as programs come; nothing else ever happens to them, /never is
- * always refused and /free never. */
+/* /a and /b may each be refused or not, as programs come; nothing else ever happens to them,
+ * /never is always refused and /free never. */
 static void *ask_on(void *arg)
 {
     struct load *l = arg;
@@ -206,7 +211,8 @@ static void *ask_on(void *arg)
     while (!atomic_load(&l->stop)) {
         int a = bed_get(&c, "/a", ""), b = bed_get(&c, "/b", "");
         int never = bed_get(&c, "/never", ""), free_of_it = bed_get(&c, "/free", "");
-        bool ok = (a == 200 || a == 403) && (b == 200 || b == 403) && never == 403 && free_of_it == 200;
+        bool ok =
+            (a == 200 || a == 403) && (b == 200 || b == 403) && never == 403 && free_of_it == 200;
         atomic_fetch_add(&l->asked, 4);
         if (!ok) atomic_fetch_add(&l->wrong, 1);
     }
@@ -229,7 +235,8 @@ static void programs_are_swapped_under_load(void **state)
     struct load loads[2] = {{.port = s.bed.port, .from = "127.0.0.11"},
                             {.port = s.bed.port, .from = "127.0.0.12"}};
     pthread_t threads[2];
-    for (int i = 0; i < 2; i++) assert_int_equal(pthread_create(&threads[i], NULL, ask_on, &loads[i]), 0);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, ask_on, &loads[i]), 0);
     for (int i = 0; i < 40; i++) {
         enforce(&s, i % 2 == 0 ? SWAP("/b") : SWAP("/a"));
         /* What was effective before a request began is what it meets. */
@@ -242,7 +249,8 @@ static void programs_are_swapped_under_load(void **state)
         assert_int_equal(loads[i].wrong, 0);
         assert_true(loads[i].asked > 0);
     }
-    printf("%llu requests over 40 programs\n", (unsigned long long)(loads[0].asked + loads[1].asked));
+    printf("%llu requests over 40 programs\n",
+           (unsigned long long)(loads[0].asked + loads[1].asked));
     tear_down(&s);
 }
 

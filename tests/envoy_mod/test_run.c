@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * `mpol run --xds --module-socket` and a real Envoy with the module, from the bootstrap that mpol prints.
+ * `mpol run --xds --module-socket` and a real Envoy with the module, from the bootstrap that mpol
+ * prints.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -32,7 +33,8 @@ struct shop {
 
 static void start_mpol(struct shop *s)
 {
-    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds, s->socket, NULL);
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds,
+              s->socket, NULL);
 }
 
 static void open_shop(struct shop *s)
@@ -66,7 +68,9 @@ static void wait_ledger(const char *rule, const char *text)
     const char *out = "";
     snprintf(word, sizeof word, "--rule=%s", rule);
     for (int waited = 0;; pause_between(&waited, text)) {
-        if (ask(&out, "ledger", "show", word, "--state=state", NULL) == 0 && strstr(out, text) != NULL) return;
+        if (ask(&out, "ledger", "show", word, "--state=state", NULL) == 0 &&
+            strstr(out, text) != NULL)
+            return;
     }
 }
 
@@ -113,7 +117,8 @@ static void records_of_the_module_trip_rules_and_a_kill_lifts_nothing(void **sta
         assert_int_equal(get_once(GOOD, s.sidecar.port, "/admin"), 403);
     }
     start_mpol(&s);
-    for (int waited = 0; !status_says("program 1, leases passed"); pause_between(&waited, "reconnected")) {
+    for (int waited = 0; !status_says("program 1, leases passed");
+         pause_between(&waited, "reconnected")) {
         assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
     }
     assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
@@ -124,11 +129,12 @@ static void records_of_the_module_trip_rules_and_a_kill_lifts_nothing(void **sta
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(inline_rules_answer_in_the_proxy_and_reach_the_ledger, folder_make,
+        cmocka_unit_test_setup_teardown(inline_rules_answer_in_the_proxy_and_reach_the_ledger,
+                                        folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(another_policy_is_in_force_without_a_gap, folder_make,
                                         folder_drop),
-        cmocka_unit_test_setup_teardown(another_policy_is_in_force_without_a_gap, folder_make, folder_drop),
-        cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing, folder_make,
-                                        folder_drop),
+        cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing,
+                                        folder_make, folder_drop),
     };
     if (argc < 3 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

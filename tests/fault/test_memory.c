@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The nth request for memory fails, for n = 1, 2, 3, ... until everything passes: once, and from then on
- * for ever. Nothing crashes, nothing is left behind, and the answer is MP_ENOMEM.
+ * The nth request for memory fails, for n = 1, 2, 3, ... until everything passes: once, and from
+ * then on for ever. Nothing crashes, nothing is left behind, and the answer is MP_ENOMEM.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -64,8 +64,12 @@ static uint64_t until_it_passes(attempt what, mp_str text, bool persistent, cons
         enum mp_err err = what(text, 0);
         bool failed = trap.calls >= n;
         trap.fail_at = 0;
-        if (trap.live != 0) fail_msg("%s: %lld pieces are left when request %llu fails", name, (long long)trap.live, (unsigned long long)n);
-        if (failed && err != MP_ENOMEM) fail_msg("%s: %s when request %llu fails", name, mp_err_text(err), (unsigned long long)n);
+        if (trap.live != 0)
+            fail_msg("%s: %lld pieces are left when request %llu fails", name, (long long)trap.live,
+                     (unsigned long long)n);
+        if (failed && err != MP_ENOMEM)
+            fail_msg("%s: %s when request %llu fails", name, mp_err_text(err),
+                     (unsigned long long)n);
         if (!failed) {
             assert_int_equal(err, MP_OK);
             return n - 1;
@@ -82,8 +86,8 @@ static void a_compilation_survives_every_failed_request(void **state)
         text.len = size;
         uint64_t once = until_it_passes(compile, text, false, files[i]);
         uint64_t ever = until_it_passes(compile, text, true, files[i]);
-        print_message("%s: %llu requests failed one by one, %llu for good\n", files[i], (unsigned long long)once,
-                      (unsigned long long)ever);
+        print_message("%s: %llu requests failed one by one, %llu for good\n", files[i],
+                      (unsigned long long)once, (unsigned long long)ever);
         assert_true(once > 1);
     }
 }
@@ -100,7 +104,9 @@ static void a_compilation_survives_every_limit(void **state)
         for (; err == MP_ENOMEM; limit += limit / 200 + 1, tried++) {
             trap = (struct trap){.fail_at = 0};
             err = compile(text, limit);
-            if (trap.live != 0) fail_msg("%s: %lld pieces are left at %zu bytes", files[i], (long long)trap.live, limit);
+            if (trap.live != 0)
+                fail_msg("%s: %lld pieces are left at %zu bytes", files[i], (long long)trap.live,
+                         limit);
         }
         if (err != MP_OK) fail_msg("%s: %s at %zu bytes", files[i], mp_err_text(err), limit);
         print_message("%s: enough are %zu bytes, after %zu limits\n", files[i], limit, tried);
@@ -126,9 +132,16 @@ static enum mp_err create(mp_str unused, size_t limit_bytes)
 {
     (void)unused;
     (void)limit_bytes;
-    struct mp_engine_options options = {.clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .now_ns = 1, .mono_ns = 1};
-    options.limits = (struct mp_engine_limits){.keys = 64, .incidents = 64, .leases = 64, .holds = 64, .messages = 64,
-                                               .admissions = 64, .truths = 64, .ledger_bytes = 1 << 16};
+    struct mp_engine_options options = {
+        .clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .now_ns = 1, .mono_ns = 1};
+    options.limits = (struct mp_engine_limits){.keys = 64,
+                                               .incidents = 64,
+                                               .leases = 64,
+                                               .holds = 64,
+                                               .messages = 64,
+                                               .admissions = 64,
+                                               .truths = 64,
+                                               .ledger_bytes = 1 << 16};
     struct mp_engine_sinks sinks = {0};
     struct mp_engine *e = NULL;
     enum mp_err err = mp_engine_create(ready, &os, &options, &sinks, &e);
@@ -141,7 +154,8 @@ static void a_program_and_an_engine_survive_every_failed_request(void **state)
     (void)state;
     for (size_t i = 0; i + 1 < sizeof files / sizeof *files; i++) {
         size_t size;
-        struct mp_compile_text file = {MP_STR("t.mpol"), {read_file(files[i], &size), 0}, MP_CHECK_GIVEN};
+        struct mp_compile_text file = {
+            MP_STR("t.mpol"), {read_file(files[i], &size), 0}, MP_CHECK_GIVEN};
         file.text.len = size;
         struct mp_compile_options options = {.goal = MP_COMPILE_IMAGE, .os = &os};
         struct mp_compilation *c = NULL;
@@ -155,8 +169,8 @@ static void a_program_and_an_engine_survive_every_failed_request(void **state)
         assert_int_equal(mp_program_load(image.ptr, image.len, &os, &ready, &why), MP_OK);
         uint64_t creates = until_it_passes(create, image, false, files[i]);
         until_it_passes(create, image, true, files[i]);
-        print_message("%s: %llu requests to load, %llu to create an engine\n", files[i], (unsigned long long)loads,
-                      (unsigned long long)creates);
+        print_message("%s: %llu requests to load, %llu to create an engine\n", files[i],
+                      (unsigned long long)loads, (unsigned long long)creates);
         mp_program_free(ready);
         mp_compilation_free(c);
     }
@@ -167,7 +181,8 @@ static void warm_up(void)
 {
     void *handle = NULL;
     const char *why = NULL;
-    if (os.regex_compile(os.ctx, MP_STR("a"), &handle, &why) == MP_OK) os.regex_free(os.ctx, handle);
+    if (os.regex_compile(os.ctx, MP_STR("a"), &handle, &why) == MP_OK)
+        os.regex_free(os.ctx, handle);
 }
 
 int main(void)

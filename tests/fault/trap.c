@@ -36,7 +36,10 @@ static void *given(void *ptr)
 }
 
 void *__wrap_malloc(size_t size) { return denied() ? NULL : given(__real_malloc(size)); }
-void *__wrap_calloc(size_t count, size_t size) { return denied() ? NULL : given(__real_calloc(count, size)); }
+void *__wrap_calloc(size_t count, size_t size)
+{
+    return denied() ? NULL : given(__real_calloc(count, size));
+}
 
 void *__wrap_aligned_alloc(size_t align, size_t size)
 {

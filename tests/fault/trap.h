@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * trap.h - malloc and its kin, seen by the test: linked with --wrap, so that all of mpol's calls come here
- * and libc's own do not.
+ * trap.h - malloc and its kin, seen by the test: linked with --wrap, so that all of mpol's calls
+ * come here and libc's own do not.
  */
 #ifndef MP_TEST_TRAP_H
 #define MP_TEST_TRAP_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Discovery as a conversation: the bytes are a program of what proxies, the engine, the prover and the
- * allocator do to the Envoy backend, one letter a step. Nothing they do may break it, and what it says
- * about revisions stays in order.
+ * Discovery as a conversation: the bytes are a program of what proxies, the engine, the prover
+ * and the allocator do to the Envoy backend, one letter a step. Nothing they do may break it, and
+ * what it says about revisions stays in order.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -164,19 +164,31 @@ static void say_bytes(struct input *in, unsigned n)
 
 static void say_request(struct input *in, unsigned n)
 {
-    static const char *const types[] = {MP_ENVOY_TYPE_EXTENSION, MP_ENVOY_TYPE_RUNTIME, MP_ENVOY_TYPE_ENDPOINTS,
-                                        MP_ENVOY_TYPE_ROUTES, MP_ENVOY_TYPE_SECRET, MP_ENVOY_TYPE_CLUSTER};
-    static const char *const names[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW, MP_ENVOY_SHARE, MP_ENVOY_RUNTIME,
-                                        "shop", "shop@v1", "*", "x"};
-    static const char *const nodes[] = {"service/shop/shop-1", "ingress/gate/g", "edge/out/o", "nobody"};
+    static const char *const types[] = {MP_ENVOY_TYPE_EXTENSION, MP_ENVOY_TYPE_RUNTIME,
+                                        MP_ENVOY_TYPE_ENDPOINTS, MP_ENVOY_TYPE_ROUTES,
+                                        MP_ENVOY_TYPE_SECRET,    MP_ENVOY_TYPE_CLUSTER};
+    static const char *const names[] = {MP_ENVOY_DENY,
+                                        MP_ENVOY_ALLOW,
+                                        MP_ENVOY_SHARE,
+                                        MP_ENVOY_RUNTIME,
+                                        "shop",
+                                        "shop@v1",
+                                        "*",
+                                        "x"};
+    static const char *const nodes[] = {"service/shop/shop-1", "ingress/gate/g", "edge/out/o",
+                                        "nobody"};
     uint8_t what = next(in), subscribe = next(in), unsubscribe = next(in), nonce = next(in);
     struct mp_discovery_node node = {.id = mp_str_of(nodes[what >> 3 & 3])};
     mp_str lists[2][8];
     struct mp_discovery_pair version = {MP_STR(MP_ENVOY_DENY), MP_STR("0123456789abcdef")};
     char digits[4] = {(char)('0' + nonce % 10), 0};
-    struct mp_discovery_ask ask = {.node = &node, .type_url = mp_str_of(types[(what & 7) % 6]),
-                                   .subscribe = lists[0], .unsubscribe = lists[1], .versions = &version,
-                                   .version_count = what >> 5 & 1, .has_error = (what & 64) != 0,
+    struct mp_discovery_ask ask = {.node = &node,
+                                   .type_url = mp_str_of(types[(what & 7) % 6]),
+                                   .subscribe = lists[0],
+                                   .unsubscribe = lists[1],
+                                   .versions = &version,
+                                   .version_count = what >> 5 & 1,
+                                   .has_error = (what & 64) != 0,
                                    .error_text = MP_STR("no\n"),
                                    .nonce = {digits, (what & 128) != 0}};
     for (int i = 0; i < 8; i++) {
@@ -196,8 +208,8 @@ static void apply(struct input *in)
     struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("percent"),
                           .kind = MPOL_ARG_NUMBER, .number = 0.25};
     uint8_t which = next(in);
-    struct mpol_desired set = {.size = sizeof set, .revision = ++revision, .owner = mpol_text("fuzz"),
-                               .leases = leases};
+    struct mpol_desired set = {
+        .size = sizeof set, .revision = ++revision, .owner = mpol_text("fuzz"), .leases = leases};
     for (int i = 0; i < 4; i++) {
         if ((which >> i & 1) == 0) continue;
         bool client = i < 2;
@@ -231,7 +243,9 @@ static void step(struct input *in)
     case 1: close_stream(n); break;
     case 2: say_bytes(in, n); break;
     case 3: apply(in); break;
-    case 4: mp_envoy_proven(envoy, tickets - next(in) % 4u, (enum mp_envoy_proven)(letter >> 4 & 1)); break;
+    case 4:
+        mp_envoy_proven(envoy, tickets - next(in) % 4u, (enum mp_envoy_proven)(letter >> 4 & 1));
+        break;
     case 5: mp_envoy_proven(envoy, tickets, MP_ENVOY_UNPROVABLE); break;
     case 6: now_ns += (int64_t)next(in) * 100000000; break;
     case 7: mp_envoy_world_changed(envoy); break;
@@ -250,8 +264,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct input in = {data, data + size};
     struct mp_alloc alloc = {.alloc = get_memory, .free = put_memory};
     struct mp_envoy_limits limits = {.streams = 3, .proxies = 3, .subscriptions = 10, .leases = 8};
-    struct mp_envoy_world world = {.instances = instances, .instance = instance, .instance_at = instance_at,
-                                   .identities = identities, .service_of = service_of, .services = services};
+    struct mp_envoy_world world = {.instances = instances,
+                                   .instance = instance,
+                                   .instance_at = instance_at,
+                                   .identities = identities,
+                                   .service_of = service_of,
+                                   .services = services};
     struct mp_envoy_host host = {.send = take, .end = end, .prove = prove, .prove_cancel = cancel,
                                  .now_ns = now};
     allocations = 0;

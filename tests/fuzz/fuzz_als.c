@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Access logs from whoever may open a connection: every text that is handed over lies within the message
- * and is UTF-8, and its lists can be walked.
+ * Access logs from whoever may open a connection: every text that is handed over lies within the
+ * message and is UTF-8, and its lists can be walked.
  */
 #include <stdlib.h>
 

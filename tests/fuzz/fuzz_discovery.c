@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Discovery: the first byte chooses a request or a response. What was read and is written again is read
+ * Discovery: the first byte chooses a request or a response. What was read and is written again
+ *            is read
  * as the same.
  */
 #include <stdlib.h>
@@ -48,9 +49,13 @@ static void request(mp_str bytes)
         return;
     }
     if (r.has_node) ask_metadata(r.node.metadata);
-    struct mp_discovery_ask ask = {.node = r.has_node ? &r.node : NULL, .type_url = r.type_url,
-                                   .nonce = r.nonce, .has_error = r.has_error, .error_code = r.error_code,
-                                   .error_text = r.error_text, .subscribe = subscribe,
+    struct mp_discovery_ask ask = {.node = r.has_node ? &r.node : NULL,
+                                   .type_url = r.type_url,
+                                   .nonce = r.nonce,
+                                   .has_error = r.has_error,
+                                   .error_code = r.error_code,
+                                   .error_text = r.error_text,
+                                   .subscribe = subscribe,
                                    .subscribe_count = names_of(r.subscribe, subscribe),
                                    .unsubscribe = unsubscribe,
                                    .unsubscribe_count = names_of(r.unsubscribe, unsubscribe)};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Hostile program images: the loader refuses them, or what it accepts can be evaluated.
  *
- * The first byte of the input says how the rest is meant. 0: an image, whose magic, layout and size are
- * put right first, since nothing is found behind a wrong one. Else: changes to a good image, 8 bytes
- * each, a place and the word to write there; such seeds do not age when tables change.
+ * The first byte of the input says how the rest is meant. 0: an image, whose magic, layout and
+ * size are put right first, since nothing is found behind a wrong one. Else: changes to a good
+ * image, 8 bytes each, a place and the word to write there; such seeds do not age when tables
+ * change.
  */
 #include <stdint.h>
 #include <stdlib.h>
@@ -57,7 +58,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     mp_arena_init(&arena, NULL, 0);
     mp_std_os(&os);
     mp_str image = data[0] == 0 ? (mp_str){(const char *)data + 1, size - 1} : sample_image(&arena);
-    char *bytes = malloc(image.len + (image.len == 0)); /* as long as it is: a read beyond is seen */
+    /* as long as it is: a read beyond is seen */
+    char *bytes = malloc(image.len + (image.len == 0));
     if (bytes == NULL) abort();
     if (image.len != 0) memcpy(bytes, image.ptr, image.len);
     if (data[0] == 0) {

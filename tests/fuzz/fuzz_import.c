@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void one(enum mp_import_format format, mp_str line, struct mp_buf *out, struct mp_inspect *in)
+static void one(enum mp_import_format format, mp_str line, struct mp_buf *out,
+                struct mp_inspect *in)
 {
     const struct mp_import_options options = {0};
     const char *why;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The text form of the IR: any bytes are read or refused with a place; what is read is printed and read
- * back as the same; what passes the verifier is emitted, loaded and evaluated.
+ * The text form of the IR: any bytes are read or refused with a place; what is read is printed
+ * and read back as the same; what passes the verifier is emitted, loaded and evaluated.
  */
 #include <stdint.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What goes between the module in a proxy and the control plane, in both directions, and the module's
- * configuration. The first byte says which.
+ * What goes between the module in a proxy and the control plane, in both directions, and the
+ * module's configuration. The first byte says which.
  */
 #include <stdlib.h>
 
@@ -21,7 +21,8 @@ static void up(mp_str bytes)
     if (mp_fleet_create(&host, NULL, NULL, &f) != MP_OK) abort();
     struct mp_fleet_peer *p = mp_fleet_open(f, NULL);
     mp_str half = mp_str_sub(bytes, 0, bytes.len / 2);
-    if (p != NULL && mp_fleet_take(p, half)) mp_fleet_take(p, mp_str_sub(bytes, half.len, bytes.len));
+    if (p != NULL && mp_fleet_take(p, half))
+        mp_fleet_take(p, mp_str_sub(bytes, half.len, bytes.len));
     mp_fleet_destroy(f);
 }
 

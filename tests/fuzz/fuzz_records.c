@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Access logs → records → engine, under a policy that reads every field. The first byte says who is at
- * the other end; what follows is one message, given twice, the second time without its stream's first.
+ * Access logs → records → engine, under a policy that reads every field. The first byte says who
+ * is at the other end; what follows is one message, given twice, the second time without its
+ * stream's first.
  */
 #include <stdlib.h>
 
@@ -27,7 +28,8 @@ static void no_instances(void *ctx, mp_str service, mp_envoy_instance_fn each, v
 static bool no_instance(void *ctx, mp_str name, struct mp_envoy_instance *out) { return false; }
 static bool an_instance_at(void *ctx, mp_str ip, uint16_t port, struct mp_envoy_instance *out)
 {
-    *out = (struct mp_envoy_instance){MP_STR("checkout-2"), MP_STR("checkout"), MP_STR("v2"), ip, port};
+    *out = (struct mp_envoy_instance){MP_STR("checkout-2"), MP_STR("checkout"), MP_STR("v2"), ip,
+                                      port};
     return port % 2 == 0;
 }
 static void no_identities(void *ctx, mp_str service, mp_envoy_text_fn each, void *each_ctx) {}
@@ -52,7 +54,8 @@ static struct mp_program *compile(void)
 
 static void begin(void)
 {
-    struct mp_engine_options how = {.clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .now_ns = NOW, .mono_ns = NOW};
+    struct mp_engine_options how = {
+        .clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .now_ns = NOW, .mono_ns = NOW};
     struct mp_envoy_world world = {NULL,          no_instances, no_instance, an_instance_at,
                                    no_identities, service_of,   no_services};
     struct mp_envoy_host host = {.send = send_nothing, .end = end_nothing, .now_ns = wall};
@@ -85,7 +88,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     void *stream = dm_records_stream(records, &peers[data[0] & 1]);
     if (stream == NULL) abort();
     bool good = dm_records_message(stream, message);
-    if (good && !dm_records_message(stream, message)) abort(); /* what was read once is read again */
+    /* what was read once is read again */
+    if (good && !dm_records_message(stream, message)) abort();
     dm_records_stream_closed(stream);
     dm_records_counts_get(records, &after);
     if (after.streams_now != 0 || (after.malformed > before.malformed) == good) abort();

@@ -41,8 +41,8 @@ static X509 *make(EVP_PKEY *key, const char *name, bool ended)
     ASN1_INTEGER_set_uint64(X509_get_serialNumber(cert), serial >> 1);
     X509_gmtime_adj(X509_getm_notBefore(cert), -2 * DAY_S);
     X509_gmtime_adj(X509_getm_notAfter(cert), ended ? -DAY_S : DAY_S);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1,
-                               -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(cert), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
     X509_set_pubkey(cert, key);
     return cert;
 }
@@ -85,7 +85,8 @@ void test_ca_free(struct test_ca *ca)
     free(ca);
 }
 
-void test_cert_create(struct test_ca *ca, const char *dir, const char *name, const char *san, bool ended)
+void test_cert_create(struct test_ca *ca, const char *dir, const char *name, const char *san,
+                      bool ended)
 {
     EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = make(key, name, ended);

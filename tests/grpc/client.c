@@ -163,9 +163,11 @@ static void take_messages(struct grpc_call *call)
     size_t at = 0;
     while (call->in_len - at >= 5 && !call->client->over) {
         const uint8_t *head = (const uint8_t *)call->in + at;
-        size_t need = (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
+        size_t need =
+            (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
         if (call->in_len - at - 5 < need) break;
-        if (call->o.message != NULL) call->o.message(call->o.ctx, (mp_str){call->in + at + 5, need});
+        if (call->o.message != NULL)
+            call->o.message(call->o.ctx, (mp_str){call->in + at + 5, need});
         at += 5 + need;
     }
     memmove(call->in, call->in + at, call->in_len - at);
@@ -183,7 +185,8 @@ static void append(char **to, size_t *len, size_t *cap, const void *bytes, size_
     *len += count;
 }
 
-static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len, void *ctx)
+static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t *bytes, size_t len,
+                   void *ctx)
 {
     struct grpc_call *call = nghttp2_session_get_stream_user_data(h2, id);
     if (call == NULL) return 0;
@@ -192,8 +195,9 @@ static int on_data(nghttp2_session *h2, uint8_t flags, int32_t id, const uint8_t
     return 0;
 }
 
-static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name, size_t name_len,
-                     const uint8_t *value, size_t value_len, uint8_t flags, void *ctx)
+static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint8_t *name,
+                     size_t name_len, const uint8_t *value, size_t value_len, uint8_t flags,
+                     void *ctx)
 {
     struct grpc_call *call = nghttp2_session_get_stream_user_data(h2, frame->hd.stream_id);
     mp_str n = {(const char *)name, name_len};
@@ -203,7 +207,8 @@ static int on_header(nghttp2_session *h2, const nghttp2_frame *frame, const uint
         snprintf(number, sizeof number, "%.*s", (int)value_len, value);
         call->status = (int)strtol(number, NULL, 10);
     }
-    if (mp_str_eq(n, MP_STR("grpc-message"))) snprintf(call->text, sizeof call->text, "%.*s", (int)value_len, value);
+    if (mp_str_eq(n, MP_STR("grpc-message")))
+        snprintf(call->text, sizeof call->text, "%.*s", (int)value_len, value);
     if (mp_str_eq(n, MP_STR(":status")) && strncmp((const char *)value, "200", 3) != 0) {
         snprintf(call->text, sizeof call->text, "HTTP %.*s", (int)value_len, value);
     }
@@ -299,8 +304,10 @@ static void make_h2(struct grpc_client *c)
 static bool make_tls(struct grpc_client *c)
 {
     char why[256];
-    const struct mp_tls_options tls = {
-        .cert = c->o.cert, .key = c->o.key, .ca = c->o.ca, .alpn = c->o.alpn != NULL ? c->o.alpn : "h2"};
+    const struct mp_tls_options tls = {.cert = c->o.cert,
+                                       .key = c->o.key,
+                                       .ca = c->o.ca,
+                                       .alpn = c->o.alpn != NULL ? c->o.alpn : "h2"};
     if (!c->o.tls) return true;
     if (mp_tls_context_create(&tls, &c->tls_context, why, sizeof why) == MP_OK &&
         mp_tls_create(c->tls_context, &c->tls) == MP_OK) {
@@ -320,7 +327,8 @@ static int connect_tcp(struct grpc_client *c)
     c->handles++;
     snprintf(host, sizeof host, "%.*s", (int)(colon - c->o.target), c->o.target);
     int code = uv_ip4_addr(host, (int)strtol(colon + 1, NULL, 10), &to);
-    if (code == 0) code = uv_tcp_connect(&c->connect, &c->socket.tcp, (struct sockaddr *)&to, on_connected);
+    if (code == 0)
+        code = uv_tcp_connect(&c->connect, &c->socket.tcp, (struct sockaddr *)&to, on_connected);
     uv_tcp_nodelay(&c->socket.tcp, 1);
     return code;
 }
@@ -410,9 +418,11 @@ struct grpc_call *grpc_call_open(struct grpc_client *c, const struct grpc_call_o
         NV(":path", options->path),
         NV("te", "trailers"),
         NV("content-type", c->o.content_type != NULL ? c->o.content_type : "application/grpc"),
-        NV(c->o.more_name != NULL ? c->o.more_name : "x", c->o.more_value != NULL ? c->o.more_value : "")};
+        NV(c->o.more_name != NULL ? c->o.more_name : "x",
+           c->o.more_value != NULL ? c->o.more_value : "")};
     nghttp2_data_provider provider = {.source = {.ptr = call}, .read_callback = read_out};
-    call->id = nghttp2_submit_request(c->h2, NULL, nv, c->o.more_name != NULL ? 7 : 6, &provider, call);
+    call->id =
+        nghttp2_submit_request(c->h2, NULL, nv, c->o.more_name != NULL ? 7 : 6, &provider, call);
     wants_out(c);
     return call;
 }

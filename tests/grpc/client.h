@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * client.h - a gRPC client for tests and benches, on the caller's loop: stands in for an Envoy.
  *
- * It is as small as it can be: one connection, calls with any number of messages both ways. Callbacks are
- * called from within the loop. It can also misbehave (options), so that a server can be seen to cope.
+ * It is as small as it can be: one connection, calls with any number of messages both ways.
+ * Callbacks are called from within the loop. It can also misbehave (options), so that a server
+ * can be seen to cope.
  */
 #ifndef MP_TESTS_GRPC_CLIENT_H
 #define MP_TESTS_GRPC_CLIENT_H
@@ -25,7 +26,8 @@ struct grpc_client_options {
     const char *content_type;     /* NULL: application/grpc */
     const char *method;           /* NULL: POST */
     const char *more_name, *more_value; /* a header more, or NULL */
-    /* The connection is over: refused, closed, broken. `why` is for a human. May be NULL. Called once. */
+    /* The connection is over: refused, closed, broken. `why` is for a human. May be NULL. Called
+     * once. */
     void (*closed)(void *ctx, const char *why);
     void *ctx;
 };
@@ -46,7 +48,8 @@ struct grpc_client *grpc_client_open(uv_loop_t *loop, const struct grpc_client_o
 void grpc_client_close(struct grpc_client *client);
 bool grpc_client_connected(const struct grpc_client *client);
 
-struct grpc_call *grpc_call_open(struct grpc_client *client, const struct grpc_call_options *options);
+struct grpc_call *grpc_call_open(struct grpc_client *client,
+                                 const struct grpc_call_options *options);
 void grpc_call_send(struct grpc_call *call, mp_str message);
 /* Bytes as they are, without the 5 bytes before them. */
 void grpc_call_send_raw(struct grpc_call *call, mp_str bytes);

@@ -136,12 +136,14 @@ void rig_open(struct rig *r, const struct mp_grpc_options *options)
     r->guard.data = r;
     if (mp_grpc_open(&r->loop, options, &r->server, why, sizeof why) != MP_OK) fail_msg("%s", why);
     snprintf(r->target, sizeof r->target, "127.0.0.1:%u", mp_grpc_port(r->server));
-    if (strncmp(options->listen, "unix:", 5) == 0) snprintf(r->target, sizeof r->target, "%s", options->listen);
+    if (strncmp(options->listen, "unix:", 5) == 0)
+        snprintf(r->target, sizeof r->target, "%s", options->listen);
 }
 
 void rig_open_plain(struct rig *r, const struct mp_grpc_limits *limits)
 {
-    struct mp_grpc_options o = {.listen = "127.0.0.1:0", .methods = rig_methods, .method_count = rig_method_count};
+    struct mp_grpc_options o = {
+        .listen = "127.0.0.1:0", .methods = rig_methods, .method_count = rig_method_count};
     if (limits != NULL) o.limits = *limits;
     rig_open(r, &o);
 }
@@ -201,6 +203,7 @@ struct grpc_client *rig_client(struct rig *r, struct line *line)
 struct grpc_call *rig_call(struct grpc_client *client, const char *path, struct seen *seen)
 {
     *seen = (struct seen){0};
-    const struct grpc_call_options o = {.path = path, .message = on_message, .ended = on_ended, .ctx = seen};
+    const struct grpc_call_options o = {
+        .path = path, .message = on_message, .ended = on_ended, .ctx = seen};
     return grpc_call_open(client, &o);
 }

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fixture.h - a loop, a server with methods that test it, and clients that remember what they got.
  *
- * Methods: /test/Echo answers each message with itself. /test/Sink counts, and answers one message and OK
- * when the peer has ended. /test/Flood sends what the first message says ("COUNT SIZE"), waiting where
- * it must. /test/Refuse and /test/Bad refuse streams and messages. /test/Quit finishes from within.
+ * Methods: /test/Echo answers each message with itself. /test/Sink counts, and answers one
+ *          message and OK
+ * when the peer has ended. /test/Flood sends what the first message says ("COUNT SIZE"), waiting
+ * where it must. /test/Refuse and /test/Bad refuse streams and messages. /test/Quit finishes from
+ * within.
  */
 #ifndef MP_TESTS_GRPC_FIXTURE_H
 #define MP_TESTS_GRPC_FIXTURE_H
@@ -52,7 +54,8 @@ struct line {
 };
 
 void rig_open(struct rig *r, const struct mp_grpc_options *options);
-void rig_open_plain(struct rig *r, const struct mp_grpc_limits *limits); /* on a free port; NULL: defaults */
+/* on a free port; NULL: defaults */
+void rig_open_plain(struct rig *r, const struct mp_grpc_limits *limits);
 void rig_close(struct rig *r); /* checks that nothing is left */
 struct mp_grpc_counts rig_counts(const struct rig *r);
 extern const struct mp_grpc_method rig_methods[];

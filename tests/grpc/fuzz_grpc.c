@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bytes of an HTTP/2 connection from outside, without a socket: whatever they are, streams are opened and
- * closed in pairs, and memory is given back.
+ * Bytes of an HTTP/2 connection from outside, without a socket: whatever they are, streams are
+ * opened and closed in pairs, and memory is given back.
  *
- * The first byte says in which pieces the rest comes. Is it odd, the preface of HTTP/2 is put before, so
- * that the fuzzer need not find it.
+ * The first byte says in which pieces the rest comes. Is it odd, the preface of HTTP/2 is put
+ * before, so that the fuzzer need not find it.
  */
 #include <stdlib.h>
 
@@ -75,9 +75,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const size_t pieces[] = {1, 7, 100, 1 << 20};
     if (size == 0) return 0;
-    struct mp_grpc_shared shared = {.methods = methods,
-                                    .method_count = 2,
-                                    .limits = {.message_bytes = 3000, .queued_bytes = 5000, .total_bytes = 20000}};
+    struct mp_grpc_shared shared = {
+        .methods = methods,
+        .method_count = 2,
+        .limits = {.message_bytes = 3000, .queued_bytes = 5000, .total_bytes = 20000}};
     mp_grpc_limits_fill(&shared.limits);
     const struct mp_grpc_peer peer = {.address = MP_STR("fuzz")};
     const struct mp_grpc_session_owner owner = {NULL, on_asked, on_asked};
@@ -94,7 +95,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         good = take(s, (mp_str){copy, len});
         free(copy);
     }
-    if (shared.counts.incoming_bytes_now + shared.counts.queued_bytes_now > shared.limits.total_bytes) abort();
+    if (shared.counts.incoming_bytes_now + shared.counts.queued_bytes_now >
+        shared.limits.total_bytes)
+        abort();
     if (good && (data[0] & 8) != 0) mp_grpc_session_end(s, MP_STR("end"));
     give(s);
     mp_grpc_session_destroy(s);

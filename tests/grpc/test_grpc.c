@@ -27,7 +27,8 @@ static void raw_closed(uv_handle_t *handle) { ((struct raw *)handle->data)->over
 
 static void raw_read(uv_stream_t *stream, ssize_t got, const uv_buf_t *buf)
 {
-    if (got < 0 && !uv_is_closing((uv_handle_t *)stream)) uv_close((uv_handle_t *)stream, raw_closed);
+    if (got < 0 && !uv_is_closing((uv_handle_t *)stream))
+        uv_close((uv_handle_t *)stream, raw_closed);
 }
 
 static void raw_written(uv_write_t *write, int status) {}
@@ -37,7 +38,8 @@ static void raw_connected(uv_connect_t *connect, int status)
     struct raw *raw = connect->data;
     assert_int_equal(status, 0);
     uv_read_start((uv_stream_t *)&raw->tcp, raw_alloc, raw_read);
-    if (raw->bytes.len > 0) uv_write(&raw->write, (uv_stream_t *)&raw->tcp, &raw->bytes, 1, raw_written);
+    if (raw->bytes.len > 0)
+        uv_write(&raw->write, (uv_stream_t *)&raw->tcp, &raw->bytes, 1, raw_written);
 }
 
 static void raw_open(struct rig *r, struct raw *raw, const void *bytes, size_t len)
@@ -47,7 +49,8 @@ static void raw_open(struct rig *r, struct raw *raw, const void *bytes, size_t l
     uv_tcp_init(&r->loop, &raw->tcp);
     raw->tcp.data = raw->connect.data = raw;
     uv_ip4_addr("127.0.0.1", mp_grpc_port(r->server), &to);
-    assert_int_equal(uv_tcp_connect(&raw->connect, &raw->tcp, (struct sockaddr *)&to, raw_connected), 0);
+    assert_int_equal(
+        uv_tcp_connect(&raw->connect, &raw->tcp, (struct sockaddr *)&to, raw_connected), 0);
 }
 
 /* ---- what it is for ---- */
@@ -178,14 +181,16 @@ static void a_unix_socket_is_served_and_a_stale_one_taken_over(void **state)
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
     assert_int_equal(bind(fd, (const struct sockaddr *)&stale, sizeof stale), 0);
     close(fd); /* as a process that was killed leaves it */
-    struct mp_grpc_options o = {.listen = listen, .methods = rig_methods, .method_count = rig_method_count};
+    struct mp_grpc_options o = {
+        .listen = listen, .methods = rig_methods, .method_count = rig_method_count};
     rig_open(&r, &o);
     struct grpc_client *client = rig_client(&r, &line);
     grpc_call_send(rig_call(client, "/test/Echo", &seen), MP_STR("here"));
     RIG_UNTIL(&r, seen.messages == 1);
     assert_string_equal(r.address, "unix");
     struct mp_grpc_server *second;
-    assert_int_equal(mp_grpc_open(&r.loop, &o, &second, why, sizeof why), MP_EIO); /* this one is served */
+    /* this one is served */
+    assert_int_equal(mp_grpc_open(&r.loop, &o, &second, why, sizeof why), MP_EIO);
     grpc_client_close(client);
     rig_close(&r);
     unlink(listen + 5);
@@ -213,10 +218,14 @@ static void what_is_not_understood_is_refused_by_status(void **state)
     rig_open_plain(&r, NULL);
     refused(&r, "/test/Other", MP_STR(""), MP_GRPC_UNIMPLEMENTED, "there is no such method here");
     refused(&r, "/test/Refuse", MP_STR(""), MP_GRPC_PERMISSION_DENIED, "100 %25 no%0A");
-    refused(&r, "/test/Bad", MP_STR("\0\0\0\0\1x"), MP_GRPC_INVALID_ARGUMENT, "the message is not valid");
-    refused(&r, "/test/Echo", MP_STR("\1\0\0\0\1x"), MP_GRPC_UNIMPLEMENTED, "messages must not be compressed");
-    refused(&r, "/test/Echo", MP_STR("\0\xff\0\0\0x"), MP_GRPC_RESOURCE_EXHAUSTED, "the message is too large");
-    refused(&r, "/test/Small", MP_STR("\0\0\0\0\x65x"), MP_GRPC_RESOURCE_EXHAUSTED, "the message is too large");
+    refused(&r, "/test/Bad", MP_STR("\0\0\0\0\1x"), MP_GRPC_INVALID_ARGUMENT,
+            "the message is not valid");
+    refused(&r, "/test/Echo", MP_STR("\1\0\0\0\1x"), MP_GRPC_UNIMPLEMENTED,
+            "messages must not be compressed");
+    refused(&r, "/test/Echo", MP_STR("\0\xff\0\0\0x"), MP_GRPC_RESOURCE_EXHAUSTED,
+            "the message is too large");
+    refused(&r, "/test/Small", MP_STR("\0\0\0\0\x65x"), MP_GRPC_RESOURCE_EXHAUSTED,
+            "the message is too large");
     struct mp_grpc_counts c = rig_counts(&r);
     assert_int_equal(c.streams_refused, 2);
     assert_int_equal(c.messages_invalid, 1);
@@ -225,7 +234,8 @@ static void what_is_not_understood_is_refused_by_status(void **state)
     rig_close(&r);
 }
 
-static void plain(struct rig *r, const struct grpc_client_options *change, int status, const char *text)
+static void plain(struct rig *r, const struct grpc_client_options *change, int status,
+                  const char *text)
 {
     struct line line = {0};
     struct seen seen;
@@ -322,10 +332,14 @@ static void what_listens_where_it_must_not_is_refused(void **state)
         enum mp_err err;
         const char *word;
     } rows[] = {
-        {"0.0.0.0:0", NULL, MP_EINVAL, "only loopback"}, {"[::]:0", NULL, MP_EINVAL, "only loopback"},
-        {"localhost:1", NULL, MP_EINVAL, "ADDR:PORT"},   {"127.0.0.1", NULL, MP_EINVAL, "ADDR:PORT"},
-        {"127.0.0.1:70000", NULL, MP_EINVAL, "ADDR:PORT"}, {"127.0.0.1:-1", NULL, MP_EINVAL, "ADDR:PORT"},
-        {"unix:", NULL, MP_EINVAL, "empty"},             {"127.0.0.1:0", "x.pem", MP_EINVAL, "all three"},
+        {"0.0.0.0:0", NULL, MP_EINVAL, "only loopback"},
+        {"[::]:0", NULL, MP_EINVAL, "only loopback"},
+        {"localhost:1", NULL, MP_EINVAL, "ADDR:PORT"},
+        {"127.0.0.1", NULL, MP_EINVAL, "ADDR:PORT"},
+        {"127.0.0.1:70000", NULL, MP_EINVAL, "ADDR:PORT"},
+        {"127.0.0.1:-1", NULL, MP_EINVAL, "ADDR:PORT"},
+        {"unix:", NULL, MP_EINVAL, "empty"},
+        {"127.0.0.1:0", "x.pem", MP_EINVAL, "all three"},
         {"unix:/nowhere/at/all", NULL, MP_EIO, "the folder is not there"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -502,8 +516,8 @@ static void a_peer_that_does_not_read_harms_nobody(void **state)
     rig_close(&r);
 }
 
-/* Its own queue is empty, but what all may hold is taken: it is told when that is over, though it hears
- * nothing from its peer meanwhile. */
+/* Its own queue is empty, but what all may hold is taken: it is told when that is over, though it
+ * hears nothing from its peer meanwhile. */
 static void who_finds_the_memory_of_all_taken_gets_its_turn(void **state)
 {
     struct rig r;

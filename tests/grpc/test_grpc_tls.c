@@ -43,7 +43,8 @@ static int make_certificates(void **state)
 
 static int remove_certificates(void **state)
 {
-    static const char *const names[] = {"server", "checkout", "two", "none", "bare", "ended", "stranger"};
+    static const char *const names[] = {"server", "checkout", "two",     "none",
+                                        "bare",   "ended",    "stranger"};
     char file[128];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(file, sizeof file, "%s/%s.pem", dir, names[i]);
@@ -58,7 +59,8 @@ static int remove_certificates(void **state)
 
 static void open_rig(struct rig *r, const struct mp_grpc_limits *limits)
 {
-    struct mp_grpc_options o = {.listen = "0.0.0.0:0", /* others may come: they must show who they are */
+    /* others may come: they must show who they are */
+    struct mp_grpc_options o = {.listen = "0.0.0.0:0",
                                 .cert = at("server.pem"),
                                 .key = at("server.key"),
                                 .client_ca = at("ca.pem"),
@@ -71,8 +73,13 @@ static void open_rig(struct rig *r, const struct mp_grpc_limits *limits)
 static struct grpc_client *dial(struct rig *r, const char *cert, const char *key, struct line *line)
 {
     *line = (struct line){0};
-    const struct grpc_client_options o = {.target = r->target, .tls = true, .cert = cert, .key = key,
-                                          .ca = at("ca.pem"), .closed = line_closed, .ctx = line};
+    const struct grpc_client_options o = {.target = r->target,
+                                          .tls = true,
+                                          .cert = cert,
+                                          .key = key,
+                                          .ca = at("ca.pem"),
+                                          .closed = line_closed,
+                                          .ctx = line};
     struct grpc_client *client = grpc_client_open(&r->loop, &o);
     assert_non_null(client);
     return client;
@@ -104,9 +111,9 @@ static void the_right_certificate_is_let_in_by_its_name(void **state)
 /* Name of the files, and what the server says of such a peer. */
 static const struct {
     const char *name, *word;
-} refused[] = {{NULL, "certificate"},          {"stranger", "self-signed|unable to get local issuer"},
-               {"ended", "expired"},           {"two", "exactly one URI"},
-               {"none", "exactly one URI"},    {"bare", "exactly one URI"}};
+} refused[] = {{NULL, "certificate"},       {"stranger", "self-signed|unable to get local issuer"},
+               {"ended", "expired"},        {"two", "exactly one URI"},
+               {"none", "exactly one URI"}, {"bare", "exactly one URI"}};
 
 static bool says(mp_str text, const char *words)
 {
@@ -203,8 +210,10 @@ static void files_that_do_not_fit_are_told(void **state)
                 {at("server.pem"), at("server.key"), "/nowhere", "/nowhere: no certificates"},
                 {at("server.pem"), at("server.key"), at("server.key"), "no certificates"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        const struct mp_grpc_options o = {
-            .listen = "127.0.0.1:0", .cert = rows[i].cert, .key = rows[i].key, .client_ca = rows[i].ca};
+        const struct mp_grpc_options o = {.listen = "127.0.0.1:0",
+                                          .cert = rows[i].cert,
+                                          .key = rows[i].key,
+                                          .client_ca = rows[i].ca};
         assert_int_equal(mp_grpc_open(&loop, &o, &server, why, sizeof why), MP_EINVAL);
         if (strstr(why, rows[i].word) == NULL) fail_msg("%s", why);
     }

@@ -7,8 +7,8 @@
  *   mesh.c       a backend whose mesh lies in memory that outlives the child
  *   model.c      what the ledger says, replayed
  *
- * Time is virtual and lies in the shared memory too. Nothing that is checked depends on the speed of
- * the machine: only where a kill hits does.
+ * Time is virtual and lies in the shared memory too. Nothing that is checked depends on the speed
+ * of the machine: only where a kill hits does.
  */
 #ifndef TEST_KILL_H
 #define TEST_KILL_H
@@ -166,8 +166,8 @@ struct life {
 };
 
 /* Never comes back: 0 it ended by itself, 1 it found something wrong. */
-_Noreturn void live(struct shared *shared, struct model *model, const struct plan *plan, const char *dir,
-                    const mp_str images[2]);
+_Noreturn void live(struct shared *shared, struct model *model, const struct plan *plan,
+                    const char *dir, const mp_str images[2]);
 /* Something happens here; the plan may end the life. */
 void at(struct life *l, enum point point);
 uint64_t draw(uint64_t *state, uint64_t below);

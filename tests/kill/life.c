@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One life: what is kept is given back, then traffic runs until the life ends, by a kill or by itself.
- * Engine → store goes as in the daemon: what the engine says in one turn is one batch.
+ * One life: what is kept is given back, then traffic runs until the life ends, by a kill or by
+ * itself. Engine → store goes as in the daemon: what the engine says in one turn is one batch.
  */
 #include "kill.h"
 
@@ -39,7 +39,8 @@ void wrong(struct life *l, const char *format, ...)
 void at(struct life *l, enum point point)
 {
     atomic_fetch_add(&l->shared->ticks, 1);
-    if (point == l->plan.point && atomic_fetch_add(&l->hits, 1) + 1 == l->plan.hit) kill(getpid(), SIGKILL);
+    if (point == l->plan.point && atomic_fetch_add(&l->hits, 1) + 1 == l->plan.hit)
+        kill(getpid(), SIGKILL);
 }
 
 static void at_store(void *ctx, enum mp_store_point point)
@@ -86,7 +87,8 @@ static void on_entry(void *ctx, const struct mp_entry *entry, mp_str json)
     const struct model_lease *m = model_lease(l->model, entry->lease);
     bool accepted = entry->machine == MP_MACHINE_LEASE && mp_str_eq(entry->to, MP_STR("accepted"));
     if (accepted && !m->message && m->applying_seq > atomic_load(&l->shared->acked)) {
-        wrong(l, "lease %llu was called accepted before it was committed", (unsigned long long)m->id);
+        wrong(l, "lease %llu was called accepted before it was committed",
+              (unsigned long long)m->id);
     }
 }
 
@@ -154,7 +156,8 @@ static enum mp_err on_message(void *ctx, const struct mp_message *m)
 {
     struct life *l = ctx;
     const struct model_lease *told = model_lease(l->model, m->id);
-    if (told == NULL || !told->message) wrong(l, "message %llu is in no ledger", (unsigned long long)m->id);
+    if (told == NULL || !told->message)
+        wrong(l, "message %llu is in no ledger", (unsigned long long)m->id);
     if (told->admitted_seq > mp_store_durable(l->store)) {
         wrong(l, "message %llu went out before it was committed", (unsigned long long)m->id);
     }
@@ -173,7 +176,8 @@ static void answer_messages(struct life *l)
 {
     while (l->in_hand_count > 0) {
         uint64_t id = l->in_hand[--l->in_hand_count];
-        (void)mp_engine_message_done(l->engine, id, draw(&l->random, 3) == 0 ? MP_ETIMEDOUT : MP_OK);
+        (void)mp_engine_message_done(l->engine, id,
+                                     draw(&l->random, 3) == 0 ? MP_ETIMEDOUT : MP_OK);
         at(l, AT_DELIVERED);
     }
 }
@@ -203,8 +207,8 @@ static bool see_incident(void *ctx, const struct mp_incident_view *v)
     return true;
 }
 
-/* R25: what has been accepted ends when it was said, whatever happened in between; a ramp of two steps
- * of a second follows. */
+/* R25: what has been accepted ends when it was said, whatever happened in between; a ramp of two
+ * steps of a second follows. */
 static int64_t overdue(const struct life *l, const struct model_lease *m)
 {
     const struct model_incident *i = &l->model->incidents[m->incident % MODEL_MAX];
@@ -219,12 +223,12 @@ static bool see_lease(void *ctx, const struct mp_lease_view *v)
     const struct model_lease *m = model_lease(l->model, v->lease->id);
     if (m == NULL) wrong(l, "lease %llu is in no ledger", (unsigned long long)v->lease->id);
     if (!mp_str_eq(v->state, mp_str_of(m->state))) {
-        wrong(l, "lease %llu is %.*s, the ledger says %s", (unsigned long long)m->id, MP_STR_ARG(v->state),
-              m->state);
+        wrong(l, "lease %llu is %.*s, the ledger says %s", (unsigned long long)m->id,
+              MP_STR_ARG(v->state), m->state);
     }
     if (v->in_force && overdue(l, m) > 3 * STEP_NS) {
-        wrong(l, "lease %llu (%s %s) outlives its time by %lld ms", (unsigned long long)m->id, m->verb,
-              m->target, (long long)(overdue(l, m) / MS));
+        wrong(l, "lease %llu (%s %s) outlives its time by %lld ms", (unsigned long long)m->id,
+              m->verb, m->target, (long long)(overdue(l, m) / MS));
     }
     c->seen++;
     return true;
@@ -242,8 +246,8 @@ static void check(struct life *l)
         told_leases += !l->model->leases[i].message && model_lease_live(&l->model->leases[i]);
     }
     if (incidents.seen != told_incidents) {
-        wrong(l, "%llu incidents are open, the ledger says %llu", (unsigned long long)incidents.seen,
-              (unsigned long long)told_incidents);
+        wrong(l, "%llu incidents are open, the ledger says %llu",
+              (unsigned long long)incidents.seen, (unsigned long long)told_incidents);
     }
     if (leases.seen != told_leases) {
         wrong(l, "%llu leases live, the ledger says %llu", (unsigned long long)leases.seen,
@@ -282,7 +286,8 @@ static struct mp_program *load(struct life *l, uint64_t image)
 static void make_ingest(struct life *l)
 {
     mp_arena_init(&l->ingest_arena, NULL, 0);
-    if (mp_ingest_create(&l->ingest_arena, l->program, (struct mp_hash_key){1, 2}, &l->ingest) != MP_OK) {
+    if (mp_ingest_create(&l->ingest_arena, l->program, (struct mp_hash_key){1, 2}, &l->ingest) !=
+        MP_OK) {
         wrong(l, "no ingest");
     }
 }
@@ -310,11 +315,17 @@ static void start(struct life *l, const char *dir)
     mp_std_os(&l->os);
     l->program = load(l, draw(&l->random, 2));
     if (mp_store_open(dir, &store, &l->store, &found, &why) != MP_OK) wrong(l, "open: %s", why);
-    if (found.seq != l->model->seq) wrong(l, "the store begins after %llu", (unsigned long long)found.seq);
+    if (found.seq != l->model->seq)
+        wrong(l, "the store begins after %llu", (unsigned long long)found.seq);
     struct mp_engine_options options = {.clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .store = true,
                                         .now_ns = l->shared->now_ns, .mono_ns = mono(l)};
-    options.limits = (struct mp_engine_limits){.keys = 256, .incidents = 128, .leases = 128, .holds = 128,
-                                               .messages = 128, .admissions = 256, .truths = 256,
+    options.limits = (struct mp_engine_limits){.keys = 256,
+                                               .incidents = 128,
+                                               .leases = 128,
+                                               .holds = 128,
+                                               .messages = 128,
+                                               .admissions = 256,
+                                               .truths = 256,
                                                .ledger_bytes = 65536};
     struct mp_engine_sinks sinks = {.ctx = l, .entry = on_entry, .message = on_message};
     if (mp_engine_create(l->program, &l->os, &options, &sinks, &l->engine) != MP_OK ||
@@ -346,14 +357,15 @@ static void feed(struct life *l)
     struct mp_ingested in;
     traffic(l->shared->step, l->shared->now_ns, lines, sizeof lines);
     for (const char *line = lines; *line != '\0'; line += strlen(line) + 1) {
-        if (mp_ingest_line(l->ingest, mp_str_of(line), 0, 0, &in) != MP_INGEST_RECORD) wrong(l, "bad: %s", line);
+        if (mp_ingest_line(l->ingest, mp_str_of(line), 0, 0, &in) != MP_INGEST_RECORD)
+            wrong(l, "bad: %s", line);
         mp_engine_record(l->engine, &in.record);
     }
     l->shared->step++;
 }
 
-/* A person decides something by hand, or takes back what was decided a moment ago. Every step has a target
- * of its own, so that nothing competes; clients of traffic are others. */
+/* A person decides something by hand, or takes back what was decided a moment ago. Every step has
+ * a target of its own, so that nothing competes; clients of traffic are others. */
 static void operate(struct life *l)
 {
     char target[64];
@@ -370,8 +382,12 @@ static void operate(struct life *l)
     }
     static const char *const spans[] = {"300ms", "1s", "4s", "20s"};
     const struct mp_note args[] = {{MP_STR("for"), mp_str_of(spans[draw(&l->random, 4)])}};
-    struct mp_manual ask = {.verb = MP_STR("deny"), .target = mp_str_of(target), .args = args, .arg_count = 1,
-                            .who = MP_STR("somebody"), .reason = MP_STR("a drill")};
+    struct mp_manual ask = {.verb = MP_STR("deny"),
+                            .target = mp_str_of(target),
+                            .args = args,
+                            .arg_count = 1,
+                            .who = MP_STR("somebody"),
+                            .reason = MP_STR("a drill")};
     struct mp_manual_answer answer;
     mp_engine_decide(l->engine, &ask, &answer);
     if (answer.how == MP_MANUAL_BAD) wrong(l, "decide: %.*s", MP_STR_ARG(answer.why));
@@ -401,7 +417,8 @@ void live(struct shared *shared, struct model *model, const struct plan *plan, c
 {
     static struct life life;
     struct life *l = &life;
-    *l = (struct life){.shared = shared, .model = model, .plan = *plan, .random = plan->seed, .images = images};
+    *l = (struct life){
+        .shared = shared, .model = model, .plan = *plan, .random = plan->seed, .images = images};
     /* Another origin in every life, as after a boot. */
     l->mono_origin_ns = shared->now_ns - SEC - (int64_t)draw(&l->random, 1000000) * MS;
     l->pending = malloc(PENDING_MAX);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A backend that compares the set with what is there and changes the difference, one lease at a time,
- * as a mesh with a wire would: a kill may leave half of it done.
+ * A backend that compares the set with what is there and changes the difference, one lease at a
+ * time, as a mesh with a wire would: a kill may leave half of it done.
  */
 #include "kill.h"
 
@@ -40,7 +40,8 @@ static void put(struct life *l, uint64_t id, uint64_t content)
         wrong(l, "lease %llu was put in force after its end", (unsigned long long)id);
     }
     /* A life that took it back may have died before that was kept: then it is put back, once. */
-    if (s->life == l->shared->life) wrong(l, "lease %llu was put in force twice", (unsigned long long)id);
+    if (s->life == l->shared->life)
+        wrong(l, "lease %llu was put in force twice", (unsigned long long)id);
     s->life = l->shared->life;
     if (l->shared->mesh_count == MESH_MAX) wrong(l, "the test's mesh is full");
     l->shared->mesh[l->shared->mesh_count] = (struct mesh_lease){id, content, true};
@@ -57,7 +58,8 @@ static void drop(struct life *l, uint32_t at)
 static const struct mpol_lease *wanted(const struct mpol_desired *set, const struct mesh_lease *m)
 {
     for (size_t i = 0; i < set->lease_count; i++) {
-        if (set->leases[i].id == m->id && content_of(&set->leases[i]) == m->content) return &set->leases[i];
+        if (set->leases[i].id == m->id && content_of(&set->leases[i]) == m->content)
+            return &set->leases[i];
     }
     return NULL;
 }
@@ -102,7 +104,8 @@ static enum mpol_err progress(void *backend, struct mpol_progress *out)
     return MPOL_OK;
 }
 
-static enum mpol_err read_back(void *backend, struct mpol_text owner, mpol_read_back_fn found, void *ctx)
+static enum mpol_err read_back(void *backend, struct mpol_text owner, mpol_read_back_fn found,
+                               void *ctx)
 {
     return MPOL_EUNSUPPORTED;
 }
@@ -114,11 +117,15 @@ static const struct mpol_capability capabilities[] = {
     {"deny", "ip", MPOL_INGRESS | MPOL_SERVICE | MPOL_EDGE, MPOL_CAN_PARTIAL},
 };
 
-const struct mpol_backend_ops mesh_ops = {.size = sizeof mesh_ops, .name = "mesh",
+const struct mpol_backend_ops mesh_ops = {.size = sizeof mesh_ops,
+                                          .name = "mesh",
                                           .flags = MPOL_BACKEND_CARVES_OUT,
                                           .capabilities = capabilities,
-                                          .capability_count = sizeof capabilities / sizeof capabilities[0],
-                                          .apply = apply, .progress = progress, .read_back = read_back};
+                                          .capability_count =
+                                              sizeof capabilities / sizeof capabilities[0],
+                                          .apply = apply,
+                                          .progress = progress,
+                                          .read_back = read_back};
 
 /* ---- what must hold ---- */
 
@@ -132,7 +139,8 @@ static bool see_lease(void *ctx, const struct mp_lease_view *v)
 {
     struct owned *o = ctx;
     const struct shared *s = o->l->shared;
-    for (uint32_t i = 0; i < s->mesh_count; i++) o->count += s->mesh[i].ours && s->mesh[i].id == v->lease->id;
+    for (uint32_t i = 0; i < s->mesh_count; i++)
+        o->count += s->mesh[i].ours && s->mesh[i].id == v->lease->id;
     return true;
 }
 

@@ -17,7 +17,8 @@ static mp_str member(mp_str json, const char *name)
     bool text = *at == '"';
     const char *end = at + text;
     const char *stop = json.ptr + json.len;
-    while (end < stop && (text ? *end != '"' : *end != ',' && *end != '}')) end += text && *end == '\\' ? 2 : 1;
+    while (end < stop && (text ? *end != '"' : *end != ',' && *end != '}'))
+        end += text && *end == '\\' ? 2 : 1;
     return (mp_str){at + text, (size_t)(end - at - text)};
 }
 
@@ -46,7 +47,8 @@ static int64_t time_of(mp_str json)
     /* All of a run is within a few days: days of the month are enough to subtract times. */
     mp_str s = member(json, "time");
     int month = 0, day = 0, h = 0, m = 0, sec = 0, us = 0;
-    if (sscanf(s.ptr, "%*4d-%2d-%2dT%2d:%2d:%2d.%6d", &month, &day, &h, &m, &sec, &us) != 6) return 0;
+    if (sscanf(s.ptr, "%*4d-%2d-%2dT%2d:%2d:%2d.%6d", &month, &day, &h, &m, &sec, &us) != 6)
+        return 0;
     int64_t days = (month - 11) * 30 + (day - 14); /* T0 is 2023-11-14T22:13:20Z */
     int64_t since = ((days * 24 + h) * 60 + m) * 60 + sec - (22 * 3600 + 13 * 60 + 20);
     return T0 + since * SEC + us * 1000LL;
@@ -60,7 +62,8 @@ static int64_t ttl_of(mp_str json)
 
 static bool contradiction(struct model *m, mp_str json, const char *what)
 {
-    snprintf(m->problem, sizeof m->problem, "%s: %.*s", what, (int)(json.len < 380 ? json.len : 380), json.ptr);
+    snprintf(m->problem, sizeof m->problem, "%s: %.*s", what,
+             (int)(json.len < 380 ? json.len : 380), json.ptr);
     return false;
 }
 
@@ -83,7 +86,8 @@ bool model_lease_live(const struct model_lease *l)
 static bool has_another_id(struct model *m, const struct model_lease *l)
 {
     char text[120];
-    int len = snprintf(text, sizeof text, "%llu %u %s %s", (unsigned long long)l->incident, l->rung, l->verb, l->target);
+    int len = snprintf(text, sizeof text, "%llu %u %s %s", (unsigned long long)l->incident, l->rung,
+                       l->verb, l->target);
     uint64_t hash = mp_siphash((struct mp_hash_key){1, 1}, text, (size_t)len);
     struct model_message *known = &m->messages[hash % MODEL_MAX];
     if (known->hash == hash) return known->id != l->id;
@@ -104,7 +108,8 @@ static bool take_lease(struct model *m, uint64_t seq, mp_str json)
         copy(l->target, sizeof l->target, member(json, "target"));
         copy(l->state, sizeof l->state, MP_STR("proposed"));
         l->message = strcmp(l->verb, "notify") == 0 || strcmp(l->verb, "page") == 0;
-        if (l->message && has_another_id(m, l)) return contradiction(m, json, "a message has two keys");
+        if (l->message && has_another_id(m, l))
+            return contradiction(m, json, "a message has two keys");
     }
     if (!mp_str_eq(from, mp_str_of(l->state))) return contradiction(m, json, l->state);
     if (mp_str_eq(to, MP_STR("admitted"))) l->admitted_seq = seq;
@@ -136,7 +141,8 @@ static bool take_incident(struct model *m, mp_str json)
 bool model_entry(struct model *m, uint64_t seq, mp_str json)
 {
     if (seq != m->seq + 1) return contradiction(m, json, "the ledger has a gap or a repetition");
-    if (number(json, "seq") != seq) return contradiction(m, json, "a line has another number than its row");
+    if (number(json, "seq") != seq)
+        return contradiction(m, json, "a line has another number than its row");
     m->seq = seq;
     return mp_str_eq(member(json, "machine"), MP_STR("lease")) ? take_lease(m, seq, json)
                                                                : take_incident(m, json);

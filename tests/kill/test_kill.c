@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Kills an engine with its store at random moments, and once at every point of every durable step, and
- * looks after each death whether the promises hold: nothing acknowledged is lost, nothing reversible is
- * done twice, nothing is in force without an owner, incidents go on where they were, no time grows, and
- * every message that was promised arrives, always under one key.
+ * Kills an engine with its store at random moments, and once at every point of every durable
+ * step, and looks after each death whether the promises hold: nothing acknowledged is lost,
+ * nothing reversible is done twice, nothing is in force without an owner, incidents go on where
+ * they were, no time grows, and every message that was promised arrives, always under one key.
  *
  *   test_kill_kill [--kills=N] [--seed=N]
  */
@@ -41,8 +41,8 @@ static unsigned long lives, killed, by_plan;
 
 _Noreturn static void fail(const char *what, const char *detail)
 {
-    fprintf(stderr, "seed %llu, life %lu: %s%s%s\n  state kept in %s\n", (unsigned long long)seed, lives, what,
-            detail[0] != '\0' ? ": " : "", detail, dir);
+    fprintf(stderr, "seed %llu, life %lu: %s%s%s\n  state kept in %s\n", (unsigned long long)seed,
+            lives, what, detail[0] != '\0' ? ": " : "", detail, dir);
     exit(1);
 }
 
@@ -53,7 +53,8 @@ struct reading {
     const char *why;
 };
 
-static bool read_entry(void *ctx, uint64_t seq, int64_t time_ns, mp_str json, const uint8_t hash[32])
+static bool read_entry(void *ctx, uint64_t seq, int64_t time_ns, mp_str json,
+                       const uint8_t hash[32])
 {
     struct reading *r = ctx;
     if (mp_ledger_link(&os, json, model->hash) != MP_OK || memcmp(hash, model->hash, 32) != 0) {
@@ -102,7 +103,8 @@ static void check_messages(void)
         const struct model_lease *told = model_lease(model, m->id);
         struct sent_message *first = &arrived[m->id % MODEL_MAX];
         if (told == NULL || !told->message) fail("a message that is in no ledger was sent", "");
-        if (first->id == m->id && first->text != m->text) fail("one key stood for two messages", "");
+        if (first->id == m->id && first->text != m->text)
+            fail("one key stood for two messages", "");
         *first = *m;
     }
 }
@@ -131,7 +133,8 @@ static void kill_at_random(pid_t pid, uint64_t *random)
     siginfo_t info;
     for (;;) {
         info.si_pid = 0;
-        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0) return;
+        if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid != 0)
+            return;
         if (atomic_load(&shared->ticks) >= ticks) break;
         sched_yield();
     }
@@ -140,7 +143,8 @@ static void kill_at_random(pid_t pid, uint64_t *random)
 }
 
 /* True: it was killed. */
-static bool one_life(const struct plan *plan, const mp_str *images, bool at_random, uint64_t *random)
+static bool one_life(const struct plan *plan, const mp_str *images, bool at_random,
+                     uint64_t *random)
 {
     shared->life = ++lives;
     atomic_store(&shared->ticks, 0);
@@ -153,7 +157,8 @@ static bool one_life(const struct plan *plan, const mp_str *images, bool at_rand
     while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
     if (WIFEXITED(status) && WEXITSTATUS(status) != 0) fail("a life", shared->problem);
-    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL) fail("a life died of a signal", strsignal(WTERMSIG(status)));
+    if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+        fail("a life died of a signal", strsignal(WTERMSIG(status)));
     read_ledger();
     check_messages();
     /* The world goes on while nobody lives. */
@@ -162,11 +167,12 @@ static bool one_life(const struct plan *plan, const mp_str *images, bool at_rand
     return WIFSIGNALED(status);
 }
 
-/* The very first lease is in force and nothing of it is kept: the next life restores none, and must take
- * it away all the same. */
+/* The very first lease is in force and nothing of it is kept: the next life restores none, and
+ * must take it away all the same. */
 static void kill_with_no_lease_kept(const mp_str *images, uint64_t *random)
 {
-    struct plan plan = {.point = AT_PUT_IN_FORCE, .hit = 1, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX};
+    struct plan plan = {
+        .point = AT_PUT_IN_FORCE, .hit = 1, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX};
     if (!one_life(&plan, images, false, random)) fail("nothing was ever put in force", "");
     if (shared->mesh_count != 2) fail("not one lease is in force", "");
     if (model_lease(model, shared->mesh[1].id) != NULL) fail("the lease was kept", "");
@@ -180,7 +186,9 @@ static void kill_at_each_point(const mp_str *images, uint64_t *random)
     for (int point = AT_NONE + 1; point < POINT_COUNT; point++) {
         bool hit = false;
         for (uint64_t attempt = 0; attempt < 8 && !hit; attempt++) {
-            struct plan plan = {.point = (enum point)point, .seed = draw(random, UINT64_MAX), .steps = STEPS_MAX,
+            struct plan plan = {.point = (enum point)point,
+                                .seed = draw(random, UINT64_MAX),
+                                .steps = STEPS_MAX,
                                 .hit = attempt < 4 ? 1 + draw(random, 12) : 1};
             hit = one_life(&plan, images, false, random);
         }
@@ -249,7 +257,8 @@ int main(int argc, char **argv)
     model = calloc(1, sizeof *model);
     if (model == NULL) fail("no memory", "");
     shared->now_ns = T0;
-    shared->mesh[0] = (struct mesh_lease){.id = 1u << 30, .content = 1, .ours = false}; /* of a neighbour */
+    /* of a neighbour */
+    shared->mesh[0] = (struct mesh_lease){.id = 1u << 30, .content = 1, .ours = false};
     shared->mesh_count = 1;
     const mp_str images[2] = {compile(policy), compile(more_policy)};
     uint64_t random = seed;
@@ -265,8 +274,10 @@ int main(int argc, char **argv)
     verify_everything();
     check_messages();
     check_that_all_arrived();
-    printf("%lu lives, %lu killed, %lu of them at points; %llu entries, %u leases, %u messages sent\n", lives,
-           killed, by_plan, (unsigned long long)model->seq, shared->seen_count, shared->sent_count);
+    printf(
+        "%lu lives, %lu killed, %lu of them at points; %llu entries, %u leases, %u messages sent\n",
+        lives, killed, by_plan, (unsigned long long)model->seq, shared->seen_count,
+        shared->sent_count);
     for (int i = 0; i < 2; i++) free((void *)images[i].ptr);
     free(model);
     remove_dir();

@@ -63,7 +63,8 @@ static enum mpol_err progress(void *backend, struct mpol_progress *out)
     return err;
 }
 
-static enum mpol_err read_back(void *backend, struct mpol_text owner, mpol_read_back_fn found, void *ctx)
+static enum mpol_err read_back(void *backend, struct mpol_text owner, mpol_read_back_fn found,
+                               void *ctx)
 {
     struct sim_backend *b = backend;
     return mp_inproc_ops.read_back(b->real, owner, found, ctx);

@@ -11,7 +11,8 @@
 #define CLIENTS 6
 
 static const char *const services[] = {"web", "pay", "cart"};
-static const char *const clients[] = {"10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.4", "192.0.2.66", "192.0.2.67"};
+static const char *const clients[] = {"10.0.0.1", "10.0.0.2",   "10.0.0.3",
+                                      "10.0.0.4", "192.0.2.66", "192.0.2.67"};
 static const char *const paths[] = {"/", "/cart", "/api/items", "/healthz", "/vip", "/login"};
 
 static uint32_t below(struct sim *s, uint32_t n) { return sim_below(&s->rng, n); }
@@ -27,7 +28,8 @@ static void instance_name(char out[16], int service, int instance)
 static void line(struct sim *s, const char *text)
 {
     struct mp_ingested in;
-    enum mp_ingest_kind kind = mp_ingest_line(s->ingest[s->current], mp_str_of(text), 0, s->now_ns, &in);
+    enum mp_ingest_kind kind =
+        mp_ingest_line(s->ingest[s->current], mp_str_of(text), 0, s->now_ns, &in);
     if (kind == MP_INGEST_OTHER) return; /* nothing that this program reads */
     MP_ASSERT(kind == MP_INGEST_ENTITY);
     enum mp_err err = mp_inventory_put(mp_engine_inventory(s->engine), in.entity);
@@ -40,13 +42,16 @@ void sim_inventory(struct sim *s)
     static const char *const callers[] = {"[]", "[\"web\"]", "[\"web\"]"};
     for (int i = 0; i < SERVICES; i++) {
         char text[256];
-        snprintf(text, sizeof text, "{\"entity\":\"service\",\"name\":\"%s\",\"tier\":\"%s\",\"callers\":%s}", services[i],
-                 tiers[(s->seed + (uint64_t)i) % 3], callers[i]);
+        snprintf(text, sizeof text,
+                 "{\"entity\":\"service\",\"name\":\"%s\",\"tier\":\"%s\",\"callers\":%s}",
+                 services[i], tiers[(s->seed + (uint64_t)i) % 3], callers[i]);
         line(s, text);
         for (int k = 0; k < INSTANCES; k++) {
             char name[16];
             instance_name(name, i, k);
-            snprintf(text, sizeof text, "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"%s\"}", name, services[i]);
+            snprintf(text, sizeof text,
+                     "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"%s\"}", name,
+                     services[i]);
             line(s, text);
         }
     }
@@ -76,7 +81,8 @@ static bool in(int64_t at, int64_t from, int64_t to) { return at >= from && at <
 static bool spared(const struct sim *s, int service)
 {
     for (uint32_t i = 0; i < s->backend.held_count; i++) {
-        if (strcmp(s->backend.held[i].kind, "service") == 0 && strcmp(s->backend.held[i].target, services[service]) == 0) {
+        if (strcmp(s->backend.held[i].kind, "service") == 0 &&
+            strcmp(s->backend.held[i].target, services[service]) == 0) {
             return true;
         }
     }
@@ -94,7 +100,8 @@ static void answer(struct sim *s, struct sim_record *r, bool calm)
     if (fault && s->fault_kind[i] == 1 && !spared(s, i) && !one_in(s, 4)) r->status = 500;
     if (fault && s->fault_kind[i] == 2) {
         r->latency_ms = 600 + (int)below(s, 300);
-        if (s->seed % 3 == 0 && spared(s, i)) r->status = 500; /* what was done about it does harm */
+        /* what was done about it does harm */
+        if (s->seed % 3 == 0 && spared(s, i)) r->status = 500;
     }
     if (fault && s->fault_kind[i] == 3 && r->instance == 0) r->status = 503;
     if (strcmp(r->path, "/login") == 0 && r->client >= 4) r->status = 401;
@@ -102,15 +109,21 @@ static void answer(struct sim *s, struct sim_record *r, bool calm)
 
 /* ---- telemetry ---- */
 
-static uint32_t name_of(struct sim *s, const char *name) { return mp_ingest_name(s->ingest[s->current], mp_str_of(name)); }
-
-static void put_text(struct sim *s, struct mp_field_in *f, uint32_t *n, const char *name, const char *value)
+static uint32_t name_of(struct sim *s, const char *name)
 {
-    f[*n] = (struct mp_field_in){.name = name_of(s, name), .kind = MP_FIELD_TEXT, .text = mp_str_of(value)};
+    return mp_ingest_name(s->ingest[s->current], mp_str_of(name));
+}
+
+static void put_text(struct sim *s, struct mp_field_in *f, uint32_t *n, const char *name,
+                     const char *value)
+{
+    f[*n] = (struct mp_field_in){
+        .name = name_of(s, name), .kind = MP_FIELD_TEXT, .text = mp_str_of(value)};
     if (f[*n].name != MP_NONE) ++*n;
 }
 
-static void put_int(struct sim *s, struct mp_field_in *f, uint32_t *n, const char *name, int64_t value)
+static void put_int(struct sim *s, struct mp_field_in *f, uint32_t *n, const char *name,
+                    int64_t value)
 {
     f[*n] = (struct mp_field_in){.name = name_of(s, name), .kind = MP_FIELD_INT, .integer = value};
     if (f[*n].name != MP_NONE) ++*n;
@@ -122,13 +135,15 @@ static bool decode(struct sim *s, const struct sim_record *r, bool ended, struct
     static const char *const signals[] = {"requests", "refusals", "cpu"};
     struct mp_field_in f[16];
     char instance[16];
-    uint32_t n = 0, signal = mp_ingest_signal(s->ingest[s->current], mp_str_of(signals[r->signal_word]));
+    uint32_t n = 0,
+             signal = mp_ingest_signal(s->ingest[s->current], mp_str_of(signals[r->signal_word]));
     if (signal == MP_NONE) return false;
     instance_name(instance, r->service, r->instance);
     put_text(s, f, &n, "service", services[r->service]);
     put_text(s, f, &n, "instance", instance);
     if (r->signal_word == 2) {
-        f[n] = (struct mp_field_in){.name = name_of(s, "value"), .kind = MP_FIELD_NUMBER, .number = r->value};
+        f[n] = (struct mp_field_in){
+            .name = name_of(s, "value"), .kind = MP_FIELD_NUMBER, .number = r->value};
         if (f[n].name != MP_NONE) n++;
     } else {
         put_text(s, f, &n, "client.ip", clients[r->client]);
@@ -162,7 +177,8 @@ static void send(struct sim *s, struct sim_record r)
     if (one_in(s, 30)) r.arrives_ns += (int64_t)below(s, 4000) * SIM_MS;
     if (one_in(s, 60)) r.time_ns += (int64_t)below(s, 5000) * SIM_MS;
     for (uint32_t copies = r.id != 0 && one_in(s, 4) ? 2 : 1; copies > 0; copies--) {
-        if (r.arrives_ns > s->now_ns && s->pending_count < SIM_PENDING_MAX) s->pending[s->pending_count++] = r;
+        if (r.arrives_ns > s->now_ns && s->pending_count < SIM_PENDING_MAX)
+            s->pending[s->pending_count++] = r;
         else deliver(s, &r);
     }
 }
@@ -187,27 +203,38 @@ static void tell_inline(struct sim *s, const struct mp_verdict_answer *a)
 {
     for (uint32_t i = 0; i < a->fired_count; i++) {
         char key[128];
-        size_t len = mp_verdict_key(s->plan[s->current], a->fired[i].rule, s->scratch[s->current], key, sizeof key);
-        struct mp_inline_note note = {.rule = a->fired[i].rule, .act = MP_NONE, .time_ns = s->now_ns, .count = 1,
-                                      .refused = a->fired[i].refused, .key = {key, len}};
+        size_t len = mp_verdict_key(s->plan[s->current], a->fired[i].rule, s->scratch[s->current],
+                                    key, sizeof key);
+        struct mp_inline_note note = {.rule = a->fired[i].rule,
+                                      .act = MP_NONE,
+                                      .time_ns = s->now_ns,
+                                      .count = 1,
+                                      .refused = a->fired[i].refused,
+                                      .key = {key, len}};
         mp_engine_inline(s->engine, &note);
     }
 }
 
 static void request(struct sim *s, int client, const char *path, int service, bool calm)
 {
-    struct sim_record r = {.time_ns = s->now_ns, .service = service, .instance = (int)below(s, INSTANCES), .client = client,
+    struct sim_record r = {.time_ns = s->now_ns,
+                           .service = service,
+                           .instance = (int)below(s, INSTANCES),
+                           .client = client,
                            .path = path};
     struct mp_record asked;
     struct mp_verdict_answer a = {.allow = true};
     if (decode(s, &r, false, &asked)) {
         const struct mp_inproc_view *view = mp_inproc_enter(s->reader);
-        mp_verdict_ask(s->plan[s->current], s->buckets, view, mp_engine_inventory(s->engine), &asked, s->scratch[s->current], &a);
-        snprintf(r.refused_by, sizeof r.refused_by, "%.*s", MP_STR_ARG(a.allow ? MP_STR("") : a.rule));
+        mp_verdict_ask(s->plan[s->current], s->buckets, view, mp_engine_inventory(s->engine),
+                       &asked, s->scratch[s->current], &a);
+        snprintf(r.refused_by, sizeof r.refused_by, "%.*s",
+                 MP_STR_ARG(a.allow ? MP_STR("") : a.rule));
         mp_inproc_leave(s->reader);
         tell_inline(s, &a);
         bool protects = s->programs[s->current].p->guard_count > 0;
-        if (protects && !a.allow && strcmp(path, "/healthz") == 0) sim_fail(s, "a health check was refused by %s", r.refused_by);
+        if (protects && !a.allow && strcmp(path, "/healthz") == 0)
+            sim_fail(s, "a health check was refused by %s", r.refused_by);
     }
     if (a.allow) {
         s->allowed++;
@@ -225,7 +252,10 @@ static void cpu(struct sim *s, bool calm)
         int64_t at = s->now_ns - SIM_START;
         bool hot = !calm && in(at, s->fault_from[i], s->fault_to[i]) && s->fault_kind[i] == 4;
         for (int k = 0; k < INSTANCES; k++) {
-            struct sim_record r = {.time_ns = s->now_ns, .signal_word = 2, .service = i, .instance = k,
+            struct sim_record r = {.time_ns = s->now_ns,
+                                   .signal_word = 2,
+                                   .service = i,
+                                   .instance = k,
                                    .value = hot && k < 2 ? 0.95 : 0.2 + below(s, 30) / 100.0};
             send(s, r);
         }
@@ -237,7 +267,8 @@ void sim_mesh_step(struct sim *s, int64_t step_ns, bool calm)
     int64_t at = s->now_ns - SIM_START, per_s = SIM_S / step_ns;
     arrivals(s);
     for (int i = 0; i < SERVICES; i++) {
-        if (below(s, (uint32_t)per_s) < 3) request(s, (int)below(s, 4), paths[below(s, 4)], i, calm);
+        if (below(s, (uint32_t)per_s) < 3)
+            request(s, (int)below(s, 4), paths[below(s, 4)], i, calm);
     }
     for (int i = 0; i < 2 && !calm; i++) {
         if (!in(at, s->bad_from[i], s->bad_to[i])) continue;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The ladders of the simulation. Times are short, so that a few minutes see whole lives. A set is one
- * program; a reload goes to its other half and back.
+ * The ladders of the simulation. Times are short, so that a few minutes see whole lives. A set is
+ * one program; a reload goes to its other half and back.
  */
 #ifndef MP_TEST_SIM_POLICIES_H
 #define MP_TEST_SIM_POLICIES_H
@@ -75,10 +75,10 @@
     "rule hot_instance " mode " when cpu > 90% for 3s per instance\n"                              \
     "  then quarantine instance for 20s until cpu < 70% for 5s if no data clear\n"
 
-#define SIM_INLINE                                                                                 \
-    "rule evil when request.path == \"/evil\" then deny request\n"                                 \
-    "rule api_rate when request.path starts with \"/api\" per client max 1k\n"                     \
-    "  then throttle request to 3/s\n"                                                             \
+#define SIM_INLINE                                                             \
+    "rule evil when request.path == \"/evil\" then deny request\n"             \
+    "rule api_rate when request.path starts with \"/api\" per client max 1k\n" \
+    "  then throttle request to 3/s\n"                                         \
     "rule refused when count(refusals) over 10s > 10 per svc then notify \"{svc} refuses\" cooldown 20s\n"
 
 static const char *const sim_policies[][2] = {
@@ -87,10 +87,13 @@ static const char *const sim_policies[][2] = {
      SIM_HEAD SIM_GUARDS SIM_SERVICE("25%", "30%", "30s", "10s") SIM_INSTANCE("60%", "20s")
          SIM_GUESSES("4", "25s") SIM_FLOOD("3/s") SIM_SCAN SIM_INLINE SIM_VIP},
     {SIM_HEAD SIM_SERVICE("30%", "50%", "40s", "15s") SIM_GUESSES("5", "20s") SIM_QUIET SIM_VIP,
-     SIM_HEAD SIM_GUARDS SIM_SERVICE("30%", "50%", "40s", "15s") SIM_GUESSES("5", "20s") SIM_HOT("")},
+     SIM_HEAD SIM_GUARDS SIM_SERVICE("30%", "50%", "40s", "15s") SIM_GUESSES("5", "20s")
+         SIM_HOT("")},
     {SIM_HEAD SIM_GUARDS SIM_INSTANCE("40%", "30s") SIM_HOT("") SIM_FLOOD("2/s") SIM_SCAN SIM_VIP,
-     SIM_HEAD SIM_GUARDS SIM_INSTANCE("40%", "30s") SIM_HOT("mode shadow") SIM_FLOOD("4/s") SIM_INLINE},
-    {SIM_HEAD SIM_GUARDS SIM_SLOW SIM_SERVICE("50%", "10%", "60s", "5s") SIM_INLINE SIM_SCAN SIM_GUESSES("3", "12s"),
+     SIM_HEAD SIM_GUARDS SIM_INSTANCE("40%", "30s") SIM_HOT("mode shadow") SIM_FLOOD("4/s")
+         SIM_INLINE},
+    {SIM_HEAD SIM_GUARDS SIM_SLOW SIM_SERVICE("50%", "10%", "60s", "5s")
+         SIM_INLINE SIM_SCAN SIM_GUESSES("3", "12s"),
      SIM_HEAD SIM_SLOW},
 };
 #define SIM_SETS (sizeof sim_policies / sizeof *sim_policies)

@@ -89,8 +89,10 @@ static void free_programs(void)
 
 static void choose_executor(struct sim *s)
 {
-    bool native = s->mode == SIM_NATIVE || (s->mode == SIM_SWITCHED && sim_below(&s->switch_rng, 2) == 0);
-    for (int k = 0; k < 2; k++) mp_exec_switch(s->programs[k].p, native ? s->programs[k].native : NULL);
+    bool native =
+        s->mode == SIM_NATIVE || (s->mode == SIM_SWITCHED && sim_below(&s->switch_rng, 2) == 0);
+    for (int k = 0; k < 2; k++)
+        mp_exec_switch(s->programs[k].p, native ? s->programs[k].native : NULL);
 }
 
 /* ---- a run ---- */
@@ -111,12 +113,22 @@ static enum mp_err on_message(void *ctx, const struct mp_message *message)
 
 static void create_engine(struct sim *s)
 {
-    struct mp_engine_options options = {.clock = MP_ENGINE_LIVE, .hash_key = s->key, .now_ns = s->now_ns,
-                                        .mono_ns = s->mono_ns, .store = s->store};
-    options.limits = (struct mp_engine_limits){.keys = 64, .incidents = 128, .leases = 128, .holds = 128, .messages = 64,
-                                               .admissions = 256, .truths = 64, .ledger_bytes = 1 << 18};
+    struct mp_engine_options options = {.clock = MP_ENGINE_LIVE,
+                                        .hash_key = s->key,
+                                        .now_ns = s->now_ns,
+                                        .mono_ns = s->mono_ns,
+                                        .store = s->store};
+    options.limits = (struct mp_engine_limits){.keys = 64,
+                                               .incidents = 128,
+                                               .leases = 128,
+                                               .holds = 128,
+                                               .messages = 64,
+                                               .admissions = 256,
+                                               .truths = 64,
+                                               .ledger_bytes = 1 << 18};
     struct mp_engine_sinks sinks = {.ctx = s, .entry = on_entry, .message = on_message};
-    enum mp_err err = mp_engine_create(s->programs[s->current].p, &s->os, &options, &sinks, &s->engine);
+    enum mp_err err =
+        mp_engine_create(s->programs[s->current].p, &s->os, &options, &sinks, &s->engine);
     if (err == MP_OK) err = mp_engine_backend(s->engine, &s->backend.ops, &s->backend);
     MP_ASSERT(err == MP_OK);
     sim_inventory(s);
@@ -125,13 +137,15 @@ static void create_engine(struct sim *s)
 static void create_mesh(struct sim *s)
 {
     struct mp_inproc *real = NULL;
-    enum mp_err err = mp_inproc_create(&s->arena, (struct mp_inproc_limits){.leases = 256, .readers = 1}, s->key, &real);
+    enum mp_err err = mp_inproc_create(
+        &s->arena, (struct mp_inproc_limits){.leases = 256, .readers = 1}, s->key, &real);
     if (err == MP_OK) err = mp_inproc_reader_open(real, &s->reader);
     if (err == MP_OK) err = mp_verdict_buckets_create(&s->arena, 64, s->key, &s->buckets);
     for (int k = 0; k < 2 && err == MP_OK; k++) {
         err = mp_verdict_plan_create(&s->arena, s->programs[k].p, real, s->buckets, &s->plan[k]);
         if (err == MP_OK) err = mp_verdict_scratch_create(&s->arena, s->plan[k], &s->scratch[k]);
-        if (err == MP_OK) err = mp_ingest_create(&s->arena, s->programs[k].p, s->key, &s->ingest[k]);
+        if (err == MP_OK)
+            err = mp_ingest_create(&s->arena, s->programs[k].p, s->key, &s->ingest[k]);
     }
     MP_ASSERT(err == MP_OK);
     sim_backend_init(&s->backend, real, &s->now_ns);
@@ -151,7 +165,8 @@ static void keep_row(void *ctx, const struct mp_state_row *row)
 {
     struct sim *s = ctx;
     uint32_t i = 0;
-    while (i < s->rows.count && (s->rows.row[i].kind != row->kind || s->rows.row[i].id != row->id)) i++;
+    while (i < s->rows.count && (s->rows.row[i].kind != row->kind || s->rows.row[i].id != row->id))
+        i++;
     if (i == s->rows.count) {
         MP_ASSERT(s->rows.count < s->rows.cap);
         s->rows.count++;
@@ -179,7 +194,8 @@ static void commit(struct sim *s)
     FORBID(true);
 }
 
-/* Without a store the engine stops in good order; with one it crashes, and begins with what was durable. */
+/* Without a store the engine stops in good order; with one it crashes, and begins with what was
+ * durable. */
 static void restart(struct sim *s)
 {
     if (!s->store) keep_all(s);
@@ -244,8 +260,10 @@ static void decide(struct sim *s)
 
 static void undo(struct sim *s)
 {
-    static const char *const targets[] = {"client.ip=192.0.2.66", "service=pay", "service=web", "instance=web-1"};
-    struct mp_undo ask = {.target = mp_str_of(targets[sim_below(&s->rng, 4)]), .who = MP_STR("somebody")};
+    static const char *const targets[] = {"client.ip=192.0.2.66", "service=pay", "service=web",
+                                          "instance=web-1"};
+    struct mp_undo ask = {.target = mp_str_of(targets[sim_below(&s->rng, 4)]),
+                          .who = MP_STR("somebody")};
     mp_str why;
     mp_engine_undo(s->engine, &ask, NULL, NULL, &why);
     if (why.len > 0) sim_fail(s, "undo: %.*s", MP_STR_ARG(why));
@@ -253,10 +271,13 @@ static void undo(struct sim *s)
 
 static void trouble(struct sim *s)
 {
-    static const char *const words[WORDS] = {"the wire is slow", "the wire refuses", "the wire is busy", "the wire is good",
-        "the wire is good", "the wire is good", "silence", "silence", "telemetry", "telemetry", "telemetry", "telemetry",
-        "the brake", "no brake", "release all", "release one", "restart", "reload", "by hand", "by hand", "by hand",
-        "taken back"};
+    static const char *const words[WORDS] = {
+        "the wire is slow", "the wire refuses", "the wire is busy", "the wire is good",
+        "the wire is good", "the wire is good", "silence",          "silence",
+        "telemetry",        "telemetry",        "telemetry",        "telemetry",
+        "the brake",        "no brake",         "release all",      "release one",
+        "restart",          "reload",           "by hand",          "by hand",
+        "by hand",          "taken back"};
     static const uint32_t rarely[] = {200, 600, 1500, 6000};
     uint32_t what = sim_below(&s->rng, rarely[s->seed / (2 * SIM_SETS) % 4]);
     if (what < WORDS) say(s, words[what]);
@@ -368,8 +389,8 @@ static void run(struct sim *s, uint64_t seed, enum sim_native mode)
 /* ---- seeds ---- */
 
 struct totals {
-    uint64_t runs, failures, entries, opened, effective, withheld, confirmed, failed, rolled_back, inconclusive, harmful,
-        messages, allowed, refused;
+    uint64_t runs, failures, entries, opened, effective, withheld, confirmed, failed, rolled_back,
+        inconclusive, harmful, messages, allowed, refused;
 };
 
 static void add(struct totals *t, const struct sim *s)
@@ -407,8 +428,10 @@ static bool one_seed(uint64_t seed, struct totals *t)
             memcpy(first, s.check.hash, sizeof first);
             entries = s.check.entries;
         } else if (memcmp(first, s.check.hash, sizeof first) != 0) {
-            printf("sim: seed %llu: the ledger of the %s run is another one (%llu entries, not %llu)\n",
-                   (unsigned long long)seed, words[mode], (unsigned long long)s.check.entries, (unsigned long long)entries);
+            printf(
+                "sim: seed %llu: the ledger of the %s run is another one (%llu entries, not %llu)\n",
+                (unsigned long long)seed, words[mode], (unsigned long long)s.check.entries,
+                (unsigned long long)entries);
             return false;
         }
     }
@@ -430,7 +453,8 @@ static const uint64_t memorable[] = {2208, 2832};
 static void work(uint64_t from, uint64_t seeds, uint64_t job, uint64_t jobs, struct totals *t)
 {
     make_programs();
-    for (uint64_t i = job; i < seeds && t->failures < 5; i += jobs) t->failures += !one_seed(from + i, t);
+    for (uint64_t i = job; i < seeds && t->failures < 5; i += jobs)
+        t->failures += !one_seed(from + i, t);
     for (size_t i = 0; i < sizeof memorable / sizeof *memorable && job == 0 && seeds > 1; i++) {
         t->failures += !one_seed(memorable[i], t);
     }
@@ -482,13 +506,17 @@ int main(int argc, char **argv)
 #ifndef MP_SIM_JIT
     printf("sim: built without native code, which is left out\n");
 #endif
-    printf("sim: seeds %llu.., %llu runs, %llu entries, %llu opened, %llu effective, %llu withheld, %llu confirmed, %llu failed, "
-           "%llu inconclusive, %llu harmful, %llu rolled back, %llu messages, %llu requests let through, %llu refused, "
-           "%llu failures\n",
-           (unsigned long long)(one != 0 ? one : from), (unsigned long long)t.runs, (unsigned long long)t.entries,
-           (unsigned long long)t.opened, (unsigned long long)t.effective, (unsigned long long)t.withheld,
-           (unsigned long long)t.confirmed, (unsigned long long)t.failed, (unsigned long long)t.inconclusive,
-           (unsigned long long)t.harmful, (unsigned long long)t.rolled_back, (unsigned long long)t.messages,
-           (unsigned long long)t.allowed, (unsigned long long)t.refused, (unsigned long long)t.failures);
+    printf(
+        "sim: seeds %llu.., %llu runs, %llu entries, %llu opened, %llu effective, %llu withheld, %llu confirmed, %llu failed, "
+        "%llu inconclusive, %llu harmful, %llu rolled back, %llu messages, %llu requests let through, %llu refused, "
+        "%llu failures\n",
+        (unsigned long long)(one != 0 ? one : from), (unsigned long long)t.runs,
+        (unsigned long long)t.entries, (unsigned long long)t.opened,
+        (unsigned long long)t.effective, (unsigned long long)t.withheld,
+        (unsigned long long)t.confirmed, (unsigned long long)t.failed,
+        (unsigned long long)t.inconclusive, (unsigned long long)t.harmful,
+        (unsigned long long)t.rolled_back, (unsigned long long)t.messages,
+        (unsigned long long)t.allowed, (unsigned long long)t.refused,
+        (unsigned long long)t.failures);
     return ok && t.failures == 0 ? 0 : 1;
 }

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sim.h - the whole loop on a virtual clock: a mesh in memory whose services fail by script, clients good
- * and bad, a verdict before every request, a backend that is slow or refuses, telemetry that is late,
- * doubled or silent, reloads, restarts, operators and the brake. One seed is one history.
+ * sim.h - the whole loop on a virtual clock: a mesh in memory whose services fail by script,
+ * clients good and bad, a verdict before every request, a backend that is slow or refuses,
+ * telemetry that is late, doubled or silent, reloads, restarts, operators and the brake. One seed
+ * is one history.
  *
- * A run is judged after every step (check.c). Three runs of a seed, interpreted, native, and switched
- * in between, must leave the same ledger.
+ * A run is judged after every step (check.c). Three runs of a seed, interpreted, native, and
+ * switched in between, must leave the same ledger.
  */
 #ifndef MP_TEST_SIM_H
 #define MP_TEST_SIM_H
@@ -52,7 +53,8 @@ struct sim_backend {
     uint32_t turns; /* calls, for a wire that is busy now and then */
     struct sim_held held[SIM_LEASES_MAX]; /* what the newest set that was taken holds */
     uint32_t held_count;
-    bool leftovers; /* of an engine that crashed: what it holds may be unknown to the one that follows */
+    /* of an engine that crashed: what it holds may be unknown to the one that follows */
+    bool leftovers;
     struct {
         uint64_t revision;
         int64_t at_ns, accepted_ns, effective_ns;
@@ -81,7 +83,8 @@ struct sim_check {
         char target[64];
     } limited[64]; /* services that failing_service got, for its limit */
     uint32_t limited_count;
-    uint32_t opened, effective, withheld, confirmed, failed, rolled_back, inconclusive, harmful, messages;
+    uint32_t opened, effective, withheld, confirmed, failed, rolled_back, inconclusive, harmful,
+        messages;
 };
 
 /* ---- a run ---- */
@@ -143,8 +146,8 @@ struct sim {
 
 void sim_fail(struct sim *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* mesh.c: what happens in the mesh in one step of time; `calm`: every service is well and every client
- * polite. */
+/* mesh.c: what happens in the mesh in one step of time; `calm`: every service is well and every
+ * client polite. */
 void sim_mesh_begin(struct sim *s);
 void sim_mesh_step(struct sim *s, int64_t step_ns, bool calm);
 void sim_inventory(struct sim *s);
@@ -154,6 +157,9 @@ void sim_check_entry(struct sim *s, const struct mp_entry *entry, mp_str json);
 void sim_check_step(struct sim *s);
 void sim_check_end(struct sim *s);
 
-static inline uint32_t sim_below(uint64_t *rng, uint32_t n) { return (uint32_t)(mp_rng_next(rng) >> 33) % n; }
+static inline uint32_t sim_below(uint64_t *rng, uint32_t n)
+{
+    return (uint32_t)(mp_rng_next(rng) >> 33) % n;
+}
 
 #endif

@@ -54,8 +54,8 @@ static const struct mp_backend_table envoy_module_table = {
     .gap_count = COUNT(envoy_gaps),
 };
 
-static const struct mp_backend_table *const tables[] = {&envoy_table, &envoy_module_table, &inproc_table,
-                                                        NULL};
+static const struct mp_backend_table *const tables[] = {&envoy_table, &envoy_module_table,
+                                                        &inproc_table, NULL};
 
 const struct mp_backend_table *const *mp_backend_tables(void) { return tables; }
 
@@ -67,11 +67,13 @@ const struct mp_backend_table *mp_backend_table_named(mp_str name)
     return NULL;
 }
 
-const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb, mp_str target)
+const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb,
+                                             mp_str target)
 {
     for (size_t i = 0; i < t->capability_count; i++) {
         const struct mpol_capability *c = &t->capabilities[i];
-        if (mp_str_eq(mp_str_of(c->verb), verb) && mp_str_eq(mp_str_of(c->target), target)) return c;
+        if (mp_str_eq(mp_str_of(c->verb), verb) && mp_str_eq(mp_str_of(c->target), target))
+            return c;
     }
     return NULL;
 }
@@ -79,10 +81,12 @@ const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, m
 static bool concerns(const struct mp_capability_gap *g, mp_str verb, mp_str target)
 {
     mp_str of = mp_str_of(g->target);
-    return mp_str_eq(mp_str_of(g->verb), verb) && (mp_str_eq(of, MP_STR("*")) || mp_str_eq(of, target));
+    return mp_str_eq(mp_str_of(g->verb), verb) &&
+           (mp_str_eq(of, MP_STR("*")) || mp_str_eq(of, target));
 }
 
-const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb, mp_str target)
+const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb,
+                                               mp_str target)
 {
     for (size_t i = 0; i < t->gap_count; i++) {
         const struct mp_capability_gap *g = &t->gaps[i];
@@ -98,14 +102,15 @@ static bool has_value(const char *row, mp_str type, mp_str value)
     return mp_str_eq(wanted, type) || mp_str_eq(wanted, value);
 }
 
-const struct mp_capability_gap *mp_backend_gap_argument(const struct mp_backend_table *t, mp_str verb,
-                                                        mp_str target, mp_str argument, mp_str type,
-                                                        mp_str value)
+const struct mp_capability_gap *mp_backend_gap_argument(const struct mp_backend_table *t,
+                                                        mp_str verb, mp_str target, mp_str argument,
+                                                        mp_str type, mp_str value)
 {
     for (size_t i = 0; i < t->gap_count; i++) {
         const struct mp_capability_gap *g = &t->gaps[i];
         if (g->argument == NULL || !concerns(g, verb, target)) continue;
-        if (mp_str_eq(mp_str_of(g->argument), argument) && has_value(g->value, type, value)) return g;
+        if (mp_str_eq(mp_str_of(g->argument), argument) && has_value(g->value, type, value))
+            return g;
     }
     return NULL;
 }

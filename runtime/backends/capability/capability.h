@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * capability.h - what each kind of mesh can do, as tables: one for the compiler, which refuses a policy
- * that asks for more (E0701), and for the backend that carries it out.
+ * capability.h - what each kind of mesh can do, as tables: one for the compiler, which refuses a
+ * policy that asks for more (E0701), and for the backend that carries it out.
  *
  * Owns:    the tables (inproc.def, envoy.def). No code of any backend.
  * Callers: the backends; compiler/check by `--backend NAME`.
@@ -17,7 +17,8 @@ struct mp_capability_gap {
     const char *verb;
     const char *target;   /* entity or type; "*": any. "event": an action on the record at hand */
     const char *argument; /* NULL: whatever the arguments are */
-    const char *value;    /* the argument's value, or its type ("percent"); "!V": any other than V */
+    /* the argument's value, or its type ("percent"); "!V": any other than V */
+    const char *value;
     const char *why;      /* one line */
     const char *repair;
 };
@@ -39,15 +40,16 @@ const struct mp_backend_table *mp_backend_table_named(mp_str name);
 /* All of them, in order of name; NULL ends it. */
 const struct mp_backend_table *const *mp_backend_tables(void);
 /* The row of a verb and a target, or NULL. */
-const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb, mp_str target);
+const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb,
+                                             mp_str target);
 /* Why a verb cannot be done to a target at all, or NULL: nothing is known about it. */
 const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t, mp_str verb,
                                                mp_str target);
-/* Why it cannot be done with this argument, of this type and, where it is constant, of this value. NULL:
- * it can. */
-const struct mp_capability_gap *mp_backend_gap_argument(const struct mp_backend_table *t, mp_str verb,
-                                                        mp_str target, mp_str argument, mp_str type,
-                                                        mp_str value);
+/* Why it cannot be done with this argument, of this type and, where it is constant, of this
+ * value. NULL: it can. */
+const struct mp_capability_gap *mp_backend_gap_argument(const struct mp_backend_table *t,
+                                                        mp_str verb, mp_str target, mp_str argument,
+                                                        mp_str type, mp_str value);
 
 #define MP_CAPABILITY(verb, target, hooks, flags) +1
 /* How many rows they have: constant, for tables of functions. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * abi.h - the functions of Envoy's dynamic modules that this module uses, declared by ourselves.
  *
- * Source: envoyproxy/envoy, source/extensions/dynamic_modules/abi/abi.h (Apache-2.0), as of 1.38, 1.39 and
- * 1.40: names, parameters and numbers agree in all three. Layouts are two words for a buffer, four for a
- * header; handles are pointers; enums are int. What is not needed to answer a request is weak: a proxy
- * that does not have it loads the module all the same, and that part is left out.
+ * Source: envoyproxy/envoy, source/extensions/dynamic_modules/abi/abi.h (Apache-2.0), as of 1.38,
+ *         1.39 and
+ * 1.40: names, parameters and numbers agree in all three. Layouts are two words for a buffer,
+ * four for a header; handles are pointers; enums are int. What is not needed to answer a request
+ * is weak: a proxy that does not have it loads the module all the same, and that part is left
+ * out.
  *
  * Buffers that a callback fills in belong to the proxy and live until the hook returns.
  */
@@ -91,9 +93,11 @@ int ABI_CALLBACK(http_filter_increment_counter)(void *filter, size_t id, struct 
 uint32_t ABI_CALLBACK(http_filter_get_worker_index)(void *filter);
 bool ABI_CALLBACK(http_get_header)(void *filter, int headers, struct abi_text key,
                                    struct abi_text *value, size_t index, size_t *count);
-bool ABI_CALLBACK(http_filter_get_attribute_string)(void *filter, int attribute, struct abi_text *value);
+bool ABI_CALLBACK(http_filter_get_attribute_string)(void *filter, int attribute,
+                                                    struct abi_text *value);
 bool ABI_CALLBACK(http_filter_get_attribute_int)(void *filter, int attribute, uint64_t *value);
-bool ABI_CALLBACK(http_filter_get_attribute_bool)(void *filter, int attribute, bool *value) ABI_WEAK;
+bool ABI_CALLBACK(http_filter_get_attribute_bool)(void *filter, int attribute,
+                                                  bool *value) ABI_WEAK;
 bool ABI_CALLBACK(http_get_cluster_name)(void *filter, struct abi_text *name) ABI_WEAK;
 void ABI_CALLBACK(http_send_response)(void *filter, uint32_t status, struct abi_header *headers,
                                       size_t header_count, struct abi_text body,
@@ -102,12 +106,13 @@ void ABI_CALLBACK(http_send_response)(void *filter, uint32_t status, struct abi_
 void ABI_CALLBACK(http_set_dynamic_metadata_string)(void *filter, struct abi_text space,
                                                     struct abi_text key,
                                                     struct abi_text value) ABI_WEAK;
-/* A scheduler is deleted by whoever made it; a commit is safe on any thread, also when the stream has
- * gone. */
+/* A scheduler is deleted by whoever made it; a commit is safe on any thread, also when the stream
+ * has gone. */
 void *ABI_CALLBACK(http_filter_scheduler_new)(void *filter) ABI_WEAK;
 void ABI_CALLBACK(http_filter_scheduler_commit)(void *scheduler, uint64_t event) ABI_WEAK;
 void ABI_CALLBACK(http_filter_scheduler_delete)(void *scheduler) ABI_WEAK;
-void ABI_CALLBACK(http_filter_reset_stream)(void *filter, int reason, struct abi_text details) ABI_WEAK;
+void ABI_CALLBACK(http_filter_reset_stream)(void *filter, int reason,
+                                            struct abi_text details) ABI_WEAK;
 
 /* ---- access logger ---- */
 uint32_t ABI_CALLBACK(access_logger_get_worker_index)(void *logger) ABI_WEAK;
@@ -115,9 +120,11 @@ bool ABI_CALLBACK(access_logger_get_attribute_string)(void *logger, int attribut
                                                       struct abi_text *value) ABI_WEAK;
 bool ABI_CALLBACK(access_logger_get_attribute_int)(void *logger, int attribute,
                                                    uint64_t *value) ABI_WEAK;
-bool ABI_CALLBACK(access_logger_get_attribute_bool)(void *logger, int attribute, bool *value) ABI_WEAK;
+bool ABI_CALLBACK(access_logger_get_attribute_bool)(void *logger, int attribute,
+                                                    bool *value) ABI_WEAK;
 bool ABI_CALLBACK(access_logger_get_header_value)(void *logger, int headers, struct abi_text key,
-                                                  struct abi_text *value, size_t index, size_t *count);
+                                                  struct abi_text *value, size_t index,
+                                                  size_t *count);
 bool ABI_CALLBACK(access_logger_get_dynamic_metadata)(void *logger, struct abi_text space,
                                                       struct abi_text key,
                                                       struct abi_text *value) ABI_WEAK;
@@ -126,7 +133,8 @@ void ABI_CALLBACK(access_logger_get_bytes_info)(void *logger, struct abi_bytes *
 uint64_t ABI_CALLBACK(access_logger_get_response_flags)(void *logger);
 bool ABI_CALLBACK(access_logger_get_route_name)(void *logger, struct abi_text *name);
 bool ABI_CALLBACK(access_logger_get_upstream_cluster)(void *logger, struct abi_text *name);
-bool ABI_CALLBACK(access_logger_get_downstream_remote_address)(void *logger, struct abi_text *address,
+bool ABI_CALLBACK(access_logger_get_downstream_remote_address)(void *logger,
+                                                               struct abi_text *address,
                                                                uint32_t *port);
 
 /* ---- bootstrap extension ---- */

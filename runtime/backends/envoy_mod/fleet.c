@@ -126,8 +126,8 @@ static struct owned *place_of(struct mp_fleet *f, mp_str owner)
 
 /* ---- the backend's functions ---- */
 
-/* Beside xDS the filters of the proxy hold rates and shares, and what a ramp has begun to give back: held
- * twice, half of what is allowed would be let through. */
+/* Beside xDS the filters of the proxy hold rates and shares, and what a ramp has begun to give
+ * back: held twice, half of what is allowed would be let through. */
 static bool is_held_there(const struct mp_fleet *f, const struct mpol_lease *l)
 {
     if (f == NULL || f->inner == NULL) return false;
@@ -250,7 +250,8 @@ static void fleet_close(void *backend)
 }
 
 /* There is one only where the other backend has one. */
-static enum mpol_err fleet_check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+static enum mpol_err fleet_check(void *backend, const struct mpol_lease *lease, char *why,
+                                 size_t why_size)
 {
     struct mp_fleet *f = backend;
     return f->inner->check(f->inner_ctx, lease, why, why_size);
@@ -394,7 +395,8 @@ static bool on_passed(struct mp_fleet_peer *p, mp_str body)
     return true;
 }
 
-/* What a proxy has from an earlier life of ours, until somebody wants something else: it can be read back. */
+/* What a proxy has from an earlier life of ours, until somebody wants something else: it can be
+ * read back. */
 static bool on_leases(struct mp_fleet_peer *p, mp_str body)
 {
     struct mpol_desired set;

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * fleet.h - the control plane's side of modules: all proxies that carry one, seen as a backend.
  *
- * A module that connects is told the program and the leases in force, and again whenever they change; it
- * answers what it has taken, what every worker of it has passed, and what it has seen. A proxy that is
- * away blocks nothing: it keeps what it was told last, and is told anew when it comes back.
+ * A module that connects is told the program and the leases in force, and again whenever they
+ * change; it answers what it has taken, what every worker of it has passed, and what it has seen.
+ * A proxy that is away blocks nothing: it keeps what it was told last, and is told anew when it
+ * comes back.
  *
- * The fleet may stand before another backend (xDS): each lease then goes to both, what only the other one
- * can do goes to it alone, and a revision counts as accepted or effective when both say so.
+ * The fleet may stand before another backend (xDS): each lease then goes to both, what only the
+ * other one can do goes to it alone, and a revision counts as accepted or effective when both say
+ * so.
  *
  * Owns:    the proxies that are connected, and the newest frames for them.
  * Callers: daemon (bytes from and to sockets), engine (through mp_fleet_ops).
@@ -43,18 +45,21 @@ struct mp_fleet_record {
 
 struct mp_fleet_host {
     void *ctx;
-    /* Sends bytes to a connection; they are copied. What cannot be taken ends the connection later. */
+    /* Sends bytes to a connection; they are copied. What cannot be taken ends the connection
+     * later. */
     void (*send)(void *ctx, void *connection, mp_str bytes);
-    /* A line of telemetry of this proxy, without its line end: an object of JSON that names neither layer
-     * nor, at layer service, service and instance: those are the proxy's own. */
-    void (*record)(void *ctx, const struct mp_fleet_info *from, const struct mp_fleet_record *record);
+    /* A line of telemetry of this proxy, without its line end: an object of JSON that names
+     * neither layer nor, at layer service, service and instance: those are the proxy's own. */
+    void (*record)(void *ctx, const struct mp_fleet_info *from,
+                   const struct mp_fleet_record *record);
     /* A proxy came, went, took or refused something: for the log. */
     void (*event)(void *ctx, const struct mp_fleet_info *who, const char *what);
     /* Monotonic time. */
     int64_t (*now_ns)(void *ctx);
 };
 
-/* LIMIT: proxies at one time. One that does not answer for so long is silent: it holds nothing up. */
+/* LIMIT: proxies at one time. One that does not answer for so long is silent: it holds nothing
+ * up. */
 #define MP_FLEET_PEERS_MAX 1024
 #define MP_FLEET_SILENT_NS (INT64_C(5) * 1000000000)
 
@@ -65,11 +70,13 @@ void mp_fleet_destroy(struct mp_fleet *f);
 /* The backend's functions; its context is the struct mp_fleet. They live as long as the fleet. */
 const struct mpol_backend_ops *mp_fleet_ops(const struct mp_fleet *f);
 
-/* Puts a program in force in all proxies: the image that the engine was given, and its parameters. */
+/* Puts a program in force in all proxies: the image that the engine was given, and its
+ * parameters. */
 enum mp_err mp_fleet_program(struct mp_fleet *f, mp_str image, const struct mp_frame_param *params,
                              uint32_t param_count);
 
-/* Tells all proxies what the inventory says, as lines that each have their end. MP_ELIMIT, MP_ENOMEM. */
+/* Tells all proxies what the inventory says, as lines that each have their end. MP_ELIMIT,
+ * MP_ENOMEM. */
 enum mp_err mp_fleet_inventory(struct mp_fleet *f, mp_str lines);
 
 /* A connection. NULL: too many, or no memory. */

@@ -4,10 +4,10 @@
  *   module  → control   HELLO TAKEN PASSED RECORDS COUNTS, and behind HELLO the LEASES that it holds
  *   control → module    PROGRAM INVENTORY LEASES
  *
- * A frame is 4 bytes of length (little-endian, of all that follows), one byte of type, and the body.
- * Numbers in a body are little-endian and of fixed size, a text is 4 bytes of length and its bytes.
- * PROGRAM, INVENTORY and LEASES are whole: what came before is replaced, so a frame may be lost with its
- * connection and nothing is left over.
+ * A frame is 4 bytes of length (little-endian, of all that follows), one byte of type, and the
+ * body. Numbers in a body are little-endian and of fixed size, a text is 4 bytes of length and
+ * its bytes. PROGRAM, INVENTORY and LEASES are whole: what came before is replaced, so a frame
+ * may be lost with its connection and nothing is left over.
  *
  * Owns:    nothing but the bytes of a struct mp_frame_out.
  * Callers: the module (gate, link) and the control plane (fleet). Threads: pure functions.
@@ -37,7 +37,8 @@ enum mp_frame_type {
     MP_FRAME_COUNTS = 5,
     MP_FRAME_PROGRAM = 16, /* an image, and the values of its parameters */
     MP_FRAME_LEASES = 17,  /* everything that is to be in force */
-    MP_FRAME_INVENTORY = 18 /* lines of inventory: attributes that rules and guards on requests read */
+    /* lines of inventory: attributes that rules and guards on requests read */
+    MP_FRAME_INVENTORY = 18
 };
 
 /* ---- writing ---- */
@@ -65,14 +66,16 @@ void mp_frame_put_bytes(struct mp_frame_out *out, mp_str s);
 
 /* ---- reading ---- */
 
-/* What is left of a body. After a read that did not fit `bad` is set, and all later reads answer zeros. */
+/* What is left of a body. After a read that did not fit `bad` is set, and all later reads answer
+ * zeros. */
 struct mp_frame_in {
     const char *at, *end;
     bool bad;
 };
 
-/* The first frame in `bytes`. MP_EAGAIN: it is not whole yet, *size is what is wanted of it in all (0:
- * not even its length is there). MP_ECORRUPT: longer than `max`, or shorter than its type. */
+/* The first frame in `bytes`. MP_EAGAIN: it is not whole yet, *size is what is wanted of it in
+ * all (0: not even its length is there). MP_ECORRUPT: longer than `max`, or shorter than its
+ * type. */
 enum mp_err mp_frame_next(mp_str bytes, size_t max, uint8_t *type, mp_str *body, size_t *size);
 struct mp_frame_in mp_frame_open(mp_str body);
 /* Everything was there, and nothing more. */
@@ -132,8 +135,8 @@ bool mp_frame_get_inventory(mp_str body, struct mp_frame_inventory *inventory);
 /* `keep` says of a lease whether it goes along; NULL: all do. */
 void mp_frame_put_leases(struct mp_frame_out *out, const struct mpol_desired *set,
                          bool (*keep)(void *ctx, const struct mpol_lease *lease), void *ctx);
-/* Decodes a set. Its texts borrow the body, its rows are in *memory, which the caller frees with free().
- * MP_ECORRUPT, MP_ENOMEM. */
+/* Decodes a set. Its texts borrow the body, its rows are in *memory, which the caller frees with
+ * free(). MP_ECORRUPT, MP_ENOMEM. */
 enum mp_err mp_frame_get_leases(mp_str body, struct mpol_desired *set, void **memory);
 
 #endif

@@ -90,8 +90,8 @@ static enum mp_err publish(struct mp_gate *g, struct world *w, uint64_t *number)
     return MP_OK;
 }
 
-static enum mp_err put_world(struct mp_gate *g, struct generation *gen, mp_str lines, uint64_t *number,
-                             const char **why)
+static enum mp_err put_world(struct mp_gate *g, struct generation *gen, mp_str lines,
+                             uint64_t *number, const char **why)
 {
     struct world *w = NULL;
     *why = "no room for the inventory";
@@ -127,7 +127,8 @@ enum mp_err mp_gate_inventory(struct mp_gate *g, mp_str lines, const char **why)
     if (kept == NULL) return MP_ENOMEM;
     if (lines.len > 0) memcpy(kept, lines.ptr, lines.len);
     /* Without a program nobody knows what a line says; with the first one they are read. */
-    enum mp_err err = g->current != NULL ? put_world(g, g->current->gen, lines, &number, why) : MP_OK;
+    enum mp_err err =
+        g->current != NULL ? put_world(g, g->current->gen, lines, &number, why) : MP_OK;
     if (err != MP_OK) {
         free(kept);
         return err;
@@ -163,7 +164,8 @@ enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, co
         return (enum mp_err)err;
     }
     g->refuses = false;
-    for (size_t i = 0; i < set->lease_count && !g->refuses; i++) g->refuses = refuses(&set->leases[i]);
+    for (size_t i = 0; i < set->lease_count && !g->refuses; i++)
+        g->refuses = refuses(&set->leases[i]);
     return MP_OK;
 }
 
@@ -248,12 +250,13 @@ static void answer_out(const struct mp_verdict_answer *a, struct mp_gate_answer 
 }
 
 /* Whom the inline rule was held for that refused the request. */
-static void key_out(const struct generation *gen, struct decoder *d, const struct mp_verdict_answer *a,
-                    struct mp_gate_answer *out)
+static void key_out(const struct generation *gen, struct decoder *d,
+                    const struct mp_verdict_answer *a, struct mp_gate_answer *out)
 {
     for (uint32_t i = 0; i < a->fired_count; i++) {
         if (!a->fired[i].refused) continue;
-        size_t len = mp_verdict_key(gen->plan, a->fired[i].rule, d->scratch, out->key, sizeof out->key);
+        size_t len =
+            mp_verdict_key(gen->plan, a->fired[i].rule, d->scratch, out->key, sizeof out->key);
         out->key_len = (uint32_t)len;
         return;
     }
@@ -265,8 +268,8 @@ static const struct world *judged_by(const struct mp_inproc_view *view)
     return w != NULL && w->gen->signal != MP_NONE ? w : NULL;
 }
 
-void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host, int64_t wall_ns,
-                 uint32_t layer, struct mp_gate_answer *out)
+void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
+                 int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out)
 {
     MP_ASSERT(worker < g->worker_count);
     struct worker *w = &g->workers[worker];
@@ -278,7 +281,8 @@ void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *
         struct asked asked = {g, world, &gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
         decode(&asked, &record);
-        mp_verdict_ask(gen->plan, g->buckets, view, world->inventory, &record, asked.d->scratch, &w->answer);
+        mp_verdict_ask(gen->plan, g->buckets, view, world->inventory, &record, asked.d->scratch,
+                       &w->answer);
         if (!w->answer.allow) {
             answer_out(&w->answer, out);
             key_out(gen, asked.d, &w->answer, out);
@@ -301,7 +305,8 @@ void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_ho
         struct asked asked = {g, world, &world->gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
         decode(&asked, &record);
-        mp_verdict_recheck(world->gen->plan, view, world->inventory, &record, asked.d->scratch, &w->answer);
+        mp_verdict_recheck(world->gen->plan, view, world->inventory, &record, asked.d->scratch,
+                           &w->answer);
         if (!w->answer.allow) answer_out(&w->answer, out);
     }
     mp_inproc_leave(w->epoch);
@@ -323,7 +328,10 @@ mp_str mp_gate_caller(struct mp_gate *g, uint32_t worker, mp_str identity)
     return world != NULL ? gate_caller(g, world, identity) : MP_STR("");
 }
 
-void mp_gate_leave(struct mp_gate *g, uint32_t worker) { mp_inproc_leave(g->workers[worker].epoch); }
+void mp_gate_leave(struct mp_gate *g, uint32_t worker)
+{
+    mp_inproc_leave(g->workers[worker].epoch);
+}
 
 void mp_gate_counts(const struct mp_gate *g, uint64_t *verdicts, uint64_t *refusals)
 {

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * gate.h - what decides inside a proxy: the program in force, the leases in force, and an answer to every
- * request, on the proxy's own threads.
+ * gate.h - what decides inside a proxy: the program in force, the leases in force, and an answer
+ * to every request, on the proxy's own threads.
  *
- * Owns:    a table of leases (inproc), programs with what they need to be judged, one place a worker.
+ * Owns:    a table of leases (inproc), programs with what they need to be judged, one place a
+ *          worker.
  * Callers: the hooks of the module (ask, recheck), its link (program, leases, step).
- * Threads: one publisher; every worker has a number and a thread of its own. Asking locks nothing and
- *          allocates nothing. A program or a table that was replaced is freed when every worker has
- *          finished what it began before (inproc.h: the same epochs).
+ * Threads: one publisher; every worker has a number and a thread of its own. Asking locks nothing
+ *          and allocates nothing. A program or a table that was replaced is freed when every
+ *          worker has finished what it began before (inproc.h: the same epochs).
  * Memory:  grows with programs; a table has room for the leases named at the start.
  */
 #ifndef MP_ENVOY_MOD_GATE_H
@@ -20,7 +21,8 @@
 struct mp_gate;
 
 /* Where a proxy finds a field of a request. The word is the path in the
- * vocabulary; one that ends in a dot is a map, whose entries are asked for by name. TIME is nanoseconds. */
+ * vocabulary; one that ends in a dot is a map, whose entries are asked for by name. TIME is
+ * nanoseconds. */
 #define MP_GATE_FIELDS(X)                                                                   \
     X(LAYER, "layer", TEXT) X(SERVICE, "service.name", TEXT)                                \
     X(INSTANCE, "instance.name", TEXT) X(CLIENT, "client.ip", TEXT)                         \
@@ -54,8 +56,8 @@ struct mp_gate_want {
     uint32_t name;   /* for the gate */
 };
 
-/* Who answers for the fields of a request. `get` sets kind and text or integer; false: absent. CALLER it is
- * not asked for: that is the service which has the identity PEER. */
+/* Who answers for the fields of a request. `get` sets kind and text or integer; false: absent.
+ * CALLER it is not asked for: that is the service which has the identity PEER. */
 struct mp_gate_host {
     void *ctx;
     bool (*get)(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out);
@@ -74,11 +76,12 @@ void mp_gate_destroy(struct mp_gate *g);
 
 /* ---- the publisher ---- */
 
-/* Puts a program in force: checked as if an enemy had written it. On failure the old one stays, and `why`
- * receives a static text. MP_EAGAIN: workers still hold older ones. */
+/* Puts a program in force: checked as if an enemy had written it. On failure the old one stays,
+ * and `why` receives a static text. MP_EAGAIN: workers still hold older ones. */
 enum mp_err mp_gate_program(struct mp_gate *g, struct mp_frame_program *program, const char **why);
-/* Puts lines of inventory in force, instead of those before: attributes, and who has which identity. A line
- * that is none of an entity is passed over. On failure the old ones stay. MP_ELIMIT, MP_ENOMEM, MP_EAGAIN. */
+/* Puts lines of inventory in force, instead of those before: attributes, and who has which
+ * identity. A line that is none of an entity is passed over. On failure the old ones stay.
+ * MP_ELIMIT, MP_ENOMEM, MP_EAGAIN. */
 enum mp_err mp_gate_inventory(struct mp_gate *g, mp_str lines, const char **why);
 /* Puts a set of leases in force, whole or not at all. Errors as mpol_backend_ops.apply. */
 enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, const char **why);
@@ -105,16 +108,17 @@ struct mp_gate_answer {
 };
 
 /* Answers a request. Without a program everything passes. */
-void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host, int64_t wall_ns,
-                 uint32_t layer, struct mp_gate_answer *out);
-/* The same for a stream that was let in: what leases deny it now; takes nothing from any throttle, and
- * asks no inline rule. */
+void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
+                 int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out);
+/* The same for a stream that was let in: what leases deny it now; takes nothing from any
+ * throttle, and asks no inline rule. */
 void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
                      int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out);
-/* The fields that the program in force reads, for telemetry; between enter and leave. NULL: no program. */
+/* The fields that the program in force reads, for telemetry; between enter and leave. NULL: no
+ * program. */
 const struct mp_gate_want *mp_gate_enter(struct mp_gate *g, uint32_t worker, uint32_t *count);
-/* The service that has this identity, as the inventory says; empty: none, or more than one. Between enter and
- * leave of the same worker. */
+/* The service that has this identity, as the inventory says; empty: none, or more than one.
+ * Between enter and leave of the same worker. */
 mp_str mp_gate_caller(struct mp_gate *g, uint32_t worker, mp_str identity);
 void mp_gate_leave(struct mp_gate *g, uint32_t worker);
 

@@ -86,7 +86,8 @@ enum mp_err gate_generation_create(struct mp_gate *g, struct mp_frame_program *f
 void gate_generation_destroy(struct mp_gate *g, struct generation *gen);
 
 /* gate_world.c: takes a use of `gen` on success. */
-enum mp_err gate_world_create(struct mp_gate *g, struct generation *gen, mp_str lines, struct world **out);
+enum mp_err gate_world_create(struct mp_gate *g, struct generation *gen, mp_str lines,
+                              struct world **out);
 /* Gives its use back, and with the last one the program. */
 void gate_world_destroy(struct mp_gate *g, struct world *w);
 /* The service whose identity this is; empty: none, or more than one. */

@@ -11,7 +11,8 @@ static const struct {
 #undef X
 };
 
-/* `client` and `client.ip` are one, and so are `service` and `service.name`: an entity by its key. */
+/* `client` and `client.ip` are one, and so are `service` and `service.name`: an entity by its
+ * key. */
 static bool names_entity(mp_str word, mp_str path)
 {
     return word.len > path.len && word.ptr[path.len] == '.' && mp_str_starts(word, path);
@@ -63,7 +64,8 @@ static enum mp_err make_decoders(struct mp_gate *g, struct generation *gen)
     return MP_OK;
 }
 
-static enum mp_err set_params(struct generation *gen, struct mp_frame_program *from, const char **why)
+static enum mp_err set_params(struct generation *gen, struct mp_frame_program *from,
+                              const char **why)
 {
     struct mp_frame_param param;
     while (mp_frame_get_param(from, &param)) {

@@ -49,7 +49,8 @@ static struct caller *find(const struct world *w, uint64_t hash, struct mp_value
     }
 }
 
-static void add(const struct mp_gate *g, struct world *w, struct mp_value identity, struct mp_value service)
+static void add(const struct mp_gate *g, struct world *w, struct mp_value identity,
+                struct mp_value service)
 {
     uint64_t hash = hash_of(g, mp_value_as_text(&identity));
     struct caller *c = find(w, hash, identity);
@@ -77,8 +78,8 @@ static uint32_t row_of_identities(const struct mp_program *p, uint32_t service)
     return MP_NONE;
 }
 
-static bool identities_of(struct world *w, uint32_t attr, struct mp_value service, const struct mp_value **each,
-                          uint64_t *count)
+static bool identities_of(struct world *w, uint32_t attr, struct mp_value service,
+                          const struct mp_value **each, uint64_t *count)
 {
     struct mp_value set;
     if (!mp_inventory_attr(w->inventory, attr, service, &set)) return false;
@@ -97,7 +98,8 @@ static enum mp_err find_callers(struct mp_gate *g, struct world *w)
     uint64_t count, all = 0, slots = 16;
     if (attr == MP_NONE) return MP_OK;
     for (uint32_t i = 0; i < members; i++) {
-        if (identities_of(w, attr, mp_inventory_entry(w->inventory, service, i), &each, &count)) all += count;
+        if (identities_of(w, attr, mp_inventory_entry(w->inventory, service, i), &each, &count))
+            all += count;
     }
     while (slots < 2 * all) slots *= 2;
     w->callers = MP_NEW(&w->arena, struct caller, slots);
@@ -130,7 +132,8 @@ static enum mp_err fill(struct mp_gate *g, struct world *w, mp_str lines)
     return find_callers(g, w);
 }
 
-enum mp_err gate_world_create(struct mp_gate *g, struct generation *gen, mp_str lines, struct world **out)
+enum mp_err gate_world_create(struct mp_gate *g, struct generation *gen, mp_str lines,
+                              struct world **out)
 {
     struct world *w = g->memory.alloc(g->memory.ctx, sizeof *w);
     if (w == NULL) return MP_ENOMEM;

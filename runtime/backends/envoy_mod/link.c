@@ -24,7 +24,8 @@
 #define OUT_MAX (1u << 20)
 /* LIMIT: of one frame of records, so that others come in between. */
 #define RECORDS_MAX (256u * 1024u)
-/* How long workers that were held up are waited for before the control plane is told to try again. */
+/* How long workers that were held up are waited for before the control plane is told to try
+ * again. */
 #define TRIES 5000 /* half a second */
 #define TRY_NS (100 * 1000)
 
@@ -54,7 +55,8 @@ static void say(struct mp_link *l, bool warning, const char *format, ...)
 
 /* ---- what comes down ---- */
 
-/* Workers are inside the gate for microseconds; one that the kernel holds up is waited for a little. */
+/* Workers are inside the gate for microseconds; one that the kernel holds up is waited for a
+ * little. */
 static void wait_a_little(void)
 {
     struct timespec pause = {0, TRY_NS};
@@ -82,7 +84,8 @@ static enum mp_err try_leases(struct mp_link *l, mp_str body, uint64_t *revision
     return err;
 }
 
-static enum mp_err try_inventory(struct mp_link *l, mp_str body, uint64_t *revision, const char **why)
+static enum mp_err try_inventory(struct mp_link *l, mp_str body, uint64_t *revision,
+                                 const char **why)
 {
     struct mp_frame_inventory inventory;
     *why = "the frame is damaged";
@@ -91,7 +94,8 @@ static enum mp_err try_inventory(struct mp_link *l, mp_str body, uint64_t *revis
     return mp_gate_inventory(l->gate, inventory.lines, why);
 }
 
-static enum mp_err try_once(struct mp_link *l, uint8_t what, mp_str body, uint64_t *revision, const char **why)
+static enum mp_err try_once(struct mp_link *l, uint8_t what, mp_str body, uint64_t *revision,
+                            const char **why)
 {
     switch (what) {
     case MP_FRAME_PROGRAM: return try_program(l, body, revision, why);
@@ -102,7 +106,9 @@ static enum mp_err try_once(struct mp_link *l, uint8_t what, mp_str body, uint64
 
 static const char *word_of(uint8_t what)
 {
-    return what == MP_FRAME_PROGRAM ? "program" : what == MP_FRAME_INVENTORY ? "inventory" : "leases";
+    return what == MP_FRAME_PROGRAM     ? "program"
+           : what == MP_FRAME_INVENTORY ? "inventory"
+                                        : "leases";
 }
 
 static enum mp_err put_in_force(struct mp_link *l, uint8_t what, mp_str body, uint64_t *revision,
@@ -191,8 +197,8 @@ static void tell_passed(struct mp_link *l, uint8_t what, struct outstanding *o, 
     o->waits = false;
 }
 
-/* Effective is a fact: every worker has finished what it began under an older table, and has looked at its
- * open streams. */
+/* Effective is a fact: every worker has finished what it began under an older table, and has
+ * looked at its open streams. */
 static void look_what_passed(struct mp_link *l)
 {
     if (!l->program.waits && !l->leases.waits) return;
@@ -331,8 +337,8 @@ static int wait_ms(const struct mp_link *l)
     return left < 0 ? 0 : left > COUNTS_EVERY_MS ? COUNTS_EVERY_MS : (int)left;
 }
 
-/* `asleep` is said before the rings are looked at once more, and a worker looks at it after it has pushed:
- * one of the two sees the other. */
+/* `asleep` is said before the rings are looked at once more, and a worker looks at it after it
+ * has pushed: one of the two sees the other. */
 static void sleep_until_something(struct mp_link *l)
 {
     short events = (short)(POLLIN | (l->sent < l->out.len ? POLLOUT : 0));

@@ -10,7 +10,8 @@
 
 #include "envoy_mod/link.h"
 
-/* What was taken last, and whether the control plane still waits to hear that all workers have passed. */
+/* What was taken last, and whether the control plane still waits to hear that all workers have
+ * passed. */
 struct outstanding {
     uint64_t revision;
     bool waits;
@@ -37,7 +38,8 @@ struct mp_link {
     bool state_due;
 };
 
-/* link_state.c: the file: a frame of each kind, or of some. Bodies borrow `bytes` and `leases_now`. */
+/* link_state.c: the file: a frame of each kind, or of some. Bodies borrow `bytes` and
+ * `leases_now`. */
 struct link_state {
     mp_str program, inventory, leases;
     char *bytes;

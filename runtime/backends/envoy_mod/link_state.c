@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The file `state`: what was put in force last, so that a proxy that starts while no control plane is
- * there refuses what it refused before.
+ * The file `state`: what was put in force last, so that a proxy that starts while no control
+ * plane is there refuses what it refused before.
  */
 #include <fcntl.h>
 #include <stdio.h>

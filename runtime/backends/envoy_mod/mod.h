@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mod.h - the one state of the module inside a proxy's process: gate, link, rings, open streams.
  *
- * Made when the first configuration of any of the three extensions comes, given back with the last one.
- * All configurations of a process must say the same: a proxy is one reporter.
+ * Made when the first configuration of any of the three extensions comes, given back with the
+ * last one. All configurations of a process must say the same: a proxy is one reporter.
  *
- * Threads: open and close on any thread, under a lock; everything else as gate.h, ring.h and link.h say.
+ * Threads: open and close on any thread, under a lock; everything else as gate.h, ring.h and
+ *          link.h say.
  */
 #ifndef MP_ENVOY_MOD_MOD_H
 #define MP_ENVOY_MOD_MOD_H
@@ -31,12 +32,13 @@ struct mod_stream {
     char client[MOD_CLIENT_MAX], peer[MOD_PEER_MAX], service[MP_MOD_NAME_MAX];
 };
 
-/* The open streams of a worker. The list is the worker's alone; the anchor is one of them, through which
- * another thread can call the worker. */
+/* The open streams of a worker. The list is the worker's alone; the anchor is one of them,
+ * through which another thread can call the worker. */
 struct mod_worker {
     _Alignas(64) struct mod_stream *first;
     uint32_t number;
-    const struct mp_gate_answer *cutting; /* the stream that ends right now is cut: why; else NULL */
+    /* the stream that ends right now is cut: why; else NULL */
+    const struct mp_gate_answer *cutting;
     pthread_mutex_t lock; /* of the members below */
     struct mod_stream *anchor;
     void *scheduler;      /* of the anchor */
@@ -55,8 +57,9 @@ struct mod {
     struct mp_os os;
 };
 
-/* One use of the module's state; `config` as config.h says. In validation the configuration is looked
- * at, and nothing is started: the answer is then a state without a gate. NULL: refused, the log says why. */
+/* One use of the module's state; `config` as config.h says. In validation the configuration is
+ * looked at, and nothing is started: the answer is then a state without a gate. NULL: refused,
+ * the log says why. */
 struct mod *mod_open(struct abi_text config);
 void mod_close(struct mod *m);
 /* Ends the link's thread: workers go away after this. */

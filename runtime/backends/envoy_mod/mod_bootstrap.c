@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The bootstrap extension: brings what was in force last before a listener opens, and ends the link's
- * thread before workers go.
+ * The bootstrap extension: brings what was in force last before a listener opens, and ends the
+ * link's thread before workers go.
  */
 #include "envoy_mod/mod.h"
 
@@ -9,13 +9,14 @@ static struct mod *ours(const void *p) { return (struct mod *)(uintptr_t)p; }
 ABI_HOOK const void *envoy_dynamic_module_on_bootstrap_extension_config_new(void *envoy,
                                                                             struct abi_text name,
                                                                             struct abi_text config);
-const void *envoy_dynamic_module_on_bootstrap_extension_config_new(void *envoy, struct abi_text name,
+const void *envoy_dynamic_module_on_bootstrap_extension_config_new(void *envoy,
+                                                                   struct abi_text name,
                                                                    struct abi_text config)
 {
     (void)name;
     struct mod *m = mod_open(config);
-    /* The proxy accepts no traffic before this is said, and waits silently. A control plane that is away
-     * must not hold it up. */
+    /* The proxy accepts no traffic before this is said, and waits silently. A control plane that
+     * is away must not hold it up. */
     if (m != NULL && ABI_CALLBACK(bootstrap_extension_config_signal_init_complete) != NULL) {
         ABI_CALLBACK(bootstrap_extension_config_signal_init_complete)(envoy);
     }
@@ -28,15 +29,18 @@ void envoy_dynamic_module_on_bootstrap_extension_config_destroy(const void *conf
     mod_close(ours(config));
 }
 
-ABI_HOOK const void *envoy_dynamic_module_on_bootstrap_extension_new(const void *config, void *envoy);
+ABI_HOOK const void *envoy_dynamic_module_on_bootstrap_extension_new(const void *config,
+                                                                     void *envoy);
 const void *envoy_dynamic_module_on_bootstrap_extension_new(const void *config, void *envoy)
 {
     (void)envoy;
     return config;
 }
 
-ABI_HOOK void envoy_dynamic_module_on_bootstrap_extension_shutdown(void *envoy, const void *extension,
-                                                                   void (*done)(void *ctx), void *ctx);
+ABI_HOOK void envoy_dynamic_module_on_bootstrap_extension_shutdown(void *envoy,
+                                                                   const void *extension,
+                                                                   void (*done)(void *ctx),
+                                                                   void *ctx);
 void envoy_dynamic_module_on_bootstrap_extension_shutdown(void *envoy, const void *extension,
                                                           void (*done)(void *ctx), void *ctx)
 {
@@ -70,7 +74,8 @@ QUIET_HOOK(listener_removal)
 
 ABI_HOOK uint32_t envoy_dynamic_module_on_bootstrap_extension_admin_request(void *envoy,
                                                                             const void *extension);
-uint32_t envoy_dynamic_module_on_bootstrap_extension_admin_request(void *envoy, const void *extension)
+uint32_t envoy_dynamic_module_on_bootstrap_extension_admin_request(void *envoy,
+                                                                   const void *extension)
 {
     (void)envoy;
     (void)extension;

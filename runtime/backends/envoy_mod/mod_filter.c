@@ -42,7 +42,8 @@ static bool next_header(void *envoy, int headers, mp_str name, size_t i, mp_str 
 {
     struct abi_text value = {NULL, 0};
     size_t count = 0;
-    if (!ABI_CALLBACK(http_get_header)(envoy, headers, mod_text(name), &value, i, &count)) return false;
+    if (!ABI_CALLBACK(http_get_header)(envoy, headers, mod_text(name), &value, i, &count))
+        return false;
     *out = mod_str(value);
     return value.ptr != NULL && i < count;
 }
@@ -67,7 +68,8 @@ static bool get_mtls(void *envoy, struct mp_field_in *out)
 {
     bool value = false;
     if (ABI_CALLBACK(http_filter_get_attribute_bool) == NULL) return false;
-    if (!ABI_CALLBACK(http_filter_get_attribute_bool)(envoy, ABI_CONNECTION_MTLS, &value)) return false;
+    if (!ABI_CALLBACK(http_filter_get_attribute_bool)(envoy, ABI_CONNECTION_MTLS, &value))
+        return false;
     out->kind = MP_FIELD_INT;
     out->integer = value;
     return true;
@@ -98,7 +100,8 @@ static mp_str service_of(struct mod *m, void *envoy)
 {
     struct abi_text cluster = {NULL, 0};
     mp_str own = mp_str_of(m->config.service);
-    if (m->config.layer_bit != MPOL_INGRESS || ABI_CALLBACK(http_get_cluster_name) == NULL) return own;
+    if (m->config.layer_bit != MPOL_INGRESS || ABI_CALLBACK(http_get_cluster_name) == NULL)
+        return own;
     if (!ABI_CALLBACK(http_get_cluster_name)(envoy, &cluster)) return own;
     mp_str service = mod_read_cluster(mod_str(cluster));
     return service.len > 0 ? service : own;
@@ -108,7 +111,8 @@ static void read_facts(struct mod *m, struct mod_stream *s)
 {
     keep(s->client, sizeof s->client, &s->client_len,
          mod_read_address(attribute(s->envoy, ABI_SOURCE_ADDRESS)));
-    keep(s->peer, sizeof s->peer, &s->peer_len, mod_read_first(attribute(s->envoy, ABI_URI_SAN_PEER)));
+    keep(s->peer, sizeof s->peer, &s->peer_len,
+         mod_read_first(attribute(s->envoy, ABI_URI_SAN_PEER)));
     keep(s->service, sizeof s->service, &s->service_len, service_of(m, s->envoy));
 }
 
@@ -125,7 +129,8 @@ static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
     case MP_GATE_CLIENT_IDENTITY: return (mp_str){s->peer, s->peer_len};
     case MP_GATE_SERVICE: return (mp_str){s->service, s->service_len};
     case MP_GATE_INSTANCE:
-        return a->m->config.layer_bit != MPOL_INGRESS ? mp_str_of(a->m->config.instance) : MP_STR("");
+        return a->m->config.layer_bit != MPOL_INGRESS ? mp_str_of(a->m->config.instance)
+                                                      : MP_STR("");
     case MP_GATE_METHOD: return header(a->envoy, MP_STR(":method"));
     case MP_GATE_SCHEME: return header(a->envoy, MP_STR(":scheme"));
     case MP_GATE_HOST: return header(a->envoy, MP_STR(":authority"));
@@ -140,9 +145,11 @@ static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
         path = header(a->envoy, MP_STR(":path"));
         return mod_read_arg(mod_read_query(path), want->entry, &a->room);
     case MP_GATE_GRPC_SERVICE:
-        return is_grpc(a->envoy) ? mod_read_grpc_service(header(a->envoy, MP_STR(":path"))) : MP_STR("");
+        return is_grpc(a->envoy) ? mod_read_grpc_service(header(a->envoy, MP_STR(":path")))
+                                 : MP_STR("");
     case MP_GATE_GRPC_METHOD:
-        return is_grpc(a->envoy) ? mod_read_grpc_method(header(a->envoy, MP_STR(":path"))) : MP_STR("");
+        return is_grpc(a->envoy) ? mod_read_grpc_method(header(a->envoy, MP_STR(":path")))
+                                 : MP_STR("");
     default: return MP_STR("");
     }
 }
@@ -169,8 +176,8 @@ static bool get_field(void *ctx, const struct mp_gate_want *want, struct mp_fiel
 static void leave_note(struct request *r, mp_str name, mp_str value)
 {
     if (value.len == 0 || ABI_CALLBACK(http_set_dynamic_metadata_string) == NULL) return;
-    ABI_CALLBACK(http_set_dynamic_metadata_string)(r->stream.envoy, mod_text(MOD_SPACE), mod_text(name),
-                                                   mod_text(value));
+    ABI_CALLBACK(http_set_dynamic_metadata_string)(r->stream.envoy, mod_text(MOD_SPACE),
+                                                   mod_text(name), mod_text(value));
 }
 
 static void refuse(struct request *r, const struct mp_gate_answer *a)
@@ -187,7 +194,8 @@ static void refuse(struct request *r, const struct mp_gate_answer *a)
         leave_note(r, MOD_NOTE_SERVICE, (mp_str){r->stream.service, r->stream.service_len});
     }
     if (r->filter->counts) {
-        ABI_CALLBACK(http_filter_increment_counter)(r->stream.envoy, r->filter->refused_id, NULL, 0, 1);
+        ABI_CALLBACK(http_filter_increment_counter)(r->stream.envoy, r->filter->refused_id, NULL, 0,
+                                                    1);
     }
     ABI_CALLBACK(http_send_response)(r->stream.envoy, (uint32_t)a->status, &retry,
                                      retry.value_len > 0 ? 1 : 0, (struct abi_text){"", 0},
@@ -217,7 +225,8 @@ static int on_request(struct request *r)
 
 /* ---- hooks: configuration, on the main thread ---- */
 
-ABI_HOOK const void *envoy_dynamic_module_on_http_filter_config_new(void *envoy, struct abi_text name,
+ABI_HOOK const void *envoy_dynamic_module_on_http_filter_config_new(void *envoy,
+                                                                    struct abi_text name,
                                                                     struct abi_text config);
 ABI_HOOK void envoy_dynamic_module_on_http_filter_config_destroy(const void *config);
 ABI_HOOK const void *envoy_dynamic_module_on_http_filter_new(const void *config, void *envoy);
@@ -344,10 +353,11 @@ QUIET_HOOK(http_stream_complete)
 QUIET_HOOK(http_stream_reset)
 
 ABI_HOOK int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *filter,
-                                                             uint32_t status, struct abi_text details,
-                                                             bool reset);
-int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *filter, uint32_t status,
-                                                    struct abi_text details, bool reset)
+                                                             uint32_t status,
+                                                             struct abi_text details, bool reset);
+int envoy_dynamic_module_on_http_filter_local_reply(void *envoy, const void *filter,
+                                                    uint32_t status, struct abi_text details,
+                                                    bool reset)
 {
     (void)envoy;
     (void)filter;

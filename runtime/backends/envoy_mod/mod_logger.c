@@ -11,7 +11,8 @@
 #define OUR_DETAILS MP_STR("mpol:")
 #define RBAC_DETAILS MP_STR("rbac_access_denied_matched_policy[mpol:")
 #define PROBE MP_STR("probe")
-/* What the proxy's own filters say when they throttle: whose rule it was is known to the control plane. */
+/* What the proxy's own filters say when they throttle: whose rule it was is known to the control
+ * plane. */
 #define RATE_DETAILS MP_STR("local_rate_limited")
 #define SHARE_DETAILS MP_STR("fault_filter_abort")
 
@@ -40,7 +41,8 @@ static bool next_header(void *envoy, int map, mp_str name, size_t i, mp_str *out
 {
     struct abi_text value = {NULL, 0};
     size_t count = 0;
-    if (!ABI_CALLBACK(access_logger_get_header_value)(envoy, map, mod_text(name), &value, i, &count)) {
+    if (!ABI_CALLBACK(access_logger_get_header_value)(envoy, map, mod_text(name), &value, i,
+                                                      &count)) {
         return false;
     }
     *out = mod_str(value);
@@ -70,8 +72,8 @@ static mp_str note_of(const struct noting *n, mp_str name)
 {
     struct abi_text value = {NULL, 0};
     if (ABI_CALLBACK(access_logger_get_dynamic_metadata) == NULL) return MP_STR("");
-    if (!ABI_CALLBACK(access_logger_get_dynamic_metadata)(n->envoy, mod_text(MOD_SPACE), mod_text(name),
-                                                          &value)) {
+    if (!ABI_CALLBACK(access_logger_get_dynamic_metadata)(n->envoy, mod_text(MOD_SPACE),
+                                                          mod_text(name), &value)) {
         return MP_STR("");
     }
     return mod_str(value);
@@ -179,14 +181,16 @@ static bool read_number(struct noting *n, enum mp_gate_source source, int64_t *o
         return true;
     case MP_GATE_GRPC_STATUS: return grpc_status(n, out);
     case MP_GATE_PORT:
-        if (!ABI_CALLBACK(access_logger_get_attribute_int)(n->envoy, ABI_DESTINATION_PORT, &value)) {
+        if (!ABI_CALLBACK(access_logger_get_attribute_int)(n->envoy, ABI_DESTINATION_PORT,
+                                                           &value)) {
             return false;
         }
         *out = (int64_t)value;
         return true;
     case MP_GATE_MTLS:
         if (ABI_CALLBACK(access_logger_get_attribute_bool) == NULL ||
-            !ABI_CALLBACK(access_logger_get_attribute_bool)(n->envoy, ABI_CONNECTION_MTLS, &truth)) {
+            !ABI_CALLBACK(access_logger_get_attribute_bool)(n->envoy, ABI_CONNECTION_MTLS,
+                                                            &truth)) {
             return false;
         }
         *out = truth;
@@ -209,7 +213,8 @@ static void note_field(struct noting *n, const struct mp_gate_want *want)
                                                     : mod_read_grpc_method(text);
         break;
     case MP_GATE_CONNECTION_ID:
-        if (!ABI_CALLBACK(access_logger_get_attribute_int)(n->envoy, ABI_CONNECTION_ID, &id)) return;
+        if (!ABI_CALLBACK(access_logger_get_attribute_int)(n->envoy, ABI_CONNECTION_ID, &id))
+            return;
         text = mod_room_number(&n->room, id);
         break;
     default:
@@ -230,10 +235,12 @@ static mp_str before(mp_str s, char stop)
     return end != NULL ? mp_str_sub(s, 0, (size_t)(end - s.ptr)) : s;
 }
 
-/* Ours, or a policy of ours that the proxy's own filter carries: `mpol:RULE`, `...[mpol:RULE/LEASE]`. */
+/* Ours, or a policy of ours that the proxy's own filter carries: `mpol:RULE`,
+ * `...[mpol:RULE/LEASE]`. */
 static mp_str refused_by(mp_str details)
 {
-    if (mp_str_starts(details, OUR_DETAILS)) return mp_str_sub(details, OUR_DETAILS.len, details.len);
+    if (mp_str_starts(details, OUR_DETAILS))
+        return mp_str_sub(details, OUR_DETAILS.len, details.len);
     if (!mp_str_starts(details, RBAC_DETAILS)) return MP_STR("");
     mp_str rest = before(mp_str_sub(details, RBAC_DETAILS.len, details.len), ']');
     size_t slash = rest.len;
@@ -313,14 +320,16 @@ static void on_request_end(struct mod *m, void *envoy)
 static struct mod *ours(const void *p) { return (struct mod *)(uintptr_t)p; }
 
 /* On the main thread. */
-ABI_HOOK const void *envoy_dynamic_module_on_access_logger_config_new(void *envoy, struct abi_text name,
+ABI_HOOK const void *envoy_dynamic_module_on_access_logger_config_new(void *envoy,
+                                                                      struct abi_text name,
                                                                       struct abi_text config);
 const void *envoy_dynamic_module_on_access_logger_config_new(void *envoy, struct abi_text name,
                                                              struct abi_text config)
 {
     (void)envoy;
     (void)name;
-    /* A proxy that is too old to say these has no records of ours; better known now than at each request. */
+    /* A proxy that is too old to say these has no records of ours; better known now than at each
+     * request. */
     bool can = ABI_CALLBACK(access_logger_get_worker_index) != NULL &&
                ABI_CALLBACK(access_logger_get_attribute_string) != NULL &&
                ABI_CALLBACK(access_logger_get_attribute_int) != NULL;
@@ -328,7 +337,10 @@ const void *envoy_dynamic_module_on_access_logger_config_new(void *envoy, struct
 }
 
 ABI_HOOK void envoy_dynamic_module_on_access_logger_config_destroy(const void *config);
-void envoy_dynamic_module_on_access_logger_config_destroy(const void *config) { mod_close(ours(config)); }
+void envoy_dynamic_module_on_access_logger_config_destroy(const void *config)
+{
+    mod_close(ours(config));
+}
 
 /* Once a thread: nothing of our own is needed there. */
 ABI_HOOK const void *envoy_dynamic_module_on_access_logger_new(const void *config, void *envoy);

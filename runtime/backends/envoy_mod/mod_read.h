@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mod_read.h - texts of a proxy → fields of a request. What is no such text is empty, which is absent.
+ * mod_read.h - texts of a proxy → fields of a request. What is no such text is empty, which is
+ * absent.
  *
  * Owns:    nothing; what is made, not found, goes into the caller's room. Threads: pure functions.
  */
@@ -41,7 +42,8 @@ mp_str mod_read_grpc_method(mp_str path);
 mp_str mod_read_address(mp_str address);
 /* The first of a list that is joined by commas. */
 mp_str mod_read_first(mp_str list);
-/* "checkout@v2" → "checkout": the service that a cluster is named after; "upstream" is the proxy's own. */
+/* "checkout@v2" → "checkout": the service that a cluster is named after; "upstream" is the
+ * proxy's own. */
 mp_str mod_read_cluster(mp_str cluster);
 /* "HTTP/1.1" → "1.1" */
 mp_str mod_read_version(mp_str protocol);

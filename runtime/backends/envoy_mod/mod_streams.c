@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Streams that are open, and the cut of those that leases have come to deny.
  *
- * A list belongs to its worker. Another thread reaches a worker only through a scheduler, and a scheduler
- * belongs to a stream: one stream of every worker, the anchor, has one. When the anchor ends, the next
- * stream becomes it, and takes over what was still asked of the worker.
+ * A list belongs to its worker. Another thread reaches a worker only through a scheduler, and a
+ * scheduler belongs to a stream: one stream of every worker, the anchor, has one. When the anchor
+ * ends, the next stream becomes it, and takes over what was still asked of the worker.
  */
 #include "envoy_mod/mod.h"
 
@@ -105,8 +105,9 @@ static void cut(struct mod_stream *s, const struct mp_gate_answer *a)
     w->cutting = NULL;
 }
 
-/* A reset calls back into this module, and takes its stream out of the list: first all are judged, then
- * one after the other is cut, each taken anew from the list of those that were found. */
+/* A reset calls back into this module, and takes its stream out of the list: first all are
+ * judged, then one after the other is cut, each taken anew from the list of those that were
+ * found. */
 static void look(struct mod *m, struct mod_worker *w)
 {
     struct mod_stream *victims = NULL;

@@ -38,7 +38,8 @@ void mp_record_begin(struct mp_record_out *out, char *room, size_t size)
     *out = (struct mp_record_out){room, room + size, room};
 }
 
-static char *field(struct mp_record_out *out, uint32_t code, enum kind kind, mp_str entry, size_t len)
+static char *field(struct mp_record_out *out, uint32_t code, enum kind kind, mp_str entry,
+                   size_t len)
 {
     MP_ASSERT(code < MP_RECORD_CODE_COUNT);
     if (entry.len > ENTRY_MAX || len > UINT16_MAX) return NULL;
@@ -148,8 +149,8 @@ static mp_str value_of(mp_str record, uint32_t code)
 
 void mp_record_frame(struct mp_frame_out *out, mp_str record)
 {
-    static const uint32_t beside[] = {MP_RECORD_UPSTREAM, MP_RECORD_WHO, MP_RECORD_FROM, MP_RECORD_KEY,
-                                      MP_RECORD_DETAILS};
+    static const uint32_t beside[] = {MP_RECORD_UPSTREAM, MP_RECORD_WHO, MP_RECORD_FROM,
+                                      MP_RECORD_KEY, MP_RECORD_DETAILS};
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++) {
         mp_frame_put_text(out, value_of(record, beside[i]));
     }

@@ -2,8 +2,8 @@
  * record.h - what a worker notes of a request, in the few bytes of a ring's slot, and the line of
  * telemetry that the link makes of it.
  *
- * Owns:    nothing. Threads: pure functions. What does not fit into a slot is left out, longest last
- *          resort first: a text that is cut is not a text, so it is absent.
+ * Owns:    nothing. Threads: pure functions. What does not fit into a slot is left out, longest
+ *          last resort first: a text that is cut is not a text, so it is absent.
  */
 #ifndef MP_ENVOY_MOD_RECORD_H
 #define MP_ENVOY_MOD_RECORD_H
@@ -17,9 +17,11 @@ enum mp_record_extra {
     MP_RECORD_REFUSED_BY,                  /* the rule of ours */
     MP_RECORD_UPSTREAM,                    /* "ADDR:PORT" that answered; not part of the line */
     MP_RECORD_WHO,                         /* the peer's identity; not part of the line */
-    MP_RECORD_KEY,                         /* whom the inline rule was held for; not part of the line */
+    /* whom the inline rule was held for; not part of the line */
+    MP_RECORD_KEY,
     MP_RECORD_FROM,                        /* address of who asked; not part of the line */
-    MP_RECORD_DETAILS,                     /* of a refusal that names no rule; not part of the line */
+    /* of a refusal that names no rule; not part of the line */
+    MP_RECORD_DETAILS,
     MP_RECORD_CODE_COUNT
 };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * ring.h - records on their way from a worker to the link: one writer, one reader, slots of fixed size.
+ * ring.h - records on their way from a worker to the link: one writer, one reader, slots of fixed
+ * size.
  *
  * Owns:    its slots. Callers: logger (slot, push), link (front, pop).
  * Threads: the writer never waits; a full ring refuses and counts.

@@ -70,7 +70,8 @@ static bool number(mp_str s, int base, size_t most, size_t *out)
 static bool status_line(struct mp_http1 *h, mp_str line)
 {
     size_t status;
-    if (line.len < 12 || !mp_str_starts(line, MP_STR("HTTP/1.")) || line.ptr[8] != ' ') return false;
+    if (line.len < 12 || !mp_str_starts(line, MP_STR("HTTP/1.")) || line.ptr[8] != ' ')
+        return false;
     if (line.len > 12 && line.ptr[12] != ' ') return false;
     if (!number(mp_str_sub(line, 9, 3), 10, 999, &status) || status < 100) return false;
     h->keeps = line.ptr[7] == '1';
@@ -192,7 +193,8 @@ static bool take_part(struct mp_http1 *h, mp_str bytes, size_t *used)
 
 static bool in_body(const struct mp_http1 *h)
 {
-    return h->state == MP_HTTP1_BODY || h->state == MP_HTTP1_BODY_TO_END || h->state == MP_HTTP1_CHUNK;
+    return h->state == MP_HTTP1_BODY || h->state == MP_HTTP1_BODY_TO_END ||
+           h->state == MP_HTTP1_CHUNK;
 }
 
 enum mp_http1_got mp_http1_take(struct mp_http1 *h, mp_str bytes, size_t *used)
@@ -210,7 +212,8 @@ enum mp_http1_got mp_http1_take(struct mp_http1 *h, mp_str bytes, size_t *used)
 
 enum mp_http1_got mp_http1_end(struct mp_http1 *h)
 {
-    if (h->state != MP_HTTP1_BODY_TO_END) return h->state == MP_HTTP1_OVER ? MP_HTTP1_DONE : MP_HTTP1_BAD;
+    if (h->state != MP_HTTP1_BODY_TO_END)
+        return h->state == MP_HTTP1_OVER ? MP_HTTP1_DONE : MP_HTTP1_BAD;
     h->state = MP_HTTP1_OVER;
     return MP_HTTP1_DONE;
 }

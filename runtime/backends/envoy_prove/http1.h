@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * http1.h - one answer of HTTP/1.1 (RFC 9112) out of bytes, without sockets: status and body.
  *
- * The other end is not trusted: lines, headers and body are bounded, and what two readers could take
- * differently (two lengths, a length and chunks) is refused.
+ * The other end is not trusted: lines, headers and body are bounded, and what two readers could
+ * take differently (two lengths, a length and chunks) is refused.
  */
 #ifndef MP_ENVOY_PROVE_HTTP1_H
 #define MP_ENVOY_PROVE_HTTP1_H
@@ -11,7 +11,8 @@
 #include "base/str.h"
 
 #define MP_HTTP1_LINE_BYTES 8192 /* LIMIT: of a line of the head, or of a chunk's */
-#define MP_HTTP1_HEAD_BYTES_MAX (64u << 10) /* LIMIT: of all lines of an answer, trailers included */
+/* LIMIT: of all lines of an answer, trailers included */
+#define MP_HTTP1_HEAD_BYTES_MAX (64u << 10)
 
 enum mp_http1_got { MP_HTTP1_MORE, MP_HTTP1_DONE, MP_HTTP1_BAD };
 
@@ -35,7 +36,8 @@ struct mp_http1 {
     char line[MP_HTTP1_LINE_BYTES];
 };
 
-/* Before each answer; a body that was there is forgotten, its memory kept. The first time on zeroed memory. */
+/* Before each answer; a body that was there is forgotten, its memory kept. The first time on
+ * zeroed memory. */
 void mp_http1_begin(struct mp_http1 *h, size_t body_max);
 void mp_http1_free(struct mp_http1 *h);
 /* The next bytes; *used of them belong to this answer. */

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One connection to a proxy: questions out, answers in. An idle one is watched, so that it is known when
- * the proxy has closed it.
+ * One connection to a proxy: questions out, answers in. An idle one is watched, so that it is
+ * known when the proxy has closed it.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,7 +173,8 @@ static void note_made(struct prove_link *link)
     if (uv_tcp_getsockname(&link->tcp, (struct sockaddr *)&own, &len) != 0) return;
     if (uv_ip_name((struct sockaddr *)&own, made->ip, sizeof made->ip) != 0) return;
     bool v6 = own.ss_family == AF_INET6;
-    made->port = ntohs(v6 ? ((struct sockaddr_in6 *)&own)->sin6_port : ((struct sockaddr_in *)&own)->sin_port);
+    made->port = ntohs(v6 ? ((struct sockaddr_in6 *)&own)->sin6_port
+                          : ((struct sockaddr_in *)&own)->sin_port);
     prover->made_next = (prover->made_next + 1) % MADE_MAX;
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Tasks: what is asked, how often, and when it is enough.
  *
- * A call into this module never calls back: mp_prove() asks at once, but what comes of it is told by the
- * loop.
+ * A call into this module never calls back: mp_prove() asks at once, but what comes of it is told
+ * by the loop.
  */
 #include "envoy_prove/prove.h"
 
@@ -85,7 +85,8 @@ static void on_kept_broken(void *ctx, const char *why, bool bad_reply)
 static bool keep(struct prove_task *t, struct prove_link *link)
 {
     struct mp_prover *prover = t->prover;
-    if (t->want.kind != MP_PROVE_LISTENER || !prove_link_usable(link) || prover->closing) return false;
+    if (t->want.kind != MP_PROVE_LISTENER || !prove_link_usable(link) || prover->closing)
+        return false;
     if (prover->counts.connections_now > prover->o.connections / 2) return false;
     prove_link_close(t->proxy->kept);
     t->proxy->kept = link;
@@ -133,7 +134,8 @@ static void finish(struct prove_task *t, enum mp_prove_result result)
                                    .text = mp_str_of(t->seen),
                                    .attempts = t->attempts,
                                    .took_us = uv_hrtime() / 1000 - t->began_us};
-    drop(t); /* before the call, which may start or cancel others; t lives until its timer has closed */
+    /* before the call, which may start or cancel others; t lives until its timer has closed */
+    drop(t);
     t->want.done(t->want.ctx, &proof);
 }
 
@@ -230,7 +232,8 @@ static void judge_admin(struct prove_task *t, const struct mp_http1 *answer)
         otherwise(t);
         return;
     }
-    switch (mp_readback(&t->want, (mp_str){answer->body, answer->body_len}, t->seen, sizeof t->seen)) {
+    switch (
+        mp_readback(&t->want, (mp_str){answer->body, answer->body_len}, t->seen, sizeof t->seen)) {
     case MP_READBACK_AS_WANTED: finish(t, MP_PROVE_PROVEN); return;
     case MP_READBACK_BAD: t->prover->counts.bad_replies++; break;
     case MP_READBACK_OTHERWISE: break;
@@ -259,8 +262,8 @@ static bool find_link(struct prove_task *t)
     if (t->link != NULL && !prove_link_usable(t->link)) leave_link(t);
     if (t->link != NULL) return true;
     struct prove_link *kept = t->proxy->kept;
-    bool old = t->want.kind == MP_PROVE_LISTENER && !t->answered && kept != NULL && prove_link_usable(kept) &&
-               prove_link_is_to(kept, &t->where);
+    bool old = t->want.kind == MP_PROVE_LISTENER && !t->answered && kept != NULL &&
+               prove_link_usable(kept) && prove_link_is_to(kept, &t->where);
     if (old) t->proxy->kept = NULL;
     t->link = old ? kept : prove_link_open(t->prover, &t->where);
     t->fresh = !old;
@@ -324,7 +327,8 @@ static bool read_path(struct prove_task *t, const struct mp_prove_task *task)
                  task->kind == MP_PROVE_CLUSTERS ? "clusters" : "runtime");
         return true;
     }
-    if (task->path.len < 2 || task->path.len >= sizeof t->path || task->path.ptr[0] != '/') return false;
+    if (task->path.len < 2 || task->path.len >= sizeof t->path || task->path.ptr[0] != '/')
+        return false;
     for (size_t i = 0; i < task->path.len; i++) {
         if (!is_path_byte(task->path.ptr[i])) return false;
     }
@@ -345,7 +349,8 @@ static size_t copies_size(const struct mp_prove_task *task)
     size_t size = 64 + task->cluster.len + (task->endpoint_count + 1) * sizeof *task->endpoints +
                   (task->value_count + 1) * sizeof *task->values;
     for (size_t i = 0; i < task->endpoint_count; i++) size += task->endpoints[i].address.len + 16;
-    for (size_t i = 0; i < task->value_count; i++) size += task->values[i].key.len + task->values[i].value.len + 32;
+    for (size_t i = 0; i < task->value_count; i++)
+        size += task->values[i].key.len + task->values[i].value.len + 32;
     return size;
 }
 
@@ -356,7 +361,8 @@ static bool copy_lists(struct prove_task *t, const struct mp_prove_task *task)
     t->copies = malloc(size);
     if (t->copies == NULL) return false;
     mp_arena_init_fixed(&arena, t->copies, size);
-    struct mp_prove_endpoint *e = MP_NEW(&arena, struct mp_prove_endpoint, task->endpoint_count + 1);
+    struct mp_prove_endpoint *e =
+        MP_NEW(&arena, struct mp_prove_endpoint, task->endpoint_count + 1);
     struct mp_prove_value *v = MP_NEW(&arena, struct mp_prove_value, task->value_count + 1);
     bool good = e != NULL && v != NULL && copy(&arena, task->cluster, &t->want.cluster);
     for (size_t i = 0; good && i < task->endpoint_count; i++) {
@@ -364,7 +370,8 @@ static bool copy_lists(struct prove_task *t, const struct mp_prove_task *task)
         good = copy(&arena, task->endpoints[i].address, &e[i].address);
     }
     for (size_t i = 0; good && i < task->value_count; i++) {
-        good = copy(&arena, task->values[i].key, &v[i].key) && copy(&arena, task->values[i].value, &v[i].value);
+        good = copy(&arena, task->values[i].key, &v[i].key) &&
+               copy(&arena, task->values[i].value, &v[i].value);
     }
     t->want.endpoints = e;
     t->want.values = v;
@@ -464,7 +471,8 @@ static void fill_options(struct mp_prover_options *o)
     if (o->body_bytes == 0) o->body_bytes = 4u << 20;
 }
 
-enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *options, struct mp_prover **out)
+enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *options,
+                           struct mp_prover **out)
 {
     char why[256];
     struct mp_prover *prover = calloc(1, sizeof *prover);
@@ -506,4 +514,7 @@ void mp_prover_close(struct mp_prover *prover)
     prove_gone(prover);
 }
 
-void mp_prover_counts_get(const struct mp_prover *prover, struct mp_prover_counts *out) { *out = prover->counts; }
+void mp_prover_counts_get(const struct mp_prover *prover, struct mp_prover_counts *out)
+{
+    *out = prover->counts;
+}

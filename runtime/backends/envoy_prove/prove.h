@@ -1,19 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0
  * prove.h - what a proxy says it has is one thing, what it does is another: asks the proxy itself.
  *
- * Three questions, each asked again after 1, 2, 4 … 50 ms until the answer is the wanted one or the time
- * is over:
- * - the listener: GET PATH (/.mpol/probe/VERSION) must be answered with STATUS (403: the policy of that
- *   version is in force; 404: not yet), on a connection that was open before, if there is one, and on a new
- *   one; and a path that nobody denies must not, since who refuses everything proves nothing;
- * - the admin port's /clusters?format=json: a cluster's endpoints are out, in, or weigh what they should;
+ * Three questions, each asked again after 1, 2, 4 … 50 ms until the answer is the wanted one or
+ * the time is over:
+ * - the listener: GET PATH (/.mpol/probe/VERSION) must be answered with STATUS (403: the policy
+ * of that
+ *   version is in force; 404: not yet), on a connection that was open before, if there is one,
+ *   and on a new one; and a path that nobody denies must not, since who refuses everything proves
+ *   nothing;
+ * - the admin port's /clusters?format=json: a cluster's endpoints are out, in, or weigh what they
+ * should;
  * - the admin port's /runtime?format=json: keys have their values.
  *
- * Owns:    sockets to proxies; of each proxy's listener one connection stays open between proofs, as long
- *          as there are connections to spare.
+ * Owns:    sockets to proxies; of each proxy's listener one connection stays open between proofs,
+ *          as long as there are connections to spare.
  * Callers: the daemon, for backends/envoy_xds.
- * Threads: one, that of the loop. `done` is called from within the loop only, never from within a call
- *          into this module (but mp_prover_close).
+ * Threads: one, that of the loop. `done` is called from within the loop only, never from within a
+ *          call into this module (but mp_prover_close).
  * Memory:  malloc, bounded: `tasks` tasks, of each at most two connections and one body.
  *
  * A proxy is not trusted: whatever it answers, and if it never does, only its own proofs are lost.
@@ -32,7 +35,8 @@ enum mp_prove_kind { MP_PROVE_LISTENER, MP_PROVE_CLUSTERS, MP_PROVE_RUNTIME };
 
 enum mp_prove_state {
     MP_PROVE_OUT, /* not listed, or listed as unhealthy or draining by EDS: gets no requests */
-    MP_PROVE_IN,  /* listed, and neither of these; other marks (outlier, active check) do not matter */
+    /* listed, and neither of these; other marks (outlier, active check) do not matter */
+    MP_PROVE_IN,
 };
 
 /* One endpoint of a cluster as the proxy must have it. */
@@ -42,8 +46,8 @@ struct mp_prove_endpoint {
     uint32_t weight; /* of one that is in; 0: any */
 };
 
-/* One key of the runtime and its final value, over all layers: "30" also matches 30. An empty value: the
- * key must not be there, or be empty. */
+/* One key of the runtime and its final value, over all layers: "30" also matches 30. An empty
+ * value: the key must not be there, or be empty. */
 struct mp_prove_value {
     mp_str key, value;
 };
@@ -66,7 +70,8 @@ struct mp_prove_task {
     enum mp_prove_kind kind;
     uint64_t proxy;      /* any number; tasks with the same one are of the same proxy */
     mp_str address;      /* "ADDR:PORT", "[ADDR]:PORT": the listener, or the admin port */
-    bool tls;            /* the listener speaks TLS; who it is is not verified: that it obeys is asked */
+    /* the listener speaks TLS; who it is is not verified: that it obeys is asked */
+    bool tls;
     mp_str path;         /* LISTENER: letters, digits, '-', '_', '.', '/'; its last character is changed
                           * for the path that nobody denies */
     unsigned status;     /* LISTENER: 0 means 403 */
@@ -77,7 +82,8 @@ struct mp_prove_task {
     const struct mp_prove_value *values; /* RUNTIME */
     size_t value_count;
     uint32_t deadline_ms; /* 0: that of the options */
-    void (*done)(void *ctx, const struct mp_proof *proof); /* exactly once, unless cancelled before */
+    /* exactly once, unless cancelled before */
+    void (*done)(void *ctx, const struct mp_proof *proof);
     void *ctx;
 };
 
@@ -105,16 +111,17 @@ struct mp_prover_counts {
 /* The loop must outlive the prover; options may be NULL. MP_EINVAL: cert or key; MP_ENOMEM. */
 enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *options,
                            struct mp_prover **out);
-/* Ends; tasks that are left are answered MP_PROVE_UNREACHABLE before this returns. The loop must run
- * until the handles are gone; then the memory is given back too. NULL is allowed. */
+/* Ends; tasks that are left are answered MP_PROVE_UNREACHABLE before this returns. The loop must
+ * run until the handles are gone; then the memory is given back too. NULL is allowed. */
 void mp_prover_close(struct mp_prover *prover);
 void mp_prover_counts_get(const struct mp_prover *prover, struct mp_prover_counts *out);
 
-/* Starts a proof. `ticket` (may be NULL) names it for mp_prove_cancel(); never 0. MP_ELIMIT: too many at
- * a time, of all or of this proxy; MP_EINVAL: the address or the path; MP_ENOMEM. */
+/* Starts a proof. `ticket` (may be NULL) names it for mp_prove_cancel(); never 0. MP_ELIMIT: too
+ * many at a time, of all or of this proxy; MP_EINVAL: the address or the path; MP_ENOMEM. */
 enum mp_err mp_prove(struct mp_prover *prover, const struct mp_prove_task *task, uint64_t *ticket);
-/* Was it this prover that connected from there? For logs of connections, which have nothing else to tell
- * our questions by. Of the last 1,024 connections; each is told once, since others get the port later. */
+/* Was it this prover that connected from there? For logs of connections, which have nothing else
+ * to tell our questions by. Of the last 1,024 connections; each is told once, since others get
+ * the port later. */
 bool mp_prover_made(struct mp_prover *prover, mp_str ip, uint32_t port);
 /* `done` will not be called any more. A ticket that is over is ignored. */
 void mp_prove_cancel(struct mp_prover *prover, uint64_t ticket);

@@ -31,9 +31,10 @@ static json_t *named(json_t *list, const char *member, mp_str name)
 /* What Envoy got over EDS; other marks (outlier ejection, active checks) are its own affair. */
 static bool is_in(const json_t *host)
 {
-    mp_str health = text_of(json_object_get(json_object_get(host, "health_status"), "eds_health_status"));
-    return health.len == 0 || mp_str_eq(health, MP_STR("HEALTHY")) || mp_str_eq(health, MP_STR("UNKNOWN")) ||
-           mp_str_eq(health, MP_STR("DEGRADED"));
+    mp_str health =
+        text_of(json_object_get(json_object_get(host, "health_status"), "eds_health_status"));
+    return health.len == 0 || mp_str_eq(health, MP_STR("HEALTHY")) ||
+           mp_str_eq(health, MP_STR("UNKNOWN")) || mp_str_eq(health, MP_STR("DEGRADED"));
 }
 
 /* "127.0.0.1:80" or "[::1]:80". */
@@ -56,7 +57,8 @@ static const struct mp_prove_endpoint *wanted(const struct mp_prove_task *task, 
 }
 
 /* A host that is listed; false: not as wanted. */
-static bool judge_host(const struct mp_prove_task *task, const json_t *host, char *seen, size_t size)
+static bool judge_host(const struct mp_prove_task *task, const json_t *host, char *seen,
+                       size_t size)
 {
     char room[ADDRESS_BYTES];
     mp_str address = address_of(host, room, sizeof room);
@@ -69,7 +71,8 @@ static bool judge_host(const struct mp_prove_task *task, const json_t *host, cha
         return false;
     }
     if (!in || want->weight == 0 || weight == (long long)want->weight) return true;
-    snprintf(seen, size, "%.*s of %.*s weighs %lld", MP_STR_ARG(address), MP_STR_ARG(task->cluster), weight);
+    snprintf(seen, size, "%.*s of %.*s weighs %lld", MP_STR_ARG(address), MP_STR_ARG(task->cluster),
+             weight);
     return false;
 }
 
@@ -84,7 +87,8 @@ static bool lists(json_t *hosts, mp_str address)
     return false;
 }
 
-static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen, size_t size)
+static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen,
+                                       size_t size)
 {
     json_t *clusters = json_object_get(root, "cluster_statuses");
     if (!json_is_array(clusters)) return MP_READBACK_BAD;
@@ -97,7 +101,8 @@ static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t 
     for (i = 0; i < task->endpoint_count; i++) {
         const struct mp_prove_endpoint *e = &task->endpoints[i];
         if (e->state != MP_PROVE_IN || lists(hosts, e->address)) continue;
-        snprintf(seen, size, "%.*s of %.*s is not there", MP_STR_ARG(e->address), MP_STR_ARG(task->cluster));
+        snprintf(seen, size, "%.*s of %.*s is not there", MP_STR_ARG(e->address),
+                 MP_STR_ARG(task->cluster));
         return MP_READBACK_OTHERWISE;
     }
     return MP_READBACK_AS_WANTED;
@@ -105,7 +110,8 @@ static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t 
 
 /* ---- runtime ---- */
 
-static enum mp_readback judge_runtime(const struct mp_prove_task *task, json_t *root, char *seen, size_t size)
+static enum mp_readback judge_runtime(const struct mp_prove_task *task, json_t *root, char *seen,
+                                      size_t size)
 {
     json_t *entries = json_object_get(root, "entries");
     if (!json_is_object(entries)) return MP_READBACK_BAD;
@@ -120,7 +126,8 @@ static enum mp_readback judge_runtime(const struct mp_prove_task *task, json_t *
     return MP_READBACK_AS_WANTED;
 }
 
-enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char *seen, size_t seen_size)
+enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char *seen,
+                             size_t seen_size)
 {
     json_error_t error;
     json_t *root = json_loadb(body.ptr != NULL ? body.ptr : "", body.len, 0, &error);

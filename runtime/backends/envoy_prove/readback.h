@@ -8,8 +8,10 @@
 
 enum mp_readback { MP_READBACK_AS_WANTED, MP_READBACK_OTHERWISE, MP_READBACK_BAD };
 
-/* Compares the body of /clusters?format=json or /runtime?format=json (by the task's kind) with the task.
- * `seen` gets what was found otherwise, NUL-terminated, bytes of any kind. BAD: no such JSON. */
-enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char *seen, size_t seen_size);
+/* Compares the body of /clusters?format=json or /runtime?format=json (by the task's kind) with
+ * the task. `seen` gets what was found otherwise, NUL-terminated, bytes of any kind. BAD: no such
+ * JSON. */
+enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char *seen,
+                             size_t seen_size);
 
 #endif

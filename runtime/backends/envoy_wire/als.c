@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Numbers of fields are those of the .proto files named in als.h. One function a message, one switch a
- * function; what is in a message that is read twice is the later one's.
+ * Numbers of fields are those of the .proto files named in als.h. One function a message, one
+ * switch a function; what is in a message that is read twice is the later one's.
  */
 #include "envoy_wire/als.h"
 
@@ -26,7 +26,8 @@ static void read_socket(struct pb_in *outer, mp_str message, struct mp_als_addre
     leave(outer, &in);
 }
 
-static void read_address(struct pb_in *outer, const struct pb_field *field, struct mp_als_address *out)
+static void read_address(struct pb_in *outer, const struct pb_field *field,
+                         struct mp_als_address *out)
 {
     struct pb_in in = pb_read(pb_bytes_of(outer, field));
     struct pb_field f;
@@ -100,7 +101,8 @@ static uint32_t read_flags(struct pb_in *outer, mp_str message)
     uint32_t flags = 0;
     while (pb_next(&in, &f)) {
         if (f.number > 31) continue;
-        bool set = f.number == MP_ALS_UNAUTHORIZED ? pb_bytes_of(&in, &f).ptr != NULL : pb_bool_of(&in, &f);
+        bool set = f.number == MP_ALS_UNAUTHORIZED ? pb_bytes_of(&in, &f).ptr != NULL
+                                                   : pb_bool_of(&in, &f);
         if (set) flags |= UINT32_C(1) << f.number;
     }
     leave(outer, &in);
@@ -167,7 +169,8 @@ static void read_common(struct pb_in *outer, mp_str message, struct mp_als_commo
     struct pb_field f;
     out->tags = (struct pb_many){.count = 0};
     while (pb_next(&in, &f)) {
-        if (read_places(&in, &f, out) || read_times(&in, &f, out) || read_bytes(&in, &f, out)) continue;
+        if (read_places(&in, &f, out) || read_times(&in, &f, out) || read_bytes(&in, &f, out))
+            continue;
         read_rest(&in, &f, out);
     }
     leave(outer, &in);
@@ -189,10 +192,10 @@ static mp_str name_of(uint64_t number, const mp_str *names, size_t count)
 
 static mp_str method_of(uint64_t number)
 {
-    static const mp_str names[] = {MP_STR_INIT(""),       MP_STR_INIT("GET"),     MP_STR_INIT("HEAD"),
-                                   MP_STR_INIT("POST"),   MP_STR_INIT("PUT"),     MP_STR_INIT("DELETE"),
-                                   MP_STR_INIT("CONNECT"), MP_STR_INIT("OPTIONS"), MP_STR_INIT("TRACE"),
-                                   MP_STR_INIT("PATCH")};
+    static const mp_str names[] = {
+        MP_STR_INIT(""),      MP_STR_INIT("GET"),    MP_STR_INIT("HEAD"),    MP_STR_INIT("POST"),
+        MP_STR_INIT("PUT"),   MP_STR_INIT("DELETE"), MP_STR_INIT("CONNECT"), MP_STR_INIT("OPTIONS"),
+        MP_STR_INIT("TRACE"), MP_STR_INIT("PATCH")};
     return name_of(number, names, sizeof names / sizeof names[0]);
 }
 
@@ -305,7 +308,8 @@ static void read_tcp(struct pb_in *outer, mp_str message, struct mp_als_tcp *out
 enum entry_kind { ENTRY_HTTP = 2, ENTRY_TCP = 3 };
 
 /* One entry → sink; false: the sink has had enough. */
-static bool give_entry(struct pb_in *in, enum entry_kind kind, mp_str entry, const struct mp_als_sink *sink)
+static bool give_entry(struct pb_in *in, enum entry_kind kind, mp_str entry,
+                       const struct mp_als_sink *sink)
 {
     if (kind == ENTRY_HTTP) {
         struct mp_als_http http;
@@ -317,7 +321,8 @@ static bool give_entry(struct pb_in *in, enum entry_kind kind, mp_str entry, con
     return in->why != NULL || sink->tcp == NULL || sink->tcp(sink->ctx, &tcp);
 }
 
-static bool read_entries(struct pb_in *outer, const struct pb_field *field, const struct mp_als_sink *sink)
+static bool read_entries(struct pb_in *outer, const struct pb_field *field,
+                         const struct mp_als_sink *sink)
 {
     struct pb_in in = pb_read(pb_bytes_of(outer, field));
     struct pb_field f;

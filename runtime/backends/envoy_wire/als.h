@@ -15,7 +15,8 @@
 
 #define MP_ALS_ABSENT_NS INT64_MIN /* of a time that the entry does not have */
 
-/* An address of the internet; a pipe or a name within the proxy is no such address: ip is empty then. */
+/* An address of the internet; a pipe or a name within the proxy is no such address: ip is empty
+ * then. */
 struct mp_als_address {
     mp_str ip; /* as text, without brackets */
     uint32_t port;
@@ -61,7 +62,8 @@ struct mp_als_tls {
 
 struct mp_als_common {
     double sample_rate; /* 0: not told, which is 1 */
-    struct mp_als_address downstream_remote; /* who asks, trusted hops of X-Forwarded-For included */
+    /* who asks, trusted hops of X-Forwarded-For included */
+    struct mp_als_address downstream_remote;
     struct mp_als_address downstream_direct; /* who is connected */
     struct mp_als_address downstream_local;
     struct mp_als_address upstream_remote;
@@ -73,7 +75,8 @@ struct mp_als_common {
     uint32_t flags;
     mp_str termination_details; /* why the connection was cut, by network filters too */
     mp_str upstream_failure, downstream_failure; /* of the handshakes */
-    uint64_t downstream_sent, downstream_received, upstream_sent, upstream_received; /* on the wire */
+    /* on the wire */
+    uint64_t downstream_sent, downstream_received, upstream_sent, upstream_received;
     uint32_t attempts;
     enum mp_als_type type;
     bool intermediate; /* not the end yet, as older proxies say it */
@@ -109,8 +112,9 @@ struct mp_als_sink {
     bool (*tcp)(void *ctx, const struct mp_als_tcp *entry);
 };
 
-/* Reads a StreamAccessLogsMessage: the identifier first, wherever it stands, then the entries in their
- * order. MP_EINVAL: malformed, *why (static) says how; entries before the bad one were handed over. */
+/* Reads a StreamAccessLogsMessage: the identifier first, wherever it stands, then the entries in
+ * their order. MP_EINVAL: malformed, *why (static) says how; entries before the bad one were
+ * handed over. */
 enum mp_err mp_als_read(mp_str message, const struct mp_als_sink *sink, const char **why);
 
 #endif

@@ -72,7 +72,8 @@ enum mp_err mp_discovery_read_node(mp_str message, struct mp_discovery_node *out
     return MP_OK;
 }
 
-void mp_discovery_write_node(struct pb_out *out, uint32_t field, const struct mp_discovery_node *node)
+void mp_discovery_write_node(struct pb_out *out, uint32_t field,
+                             const struct mp_discovery_node *node)
 {
     size_t mark = pb_begin(out, field);
     pb_text(out, 1, node->id);
@@ -118,7 +119,8 @@ static void read_node(struct pb_in *in, mp_str message, struct mp_discovery_requ
     if (mp_discovery_read_node(message, &out->node, &why) != MP_OK) pb_fail(in, why);
 }
 
-enum mp_err mp_discovery_read_request(mp_str message, struct mp_discovery_request *out, const char **why)
+enum mp_err mp_discovery_read_request(mp_str message, struct mp_discovery_request *out,
+                                      const char **why)
 {
     struct pb_in in = pb_read(message);
     struct pb_field f;
@@ -222,7 +224,8 @@ static mp_str read_control_plane(struct pb_in *outer, mp_str message)
     return identifier;
 }
 
-enum mp_err mp_discovery_read_response(mp_str message, struct mp_discovery_answer *out, const char **why)
+enum mp_err mp_discovery_read_response(mp_str message, struct mp_discovery_answer *out,
+                                       const char **why)
 {
     struct pb_in in = pb_read(message);
     struct pb_field f;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * discovery.h - messages of Envoy's delta discovery service: the control plane's side, and a proxy's for
- * tests.
+ * discovery.h - messages of Envoy's delta discovery service: the control plane's side, and a
+ * proxy's for tests.
  *
  * Owns:    nothing. Callers: envoy_xds/ads, fake proxies of tests.
  * Threads: pure. Memory: what was read borrows the message; what is written goes where pb_out says.
@@ -38,7 +38,8 @@ struct mp_discovery_request {
 };
 
 /* MP_EINVAL: malformed, *why (static) says how; *out is untouched. */
-enum mp_err mp_discovery_read_request(mp_str message, struct mp_discovery_request *out, const char **why);
+enum mp_err mp_discovery_read_request(mp_str message, struct mp_discovery_request *out,
+                                      const char **why);
 
 struct mp_discovery_resource {
     mp_str name, version;
@@ -75,7 +76,8 @@ struct mp_discovery_ask {
     mp_str error_text;
 };
 
-void mp_discovery_write_node(struct pb_out *out, uint32_t field, const struct mp_discovery_node *node);
+void mp_discovery_write_node(struct pb_out *out, uint32_t field,
+                             const struct mp_discovery_node *node);
 void mp_discovery_write_request(struct pb_out *out, const struct mp_discovery_ask *ask);
 
 struct mp_discovery_answer {
@@ -84,7 +86,8 @@ struct mp_discovery_answer {
     struct pb_many removed;   /* names */
 };
 
-enum mp_err mp_discovery_read_response(mp_str message, struct mp_discovery_answer *out, const char **why);
+enum mp_err mp_discovery_read_response(mp_str message, struct mp_discovery_answer *out,
+                                       const char **why);
 /* The next of answer.resources, which it walks. */
 bool mp_discovery_next_resource(struct pb_many *resources, struct mp_discovery_resource *out);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The reader. Bytes come from whoever may open a connection: every length is checked against what is
- * there before it is used, and nothing is copied.
+ * The reader. Bytes come from whoever may open a connection: every length is checked against what
+ * is there before it is used, and nothing is copied.
  */
 #include "envoy_wire/pb.h"
 
@@ -97,14 +97,20 @@ static uint64_t word_of(struct pb_in *in, const struct pb_field *f, enum pb_wire
     return 0;
 }
 
-uint64_t pb_uint_of(struct pb_in *in, const struct pb_field *f) { return word_of(in, f, PB_VARINT); }
+uint64_t pb_uint_of(struct pb_in *in, const struct pb_field *f)
+{
+    return word_of(in, f, PB_VARINT);
+}
 
 int64_t pb_int_of(struct pb_in *in, const struct pb_field *f)
 {
     return (int64_t)word_of(in, f, PB_VARINT);
 }
 
-bool pb_bool_of(struct pb_in *in, const struct pb_field *f) { return word_of(in, f, PB_VARINT) != 0; }
+bool pb_bool_of(struct pb_in *in, const struct pb_field *f)
+{
+    return word_of(in, f, PB_VARINT) != 0;
+}
 
 double pb_double_of(struct pb_in *in, const struct pb_field *f)
 {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * pb.h - protobuf's wire format, read and written by hand: no descriptors, no generated code.
  *
- * Owns:    nothing. A reader walks bytes that the caller keeps; a writer appends to an arena or to a
- *          caller's buffer.
+ * Owns:    nothing. A reader walks bytes that the caller keeps; a writer appends to an arena or
+ *          to a caller's buffer.
  * Callers: discovery.h and als.h (read), envoy_xds (writes resources), tests.
  * Threads: pure; one reader, one writer, one thread.
  * Memory:  texts and bytes that were read borrow the message.
@@ -57,7 +57,8 @@ static inline struct pb_in pb_read(mp_str message)
 }
 
 /* The next field. False: the message is at its end, or it is bad (in->why): a varint longer than 10
- * bytes or than 64 bits, a length beyond the end, field number 0, a group or an unknown wire type. */
+ * bytes or than 64 bits, a length beyond the end, field number 0, a group or an unknown wire
+ * type. */
 bool pb_next(struct pb_in *in, struct pb_field *f);
 
 /* The value of the field at hand. Another wire type than the value's is a bad message: answers 0 or
@@ -81,11 +82,11 @@ void pb_fail(struct pb_in *in, const char *why);
 bool pb_time_of(mp_str message, int64_t *out_ns);
 /* A wrapper such as UInt32Value or BoolValue: its value, 0 where it is left out. */
 bool pb_wrapped_uint_of(mp_str message, uint64_t *out);
-/* Entry of a map<string, V>: key and the field of the value (number 2; wire PB_BYTES and empty where it
- * is left out). False: bad. */
+/* Entry of a map<string, V>: key and the field of the value (number 2; wire PB_BYTES and empty
+ * where it is left out). False: bad. */
 bool pb_entry_of(mp_str message, mp_str *key, struct pb_field *value);
-/* A repeated field of strings or messages, or a map, met again after the message was checked: nothing
- * is copied, and there may be any number. Zeroed: none. */
+/* A repeated field of strings or messages, or a map, met again after the message was checked:
+ * nothing is copied, and there may be any number. Zeroed: none. */
 struct pb_many {
     mp_str first;      /* of those that are left */
     struct pb_in from; /* behind it */
@@ -106,7 +107,14 @@ bool pb_any_of(mp_str message, mp_str *type_url, mp_str *value);
 
 /* ---- google.protobuf.Struct, read ---- */
 
-enum pb_json { PB_JSON_NULL, PB_JSON_NUMBER, PB_JSON_TEXT, PB_JSON_BOOL, PB_JSON_STRUCT, PB_JSON_LIST };
+enum pb_json {
+    PB_JSON_NULL,
+    PB_JSON_NUMBER,
+    PB_JSON_TEXT,
+    PB_JSON_BOOL,
+    PB_JSON_STRUCT,
+    PB_JSON_LIST
+};
 
 struct pb_value {
     enum pb_json kind;
@@ -115,7 +123,8 @@ struct pb_value {
     mp_str text; /* TEXT; or the message of a STRUCT or LIST, for the calls below */
 };
 
-/* Member `key` of a Struct message. False: there is none, or the message is bad. Of several the last. */
+/* Member `key` of a Struct message. False: there is none, or the message is bad. Of several the
+ * last. */
 bool pb_struct_get(mp_str message, mp_str key, struct pb_value *out);
 /* Member `index` of a ListValue message, from 0. False: there are not so many, or it is bad. */
 bool pb_list_get(mp_str message, uint32_t index, struct pb_value *out);
@@ -171,13 +180,15 @@ struct pb_pair {
 struct pb_pair pb_any_begin(struct pb_out *out, uint32_t field, mp_str type_url);
 /* Entry of a map<string, Message>: the fields of the message come between. */
 struct pb_pair pb_map_begin(struct pb_out *out, uint32_t field, mp_str key);
-/* A message that holds one message in field `inner`: oneof wrappers, such as Address.socket_address. */
+/* A message that holds one message in field `inner`: oneof wrappers, such as
+ * Address.socket_address. */
 struct pb_pair pb_within(struct pb_out *out, uint32_t outer, uint32_t inner);
 void pb_pair_end(struct pb_out *out, struct pb_pair pair);
 
 /* Entry of a map<string, string>. */
 void pb_map_text(struct pb_out *out, uint32_t field, mp_str key, mp_str value);
-/* UInt32Value, UInt64Value, BoolValue, StringValue: {value = 1}, left out where it is the default. */
+/* UInt32Value, UInt64Value, BoolValue, StringValue: {value = 1}, left out where it is the
+ * default. */
 void pb_wrapped_uint(struct pb_out *out, uint32_t field, uint64_t v);
 void pb_wrapped_bool(struct pb_out *out, uint32_t field, bool v);
 void pb_wrapped_text(struct pb_out *out, uint32_t field, mp_str s);

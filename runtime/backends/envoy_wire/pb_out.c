@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The writer: append only. A message within gets one byte for its length; where that does not do, its
- * bytes move up when it ends, which costs less than walking everything twice.
+ * The writer: append only. A message within gets one byte for its length; where that does not do,
+ * its bytes move up when it ends, which costs less than walking everything twice.
  */
 #include "base/assert.h"
 #include "envoy_wire/pb.h"

@@ -197,7 +197,8 @@ static void end_older(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str
 {
     for (struct mp_envoy_stream *o = s->proxy->stream, *next; s->single && o != NULL; o = next) {
         next = o->sibling;
-        if (o == s || !o->single || sub_find(&o->types[type], name, name_hash(name)) == NULL) continue;
+        if (o == s || !o->single || sub_find(&o->types[type], name, name_hash(name)) == NULL)
+            continue;
         s->e->counts.replaced_streams++;
         proxy_detach(o);
         stream_end(o, MP_STR("the same node asks for it on another stream"));
@@ -215,7 +216,8 @@ static bool subscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct
             continue;
         }
         if (name.len == 0 || name.len > NAME_MAX_BYTES) {
-            return refuse(s, &e->counts.garbage, "a resource's name is empty or too long", MP_STR(""));
+            return refuse(s, &e->counts.garbage, "a resource's name is empty or too long",
+                          MP_STR(""));
         }
         struct sub *x;
         enum mp_err err = sub_get(s, type, name, &x);
@@ -254,8 +256,8 @@ static void unsubscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, stru
     s->e->touched = true;
 }
 
-/* What the proxy had before the stream: at our version it is not sent again, and what only it has is
- * told to be gone. */
+/* What the proxy had before the stream: at our version it is not sent again, and what only it has
+ * is told to be gone. */
 static bool had_before(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many versions)
 {
     struct mp_envoy *e = s->e;
@@ -322,7 +324,8 @@ static bool request(struct mp_envoy_stream *s, const struct mp_discovery_request
         const mp_str *error = r->has_error ? &r->error_text : NULL;
         if (!stream_answered(s, type, r->nonce, error)) s->e->counts.stale_nonces++;
     }
-    bool pure = s->types[type].seen && r->subscribe.count == 0 && r->unsubscribe.count == 0 && !r->has_error;
+    bool pure = s->types[type].seen && r->subscribe.count == 0 && r->unsubscribe.count == 0 &&
+                !r->has_error;
     s->e->regroup |= !pure; /* else it is an ACK, and changes nothing about who carries what */
     if (!s->types[type].seen) {
         if (!first_of_type(s, type, r)) return false;
@@ -380,7 +383,8 @@ struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
                                   .address = {at, peer->address.len},
                                   .identity = {at + peer->address.len, peer->identity.len}};
     if (peer->address.len > 0) memcpy(at, peer->address.ptr, peer->address.len);
-    if (peer->identity.len > 0) memcpy(at + peer->address.len, peer->identity.ptr, peer->identity.len);
+    if (peer->identity.len > 0)
+        memcpy(at + peer->address.len, peer->identity.ptr, peer->identity.len);
     for (int i = 0; i < MP_ENVOY_TYPES; i++) s->types[i].last = &s->types[i].first;
     if (e->streams != NULL) e->streams->before = s;
     e->streams = s;

@@ -45,7 +45,8 @@ static void gather(struct typed *t, struct batch *b)
 static size_t size_of(const struct mp_discovery_response *r)
 {
     enum { OVERHEAD = 64 }; /* tags and lengths, generously */
-    size_t n = OVERHEAD + r->type_url.len + r->nonce.len + r->system_version.len + r->control_plane.len;
+    size_t n =
+        OVERHEAD + r->type_url.len + r->nonce.len + r->system_version.len + r->control_plane.len;
     for (size_t i = 0; i < r->resource_count; i++) {
         const struct mp_discovery_resource *x = &r->resources[i];
         n += OVERHEAD + x->name.len + x->version.len + x->type_url.len + x->value.len;
@@ -67,7 +68,8 @@ static bool room_for(struct mp_envoy *e, size_t size)
     return true;
 }
 
-static enum mp_err send(struct mp_envoy_stream *s, struct mp_discovery_response *r, const char *kind)
+static enum mp_err send(struct mp_envoy_stream *s, struct mp_discovery_response *r,
+                        const char *kind)
 {
     struct mp_envoy *e = s->e;
     char nonce[32], revision[32];
@@ -106,7 +108,8 @@ static void note_sent(struct mp_envoy *e, struct sub *x, uint64_t nonce)
     x->again = false;
 }
 
-static enum mp_err send_batch(struct mp_envoy_stream *s, enum mp_envoy_type type, const struct batch *b)
+static enum mp_err send_batch(struct mp_envoy_stream *s, enum mp_envoy_type type,
+                              const struct batch *b)
 {
     struct mp_envoy *e = s->e;
     struct typed *t = &s->types[type];
@@ -205,8 +208,8 @@ static void note_refused(struct sub *x, mp_str text)
            (int)p->nack_text_len, p->nack_text);
 }
 
-/* The proxy keeps the last good one. Of a response with several nobody can say which was bad: each is
- * sent again by itself. */
+/* The proxy keeps the last good one. Of a response with several nobody can say which was bad:
+ * each is sent again by itself. */
 static void sub_nacked(struct sub *x, uint32_t index, uint32_t together, mp_str text)
 {
     struct mp_envoy *e = x->stream->e;

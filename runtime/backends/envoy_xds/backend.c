@@ -127,7 +127,10 @@ void mp_envoy_destroy(struct mp_envoy *e)
     xd_free(e, e, sizeof *e);
 }
 
-void mp_envoy_counts_get(const struct mp_envoy *e, struct mp_envoy_counts *out) { *out = e->counts; }
+void mp_envoy_counts_get(const struct mp_envoy *e, struct mp_envoy_counts *out)
+{
+    *out = e->counts;
+}
 
 /* ---- changes ---- */
 
@@ -141,7 +144,8 @@ static void push_all(struct mp_envoy *e)
     e->touched = e->regroup = true;
 }
 
-/* Who may be whom depends on the inventory too. What a proxy is given depends on it, so it comes anew. */
+/* Who may be whom depends on the inventory too. What a proxy is given depends on it, so it comes
+ * anew. */
 static void judge_again(struct mp_envoy *e)
 {
     for (struct mp_envoy_stream *s = e->streams; s != NULL; s = s->next) {
@@ -215,7 +219,8 @@ static enum mpol_err envoy_read_back(void *backend, struct mpol_text owner, mpol
     return MPOL_OK;
 }
 
-static enum mpol_err envoy_check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+static enum mpol_err envoy_check(void *backend, const struct mpol_lease *lease, char *why,
+                                 size_t why_size)
 {
     (void)backend;
     return (enum mpol_err)mp_envoy_lease_check(lease, why, why_size);
@@ -245,15 +250,16 @@ static int fit(const struct mpol_lease *l, const struct mp_envoy_refused *what)
                 {MP_STR_INIT("client"), what->client}};
     mp_str kind = {l->target_kind.ptr, l->target_kind.len}, target = {l->target.ptr, l->target.len};
     for (int i = 0; i < (int)(sizeof ways / sizeof *ways); i++) {
-        if (mp_str_eq(kind, ways[i].kind) && ways[i].value.len > 0 && mp_str_eq(target, ways[i].value)) {
+        if (mp_str_eq(kind, ways[i].kind) && ways[i].value.len > 0 &&
+            mp_str_eq(target, ways[i].value)) {
             return i + 1;
         }
     }
     return 0;
 }
 
-bool mp_envoy_refused_by(const struct mp_envoy *e, const struct mp_envoy_refused *what, mp_str *rule,
-                         uint64_t *lease)
+bool mp_envoy_refused_by(const struct mp_envoy *e, const struct mp_envoy_refused *what,
+                         mp_str *rule, uint64_t *lease)
 {
     const struct mpol_lease *best = NULL;
     int best_fit = 0;
@@ -261,7 +267,8 @@ bool mp_envoy_refused_by(const struct mp_envoy *e, const struct mp_envoy_refused
         const struct mpol_lease *l = &e->plan.leases[i];
         double share, rate, burst;
         if ((l->hooks & what->layer) == 0) continue;
-        bool is = what->share ? mp_envoy_lease_share(l, &share) : mp_envoy_lease_rate(l, &rate, &burst);
+        bool is =
+            what->share ? mp_envoy_lease_share(l, &share) : mp_envoy_lease_rate(l, &rate, &burst);
         int f = is ? fit(l, what) : 0;
         if (f > best_fit) {
             best = l;

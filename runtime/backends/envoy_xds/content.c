@@ -5,8 +5,8 @@
 
 #include "base/assert.h"
 
-/* Names come from proxies too, but a chain that is made long costs its maker a subscription each, and
- * those are bounded. */
+/* Names come from proxies too, but a chain that is made long costs its maker a subscription each,
+ * and those are bounded. */
 static const struct mp_hash_key hash_key = {0x6d706f6c2d656e76ULL, 0x6f792d7864732d31ULL};
 
 struct res xd_unsent = {.refs = 1};
@@ -88,7 +88,8 @@ static struct res *res_make(struct mp_envoy *e, enum mp_envoy_type type,
     return r;
 }
 
-/* The one of this type, name and version, with one more reference. A version is a hash of the bytes. */
+/* The one of this type, name and version, with one more reference. A version is a hash of the
+ * bytes. */
 static struct res *res_get(struct mp_envoy *e, enum mp_envoy_type type,
                            const struct mp_envoy_resource *from)
 {
@@ -136,7 +137,8 @@ static enum mp_err list_of(struct mp_envoy *e, enum mp_envoy_type type,
     return MP_OK;
 }
 
-/* Leases about a service or an instance; of those alone it matters whose proxy it is, and endpoints. */
+/* Leases about a service or an instance; of those alone it matters whose proxy it is, and
+ * endpoints. */
 static bool is_place(const struct mpol_lease *l)
 {
     mp_str kind = {l->target_kind.ptr, l->target_kind.len};
@@ -151,13 +153,15 @@ void plan_places(struct plan *p)
     }
 }
 
-/* Nothing in force is about this very service or instance, so it gets what others of its layer get. */
+/* Nothing in force is about this very service or instance, so it gets what others of its layer
+ * get. */
 static bool is_one_of_many(const struct plan *plan, const struct content *c)
 {
     if (c->type != MP_ENVOY_ECDS && c->type != MP_ENVOY_RTDS) return false;
     for (uint32_t i = 0; !c->baseline && i < plan->place_count; i++) {
         mp_str target = {plan->places[i].target.ptr, plan->places[i].target.len};
-        if (mp_str_eq(target, c->audience.service) || mp_str_eq(target, c->audience.instance)) return false;
+        if (mp_str_eq(target, c->audience.service) || mp_str_eq(target, c->audience.instance))
+            return false;
     }
     return true;
 }
@@ -166,7 +170,8 @@ static enum mp_err build(struct mp_envoy *e, const struct plan *plan, struct con
 {
     struct mp_arena scratch;
     struct mp_envoy_resource *built = NULL;
-    struct mp_envoy_plan what = {.leases = plan->leases, .lease_count = plan->count, .world = &e->world};
+    struct mp_envoy_plan what = {
+        .leases = plan->leases, .lease_count = plan->count, .world = &e->world};
     if (c->type == MP_ENVOY_EDS) {
         what.leases = plan->places;
         what.lease_count = plan->place_count;
@@ -176,7 +181,8 @@ static enum mp_err build(struct mp_envoy *e, const struct plan *plan, struct con
     mp_arena_init(&scratch, &e->alloc, 0);
     e->counts.builds++;
     uint32_t count = 0;
-    enum mp_err err = mp_envoy_build(&what, &c->audience, c->type, c->name, &scratch, &built, &count);
+    enum mp_err err =
+        mp_envoy_build(&what, &c->audience, c->type, c->name, &scratch, &built, &count);
     if (err == MP_OK) err = list_of(e, c->type, built, count, &c->fresh);
     if (err == MP_OK) c->fresh_count = count;
     mp_arena_free(&scratch);
@@ -234,7 +240,8 @@ static bool same_routes(const struct mp_envoy_audience *a, const struct mp_envoy
 
 static bool same_audience(const struct content *a, const struct content *b)
 {
-    if (a->type != b->type || a->baseline != b->baseline || !mp_str_eq(a->name, b->name)) return false;
+    if (a->type != b->type || a->baseline != b->baseline || !mp_str_eq(a->name, b->name))
+        return false;
     const struct mp_envoy_audience *x = &a->audience, *y = &b->audience;
     return x->layer == y->layer && x->module == y->module && mp_str_eq(x->service, y->service) &&
            mp_str_eq(x->instance, y->instance) && same_routes(x, y);
@@ -295,7 +302,8 @@ enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct c
     if (c == NULL) return MP_ENOMEM;
     c->hash = hash;
     c->users = 1;
-    enum mp_err err = donor != NULL ? share(e, donor->list, donor->count, c) : build(e, &e->plan, c);
+    enum mp_err err =
+        donor != NULL ? share(e, donor->list, donor->count, c) : build(e, &e->plan, c);
     if (err != MP_OK) {
         xd_free(e, c, c->size);
         return err;
@@ -322,8 +330,8 @@ void content_leave(struct mp_envoy *e, struct content *c)
 /* ---- all of them ---- */
 
 /* Endpoints are for whoever asks for the cluster, so every lease about a place may concern them. */
-static bool concerned(const struct mp_envoy *e, const struct content *c, const struct mpol_lease *changed,
-                      size_t count)
+static bool concerned(const struct mp_envoy *e, const struct content *c,
+                      const struct mpol_lease *changed, size_t count)
 {
     if (changed == NULL) return true;
     if (c->baseline) return false;
@@ -351,7 +359,8 @@ enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
         if (!concerned(e, c, changed, changed_count)) continue;
         c->one_of_many = is_one_of_many(plan, c);
         const struct content *donor = c->one_of_many ? donor_of(e, c) : NULL;
-        enum mp_err err = donor != NULL ? share(e, donor->fresh, donor->fresh_count, c) : build(e, plan, c);
+        enum mp_err err =
+            donor != NULL ? share(e, donor->fresh, donor->fresh_count, c) : build(e, plan, c);
         if (err != MP_OK) {
             contents_commit(e, false);
             return err;

@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
  * envoy_xds.h - Envoys as a mesh: the backend that turns leases into delta xDS.
  *
- * Owns:    the desired set, the table of proxies, the streams of discovery (ADS) and what each proxy has
- *          acknowledged and obeys.
- * Callers: the engine through mp_envoy_ops (backend.h); the daemon, which owns sockets, the clock and the
- *          prover, through the functions below.
- * Threads: one. No function blocks. The host's functions are called from within calls of this header and
- *          of the vtable; they must not call back into the backend.
+ * Owns:    the desired set, the table of proxies, the streams of discovery (ADS) and what each
+ *          proxy has acknowledged and obeys.
+ * Callers: the engine through mp_envoy_ops (backend.h); the daemon, which owns sockets, the clock
+ *          and the prover, through the functions below.
+ * Threads: one. No function blocks. The host's functions are called from within calls of this
+ *          header and of the vtable; they must not call back into the backend.
  * Memory:  from the allocator given to create, bounded by the limits.
- * Sources: xDS protocol (delta, "Incremental xDS"), envoyproxy.io/docs/envoy/v1.39/api-docs/xds_protocol;
- *          resources.h builds what is sent, discovery.h reads and writes the messages.
+ * Sources: xDS protocol (delta, "Incremental xDS"),
+ *          envoyproxy.io/docs/envoy/v1.39/api-docs/xds_protocol; resources.h builds what is sent,
+ *          discovery.h reads and writes the messages.
  *
  *        apply(set)                    stream_message(request)
  *            │                               │
@@ -18,8 +19,8 @@
  *            ▲                      │ ACK                       effective = and host.prove was answered by
  *        progress ◄── proxies.c ◄───┴──────► host.prove                     mp_envoy_proven()
  *
- * Before the first apply no stream is taken: a proxy keeps what it has until this control plane knows
- * what is to be in force, so that a restart never lifts anything.
+ * Before the first apply no stream is taken: a proxy keeps what it has until this control plane
+ * knows what is to be in force, so that a restart never lifts anything.
  */
 #ifndef MP_ENVOY_XDS_ENVOY_XDS_H
 #define MP_ENVOY_XDS_ENVOY_XDS_H
@@ -53,8 +54,10 @@ struct mp_envoy_limits {
     size_t lease_bytes;     /* texts and arguments of all leases: 16 MiB */
     size_t resource_bytes;  /* of one resource: 16 MiB; a set that needs more is refused */
     size_t message_bytes;   /* of one request: 4 MiB; a longer one ends its stream */
-    int64_t silent_ns;      /* no answer to a response for so long: the proxy holds nothing up: 5 s */
-    int64_t merge_ns;       /* after the ACK of endpoints, where the node's metadata do not say: 1 s */
+    /* no answer to a response for so long: the proxy holds nothing up: 5 s */
+    int64_t silent_ns;
+    /* after the ACK of endpoints, where the node's metadata do not say: 1 s */
+    int64_t merge_ns;
 };
 
 /* ---- proof: what shows that a proxy obeys ---- */
@@ -86,11 +89,12 @@ struct mp_envoy_proof {
     uint32_t endpoint_count;
 };
 
-/* What the prover is asked to look at, again and again until it is so or until it cannot. All texts are
- * borrowed for the call. */
+/* What the prover is asked to look at, again and again until it is so or until it cannot. All
+ * texts are borrowed for the call. */
 struct mp_envoy_ask {
     uint64_t ticket;  /* of this question; never used again */
-    uint64_t replaces; /* an earlier question to the same proxy that needs no answer any more; 0: none */
+    /* an earlier question to the same proxy that needs no answer any more; 0: none */
+    uint64_t replaces;
     mp_str node;      /* "service/checkout/checkout-2" */
     mp_str peer;      /* where its stream comes from */
     mp_str listen;    /* of the node's metadata, "ADDR:PORT"; empty: unknown */
@@ -107,9 +111,9 @@ enum mp_envoy_note { MP_ENVOY_INFO, MP_ENVOY_WARNING };
 
 struct mp_envoy_host {
     void *ctx;
-    /* Queues one DeltaDiscoveryResponse on the wire given to mp_envoy_stream_open; `bytes` are borrowed
-     * for the call. MP_ELIMIT: the queue is full; mp_envoy_stream_drained() when it is not. Another error:
-     * the stream is over, mp_envoy_stream_closed() will be called. */
+    /* Queues one DeltaDiscoveryResponse on the wire given to mp_envoy_stream_open; `bytes` are
+     * borrowed for the call. MP_ELIMIT: the queue is full; mp_envoy_stream_drained() when it is
+     * not. Another error: the stream is over, mp_envoy_stream_closed() will be called. */
     enum mp_err (*send)(void *ctx, void *wire, mp_str bytes);
     /* Ends a stream that another one replaced; mp_envoy_stream_closed() follows, later. */
     void (*end)(void *ctx, void *wire, mp_str why);
@@ -144,17 +148,19 @@ struct mp_envoy_peer {
     bool authenticated; /* the port asks for certificates: then who has no identity of its service is
                          * unknown and gets the baseline */
     bool single;        /* a stream of one type of resources (`DeltaExtensionConfigs`, `StreamRuntime`...):
-                         * it lives beside other streams of its node. Else, a stream of all types (ADS), it
-                         * takes the place of an older one */
+                         * it lives beside other streams of its node. Else, a stream of all types
+                         * (ADS), it takes the place of an older one */
 };
 
-/* A stream begins. `wire` is what host.send gets. NULL: there are too many, or no set was applied yet. */
+/* A stream begins. `wire` is what host.send gets. NULL: there are too many, or no set was applied
+ * yet. */
 struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
                                              const struct mp_envoy_peer *peer);
 /* One DeltaDiscoveryRequest. False: it was no such thing or too much; end this stream with
  * mp_envoy_stream_why() and call mp_envoy_stream_closed(). No message may follow. */
 bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes);
-/* Why the last message was refused, one line; empty: it was not. Borrowed until the stream is closed. */
+/* Why the last message was refused, one line; empty: it was not. Borrowed until the stream is
+ * closed. */
 mp_str mp_envoy_stream_why(const struct mp_envoy_stream *s);
 /* There is room again after host.send answered MP_ELIMIT. */
 void mp_envoy_stream_drained(struct mp_envoy_stream *s);
@@ -188,12 +194,12 @@ struct mp_envoy_node {
 bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out);
 #define MP_ENVOY_NODE_MAX 256 /* bytes of such an id */
 struct mp_discovery_node;
-/* What a node is called here: `node` of its metadata `mpol`, else what Istio's agent calls it, read as
- * such an id, else its id. Borrows the node or `room`. */
+/* What a node is called here: `node` of its metadata `mpol`, else what Istio's agent calls it,
+ * read as such an id, else its id. Borrows the node or `room`. */
 mp_str mp_envoy_node_name(const struct mp_discovery_node *node, char room[MP_ENVOY_NODE_MAX]);
-/* May who has this identity speak as that node? Yes, when the port asks for no certificates; when it is
- * one of the node's service; and when nothing is known about the identities of that service, unless the
- * identity is that of another one. */
+/* May who has this identity speak as that node? Yes, when the port asks for no certificates; when
+ * it is one of the node's service; and when nothing is known about the identities of that
+ * service, unless the identity is that of another one. */
 bool mp_envoy_may_speak(const struct mp_envoy *e, const struct mp_envoy_node *node,
                         const struct mp_envoy_peer *peer);
 
@@ -215,7 +221,8 @@ struct mp_envoy_proxy {
     bool unproven; /* the newest that it has was not proven, because nobody could look */
     int64_t since_ns;     /* connected or gone, host.now_ns */
     int64_t ack_ns, nack_ns; /* last; 0: never */
-    mp_str nack_type, nack_resource, nack_text; /* of the last NACK; empty: none since the last good one */
+    /* of the last NACK; empty: none since the last good one */
+    mp_str nack_type, nack_resource, nack_text;
     uint64_t accepted, effective; /* revisions of the last owner's set */
     uint32_t leases; /* in force that concern it */
     struct mp_envoy_proxy_type types[MP_ENVOY_TYPES];
@@ -225,16 +232,16 @@ typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy)
 void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
 
 /* Which lease refused a request, where the proxy names no policy (`local_rate_limited`,
- * `fault_filter_abort`): the throttle whose target fits best, client before identity before instance
- * before service. Empty parts are unknown. */
+ * `fault_filter_abort`): the throttle whose target fits best, client before identity before
+ * instance before service. Empty parts are unknown. */
 struct mp_envoy_refused {
     uint32_t layer;
     mp_str service, instance, client, identity;
     bool share; /* by a share (fault), else by a rate */
 };
 /* False: none fits. `rule` is borrowed until the next apply. */
-bool mp_envoy_refused_by(const struct mp_envoy *e, const struct mp_envoy_refused *what, mp_str *rule,
-                         uint64_t *lease);
+bool mp_envoy_refused_by(const struct mp_envoy *e, const struct mp_envoy_refused *what,
+                         mp_str *rule, uint64_t *lease);
 
 /* Since create. */
 struct mp_envoy_counts {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * envoy_xds_priv.h - resources that are shared, streams that are told of them, proxies that have them.
+ * envoy_xds_priv.h - resources that are shared, streams that are told of them, proxies that have
+ * them.
  *
  *   backend.c   life, the vtable, apply            content.c  resources, built once for each audience
  *   leases.c    the sets of all owners             ads.c      one stream: requests and responses
@@ -74,7 +75,8 @@ struct sub {
     mp_str name;
     uint64_t hash;
     bool named;  /* subscribed to by name; else by the wildcard alone */
-    bool alone;  /* was in a response that was refused: goes out without others until that is settled */
+    /* was in a response that was refused: goes out without others until that is settled */
+    bool alone;
     bool again;  /* asked for anew: goes out even if the proxy has it */
     struct content *content; /* EDS only: others use the stream's */
     struct res *desired, *sent, *acked, *obeyed, *refused;
@@ -216,7 +218,8 @@ void xd_log(const struct mp_envoy *e, enum mp_envoy_note note, const char *forma
 /* Copies text from outside, control characters as '?', cut at `size` between characters. */
 uint32_t xd_clean(mp_str text, char *out, size_t size);
 /* The same of what is printed. */
-uint32_t xd_print(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+uint32_t xd_print(char *out, size_t size, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
 
 /* ---- content.c ---- */
 
@@ -231,7 +234,8 @@ enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct c
 void plan_places(struct plan *p);
 void content_leave(struct mp_envoy *e, struct content *c);
 struct res *content_find(const struct content *c, mp_str name);
-/* Builds anew what `changed` leases concern (NULL: everything) from these leases; nothing is used yet. */
+/* Builds anew what `changed` leases concern (NULL: everything) from these leases; nothing is used
+ * yet. */
 enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
                              const struct mpol_lease *changed, size_t changed_count);
 /* Takes what was prepared, or throws it away. */
@@ -239,9 +243,9 @@ void contents_commit(struct mp_envoy *e, bool take);
 
 /* ---- leases.c ---- */
 
-/* The leases of `set`, and those of other owners as they are. `changed`: what is new, gone or different
- * now; it holds as long as both plans do. MP_EUNSUPPORTED, MP_EINVAL, MP_ELIMIT, MP_ENOMEM: nothing is
- * held. */
+/* The leases of `set`, and those of other owners as they are. `changed`: what is new, gone or
+ * different now; it holds as long as both plans do. MP_EUNSUPPORTED, MP_EINVAL, MP_ELIMIT,
+ * MP_ENOMEM: nothing is held. */
 enum mp_err plan_make(struct mp_envoy *e, const struct mpol_desired *set, struct plan *out,
                       struct mpol_lease **changed, size_t *changed_count);
 

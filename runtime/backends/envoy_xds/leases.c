@@ -21,7 +21,8 @@ static bool text_copy(struct mp_arena *a, struct mpol_text *t)
     return s.ptr != NULL;
 }
 
-static enum mp_err lease_copy(struct mp_arena *a, const struct mpol_lease *from, struct mpol_lease *out)
+static enum mp_err lease_copy(struct mp_arena *a, const struct mpol_lease *from,
+                              struct mpol_lease *out)
 {
     *out = *from;
     struct mpol_text *texts[] = {&out->rule, &out->verb, &out->target_kind, &out->target_type,
@@ -77,7 +78,10 @@ static enum mp_err sort(struct plan *p, struct pair *pairs)
 
 /* ---- what is different ---- */
 
-static bool text_eq(struct mpol_text a, struct mpol_text b) { return mp_str_eq(str_of(a), str_of(b)); }
+static bool text_eq(struct mpol_text a, struct mpol_text b)
+{
+    return mp_str_eq(str_of(a), str_of(b));
+}
 
 static bool number_eq(double a, double b) { return !(a < b) && !(a > b); }
 
@@ -91,7 +95,8 @@ static bool arg_eq(const struct mpol_arg *a, const struct mpol_arg *b)
 /* Its end is not compared: a proxy forgets nothing by itself. */
 static bool lease_eq(const struct mpol_lease *a, const struct mpol_lease *b)
 {
-    if (a->incident != b->incident || a->hooks != b->hooks || a->arg_count != b->arg_count) return false;
+    if (a->incident != b->incident || a->hooks != b->hooks || a->arg_count != b->arg_count)
+        return false;
     if (!number_eq(a->given_back, b->given_back) || !text_eq(a->rule, b->rule)) return false;
     if (!text_eq(a->verb, b->verb) || !text_eq(a->target, b->target)) return false;
     if (!text_eq(a->target_kind, b->target_kind)) return false;
@@ -107,9 +112,10 @@ static size_t compare(const struct plan *old, struct plan *p, struct mpol_lease 
     size_t n = 0;
     uint32_t a = 0, b = 0;
     while (a < old->count || b < p->count) {
-        int o = a == old->count   ? 1
-                : b == p->count ? -1
-                                : order(&old->notes[a], &old->leases[a], &p->notes[b], &p->leases[b]);
+        int o = a == old->count ? 1
+                : b == p->count
+                    ? -1
+                    : order(&old->notes[a], &old->leases[a], &p->notes[b], &p->leases[b]);
         if (o < 0) {
             changed[n++] = old->leases[a++];
         } else if (o > 0) {

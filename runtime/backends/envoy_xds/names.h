@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * names.h - every name that a proxy's bootstrap and this control plane must agree on.
  *
- * A proxy that was configured by hand obeys when it uses these names (docs/ENVOY.md). None may change
- * without a new number in MP_ENVOY_METADATA_VERSION: proxies in the field keep their bootstrap.
+ * A proxy that was configured by hand obeys when it uses these names (docs/ENVOY.md). None may
+ * change without a new number in MP_ENVOY_METADATA_VERSION: proxies in the field keep their
+ * bootstrap.
  */
 #ifndef MP_ENVOY_XDS_NAMES_H
 #define MP_ENVOY_XDS_NAMES_H
@@ -12,7 +13,8 @@
 /* Resource types, as a subscription names them. */
 #define MP_ENVOY_TYPE_EXTENSION MP_ENVOY_TYPE_PREFIX "envoy.config.core.v3.TypedExtensionConfig"
 #define MP_ENVOY_TYPE_RUNTIME MP_ENVOY_TYPE_PREFIX "envoy.service.runtime.v3.Runtime"
-#define MP_ENVOY_TYPE_ENDPOINTS MP_ENVOY_TYPE_PREFIX "envoy.config.endpoint.v3.ClusterLoadAssignment"
+#define MP_ENVOY_TYPE_ENDPOINTS \
+    MP_ENVOY_TYPE_PREFIX "envoy.config.endpoint.v3.ClusterLoadAssignment"
 #define MP_ENVOY_TYPE_ROUTES MP_ENVOY_TYPE_PREFIX "envoy.config.route.v3.RouteConfiguration"
 #define MP_ENVOY_TYPE_SECRET MP_ENVOY_TYPE_PREFIX "envoy.extensions.transport_sockets.tls.v3.Secret"
 /* Asked for by proxies whose bootstrap has lds/cds over ADS. Known, and answered with nothing. */
@@ -21,7 +23,8 @@
 
 /* Types inside of an extension's config. */
 /* Around any of them: some requests pass it over (`exempt`), or each gets its own. */
-#define MP_ENVOY_TYPE_WITH_MATCHER MP_ENVOY_TYPE_PREFIX "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
+#define MP_ENVOY_TYPE_WITH_MATCHER \
+    MP_ENVOY_TYPE_PREFIX "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 #define MP_ENVOY_TYPE_HTTP_RBAC MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.rbac.v3.RBAC"
 #define MP_ENVOY_TYPE_LOCAL_RATE_LIMIT \
     MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
@@ -32,8 +35,8 @@
     MP_ENVOY_TYPE_PREFIX "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 
 /* HTTP filters of a connection manager, in this order, each found by the resource of the same name
- * (ECDS): denials by address and of who answers; denials by identity and what must be shown; throttles
- * to a rate; throttles to a share. */
+ * (ECDS): denials by address and of who answers; denials by identity and what must be shown;
+ * throttles to a rate; throttles to a share. */
 #define MP_ENVOY_DENY "mpol-deny"
 #define MP_ENVOY_ALLOW "mpol-allow"
 #define MP_ENVOY_THROTTLE "mpol-throttle"

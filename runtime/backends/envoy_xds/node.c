@@ -23,17 +23,18 @@ static size_t last_dot(mp_str s)
     return at > 0 ? at - 1 : s.len;
 }
 
-/* Istio's agent names a proxy `sidecar~IP~POD.NAMESPACE~DOMAIN` or `router~...`, and its service, with
- * the namespace, in `cluster` (istio/istio, pkg/model/proxy.go, ServiceNode). */
+/* Istio's agent names a proxy `sidecar~IP~POD.NAMESPACE~DOMAIN` or `router~...`, and its service,
+ * with the namespace, in `cluster` (istio/istio, pkg/model/proxy.go, ServiceNode). */
 static bool istio_name(const struct mp_discovery_node *node, char *room, size_t size, size_t *len)
 {
     mp_str rest = node->id, cluster = node->cluster;
     mp_str type = take(&rest, '~'), address = take(&rest, '~'), pod = take(&rest, '~');
     bool sidecar = mp_str_eq(type, MP_STR("sidecar")), router = mp_str_eq(type, MP_STR("router"));
     mp_str service = take(&cluster, '.'), instance = mp_str_sub(pod, 0, last_dot(pod));
-    if ((!sidecar && !router) || address.len == 0 || service.len == 0 || instance.len == 0) return false;
-    int n = snprintf(room, size, "%s/%.*s/%.*s", sidecar ? "service" : "ingress", MP_STR_ARG(service),
-                     MP_STR_ARG(instance));
+    if ((!sidecar && !router) || address.len == 0 || service.len == 0 || instance.len == 0)
+        return false;
+    int n = snprintf(room, size, "%s/%.*s/%.*s", sidecar ? "service" : "ingress",
+                     MP_STR_ARG(service), MP_STR_ARG(instance));
     *len = (size_t)n;
     return n > 0 && *len < size;
 }
@@ -42,9 +43,9 @@ mp_str mp_envoy_node_name(const struct mp_discovery_node *node, char room[MP_ENV
 {
     struct pb_value mpol, name;
     size_t len;
-    if (pb_struct_get(node->metadata, MP_STR(MP_ENVOY_METADATA), &mpol) && mpol.kind == PB_JSON_STRUCT &&
-        pb_struct_get(mpol.text, MP_STR("node"), &name) && name.kind == PB_JSON_TEXT &&
-        name.text.len <= MP_ENVOY_NODE_MAX) {
+    if (pb_struct_get(node->metadata, MP_STR(MP_ENVOY_METADATA), &mpol) &&
+        mpol.kind == PB_JSON_STRUCT && pb_struct_get(mpol.text, MP_STR("node"), &name) &&
+        name.kind == PB_JSON_TEXT && name.text.len <= MP_ENVOY_NODE_MAX) {
         return name.text;
     }
     return istio_name(node, room, MP_ENVOY_NODE_MAX, &len) ? (mp_str){room, len} : node->id;

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * How far the mesh has come: what every proxy that counts has acknowledged, and what it obeys.
  *
- * Who counts: known proxies that are connected and answer. One that is gone holds nothing up, since it gets
- * the state in the first answer when it comes back; one that does not answer for limits.silent_ns neither.
+ * Who counts: known proxies that are connected and answer. One that is gone holds nothing up,
+ * since it gets the state in the first answer when it comes back; one that does not answer for
+ * limits.silent_ns neither.
  */
 #include "base/assert.h"
 #include "envoy_xds/envoy_xds_priv.h"
 
 #define LOOK_NS INT64_C(50000000) /* between two looks at clocks when nothing happened */
 #define GRACE_NS INT64_C(2000000000) /* subscriptions come one by one */
-#define REFUSALS_MAX 3            /* other contents refused in a row: it is the proxy, not the set */
+/* other contents refused in a row: it is the proxy, not the set */
+#define REFUSALS_MAX 3
 
 /* ---- one proxy ---- */
 
@@ -63,7 +65,8 @@ static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
         }
     }
     if (silent && !p->silent) {
-        xd_log(e, MP_ENVOY_WARNING, "proxy %.*s does not answer: nothing waits for it", MP_STR_ARG(p->id));
+        xd_log(e, MP_ENVOY_WARNING, "proxy %.*s does not answer: nothing waits for it",
+               MP_STR_ARG(p->id));
     }
     e->regroup |= p->silent != silent;
     p->silent = silent;
@@ -73,7 +76,8 @@ static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
 
 static bool is_endpoint_verb(struct mpol_text verb)
 {
-    static const mp_str verbs[] = {MP_STR_INIT("quarantine"), MP_STR_INIT("drain"), MP_STR_INIT("route")};
+    static const mp_str verbs[] = {MP_STR_INIT("quarantine"), MP_STR_INIT("drain"),
+                                   MP_STR_INIT("route")};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
         if (mp_str_eq((mp_str){verb.ptr, verb.len}, verbs[i])) return true;
     }
@@ -96,13 +100,14 @@ static bool has_endpoints(const struct mp_envoy_stream *s, mp_str service)
     if (s == NULL) return false;
     for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
         if (!mp_str_starts(x->name, service)) continue;
-        if (x->name.len == service.len || x->name.ptr[service.len] == MP_ENVOY_VERSION_MARK) return true;
+        if (x->name.len == service.len || x->name.ptr[service.len] == MP_ENVOY_VERSION_MARK)
+            return true;
     }
     return has_endpoints(s->sibling, service);
 }
 
-/* What a proxy must have asked for to carry its part of a lease; `whose`: of its own service or instance,
- * of others, or whoever's it is. Endpoints and routes are for whoever asks for them. */
+/* What a proxy must have asked for to carry its part of a lease; `whose`: of its own service or
+ * instance, of others, or whoever's it is. Endpoints and routes are for whoever asks for them. */
 enum whose { ANY, OWN, OTHERS };
 static const struct need {
     mp_str verb, kind;
@@ -112,14 +117,20 @@ static const struct need {
 } needs[] = {
     {MP_STR_INIT("deny"), MP_STR_INIT("client"), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
     {MP_STR_INIT("deny"), MP_STR_INIT("identity"), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
-    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
-    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OTHERS, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
-    {MP_STR_INIT("quarantine"), MP_STR_INIT("instance"), OWN, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
-    {MP_STR_INIT("require"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OTHERS, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("instance"), OWN, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("require"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_ALLOW)},
     {MP_STR_INIT("rate"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_THROTTLE)},
     {MP_STR_INIT("share"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_SHARE)},
-    {MP_STR_INIT("share"), MP_STR_INIT("service"), OWN, MP_ENVOY_RTDS, MP_STR_INIT(MP_ENVOY_RUNTIME)},
-    {MP_STR_INIT("share"), MP_STR_INIT("instance"), OWN, MP_ENVOY_RTDS, MP_STR_INIT(MP_ENVOY_RUNTIME)},
+    {MP_STR_INIT("share"), MP_STR_INIT("service"), OWN, MP_ENVOY_RTDS,
+     MP_STR_INIT(MP_ENVOY_RUNTIME)},
+    {MP_STR_INIT("share"), MP_STR_INIT("instance"), OWN, MP_ENVOY_RTDS,
+     MP_STR_INIT(MP_ENVOY_RUNTIME)},
 };
 
 static mp_str verb_of(const struct mpol_lease *l)
@@ -140,7 +151,8 @@ static bool is_own(const struct mpol_lease *l, const struct proxy *p)
 static bool is_needed(const struct need *n, const struct mpol_lease *l, const struct proxy *p)
 {
     if (!mp_str_eq(n->verb, verb_of(l))) return false;
-    if (n->kind.len > 0 && !mp_str_eq(n->kind, (mp_str){l->target_kind.ptr, l->target_kind.len})) return false;
+    if (n->kind.len > 0 && !mp_str_eq(n->kind, (mp_str){l->target_kind.ptr, l->target_kind.len}))
+        return false;
     return n->whose == ANY || (n->whose == OWN) == is_own(l, p);
 }
 
@@ -165,13 +177,15 @@ static bool is_text(void *ctx, mp_str text)
     return false;
 }
 
-/* Does a `route` lead to another service, which is a matter of routes, or to another version, which is one
- * of endpoints? */
+/* Does a `route` lead to another service, which is a matter of routes, or to another version,
+ * which is one of endpoints? */
 static bool leads_away(const struct mp_envoy *e, const struct mpol_lease *l)
 {
     for (uint32_t i = 0; i < l->arg_count; i++) {
         const struct mpol_arg *a = &l->args[i];
-        if (!mp_str_eq((mp_str){a->name.ptr, a->name.len}, MP_STR("to")) || a->kind != MPOL_ARG_TEXT) continue;
+        if (!mp_str_eq((mp_str){a->name.ptr, a->name.len}, MP_STR("to")) ||
+            a->kind != MPOL_ARG_TEXT)
+            continue;
         mp_str to = {a->text.ptr, a->text.len};
         e->world.services(e->world.ctx, is_text, &to);
         return to.ptr == NULL;
@@ -224,8 +238,8 @@ struct gap {
     mp_str lack;               /* empty: it refuses, or does not answer */
 };
 
-/* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that has just
- * come may ask for more. */
+/* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that
+ * has just come may ask for more. */
 static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap)
 {
     mp_str cluster = cluster_of(e, l), lack;
@@ -267,19 +281,22 @@ static uint32_t say_refused(const struct proxy *p, char *out, size_t size)
                     (int)p->nack_text_len, p->nack_text);
 }
 
-static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l, const struct gap *gap,
-                         char *out, size_t size)
+static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
+                         const struct gap *gap, char *out, size_t size)
 {
     const struct proxy *p = gap->proxy;
     mp_str cluster = cluster_of(e, l);
     bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
     mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
     if (gap->lack.len > 0) {
-        return xd_print(out, size, "proxy %.*s does not ask for %.*s", MP_STR_ARG(p->id), MP_STR_ARG(gap->lack));
+        return xd_print(out, size, "proxy %.*s does not ask for %.*s", MP_STR_ARG(p->id),
+                        MP_STR_ARG(gap->lack));
     }
-    if (p != NULL && p->silent) return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
+    if (p != NULL && p->silent)
+        return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
     if (p != NULL) return say_refused(p, out, size);
-    if (of.len > 0) return xd_print(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
+    if (of.len > 0)
+        return xd_print(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
     return xd_print(out, size, "no proxy of %s is connected", layer_word(l->hooks).ptr);
 }
 
@@ -296,12 +313,13 @@ static void hold(struct mp_envoy *e, const struct mpol_lease *l, const struct ga
     char *text = e->held_texts + (size_t)at * HELD_TEXT;
     size_t len = say_held(e, l, gap, text, HELD_TEXT);
     e->held[e->held_count++] = (struct mpol_lease_trouble){
-        .lease = l->id, .trouble = gap->proxy == NULL || gap->proxy->silent ? MPOL_EIO : MPOL_EINVAL,
+        .lease = l->id,
+        .trouble = gap->proxy == NULL || gap->proxy->silent ? MPOL_EIO : MPOL_EINVAL,
         .text = {text, len}};
 }
 
-/* Whoever a client or an identity is, the same proxies carry what is done to it: a thousand of them are asked
- * about once. */
+/* Whoever a client or an identity is, the same proxies carry what is done to it: a thousand of
+ * them are asked about once. */
 struct asked {
     mp_str verb, kind;
     uint32_t hooks;
@@ -320,13 +338,16 @@ static bool is_anybody(mp_str kind)
     return mp_str_eq(kind, MP_STR("client")) || mp_str_eq(kind, MP_STR("identity"));
 }
 
-static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memory *m, struct gap *gap)
+static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memory *m,
+                     struct gap *gap)
 {
-    struct asked q = {.verb = verb_of(l), .kind = {l->target_kind.ptr, l->target_kind.len}, .hooks = l->hooks};
+    struct asked q = {
+        .verb = verb_of(l), .kind = {l->target_kind.ptr, l->target_kind.len}, .hooks = l->hooks};
     if (!is_anybody(q.kind)) return is_carried(e, l, gap);
     for (uint32_t i = 0; i < m->count; i++) {
         const struct asked *a = &m->rows[i];
-        if (a->hooks != q.hooks || !mp_str_eq(a->verb, q.verb) || !mp_str_eq(a->kind, q.kind)) continue;
+        if (a->hooks != q.hooks || !mp_str_eq(a->verb, q.verb) || !mp_str_eq(a->kind, q.kind))
+            continue;
         *gap = a->gap;
         return a->can;
     }
@@ -336,8 +357,8 @@ static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memo
     return q.can;
 }
 
-/* Leases that no proxy ever had, and that none could have now. Asking that of each lease and each proxy is
- * much, so it is done when one of both has changed, and not at every ACK. */
+/* Leases that no proxy ever had, and that none could have now. Asking that of each lease and each
+ * proxy is much, so it is done when one of both has changed, and not at every ACK. */
 static void reckon_held(struct mp_envoy *e)
 {
     struct memory memory = {.count = 0};
@@ -368,8 +389,8 @@ static void set_waiting(struct mp_envoy *e, const struct sub *late)
 {
     const struct proxy *p = late->stream->proxy;
     const char *what = sub_pending(late) != 0 ? "has not taken" : "has taken and does not obey";
-    e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text, "proxy %.*s %s %.*s", MP_STR_ARG(p->id),
-                              what, MP_STR_ARG(late->name));
+    e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text, "proxy %.*s %s %.*s",
+                              MP_STR_ARG(p->id), what, MP_STR_ARG(late->name));
 }
 
 static void set_trouble(struct mp_envoy *e, const struct proxy *p)

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Questions to the prover: what was acknowledged counts as obeyed when somebody has seen it.
  *
- * LIMIT: one question at a time for each resource of a proxy, about the newest that it acknowledged. While
- * changes come faster than answers the older ones are proven by the answer to the newest.
+ * LIMIT: one question at a time for each resource of a proxy, about the newest that it
+ * acknowledged. While changes come faster than answers the older ones are proven by the answer to
+ * the newest.
  */
 #include "base/assert.h"
 #include "envoy_xds/envoy_xds_priv.h"
@@ -44,8 +45,8 @@ static void obey(struct sub *x, bool unproven)
     e->touched = true;
 }
 
-/* Endpoints count when the proxy has merged them too, which it does after its ACK, and after its admin port
- * shows them. */
+/* Endpoints count when the proxy has merged them too, which it does after its ACK, and after its
+ * admin port shows them. */
 static void obey_merged(struct sub *x, bool unproven)
 {
     struct mp_envoy *e = x->stream->e;
@@ -67,9 +68,16 @@ static void ask(struct sub *x, uint64_t replaces)
     x->in_asks = e->asks[x->ticket % ASK_BUCKETS];
     e->asks[x->ticket % ASK_BUCKETS] = x;
     res_put(e, &x->asked, x->acked);
-    struct mp_envoy_ask what = {.ticket = x->ticket, .replaces = replaces, .node = p->id,
-                                .peer = p->address, .listen = p->listen, .tls = p->tls, .admin = p->admin,
-                                .type = x->type, .resource = x->name, .what = &x->asked->proof};
+    struct mp_envoy_ask what = {.ticket = x->ticket,
+                                .replaces = replaces,
+                                .node = p->id,
+                                .peer = p->address,
+                                .listen = p->listen,
+                                .tls = p->tls,
+                                .admin = p->admin,
+                                .type = x->type,
+                                .resource = x->name,
+                                .what = &x->asked->proof};
     e->host.prove(e->host.ctx, &what);
 }
 

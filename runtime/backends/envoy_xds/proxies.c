@@ -86,7 +86,8 @@ struct told {
 static mp_str member_text(mp_str metadata, const char *key)
 {
     struct pb_value v;
-    bool is = pb_struct_get(metadata, mp_str_of(key), &v) && v.kind == PB_JSON_TEXT && v.text.len <= 256;
+    bool is =
+        pb_struct_get(metadata, mp_str_of(key), &v) && v.kind == PB_JSON_TEXT && v.text.len <= 256;
     return is ? v.text : MP_STR("");
 }
 
@@ -96,13 +97,15 @@ static bool member_bool(mp_str metadata, const char *key)
     return pb_struct_get(metadata, mp_str_of(key), &v) && v.kind == PB_JSON_BOOL && v.truth;
 }
 
-/* How long the proxy gathers changes of endpoints before its workers see them (`update_merge_window`, by
- * default 1 s). Its own admin port shows them at once, so no read-back can tell. */
+/* How long the proxy gathers changes of endpoints before its workers see them
+ * (`update_merge_window`, by default 1 s). Its own admin port shows them at once, so no read-back
+ * can tell. */
 static int64_t member_merge_ns(const struct mp_envoy *e, mp_str metadata)
 {
     struct pb_value v;
     bool is = pb_struct_get(metadata, MP_STR("merge_ms"), &v) && v.kind == PB_JSON_NUMBER;
-    return is && v.number >= 0 && v.number <= 60000 ? (int64_t)(v.number * 1e6) : e->limits.merge_ns;
+    return is && v.number >= 0 && v.number <= 60000 ? (int64_t)(v.number * 1e6)
+                                                    : e->limits.merge_ns;
 }
 
 static void tell_routes(mp_str metadata, struct told *t)
@@ -111,12 +114,14 @@ static void tell_routes(mp_str metadata, struct told *t)
     if (!pb_struct_get(metadata, MP_STR("routes"), &list) || list.kind != PB_JSON_LIST) return;
     for (uint32_t i = 0; i < ROUTES_MAX && pb_list_get(list.text, i, &route); i++) {
         if (route.kind != PB_JSON_STRUCT) continue;
-        struct mp_envoy_route r = {member_text(route.text, "prefix"), member_text(route.text, "service")};
+        struct mp_envoy_route r = {member_text(route.text, "prefix"),
+                                   member_text(route.text, "service")};
         if (r.prefix.len > 0 && r.service.len > 0) t->routes[t->route_count++] = r;
     }
 }
 
-static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node *node, struct told *t)
+static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node *node,
+                 struct told *t)
 {
     struct mp_envoy_peer peer = {.address = s->address, .identity = s->identity,
                                  .authenticated = s->authenticated};
@@ -199,7 +204,8 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
 {
     size_t size = t->id.len + t->identity.len + t->address.len + t->agent.len + t->listen.len +
                   t->admin.len + t->node.service.len + t->node.instance.len + 1;
-    for (uint32_t i = 0; i < t->route_count; i++) size += t->routes[i].prefix.len + t->routes[i].service.len;
+    for (uint32_t i = 0; i < t->route_count; i++)
+        size += t->routes[i].prefix.len + t->routes[i].service.len;
     char *texts = xd_alloc(e, size), *at = texts;
     if (texts == NULL) return false;
     char *old = p->texts;
@@ -244,8 +250,8 @@ static void welcome(struct mp_envoy *e, struct proxy *p)
     p->silent = p->unproven = false;
     p->since_ns = xd_now(e);
     if (p->known) {
-        xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)", MP_STR_ARG(p->id),
-               MP_STR_ARG(p->address), MP_STR_ARG(p->agent));
+        xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)",
+               MP_STR_ARG(p->id), MP_STR_ARG(p->address), MP_STR_ARG(p->agent));
         return;
     }
     e->counts.unknown_proxies++;
@@ -314,7 +320,8 @@ static void tell_types(const struct mp_envoy_stream *s, struct mp_envoy_proxy_ty
         out[i].sent += t->responses;
         out[i].acks += t->acks;
         out[i].nacks += t->nacks;
-        for (const struct sub *x = t->first; x != NULL; x = x->next) out[i].acked += x->acked == x->desired;
+        for (const struct sub *x = t->first; x != NULL; x = x->next)
+            out[i].acked += x->acked == x->desired;
     }
 }
 
@@ -342,7 +349,8 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .nack_text = {p->nack_text, p->nack_text_len},
         };
         if (p->nack_text_len > 0) out.nack_type = mp_envoy_type_word(p->nack_type);
-        for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) tell_types(s, out.types);
+        for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling)
+            tell_types(s, out.types);
         if (!each(ctx, &out)) return;
     }
 }

@@ -56,8 +56,9 @@ static bool add_carve(void *ctx, const struct mp_envoy_carve *carve)
     struct carves *c = ctx;
     if (c->count == c->cap) {
         size_t cap = c->cap == 0 ? 16 : 2 * c->cap;
-        struct mp_envoy_carve *grown = mp_arena_grow(c->arena, c->ptr, c->cap * sizeof *grown,
-                                                     cap * sizeof *grown, _Alignof(struct mp_envoy_carve));
+        struct mp_envoy_carve *grown =
+            mp_arena_grow(c->arena, c->ptr, c->cap * sizeof *grown, cap * sizeof *grown,
+                          _Alignof(struct mp_envoy_carve));
         if (grown == NULL) {
             c->failed = true;
             return false;
@@ -91,16 +92,18 @@ static enum mp_err read_carves(struct envoy_build *b)
     return MP_OK;
 }
 
-enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan, const struct mp_envoy_audience *audience,
-                           enum mp_envoy_type type, mp_str name, struct mp_arena *arena,
-                           struct mp_envoy_resource **out, uint32_t *count)
+enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan,
+                           const struct mp_envoy_audience *audience, enum mp_envoy_type type,
+                           mp_str name, struct mp_arena *arena, struct mp_envoy_resource **out,
+                           uint32_t *count)
 {
     struct envoy_build b = {.plan = plan, .audience = audience, .arena = arena};
     struct mp_envoy_resource *made = MP_NEW(arena, struct mp_envoy_resource, ROWS);
     uint32_t made_count = 0;
     if (made == NULL) return MP_ENOMEM;
     /* Endpoints are the same for everybody, so what holds at any layer holds there. */
-    MP_TRY(mp_envoy_leases_read(plan, type == MP_ENVOY_EDS ? 0 : audience->layer, arena, &b.leases));
+    MP_TRY(
+        mp_envoy_leases_read(plan, type == MP_ENVOY_EDS ? 0 : audience->layer, arena, &b.leases));
     if (type == MP_ENVOY_ECDS) MP_TRY(read_carves(&b));
     if (type != MP_ENVOY_EDS) {
         MP_TRY(build_rows(&b, type, name, made, &made_count));
@@ -129,8 +132,9 @@ mp_str mp_envoy_policy_name(struct mp_arena *arena, const struct envoy_lease *l)
                            l->lease->id);
 }
 
-enum mp_err mp_envoy_extension(struct envoy_build *b, mp_str name, const struct envoy_config *config,
-                               mp_str version, struct mp_envoy_resource *out)
+enum mp_err mp_envoy_extension(struct envoy_build *b, mp_str name,
+                               const struct envoy_config *config, mp_str version,
+                               struct mp_envoy_resource *out)
 {
     struct pb_out o = pb_out_arena(b->arena);
     pb_text(&o, 1, name);
@@ -175,7 +179,8 @@ static int by_endpoint(const void *x, const void *y)
     return mp_str_cmp(a->name, b->name);
 }
 
-enum mp_err mp_envoy_instances_of(struct envoy_build *b, mp_str service, struct envoy_instances *out)
+enum mp_err mp_envoy_instances_of(struct envoy_build *b, mp_str service,
+                                  struct envoy_instances *out)
 {
     const struct mp_envoy_world *w = b->plan->world;
     *out = (struct envoy_instances){.arena = b->arena};

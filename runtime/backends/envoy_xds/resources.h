@@ -3,8 +3,8 @@
  *
  *     resources = build(leases, world, audience, type)
  *
- * Owns:    nothing. No clock, no sockets, no state: the same leases in any order, the same world and the
- *          same audience make the same bytes, in every process.
+ * Owns:    nothing. No clock, no sockets, no state: the same leases in any order, the same world
+ *          and the same audience make the same bytes, in every process.
  * Callers: envoy_xds/backend.c; tests.
  * Threads: pure.
  * Memory:  all of it from the arena that is given; the plan is borrowed for the call.
@@ -18,7 +18,8 @@
  *   all four       `exempt`, and paths that guards protect, pass the filter over.
  *   mpol-runtime   RTDS: the share that is refused, and a version to read back.
  *   SERVICE, SERVICE@VERSION   EDS: the instances; quarantined ones are UNHEALTHY, a `drain` is DRAINING,
- *                  a `route` between versions and what has been given back of a quarantine are weights.
+ *                  a `route` between versions and what has been given back of a quarantine are
+ *                  weights.
  *   mpol-routes    RDS: the routes of the proxy's bootstrap, `route` to another service in weights.
  *   mpol-cert, mpol-trust   SDS: certificate and key of the service; who is trusted, and what is revoked.
  * Which verbs that are is in capability/envoy.def.
@@ -57,27 +58,31 @@ struct mp_envoy_audience {
 
 struct mp_envoy_resource {
     mp_str name;
-    mp_str version;  /* 16 hexadecimal digits, of the bytes (mpol-deny: of those without the probe) */
+    /* 16 hexadecimal digits, of the bytes (mpol-deny: of those without the probe) */
+    mp_str version;
     mp_str type_url; /* of the resource: goes into the Any and the response */
     mp_str bytes;    /* value of the Any */
     struct mp_envoy_proof proof;
 };
 
-/* Builds the resources of `type` for the audience, in order of name. `name` empty: all that the type
- * has for this audience without being asked by name (EDS: none). Else that one alone; for EDS the name
- * is that of a cluster, SERVICE or SERVICE@VERSION, whether the world knows it or not (no endpoints
- * then), and the audience does not matter. A name that the type has not makes no resource. MP_ENOMEM. */
-enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan, const struct mp_envoy_audience *audience,
-                           enum mp_envoy_type type, mp_str name, struct mp_arena *arena,
-                           struct mp_envoy_resource **out, uint32_t *count);
+/* Builds the resources of `type` for the audience, in order of name. `name` empty: all that the
+ * type has for this audience without being asked by name (EDS: none). Else that one alone; for
+ * EDS the name is that of a cluster, SERVICE or SERVICE@VERSION, whether the world knows it or
+ * not (no endpoints then), and the audience does not matter. A name that the type has not makes
+ * no resource. MP_ENOMEM. */
+enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan,
+                           const struct mp_envoy_audience *audience, enum mp_envoy_type type,
+                           mp_str name, struct mp_arena *arena, struct mp_envoy_resource **out,
+                           uint32_t *count);
 
-/* Must a proxy like this carry a part of the lease by itself? A quarantine concerns everybody who may
- * call or be called. */
+/* Must a proxy like this carry a part of the lease by itself? A quarantine concerns everybody who
+ * may call or be called. */
 bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_world *world,
                        const struct mp_envoy_audience *audience);
 
-/* Can this lease be carried out as it is? MP_EUNSUPPORTED: the verb, the target, a hook or an argument
- * is not of ours. MP_EINVAL: a key that is no address, a rate below 0, ... One line in `why`. */
+/* Can this lease be carried out as it is? MP_EUNSUPPORTED: the verb, the target, a hook or an
+ * argument is not of ours. MP_EINVAL: a key that is no address, a rate below 0, ... One line in
+ * `why`. */
 enum mp_err mp_envoy_lease_check(const struct mpol_lease *lease, char *why, size_t why_size);
 
 /* A throttle of a lease as it is now: false where it is none, or of the other kind. */

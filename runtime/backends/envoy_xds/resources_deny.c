@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mpol-deny: who asks by address, and who answers. mpol-allow: who asks by certificate.
  *
- * Two filters, because in a tree of matchers the look at a certificate ends the tree on a connection
- * without TLS, and because a thousand principals of plain RBAC cost 17 ms a push and a comparison each
- * a request, where a table of addresses costs nearly nothing. So addresses are looked up in a matcher,
- * and identities, of which there are few, are principals.
+ * Two filters, because in a tree of matchers the look at a certificate ends the tree on a
+ * connection without TLS, and because a thousand principals of plain RBAC cost 17 ms a push and a
+ * comparison each a request, where a table of addresses costs nearly nothing. So addresses are
+ * looked up in a matcher, and identities, of which there are few, are principals.
  *
- * Each carries one policy more, MP_ENVOY_POLICY_PROBE, that refuses one path made of the version of the
- * rest; other paths of that shape pass, so that a refusal proves that this version is in force.
+ * Each carries one policy more, MP_ENVOY_POLICY_PROBE, that refuses one path made of the version
+ * of the rest; other paths of that shape pass, so that a refusal proves that this version is in
+ * force.
  */
 #include <stdlib.h>
 
@@ -15,8 +16,9 @@
 #include "envoy_xds/resources_priv.h"
 
 /* RBAC{rules 1, matcher 4}; config.rbac.v3: RBAC{action 1, policies 2}, Policy{permissions 1,
- * principals 2}, Permission{any 3, not_rule 8, url_path 10}, Principal{any 3, authenticated 4, not_id 8},
- * Authenticated{principal_name 2}, PathMatcher{path 1}, StringMatcher{exact 1, safe_regex 5}. */
+ * principals 2}, Permission{any 3, not_rule 8, url_path 10}, Principal{any 3, authenticated 4,
+ * not_id 8}, Authenticated{principal_name 2}, PathMatcher{path 1}, StringMatcher{exact 1,
+ * safe_regex 5}. */
 
 struct filter {
     mp_str name;
@@ -58,14 +60,16 @@ static enum mp_err filter_build(struct envoy_build *b, const struct filter *f,
     if (version.ptr == NULL || path.ptr == NULL) return MP_ENOMEM;
     MP_TRY(config_of(b, f, path, &config));
     MP_TRY(mp_envoy_extension(b, f->name, &config, version, out));
-    out->proof = (struct mp_envoy_proof){.kind = MP_ENVOY_PROOF_REQUEST, .path = path, .status = 403};
+    out->proof =
+        (struct mp_envoy_proof){.kind = MP_ENVOY_PROOF_REQUEST, .path = path, .status = 403};
     return MP_OK;
 }
 
 /* ---- mpol-deny: a matcher ---- */
 
-/* More addresses than these of one rule are one list with one policy, which is named after the oldest of
- * their leases: 2 us an address in the proxy, against 10 us for a row with a policy of its own. */
+/* More addresses than these of one rule are one list with one policy, which is named after the
+ * oldest of their leases: 2 us an address in the proxy, against 10 us for a row with a policy of
+ * its own. */
 #define ROWS_MAX 32
 
 struct denial {
@@ -448,8 +452,8 @@ static int by_policy(const void *x, const void *y)
     return order != 0 ? order : mp_str_cmp(a->identity, b->identity);
 }
 
-static enum mp_err add_principal(struct envoy_build *b, const struct envoy_lease *l, mp_str identity,
-                                 struct principals *out)
+static enum mp_err add_principal(struct envoy_build *b, const struct envoy_lease *l,
+                                 mp_str identity, struct principals *out)
 {
     mp_str policy = mp_envoy_policy_name(b->arena, l);
     if (policy.ptr == NULL) return MP_ENOMEM;
@@ -463,7 +467,8 @@ static enum mp_err list_principals(struct envoy_build *b, const struct refused *
     struct envoy_leases require = mp_envoy_leases_of(b->leases, ENVOY_REQUIRE, ENVOY_SERVICE);
     out->ptr = MP_NEW(b->arena, struct principal, r->count + require.count + 1);
     if (out->ptr == NULL) return MP_ENOMEM;
-    for (size_t i = 0; i < r->count; i++) MP_TRY(add_principal(b, &r->rows[i], r->rows[i].key, out));
+    for (size_t i = 0; i < r->count; i++)
+        MP_TRY(add_principal(b, &r->rows[i], r->rows[i].key, out));
     for (size_t i = 0; i < require.count; i++) {
         const struct envoy_lease *l = &require.ptr[i];
         if (!l->strict || !mp_envoy_lease_own(l, b->audience)) continue;

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Endpoints of a service, or of one of its versions: who is quarantined is UNHEALTHY, a `route` from
- * version to version is weights, and so is what has been given back of an instance.
+ * Endpoints of a service, or of one of its versions: who is quarantined is UNHEALTHY, a `route`
+ * from version to version is weights, and so is what has been given back of an instance.
  *
- * The same for every caller, so a shift holds in the whole mesh and not at one gateway. `from` loses the
- * share w of what it had, and `to` gets it:
+ * The same for every caller, so a shift holds in the whole mesh and not at one gateway. `from`
+ * loses the share w of what it had, and `to` gets it:
  *     p(i) = base(i) - w base(i) [i in from] + (w sum of base(from)) / |to| [i in to]
  */
 #include <math.h>
@@ -36,7 +36,8 @@ static void quarantine(struct envoy_build *b, mp_str service, struct endpoint *e
     const struct envoy_lease *one = least_given_back(
         mp_envoy_leases_of(b->leases, ENVOY_QUARANTINE, ENVOY_INSTANCE), e->instance->name);
     /* A service of which a part is back is asked again: its own proxies choose the clients. */
-    e->quarantined = (whole != NULL && whole->given_back <= 0) || (one != NULL && one->given_back <= 0);
+    e->quarantined =
+        (whole != NULL && whole->given_back <= 0) || (one != NULL && one->given_back <= 0);
     e->part = one != NULL ? one->given_back : 1;
     struct envoy_leases drains = mp_envoy_leases_of(b->leases, ENVOY_DRAIN, ENVOY_INSTANCE);
     e->drained = least_given_back(drains, e->instance->name) != NULL;
@@ -79,9 +80,10 @@ static bool plain(const struct endpoint *all, uint32_t count)
     return true;
 }
 
-/* ---- writing: ClusterLoadAssignment{cluster_name 1, endpoints 2}, LocalityLbEndpoints{lb_endpoints 2},
- * LbEndpoint{endpoint 1, health_status 2, load_balancing_weight 4}, Endpoint{address 1},
- * Address{socket_address 1}, SocketAddress{address 2, port_value 3} ---- */
+/* ---- writing: ClusterLoadAssignment{cluster_name 1, endpoints 2},
+ * LocalityLbEndpoints{lb_endpoints 2}, LbEndpoint{endpoint 1, health_status 2,
+ * load_balancing_weight 4}, Endpoint{address 1}, Address{socket_address 1}, SocketAddress{address
+ * 2, port_value 3} ---- */
 
 static struct mp_envoy_endpoint served(const struct endpoint *e, bool weighted)
 {
@@ -155,7 +157,8 @@ static uint32_t list(struct envoy_build *b, const struct envoy_instances *from, 
     return count;
 }
 
-static void apply_shifts(struct envoy_build *b, mp_str service, struct endpoint *all, uint32_t count)
+static void apply_shifts(struct envoy_build *b, mp_str service, struct endpoint *all,
+                         uint32_t count)
 {
     struct envoy_leases routes = mp_envoy_leases_of(b->leases, ENVOY_ROUTE, ENVOY_SERVICE);
     for (size_t i = 0; i < routes.count; i++) {
@@ -175,7 +178,8 @@ static mp_str service_of(mp_str cluster, mp_str *version)
     return cluster;
 }
 
-enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster, struct mp_envoy_resource *out)
+enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster,
+                                     struct mp_envoy_resource *out)
 {
     mp_str version, service = service_of(cluster, &version);
     struct envoy_instances instances;

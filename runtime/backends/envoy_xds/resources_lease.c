@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Leases as resources see them: words as numbers, addresses as Envoy writes them, in an order that does
- * not depend on the set's.
+ * Leases as resources see them: words as numbers, addresses as Envoy writes them, in an order
+ * that does not depend on the set's.
  */
 #include <math.h>
 #include <stdio.h>
@@ -61,19 +61,23 @@ static enum mp_err refuse(enum mp_err err, const char *text, const char **why)
     return err;
 }
 
-static enum mp_err read_throttle(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
+static enum mp_err read_throttle(const struct mpol_lease *l, struct envoy_lease *out,
+                                 const char **why)
 {
     const struct mpol_arg *to = arg_named(l, "to");
-    if (to == NULL || to->kind == MPOL_ARG_TEXT) return refuse(MP_EINVAL, "a throttle to nothing", why);
+    if (to == NULL || to->kind == MPOL_ARG_TEXT)
+        return refuse(MP_EINVAL, "a throttle to nothing", why);
     out->to = number_of(to, 0);
     out->burst = number_of(arg_named(l, "burst"), 0);
     out->is_rate = mp_str_eq(str_of(to->type), MP_STR("rate"));
     if (!out->is_rate && !mp_str_eq(str_of(to->type), MP_STR("percent"))) {
         return refuse(MP_EUNSUPPORTED, "a throttle is to a share or to a rate", why);
     }
-    if (!isfinite(out->to) || out->to < 0) return refuse(MP_EINVAL, "a throttle to less than nothing", why);
+    if (!isfinite(out->to) || out->to < 0)
+        return refuse(MP_EINVAL, "a throttle to less than nothing", why);
     if (out->is_rate && out->to <= 0) {
-        return refuse(MP_EUNSUPPORTED, "an Envoy's bucket has at least one token: write `deny`", why);
+        return refuse(MP_EUNSUPPORTED, "an Envoy's bucket has at least one token: write `deny`",
+                      why);
     }
     return MP_OK;
 }
@@ -83,14 +87,17 @@ static enum mp_err read_route(const struct mpol_lease *l, struct envoy_lease *ou
     out->from = text_of(arg_named(l, "from"), MP_STR(""));
     out->onto = text_of(arg_named(l, "to"), MP_STR(""));
     out->weight = number_of(arg_named(l, "weight"), 1);
-    if (!(out->weight >= 0 && out->weight <= 1)) return refuse(MP_EINVAL, "a weight is from 0% to 100%", why);
+    if (!(out->weight >= 0 && out->weight <= 1))
+        return refuse(MP_EINVAL, "a weight is from 0% to 100%", why);
     return MP_OK;
 }
 
-static enum mp_err read_require(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
+static enum mp_err read_require(const struct mpol_lease *l, struct envoy_lease *out,
+                                const char **why)
 {
     if (!mp_str_eq(text_of(arg_named(l, "what"), MP_STR("mtls")), MP_STR("mtls"))) {
-        return refuse(MP_EUNSUPPORTED, "an Envoy verifies tokens by its own configuration alone", why);
+        return refuse(MP_EUNSUPPORTED, "an Envoy verifies tokens by its own configuration alone",
+                      why);
     }
     out->strict = mp_str_eq(text_of(arg_named(l, "mode"), MP_STR("strict")), MP_STR("strict"));
     return MP_OK;
@@ -119,7 +126,8 @@ static enum mp_err read_key(const struct mpol_lease *l, char *address, struct en
                             const char **why)
 {
     out->key = str_of(l->target);
-    if (out->key.len == 0 || !is_clean(out->key)) return refuse(MP_EINVAL, "a key that is no text", why);
+    if (out->key.len == 0 || !is_clean(out->key))
+        return refuse(MP_EINVAL, "a key that is no text", why);
     if (out->kind != ENVOY_CLIENT) return MP_OK;
     struct mp_value v;
     uint32_t bits = 0;
@@ -147,7 +155,8 @@ static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *ou
 {
     int verb = word_of(verb_words, ENVOY_VERBS, str_of(l->verb));
     int kind = word_of(kind_words, ENVOY_KINDS, str_of(l->target_kind));
-    if (verb < 0 || kind < 0) return refuse(MP_EUNSUPPORTED, "not a verb or target of an Envoy", why);
+    if (verb < 0 || kind < 0)
+        return refuse(MP_EUNSUPPORTED, "not a verb or target of an Envoy", why);
     for (size_t i = 0; i < MP_ENVOY_CAPABILITY_COUNT; i++) {
         const struct mpol_capability *c = &mp_envoy_capabilities[i];
         if (!mp_str_eq(mp_str_of(c->verb), verb_words[verb])) continue;
@@ -161,8 +170,8 @@ static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *ou
     return refuse(MP_EUNSUPPORTED, "an Envoy cannot do this to such a target", why);
 }
 
-enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address, struct envoy_lease *out,
-                                const char **why)
+enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
+                                struct envoy_lease *out, const char **why)
 {
     struct envoy_lease l = {.lease = lease, .rule = str_of(lease->rule)};
     MP_TRY(read_words(lease, &l, why));
@@ -205,7 +214,8 @@ static int by_place(const struct envoy_lease *a, const struct envoy_lease *b)
     return mp_str_cmp(a->key, b->key);
 }
 
-/* Two owners may have a lease of one id, so what it says decides too; equal in all of it is equal bytes. */
+/* Two owners may have a lease of one id, so what it says decides too; equal in all of it is equal
+ * bytes. */
 static int by_content(const void *x, const void *y)
 {
     const struct envoy_lease *a = x, *b = y;
@@ -213,7 +223,8 @@ static int by_content(const void *x, const void *y)
     if (order != 0) return order;
     if (a->lease->id != b->lease->id) return a->lease->id < b->lease->id ? -1 : 1;
     if ((order = mp_str_cmp(a->rule, b->rule)) != 0) return order;
-    if (a->lease->incident != b->lease->incident) return a->lease->incident < b->lease->incident ? -1 : 1;
+    if (a->lease->incident != b->lease->incident)
+        return a->lease->incident < b->lease->incident ? -1 : 1;
     if ((order = compare_numbers(a->given_back, b->given_back)) != 0) return order;
     if (a->is_rate != b->is_rate) return a->is_rate ? 1 : -1;
     if (a->strict != b->strict) return a->strict ? 1 : -1;
@@ -224,11 +235,12 @@ static int by_content(const void *x, const void *y)
     return mp_str_cmp(a->onto, b->onto);
 }
 
-/* A quarantine, a `route` and what a service requires have no `on`: wherever the records were read that led
- * to them, they hold at every proxy. */
+/* A quarantine, a `route` and what a service requires have no `on`: wherever the records were
+ * read that led to them, they hold at every proxy. */
 static bool is_at(const struct mpol_lease *l, uint32_t layer)
 {
-    static const enum envoy_verb everywhere[] = {ENVOY_QUARANTINE, ENVOY_DRAIN, ENVOY_ROUTE, ENVOY_REQUIRE};
+    static const enum envoy_verb everywhere[] = {ENVOY_QUARANTINE, ENVOY_DRAIN, ENVOY_ROUTE,
+                                                 ENVOY_REQUIRE};
     for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
         if (mp_str_eq(str_of(l->verb), verb_words[everywhere[i]])) return true;
     }
@@ -258,7 +270,8 @@ enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t laye
     return MP_OK;
 }
 
-struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb, enum envoy_kind kind)
+struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb,
+                                       enum envoy_kind kind)
 {
     size_t from = 0;
     while (from < all.count && (all.ptr[from].verb != verb || all.ptr[from].kind != kind)) from++;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Matchers: xds/type/matcher/v3/matcher.proto of github.com/cncf/xds, inputs and actions of Envoy.
- * Evaluated from the top; a tree is one look into a hash table, so a thousand addresses cost as much
- * as one. What they mean was tried on 1.38, 1.39 and 1.40 (tests/envoy).
+ * Evaluated from the top; a tree is one look into a hash table, so a thousand addresses cost as
+ * much as one. What they mean was tried on 1.38, 1.39 and 1.40 (tests/envoy).
  */
 #include "envoy_xds/resources_priv.h"
 
@@ -48,7 +48,10 @@ void mp_envoy_tree_end(struct pb_out *out, struct envoy_tree mark)
     pb_end(out, mark.tree);
 }
 
-struct pb_pair mp_envoy_row_begin(struct pb_out *out, mp_str key) { return pb_map_begin(out, 1, key); }
+struct pb_pair mp_envoy_row_begin(struct pb_out *out, mp_str key)
+{
+    return pb_map_begin(out, 1, key);
+}
 
 /* ---- actions ---- */
 
@@ -82,14 +85,17 @@ void mp_envoy_put_decision(struct pb_out *out, mp_str policy, bool deny)
 
 void mp_envoy_put_skip(struct pb_out *out)
 {
-    action_end(out, action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX
-                                             "envoy.extensions.filters.common.matcher.action.v3.SkipFilter")));
+    action_end(
+        out,
+        action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX
+                                 "envoy.extensions.filters.common.matcher.action.v3.SkipFilter")));
 }
 
 void mp_envoy_put_execute(struct pb_out *out, mp_str type_url, mp_str config)
 {
-    struct action a = action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX
-                                               "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"));
+    struct action a =
+        action_begin(out, MP_STR(MP_ENVOY_TYPE_PREFIX
+                                 "envoy.extensions.filters.http.composite.v3.ExecuteFilterAction"));
     size_t extension = pb_begin(out, 1);
     pb_text(out, 1, MP_STR("mpol"));
     struct pb_pair any = pb_any_begin(out, 2, type_url);
@@ -129,8 +135,8 @@ void mp_envoy_put_no_probe_shape(struct pb_out *out)
     pb_end(out, not);
 }
 
-/* ConsistentHashing{threshold 1, modulo 2, seed 3} matches where hash(input, seed) % modulo is at least
- * the threshold: the same clients at every proxy, others for another incident (R27). */
+/* ConsistentHashing{threshold 1, modulo 2, seed 3} matches where hash(input, seed) % modulo is at
+ * least the threshold: the same clients at every proxy, others for another incident (R27). */
 #define PARTS 1000000u
 
 void mp_envoy_put_still_refused(struct pb_out *out, const struct envoy_lease *l)
@@ -260,7 +266,8 @@ static void put_begins(struct pb_out *out, mp_str prefix)
 }
 
 /* A Predicate's fields. A path is followed by nothing or by a query. */
-static void put_carved(const struct envoy_build *b, struct pb_out *out, const struct mp_envoy_carve *c)
+static void put_carved(const struct envoy_build *b, struct pb_out *out,
+                       const struct mp_envoy_carve *c)
 {
     if (c->prefix) {
         put_begins(out, c->path);

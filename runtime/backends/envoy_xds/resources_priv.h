@@ -21,7 +21,14 @@ enum envoy_verb {
     ENVOY_VERBS
 };
 /* RANGE: clients of a range, which an operator may name. */
-enum envoy_kind { ENVOY_CLIENT, ENVOY_IDENTITY, ENVOY_SERVICE, ENVOY_INSTANCE, ENVOY_RANGE, ENVOY_KINDS };
+enum envoy_kind {
+    ENVOY_CLIENT,
+    ENVOY_IDENTITY,
+    ENVOY_SERVICE,
+    ENVOY_INSTANCE,
+    ENVOY_RANGE,
+    ENVOY_KINDS
+};
 
 #define ADDRESS_TEXT_MAX 48
 
@@ -35,7 +42,8 @@ struct envoy_lease {
     mp_str rule;
     double given_back; /* 0 .. 1 */
     bool is_rate;      /* throttle */
-    double to, burst;  /* throttle: a share 0 .. 1 or a rate per second; what is given back is not in it */
+    /* throttle: a share 0 .. 1 or a rate per second; what is given back is not in it */
+    double to, burst;
     mp_str from, onto; /* route */
     double weight;
     bool strict; /* require */
@@ -43,8 +51,8 @@ struct envoy_lease {
 
 /* Reads one; `address` has room for ADDRESS_TEXT_MAX and lives as long as `out`. MP_EUNSUPPORTED,
  * MP_EINVAL: then *why is a static text. */
-enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address, struct envoy_lease *out,
-                                const char **why);
+enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
+                                struct envoy_lease *out, const char **why);
 
 /* The leases that hold at a layer (0: at any), in an order of their own content. */
 struct envoy_leases {
@@ -53,12 +61,14 @@ struct envoy_leases {
 };
 enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t layer,
                                  struct mp_arena *arena, struct envoy_leases *out);
-/* Those of one verb and kind: they lie side by side, in order of key; of one key the oldest first. */
+/* Those of one verb and kind: they lie side by side, in order of key; of one key the oldest
+ * first. */
 struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb,
                                        enum envoy_kind kind);
 /* Is it about the audience's own service or instance? */
 bool mp_envoy_lease_own(const struct envoy_lease *l, const struct mp_envoy_audience *audience);
-/* Of those of one verb and kind about the audience itself, the one with the least given back; NULL. */
+/* Of those of one verb and kind about the audience itself, the one with the least given back;
+ * NULL. */
 const struct envoy_lease *mp_envoy_lease_strongest(struct envoy_leases of,
                                                    const struct mp_envoy_audience *audience);
 /* Has a client been given back whole, chosen by client and incident (R27)? */
@@ -84,7 +94,8 @@ enum mp_err mp_envoy_build_identities(struct envoy_build *b, struct mp_envoy_res
 enum mp_err mp_envoy_build_throttle(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_share(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_runtime(struct envoy_build *b, struct mp_envoy_resource *out);
-enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster, struct mp_envoy_resource *out);
+enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster,
+                                     struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_routes(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_certificate(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_trust(struct envoy_build *b, struct mp_envoy_resource *out);
@@ -96,8 +107,9 @@ bool mp_envoy_has_secret(const struct envoy_build *b, mp_str name);
 mp_str mp_envoy_version(struct mp_arena *arena, mp_str bytes);
 /* An extension's resource with its config. `version` empty: of the bytes. */
 struct envoy_config;
-enum mp_err mp_envoy_extension(struct envoy_build *b, mp_str name, const struct envoy_config *config,
-                               mp_str version, struct mp_envoy_resource *out);
+enum mp_err mp_envoy_extension(struct envoy_build *b, mp_str name,
+                               const struct envoy_config *config, mp_str version,
+                               struct mp_envoy_resource *out);
 /* "mpol:RULE/LEASE" */
 mp_str mp_envoy_policy_name(struct mp_arena *arena, const struct envoy_lease *l);
 /* Instances of a service that could be endpoints, in order of address as text, then port. */
@@ -107,7 +119,8 @@ struct envoy_instances {
     struct mp_arena *arena;
     bool failed;
 };
-enum mp_err mp_envoy_instances_of(struct envoy_build *b, mp_str service, struct envoy_instances *out);
+enum mp_err mp_envoy_instances_of(struct envoy_build *b, mp_str service,
+                                  struct envoy_instances *out);
 
 /* ---- matchers (xds.type.matcher.v3), resources_match.c ---- */
 
@@ -134,8 +147,8 @@ void mp_envoy_put_decision(struct pb_out *out, mp_str policy, bool deny);
 void mp_envoy_put_skip(struct pb_out *out);
 void mp_envoy_put_execute(struct pb_out *out, mp_str type_url, mp_str config);
 
-/* Fields of a Predicate: the input is exactly this; the path has, or has not, the probe's shape; the
- * client is one of those that are still refused after so much has been given back. */
+/* Fields of a Predicate: the input is exactly this; the path has, or has not, the probe's shape;
+ * the client is one of those that are still refused after so much has been given back. */
 void mp_envoy_put_exactly(struct pb_out *out, enum envoy_input input, mp_str text);
 void mp_envoy_put_probe_shape(struct pb_out *out);
 void mp_envoy_put_no_probe_shape(struct pb_out *out);
@@ -147,18 +160,20 @@ void mp_envoy_put_in_range(struct pb_out *out, const struct envoy_lease *l);
 /* The shape as a regular expression (RE2). */
 #define ENVOY_PROBE_SHAPE "/\\.mpol/(probe|routes)/[0-9a-f]{16}"
 
-/* The config of a filter, and around it those who pass it over: who is exempt, identities that have been
- * given back in part, and the probe. Where that is nobody, what was given comes back. */
+/* The config of a filter, and around it those who pass it over: who is exempt, identities that
+ * have been given back in part, and the probe. Where that is nobody, what was given comes back. */
 struct envoy_config {
     mp_str type_url, value;
 };
 struct envoy_pass {
     struct envoy_leases partial; /* `key` is the identity */
-    bool throttle; /* the filter throttles: the probe passes it; one that refuses it meets, whoever asks */
+    /* the filter throttles: the probe passes it; one that refuses it meets, whoever asks */
+    bool throttle;
 };
 enum mp_err mp_envoy_exempting(struct envoy_build *b, mp_str name, struct envoy_config config,
                                const struct envoy_pass *pass, struct envoy_config *out);
-/* Rows of a Matcher's list: what guards protect, and who is of an exempt range, passes the filter over. */
+/* Rows of a Matcher's list: what guards protect, and who is of an exempt range, passes the filter
+ * over. */
 void mp_envoy_put_listed_skips(const struct envoy_build *b, struct pb_out *out, bool throttle);
 /* A FieldMatcher as `field`: the probe passes the filter over. */
 void mp_envoy_put_probe_skips(struct pb_out *out, uint32_t field);

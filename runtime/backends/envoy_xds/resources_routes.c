@@ -8,10 +8,10 @@
 #include "base/assert.h"
 #include "envoy_xds/resources_priv.h"
 
-/* RouteConfiguration{name 1, virtual_hosts 2}, VirtualHost{name 1, domains 2, routes 3}, Route{match 1,
- * route 2, direct_response 7}, RouteMatch{prefix 1, path 2}, DirectResponseAction{status 1},
- * RouteAction{cluster 1, weighted_clusters 3, timeout 8}, WeightedCluster{clusters 1},
- * ClusterWeight{name 1, weight 2}. */
+/* RouteConfiguration{name 1, virtual_hosts 2}, VirtualHost{name 1, domains 2, routes 3},
+ * Route{match 1, route 2, direct_response 7}, RouteMatch{prefix 1, path 2},
+ * DirectResponseAction{status 1}, RouteAction{cluster 1, weighted_clusters 3, timeout 8},
+ * WeightedCluster{clusters 1}, ClusterWeight{name 1, weight 2}. */
 
 #define PARTS 1000000.0
 
@@ -55,7 +55,8 @@ static mp_str service_part(mp_str cluster)
     return cluster;
 }
 
-static const struct envoy_lease *detour_of(const struct envoy_build *b, mp_str cluster, uint32_t *weight)
+static const struct envoy_lease *detour_of(const struct envoy_build *b, mp_str cluster,
+                                           uint32_t *weight)
 {
     struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_ROUTE, ENVOY_SERVICE);
     for (size_t i = 0; i < of.count; i++) {
@@ -88,7 +89,8 @@ static void put_cluster_weight(struct pb_out *out, mp_str name, uint32_t weight)
     pb_end(out, cluster);
 }
 
-static void put_route(const struct envoy_build *b, struct pb_out *out, const struct mp_envoy_route *r)
+static void put_route(const struct envoy_build *b, struct pb_out *out,
+                      const struct mp_envoy_route *r)
 {
     uint32_t weight = 0;
     const struct envoy_lease *detour = detour_of(b, r->service, &weight);
@@ -117,7 +119,8 @@ static void put_config(const struct envoy_build *b, struct pb_out *out, mp_str p
     pb_text(out, 2, MP_STR("*"));
     if (proof.len > 0) put_direct(out, 2, proof, 204);
     put_direct(out, 1, MP_STR(MP_ENVOY_OWN_PATH), 404);
-    for (uint32_t i = 0; i < b->audience->route_count; i++) put_route(b, out, &b->audience->routes[i]);
+    for (uint32_t i = 0; i < b->audience->route_count; i++)
+        put_route(b, out, &b->audience->routes[i]);
     pb_end(out, host);
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Secrets: the certificate of a service with its key, and whom it trusts. New handshakes and resumed
+ * Secrets: the certificate of a service with its key, and whom it trusts. New handshakes and
+ *          resumed
  * sessions obey; a connection that is there stays, so who is to be shut out at once is denied by
  * identity first.
  */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mpol-throttle: rates, a token bucket a lease in every proxy. mpol-share: shares, refused by chance. The
- * share of who answers changes fastest and goes by RTDS, so that no filter is made anew for it.
+ * mpol-throttle: rates, a token bucket a lease in every proxy. mpol-share: shares, refused by
+ * chance. The share of who answers changes fastest and goes by RTDS, so that no filter is made
+ * anew for it.
  *
- * Every proxy counts for itself. A rate of a service is divided among its instances; one of a client or
- * an identity holds at each proxy. A bucket begins full when the list of rates changes.
+ * Every proxy counts for itself. A rate of a service is divided among its instances; one of a
+ * client or an identity holds at each proxy. A bucket begins full when the list of rates changes.
  */
 #include <math.h>
 
@@ -27,7 +28,8 @@ struct rate {
 
 static bool slower(struct rate a, struct rate b)
 {
-    if (a.per_second < b.per_second || a.per_second > b.per_second) return a.per_second < b.per_second;
+    if (a.per_second < b.per_second || a.per_second > b.per_second)
+        return a.per_second < b.per_second;
     return a.burst < b.burst;
 }
 
@@ -36,8 +38,8 @@ static struct rate rate_of(const struct envoy_lease *l)
     return (struct rate){mp_envoy_rate_now(l), l->burst};
 }
 
-/* TokenBucket{max_tokens 1, tokens_per_fill 2, fill_interval 3}. Envoy refills without steps, and wants
- * whole tokens and milliseconds, 50 at least: so as many tokens as flow in about a second. */
+/* TokenBucket{max_tokens 1, tokens_per_fill 2, fill_interval 3}. Envoy refills without steps, and
+ * wants whole tokens and milliseconds, 50 at least: so as many tokens as flow in about a second. */
 static void put_bucket(struct pb_out *out, uint32_t field, struct rate r)
 {
     double burst = r.burst >= 1 ? r.burst : r.per_second > 1 ? r.per_second : 1;
@@ -96,7 +98,8 @@ static enum mp_err own_rate(struct envoy_build *b, struct rate *out, bool *any)
     MP_TRY(mp_envoy_instances_of(b, b->audience->service, &instances));
     double shares = instances.count > 0 ? (double)instances.count : 1;
     for (int kind = ENVOY_SERVICE; kind <= ENVOY_INSTANCE; kind++) {
-        struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, (enum envoy_kind)kind);
+        struct envoy_leases of =
+            mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, (enum envoy_kind)kind);
         for (size_t i = 0; i < of.count; i++) {
             struct rate r = rate_of(&of.ptr[i]);
             if (!of.ptr[i].is_rate || r.per_second <= 0) continue;
@@ -131,8 +134,8 @@ static void put_by_identity(struct pb_out *out)
 static void put_rates(struct envoy_build *b, struct pb_out *out, const struct rate *own)
 {
     struct pb_out rows = pb_out_arena(b->arena);
-    size_t clients = put_descriptors(&rows, mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, ENVOY_CLIENT),
-                                     KEY_CLIENT);
+    size_t clients = put_descriptors(
+        &rows, mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, ENVOY_CLIENT), KEY_CLIENT);
     size_t identities = put_descriptors(
         &rows, mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, ENVOY_IDENTITY), KEY_IDENTITY);
     if (rows.failed) out->failed = true;
@@ -173,7 +176,10 @@ enum mp_err mp_envoy_build_throttle(struct envoy_build *b, struct mp_envoy_resou
 
 static double clamp(double share) { return share < 0 ? 0 : share > 1 ? 1 : share; }
 
-static uint64_t refused_of(double admitted) { return (uint64_t)((1 - clamp(admitted)) * MILLION + 0.5); }
+static uint64_t refused_of(double admitted)
+{
+    return (uint64_t)((1 - clamp(admitted)) * MILLION + 0.5);
+}
 
 static void put_fault(struct pb_out *out, double admitted, mp_str key)
 {
@@ -193,7 +199,8 @@ static double own_share(const struct envoy_build *b)
     double share = 1;
     if (mp_envoy_all_exempt(b)) return share;
     for (int kind = ENVOY_SERVICE; kind <= ENVOY_INSTANCE; kind++) {
-        struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, (enum envoy_kind)kind);
+        struct envoy_leases of =
+            mp_envoy_leases_of(b->leases, ENVOY_THROTTLE, (enum envoy_kind)kind);
         for (size_t i = 0; i < of.count; i++) {
             if (of.ptr[i].is_rate || !mp_envoy_lease_own(&of.ptr[i], b->audience)) continue;
             share = fmin(share, mp_envoy_share_now(&of.ptr[i]));
@@ -202,9 +209,10 @@ static double own_share(const struct envoy_build *b)
     return share;
 }
 
-/* Fields of an OnMatch: a fault of its own for one client or identity. It stands in for the one of who
- * answers, so it refuses for both. */
-static void put_execute_fault(struct envoy_build *b, struct pb_out *out, double admitted, mp_str key)
+/* Fields of an OnMatch: a fault of its own for one client or identity. It stands in for the one
+ * of who answers, so it refuses for both. */
+static void put_execute_fault(struct envoy_build *b, struct pb_out *out, double admitted,
+                              mp_str key)
 {
     struct pb_out fault = pb_out_arena(b->arena);
     put_fault(&fault, admitted, key);
@@ -271,7 +279,8 @@ static void put_else_own(struct envoy_build *b, struct pb_out *out)
     pb_end(out, else_own);
 }
 
-/* A Matcher. Identities come last: without TLS the look at them ends the tree, with no fault at all. */
+/* A Matcher. Identities come last: without TLS the look at them ends the tree, with no fault at
+ * all. */
 static void put_share_matcher(struct envoy_build *b, struct pb_out *out)
 {
     bool clients = rows_of(b, ENVOY_CLIENT) > 0, identities = rows_of(b, ENVOY_IDENTITY) > 0;
@@ -289,8 +298,9 @@ static enum mp_err shares_of_clients(struct envoy_build *b, struct envoy_config 
     struct pb_out o = pb_out_arena(b->arena);
     size_t extension = pb_begin(&o, 2);
     pb_text(&o, 1, MP_STR(MP_ENVOY_SHARE));
-    pb_pair_end(&o, pb_any_begin(&o, 2, MP_STR(MP_ENVOY_TYPE_PREFIX
-                                               "envoy.extensions.filters.http.composite.v3.Composite")));
+    pb_pair_end(&o, pb_any_begin(&o, 2,
+                                 MP_STR(MP_ENVOY_TYPE_PREFIX
+                                        "envoy.extensions.filters.http.composite.v3.Composite")));
     pb_end(&o, extension);
     size_t matcher = pb_begin(&o, 3), list = pb_begin(&o, 1);
     mp_envoy_put_probe_skips(&o, 1);
@@ -344,9 +354,12 @@ enum mp_err mp_envoy_build_runtime(struct envoy_build *b, struct mp_envoy_resour
     o.len = 0;
     put_layer(&o, refused, version);
     if (o.failed || version.ptr == NULL) return MP_ENOMEM;
-    *out = (struct mp_envoy_resource){
-        .name = MP_STR(MP_ENVOY_RUNTIME), .version = version, .bytes = pb_view(&o),
-        .type_url = MP_STR(MP_ENVOY_TYPE_RUNTIME),
-        .proof = {.kind = MP_ENVOY_PROOF_RUNTIME, .key = MP_STR(MP_ENVOY_KEY_VERSION), .value = version}};
+    *out = (struct mp_envoy_resource){.name = MP_STR(MP_ENVOY_RUNTIME),
+                                      .version = version,
+                                      .bytes = pb_view(&o),
+                                      .type_url = MP_STR(MP_ENVOY_TYPE_RUNTIME),
+                                      .proof = {.kind = MP_ENVOY_PROOF_RUNTIME,
+                                                .key = MP_STR(MP_ENVOY_KEY_VERSION),
+                                                .value = version}};
     return MP_OK;
 }

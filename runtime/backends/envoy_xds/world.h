@@ -2,8 +2,8 @@
  * world.h - what the control plane must know about services, instances and identities.
  *
  * Owns:    nothing. A table of functions over somebody's inventory.
- * Callers: envoy_xds calls them while it builds resources and judges proxies; the daemon implements them
- *          over the engine's inventory, tests over a few arrays.
+ * Callers: envoy_xds calls them while it builds resources and judges proxies; the daemon
+ *          implements them over the engine's inventory, tests over a few arrays.
  * Threads: that of the backend. No function may block or change what it tells about.
  * Memory:  texts are borrowed and hold until the function returns to whoever changes the inventory;
  *          envoy_xds copies what it keeps.
@@ -19,7 +19,8 @@ struct mp_envoy_instance {
     mp_str name;    /* "checkout-2" */
     mp_str service; /* "checkout"; empty: unknown */
     mp_str version; /* "v1"; empty: unknown */
-    mp_str ip;      /* "127.0.0.1", numeric, IPv4 or IPv6; empty: unknown, and then it is no endpoint */
+    /* "127.0.0.1", numeric, IPv4 or IPv6; empty: unknown, and then it is no endpoint */
+    mp_str ip;
     uint16_t port;  /* 0: unknown, and then it is no endpoint */
 };
 
@@ -51,15 +52,15 @@ struct mp_envoy_world {
     bool (*instance)(void *ctx, mp_str name, struct mp_envoy_instance *out);
     /* The instance that listens there. False: none, or more than one. */
     bool (*instance_at)(void *ctx, mp_str ip, uint16_t port, struct mp_envoy_instance *out);
-    /* Every identity ("spiffe://shop/ns/default/sa/checkout") of `service`, in any order; none: nothing
-     * is known about its identities. */
+    /* Every identity ("spiffe://shop/ns/default/sa/checkout") of `service`, in any order; none:
+     * nothing is known about its identities. */
     void (*identities)(void *ctx, mp_str service, mp_envoy_text_fn each, void *each_ctx);
     /* The service that has this identity; empty: none, or more than one. */
     mp_str (*service_of)(void *ctx, mp_str identity);
     /* Every service that an inventory line named, in any order. */
     void (*services)(void *ctx, mp_envoy_text_fn each, void *each_ctx);
-    /* A secret; empty: there is none. `service` is asked for CHAIN and KEY. NULL: there are no secrets. A
-     * key may be told only where its bytes travel encrypted to a peer that is known. */
+    /* A secret; empty: there is none. `service` is asked for CHAIN and KEY. NULL: there are no
+     * secrets. A key may be told only where its bytes travel encrypted to a peer that is known. */
     mp_str (*secret)(void *ctx, enum mp_envoy_secret which, mp_str service);
     /* Every path that a guard of the program protects, in any order. NULL: there are none. */
     void (*carves)(void *ctx, mp_envoy_carve_fn each, void *each_ctx);

@@ -14,7 +14,8 @@ static double clamp(double x, double low, double high)
 struct mp_bucket_limit mp_bucket_of_share(double share, double given_back)
 {
     double q = clamp(share, 0, 1), k = clamp(given_back, 0, 1);
-    return (struct mp_bucket_limit){.share = (int64_t)((q + (1 - q) * k) * (double)MP_BUCKET_ONE + 0.5)};
+    return (struct mp_bucket_limit){.share =
+                                        (int64_t)((q + (1 - q) * k) * (double)MP_BUCKET_ONE + 0.5)};
 }
 
 struct mp_bucket_limit mp_bucket_of_rate(double rate, double burst, double given_back)
@@ -37,7 +38,8 @@ static bool shares(const struct mp_bucket_limit *l) { return l->share < MP_BUCKE
 /* Error diffusion: every offer leaves its share behind, and every whole one admits a request. */
 static bool offer_share(struct mp_bucket *b, const struct mp_bucket_limit *l)
 {
-    int64_t credit = atomic_fetch_add_explicit(&b->credit, l->share, memory_order_relaxed) + l->share;
+    int64_t credit =
+        atomic_fetch_add_explicit(&b->credit, l->share, memory_order_relaxed) + l->share;
     if (credit >= 2 * MP_BUCKET_ONE) {
         /* Another throttle refused for a while; what it refused is not saved up for a burst. */
         atomic_fetch_sub_explicit(&b->credit, l->share, memory_order_relaxed);

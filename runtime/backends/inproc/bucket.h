@@ -3,8 +3,8 @@
  *
  * A request asks every throttle that concerns it (`offer`), and takes from them only if all have
  * something to give (`take`); what was taken too early is given back (`undo`). Between asking and
- * taking another thread may come first: then the take fails and the request counts as refused, never
- * as admitted beside the limit.
+ * taking another thread may come first: then the take fails and the request counts as refused,
+ * never as admitted beside the limit.
  *
  * Threads: any number. Every loop is bounded; the bound met counts as no.
  */
@@ -15,8 +15,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Credit of a share in 1/2^32 of a request, and the theoretical time of arrival of a rate (GCRA, ITU-T
- * I.371: one number where a token bucket keeps two). All zeros is a bucket that was never used. */
+/* Credit of a share in 1/2^32 of a request, and the theoretical time of arrival of a rate (GCRA,
+ * ITU-T I.371: one number where a token bucket keeps two). All zeros is a bucket that was never
+ * used. */
 struct mp_bucket {
     _Atomic int64_t credit;
     _Atomic int64_t arrival_ns;

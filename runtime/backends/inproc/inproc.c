@@ -117,8 +117,8 @@ const struct mp_inproc_view *mp_inproc_enter(struct mp_inproc_reader *r)
 {
     struct mp_inproc *b = r->backend;
     uint64_t newest = atomic_load_explicit(&b->newest, memory_order_acquire);
-    /* Sequentially consistent, like the publisher's store of `current` and its look at the epochs: if
-     * it saw us between two requests, we see its table. */
+    /* Sequentially consistent, like the publisher's store of `current` and its look at the
+     * epochs: if it saw us between two requests, we see its table. */
     atomic_exchange(&r->epoch, newest);
     return &atomic_load(&b->current)->view;
 }
@@ -255,8 +255,8 @@ static enum mpol_err inproc_progress(void *backend, struct mpol_progress *out)
 
 static struct mpol_text text_of(mp_str s) { return (struct mpol_text){s.ptr, s.len}; }
 
-static enum mpol_err inproc_read_back(void *backend, struct mpol_text owner, mpol_read_back_fn found,
-                                      void *ctx)
+static enum mpol_err inproc_read_back(void *backend, struct mpol_text owner,
+                                      mpol_read_back_fn found, void *ctx)
 {
     struct mp_inproc *b = backend;
     const struct table *t = atomic_load_explicit(&b->current, memory_order_relaxed);

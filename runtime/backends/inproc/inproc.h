@@ -7,11 +7,11 @@
  *          Readers are wait-free: one exchange and one load to enter, one store to leave.
  * Memory:  everything from the arena given to create; nothing to free.
  *
- * A table is built off-line in a free buffer and published by one atomic pointer. A reader announces
- * the number of the newest table before it takes the pointer and 0 when it has finished (quiescent
- * state based reclamation; McKenney and Slingwine, PDCS 1998). So a buffer is free, and a lease
- * `effective`, when every reader has finished what it began before: no request is then answered by an
- * older table, nor ever will be.
+ * A table is built off-line in a free buffer and published by one atomic pointer. A reader
+ * announces the number of the newest table before it takes the pointer and 0 when it has finished
+ * (quiescent state based reclamation; McKenney and Slingwine, PDCS 1998). So a buffer is free,
+ * and a lease `effective`, when every reader has finished what it began before: no request is
+ * then answered by an older table, nor ever will be.
  */
 #ifndef MP_INPROC_INPROC_H
 #define MP_INPROC_INPROC_H
@@ -44,7 +44,8 @@ struct mp_inproc_lease {
     uint32_t hooks;
     int status;             /* that a refusal answers with */
     uint32_t kind;          /* of the target: mp_inproc_kind */
-    uint32_t next;          /* lease on the same target (of a range: the next range) + 1, 0: the last */
+    /* lease on the same target (of a range: the next range) + 1, 0: the last */
+    uint32_t next;
     struct mp_value key;
     enum mp_rep rep;        /* of the key */
     uint32_t bits;          /* of a range of addresses: its prefix; 0: one key */
@@ -61,7 +62,8 @@ struct mp_inproc_lease {
 };
 
 #define MP_INPROC_NO_BUCKET UINT32_MAX
-#define MP_INPROC_RANGES_MAX 256u /* LIMIT: leases on ranges in one table; each is looked at in turn */
+/* LIMIT: leases on ranges in one table; each is looked at in turn */
+#define MP_INPROC_RANGES_MAX 256u
 
 /* What a reader sees between enter and leave: immutable. */
 struct mp_inproc_view {
@@ -83,8 +85,8 @@ struct mp_inproc_limits {
 enum mp_err mp_inproc_create(struct mp_arena *arena, struct mp_inproc_limits limits,
                              struct mp_hash_key key, struct mp_inproc **out);
 
-/* The backend's functions; the backend is the struct mp_inproc. `apply` answers MP_EAGAIN while readers
- * still hold all older tables. */
+/* The backend's functions; the backend is the struct mp_inproc. `apply` answers MP_EAGAIN while
+ * readers still hold all older tables. */
 extern const struct mpol_backend_ops mp_inproc_ops;
 
 /* A number for a kind of target ("service", "client"), the same as in the tables; at most 64.

@@ -117,7 +117,8 @@ static enum mp_err lease_read(struct mp_inproc *b, struct table *t, const struct
                                     .bucket = MP_INPROC_NO_BUCKET};
     if (!verb_of(str_of(from->verb), &out->verb)) return MP_EUNSUPPORTED;
     bool range = mp_str_eq(str_of(from->target_type), mp_type_word(MP_TYPE_CIDR));
-    if (!can(str_of(from->verb), str_of(from->target_kind), from->hooks, range)) return MP_EUNSUPPORTED;
+    if (!can(str_of(from->verb), str_of(from->target_kind), from->hooks, range))
+        return MP_EUNSUPPORTED;
     MP_TRY(text_put(t, str_of(set->owner), &out->owner));
     MP_TRY(text_put(t, str_of(from->rule), &out->rule));
     MP_TRY(text_put(t, str_of(from->target), &out->target));
@@ -230,16 +231,17 @@ static bool same_lease(const struct mp_inproc_lease *a, const struct mp_inproc_l
 {
     return a->id == b->id && a->incident == b->incident && a->verb == b->verb &&
            a->hooks == b->hooks && a->status == b->status && a->kind == b->kind &&
-           a->rep == b->rep && a->bits == b->bits && a->is_rate == b->is_rate && a->ends_wall_ns == b->ends_wall_ns &&
-           !(a->given_back < b->given_back) && !(a->given_back > b->given_back) &&
-           !(a->to < b->to) && !(a->to > b->to) && !(a->burst < b->burst) &&
-           !(a->burst > b->burst) && mp_str_eq(a->owner, b->owner) &&
+           a->rep == b->rep && a->bits == b->bits && a->is_rate == b->is_rate &&
+           a->ends_wall_ns == b->ends_wall_ns && !(a->given_back < b->given_back) &&
+           !(a->given_back > b->given_back) && !(a->to < b->to) && !(a->to > b->to) &&
+           !(a->burst < b->burst) && !(a->burst > b->burst) && mp_str_eq(a->owner, b->owner) &&
            mp_str_eq(a->rule, b->rule) && mp_value_eq(a->rep, a->key, b->key);
 }
 
 bool mp_inproc_same(const struct table *a, const struct table *b)
 {
-    if (a->view.lease_count != b->view.lease_count || a->view.context != b->view.context) return false;
+    if (a->view.lease_count != b->view.lease_count || a->view.context != b->view.context)
+        return false;
     for (uint32_t i = 0; i < a->view.lease_count; i++) {
         if (!same_lease(&a->leases[i], &b->leases[i])) return false;
     }

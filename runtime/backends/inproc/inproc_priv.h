@@ -40,7 +40,8 @@ struct mp_inproc_reader {
     bool open;
 };
 
-/* A throttle's bucket outlives the table that first named it, and is used again when no table does. */
+/* A throttle's bucket outlives the table that first named it, and is used again when no table
+ * does. */
 struct limbo {
     uint32_t bucket;
     uint64_t number; /* free when this table has passed */

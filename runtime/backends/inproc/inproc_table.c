@@ -15,7 +15,8 @@ static void key_words(struct mp_hash_key key, enum mp_rep rep, struct mp_value v
     }
 }
 
-static uint64_t target_hash(struct mp_hash_key key, uint32_t kind, enum mp_rep rep, struct mp_value v)
+static uint64_t target_hash(struct mp_hash_key key, uint32_t kind, enum mp_rep rep,
+                            struct mp_value v)
 {
     uint64_t words[3] = {((uint64_t)rep << 32) | kind, 0, 0};
     key_words(key, rep, v, &words[1]);

@@ -2,10 +2,11 @@
  * mpol/backend.h - what carries actions out: one table of functions a kind of mesh.
  *
  * A backend is never told to do something. It is told, again and again, which leases are to be in
- * force: all of them, in one call. It compares that with what is there and changes only the difference,
- * and only what carries its owner tag. The same call twice does nothing the second time, the order of
- * the leases means nothing, and a backend that starts with leftovers of an earlier life removes them.
- * The suite in tests/conformance holds every backend to these sentences.
+ * force: all of them, in one call. It compares that with what is there and changes only the
+ * difference, and only what carries its owner tag. The same call twice does nothing the second
+ * time, the order of the leases means nothing, and a backend that starts with leftovers of an
+ * earlier life removes them. The suite in tests/conformance holds every backend to these
+ * sentences.
  *
  * Threads: the engine calls every function from the thread that steps it. None may block for longer
  * than a few microseconds: a backend with a wire behind it hands the set to a thread of its own and
@@ -20,8 +21,9 @@
 extern "C" {
 #endif
 
-/* What a backend can do: this verb, to this kind of target, at these hooks (MPOL_INGRESS ...). `target`
- * is an entity or a type by its name in the vocabulary: "service", "client", "identity", "asn". */
+/* What a backend can do: this verb, to this kind of target, at these hooks (MPOL_INGRESS ...).
+ * `target` is an entity or a type by its name in the vocabulary: "service", "client", "identity",
+ * "asn". */
 struct mpol_capability {
     const char *verb;
     const char *target;
@@ -30,14 +32,14 @@ struct mpol_capability {
     uint32_t flags;
 };
 #define MPOL_CAN_PARTIAL 1u
-/* The target may be a range of addresses: its type is "cidr" then, its text "10.0.0.0/24". Only an operator
- * asks for that; a narrower exception inside it holds (R31). */
+/* The target may be a range of addresses: its type is "cidr" then, its text "10.0.0.0/24". Only
+ * an operator asks for that; a narrower exception inside it holds (R31). */
 #define MPOL_CAN_RANGE 2u
 
 enum mpol_arg_kind { MPOL_ARG_TEXT = 0, MPOL_ARG_INT = 1, MPOL_ARG_NUMBER = 2 };
 
-/* An argument of an action. `type` is the language's word for it: "percent" (1.0 is 100%), "rate" (per
- * second), "status", "duration" (nanoseconds), "int", "string". */
+/* An argument of an action. `type` is the language's word for it: "percent" (1.0 is 100%), "rate"
+ * (per second), "status", "duration" (nanoseconds), "int", "string". */
 struct mpol_arg {
     struct mpol_text name; /* "to", "burst", "status" */
     struct mpol_text type;
@@ -55,17 +57,18 @@ struct mpol_lease {
     struct mpol_text rule;
     struct mpol_text verb;
     struct mpol_text target_kind; /* as in struct mpol_capability */
-    struct mpol_text target_type; /* what the key is: "string", "ip", "identity", "asn"; "cidr": a range */
+    /* what the key is: "string", "ip", "identity", "asn"; "cidr": a range */
+    struct mpol_text target_type;
     struct mpol_text target;      /* its key: "checkout", "10.0.0.7", "64500" */
     uint32_t hooks;               /* where it holds */
     uint32_t arg_count;
     const struct mpol_arg *args;
-    /* Wall time at which the engine will take it back at the latest, ramp included: for backends that
-     * can forget by themselves. */
+    /* Wall time at which the engine will take it back at the latest, ramp included: for backends
+     * that can forget by themselves. */
     int64_t ends_wall_ns;
-    /* The part that a ramp has taken back so far: 0 full strength, 0.75 three quarters given back. A
-     * throttle to share q admits q + (1-q)*given_back; to a rate r, r/(1-given_back); a deny or
-     * quarantine lets that part of the requests pass, chosen by client and incident. */
+    /* The part that a ramp has taken back so far: 0 full strength, 0.75 three quarters given
+     * back. A throttle to share q admits q + (1-q)*given_back; to a rate r, r/(1-given_back); a
+     * deny or quarantine lets that part of the requests pass, chosen by client and incident. */
     double given_back;
 };
 
@@ -86,20 +89,21 @@ struct mpol_lease_trouble {
     struct mpol_text text;
 };
 
-/* How far a backend has come. Every revision up to `accepted` was taken by the mesh's control, every
- * one up to `effective` is obeyed by its data plane. */
+/* How far a backend has come. Every revision up to `accepted` was taken by the mesh's control,
+ * every one up to `effective` is obeyed by its data plane. */
 struct mpol_progress {
     size_t size;
     uint64_t accepted;
     uint64_t effective;
-    /* Not MPOL_OK: the mesh is away, or refused the set of revision `accepted` + 1 or later. The engine
-     * tries again with growing pauses. */
+    /* Not MPOL_OK: the mesh is away, or refused the set of revision `accepted` + 1 or later. The
+     * engine tries again with growing pauses. */
     enum mpol_err trouble;
-    /* Whose, and in whose words; one line; it reaches the ledger. Without trouble: what is waited for. */
+    /* Whose, and in whose words; one line; it reaches the ledger. Without trouble: what is waited
+     * for. */
     struct mpol_text trouble_text;
-    /* Leases of the set that nothing can carry now ("no proxy of service checkout is connected"). Each of
-     * them is stuck until it is not named here any more; everything else goes on. Holds until the next
-     * call of the backend. */
+    /* Leases of the set that nothing can carry now ("no proxy of service checkout is connected").
+     * Each of them is stuck until it is not named here any more; everything else goes on. Holds
+     * until the next call of the backend. */
     const struct mpol_lease_trouble *held;
     size_t held_count;
 };
@@ -112,7 +116,8 @@ typedef int (*mpol_read_back_fn)(void *ctx, const struct mpol_lease *lease);
 #define MPOL_BACKEND_UNPROVEN 1u
 /* Can let requests pass that a guard protects (`never deny request where ...`). */
 #define MPOL_BACKEND_CARVES_OUT 2u
-/* What it did cannot be undone or read back: it is told only what has been committed to the store. */
+/* What it did cannot be undone or read back: it is told only what has been committed to the
+ * store. */
 #define MPOL_BACKEND_IRREVERSIBLE 4u
 
 struct mpol_backend_ops {
@@ -123,9 +128,10 @@ struct mpol_backend_ops {
     size_t capability_count;
     /* How long from accepted to effective before the lease counts as `stuck`; 0: 5 s. */
     int64_t effective_bound_ns;
-    /* Makes `set` the whole truth about what carries set->owner. Idempotent. Answers MPOL_OK when the
-     * set has been taken in hand, MPOL_EUNSUPPORTED when a lease in it is outside of the capabilities
-     * (nothing is changed then), MPOL_ELIMIT when there are too many, MPOL_EAGAIN to be asked again. */
+    /* Makes `set` the whole truth about what carries set->owner. Idempotent. Answers MPOL_OK when
+     * the set has been taken in hand, MPOL_EUNSUPPORTED when a lease in it is outside of the
+     * capabilities (nothing is changed then), MPOL_ELIMIT when there are too many, MPOL_EAGAIN to
+     * be asked again. */
     enum mpol_err (*apply)(void *backend, const struct mpol_desired *set);
     /* Where it stands; called after every apply and at every step while something is outstanding. */
     enum mpol_err (*progress)(void *backend, struct mpol_progress *out);
@@ -134,16 +140,17 @@ struct mpol_backend_ops {
                                void *ctx);
     /* The engine ends, and will not call again. What is in force stays. May be NULL. */
     void (*close)(void *backend);
-    /* Could it carry this lease, whatever the mesh is like now? Asked before one is admitted that no
-     * compiler has looked at. Answers MPOL_OK, or MPOL_EUNSUPPORTED or MPOL_EINVAL with one line in `why`
-     * (cut at `why_size`, with a NUL). May be NULL. */
-    enum mpol_err (*check)(void *backend, const struct mpol_lease *lease, char *why, size_t why_size);
+    /* Could it carry this lease, whatever the mesh is like now? Asked before one is admitted that
+     * no compiler has looked at. Answers MPOL_OK, or MPOL_EUNSUPPORTED or MPOL_EINVAL with one
+     * line in `why` (cut at `why_size`, with a NUL). May be NULL. */
+    enum mpol_err (*check)(void *backend, const struct mpol_lease *lease, char *why,
+                           size_t why_size);
 };
 
-/* A way for messages: `notify "..." via chat`. A message is sent at least once, always with the same
- * idempotency key; `send` is called from the thread that steps the engine, must not block, and answers
- * MPOL_OK (delivered), MPOL_EAGAIN (in hand: mpol_engine_message_done() will tell), or an error, after
- * which it is called again with growing pauses. */
+/* A way for messages: `notify "..." via chat`. A message is sent at least once, always with the
+ * same idempotency key; `send` is called from the thread that steps the engine, must not block,
+ * and answers MPOL_OK (delivered), MPOL_EAGAIN (in hand: mpol_engine_message_done() will tell),
+ * or an error, after which it is called again with growing pauses. */
 struct mpol_message {
     size_t size;
     uint64_t id;

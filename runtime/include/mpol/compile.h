@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mpol/compile.h - policy text to a program.
  *
- * mpol_compile() is in libmpol only; a process that carries images needs no more than libmpol-rt and
- * mpol_program_load(). Compiling touches no file, no network and no global state; it may run on any
- * thread, several at a time. It takes milliseconds and megabytes: not the thread that answers requests.
+ * mpol_compile() is in libmpol only; a process that carries images needs no more than libmpol-rt
+ * and mpol_program_load(). Compiling touches no file, no network and no global state; it may run
+ * on any thread, several at a time. It takes milliseconds and megabytes: not the thread that
+ * answers requests.
  */
 #ifndef MPOL_COMPILE_H
 #define MPOL_COMPILE_H
@@ -37,13 +38,14 @@ struct mpol_diagnostic {
 
 struct mpol_compile_options {
     size_t size;
-    /* Memory and regular expressions; NULL: malloc, and `matches` is refused. The regular expressions
-     * of a program are freed through it: it must outlive the program. */
+    /* Memory and regular expressions; NULL: malloc, and `matches` is refused. The regular
+     * expressions of a program are freed through it: it must outlive the program. */
     const struct mpol_world *world;
     /* Told every message, errors first by place in the file; may be NULL. */
     void (*diagnostic)(void *ctx, const struct mpol_diagnostic *d);
     void *ctx;
-    /* Packages that the sources may `use`, beside the standard library; their rules are not in force. */
+    /* Packages that the sources may `use`, beside the standard library; their rules are not in
+     * force. */
     const struct mpol_source *packages;
     size_t package_count;
     /* Non-zero: `test` blocks are part of the program (for mpol_test-like hosts only). */

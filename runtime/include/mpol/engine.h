@@ -4,16 +4,17 @@
  *   create(program, limits) ── feed records, step to now ──▶ incidents, leases, ledger
  *                              verdicts, from any thread ◀── what is in force
  *
- * Threads: one thread at a time calls the functions that take a struct mpol_engine; which one it is may
- * change, under a lock of yours. A struct mpol_reader belongs to one thread, which asks it for verdicts
- * and reports records through it: wait-free, no lock, no allocation, at the same time as everything
- * else. Only mpol_reader_open and mpol_reader_close are calls on the engine.
- * Fork: a child may destroy an engine and nothing else. Signals: no handler is installed, and nothing
- * here may be called from one, mpol_verdict() included.
- * Memory: all of it is taken in mpol_engine_create() within the limits; a reload takes that of the new
- * program. Nothing is taken or freed while records pass.
- * Clocks: the engine lives on the time that it is stepped to. It is made monotone: a clock set back
- * stands still until it is caught up with; a jump forward ends what was to end in between.
+ * Threads: one thread at a time calls the functions that take a struct mpol_engine; which one it
+ *          is may
+ * change, under a lock of yours. A struct mpol_reader belongs to one thread, which asks it for
+ * verdicts and reports records through it: wait-free, no lock, no allocation, at the same time as
+ * everything else. Only mpol_reader_open and mpol_reader_close are calls on the engine. Fork: a
+ * child may destroy an engine and nothing else. Signals: no handler is installed, and nothing
+ * here may be called from one, mpol_verdict() included. Memory: all of it is taken in
+ * mpol_engine_create() within the limits; a reload takes that of the new program. Nothing is
+ * taken or freed while records pass. Clocks: the engine lives on the time that it is stepped to.
+ * It is made monotone: a clock set back stands still until it is caught up with; a jump forward
+ * ends what was to end in between.
  */
 #ifndef MPOL_ENGINE_H
 #define MPOL_ENGINE_H
@@ -28,7 +29,8 @@ extern "C" {
 
 /* ---- life ---- */
 
-/* Upper bounds, 0: the default that stands beside it. What is full refuses and counts, never fails. */
+/* Upper bounds, 0: the default that stands beside it. What is full refuses and counts, never
+ * fails. */
 struct mpol_limits {
     size_t size;
     size_t memory_bytes;      /* 256 MiB; creation fails beyond it: MPOL_ELIMIT, MPOL_ENOMEM */
@@ -36,7 +38,8 @@ struct mpol_limits {
     uint32_t incidents_max;   /* open at one time: 4,096 */
     uint32_t leases_max;      /* 2,048 */
     uint32_t readers_max;     /* 64 */
-    uint32_t ring_records;    /* reported and not yet taken, per reader; rounded up to a power of two: 64 */
+    /* reported and not yet taken, per reader; rounded up to a power of two: 64 */
+    uint32_t ring_records;
     uint32_t record_bytes;    /* the texts of one record: 1,024 */
     size_t ledger_bytes;      /* kept in memory for mpol_engine_ledger(): 4 MiB */
     uint32_t inventory_items; /* entities with attributes: 4,096 */
@@ -53,12 +56,14 @@ struct mpol_engine_options {
     struct mpol_limits limits;
     enum mpol_clock clock;
     int64_t start_wall_ns;  /* the first `now` */
-    uint64_t seed;          /* of hash keys where world.random is NULL; the same seed, the same ledger */
+    /* of hash keys where world.random is NULL; the same seed, the same ledger */
+    uint64_t seed;
     struct mpol_text owner; /* tag on everything in the mesh; empty: "mpol" */
 };
 
-/* Takes `program` in every case, also when it fails. The backend `inproc`, which mpol_verdict() reads,
- * is always there. MPOL_ENOMEM, MPOL_ELIMIT; MPOL_EINVAL: no program, or a time before 1970 or after
+/* Takes `program` in every case, also when it fails. The backend `inproc`, which mpol_verdict()
+ * reads, is always there. MPOL_ENOMEM, MPOL_ELIMIT; MPOL_EINVAL: no program, or a time before
+ * 1970 or after
  * 2115. */
 MPOL_API enum mpol_err mpol_engine_create(const struct mpol_engine_options *options,
                                           struct mpol_program *program, struct mpol_engine **out);
@@ -69,8 +74,8 @@ MPOL_API void mpol_engine_destroy(struct mpol_engine *engine);
 
 /* Puts another program in force, between two records; windows, incidents and leases go on as far as
  * the texts agree. Takes `program` in every case; on failure the old one stays in force. A program
- * keeps of the inventory what its rules read: feed the inventory again, for what only the new one reads.
- * `why` receives a static text on failure, may be NULL. */
+ * keeps of the inventory what its rules read: feed the inventory again, for what only the new one
+ * reads. `why` receives a static text on failure, may be NULL. */
 MPOL_API enum mpol_err mpol_engine_reload(struct mpol_engine *engine, struct mpol_program *program,
                                           const char **why);
 
@@ -78,17 +83,17 @@ MPOL_API enum mpol_err mpol_engine_reload(struct mpol_engine *engine, struct mpo
 MPOL_API enum mpol_err mpol_engine_param(struct mpol_engine *engine, struct mpol_text name,
                                          struct mpol_text value);
 
-/* Native code: `jit` is what the function `mpol_jit` of libmpol-jit.so has answered, found by dlopen and
- * dlsym; that library stays open as long as the engine lives. This program and all later ones are
- * compiled on a thread of their own; nothing waits for it, and the results are the same without.
- * MPOL_ESTALE: made by another build. */
+/* Native code: `jit` is what the function `mpol_jit` of libmpol-jit.so has answered, found by
+ * dlopen and dlsym; that library stays open as long as the engine lives. This program and all
+ * later ones are compiled on a thread of their own; nothing waits for it, and the results are the
+ * same without. MPOL_ESTALE: made by another build. */
 MPOL_API enum mpol_err mpol_engine_native(struct mpol_engine *engine, const void *jit);
 
 /* ---- what happened: records ---- */
 
 /* A name of a field as telemetry has it: "service", "client.ip", "status", "headers.x-api-key". The
- * answer is good for this engine, over reloads, whether a policy reads it or not. At most 256 names.
- * MPOL_ELIMIT, MPOL_EINVAL. */
+ * answer is good for this engine, over reloads, whether a policy reads it or not. At most 256
+ * names. MPOL_ELIMIT, MPOL_EINVAL. */
 MPOL_API enum mpol_err mpol_field(struct mpol_engine *engine, const char *name, uint32_t *field);
 /* Does the program in force read it? 0: it need not be filled in. */
 MPOL_API int mpol_field_wanted(const struct mpol_engine *engine, uint32_t field);
@@ -97,8 +102,8 @@ MPOL_API int mpol_field_wanted(const struct mpol_engine *engine, uint32_t field)
  * MPOL_EINVAL to it. */
 MPOL_API enum mpol_err mpol_record_create(struct mpol_engine *engine, struct mpol_record **out);
 MPOL_API void mpol_record_destroy(struct mpol_record *record);
-/* Empties it for an event of `signal` ("requests") at `wall_ns`, seen at one layer (MPOL_INGRESS ...).
- * MPOL_EINVAL: no such layer, or a time before 1970 or after 2115; the record is as it was. */
+/* Empties it for an event of `signal` ("requests") at `wall_ns`, seen at one layer (MPOL_INGRESS
+ * ...). MPOL_EINVAL: no such layer, or a time before 1970 or after 2115; the record is as it was. */
 MPOL_API enum mpol_err mpol_record_begin(struct mpol_record *record, const char *signal,
                                          int64_t wall_ns, uint32_t layer);
 /* A field not set is absent. Setting it again replaces it. Text is copied; MPOL_ELIMIT beyond
@@ -110,8 +115,8 @@ MPOL_API enum mpol_err mpol_record_text(struct mpol_record *record, uint32_t fie
 MPOL_API enum mpol_err mpol_record_int(struct mpol_record *record, uint32_t field, int64_t value);
 /* Numbers, shares, scores, rates per second. */
 MPOL_API enum mpol_err mpol_record_number(struct mpol_record *record, uint32_t field, double value);
-/* The rule that refused this request (struct mpol_verdict): it counts among `refusals` then, not among
- * `requests`. */
+/* The rule that refused this request (struct mpol_verdict): it counts among `refusals` then, not
+ * among `requests`. */
 MPOL_API enum mpol_err mpol_record_refused(struct mpol_record *record, struct mpol_text rule);
 
 /* Takes a record in now, and judges what it changes, before it returns. */
@@ -121,10 +126,11 @@ MPOL_API enum mpol_err mpol_engine_feed(struct mpol_engine *engine,
  * inventory. MPOL_EINVAL: not a record; it is counted, and nothing has happened. */
 MPOL_API enum mpol_err mpol_engine_feed_line(struct mpol_engine *engine, const char *line,
                                              size_t len);
-/* Takes what readers have reported, fires every deadline up to `wall_ns`, and looks how far backends
- * have come. MPOL_EINVAL: a time before 1970 or after 2115; nothing has happened. */
+/* Takes what readers have reported, fires every deadline up to `wall_ns`, and looks how far
+ * backends have come. MPOL_EINVAL: a time before 1970 or after 2115; nothing has happened. */
 MPOL_API enum mpol_err mpol_engine_step(struct mpol_engine *engine, int64_t wall_ns);
-/* When the next deadline falls due, wall time; INT64_MAX: none. Stepping every 10 ms is right too. */
+/* When the next deadline falls due, wall time; INT64_MAX: none. Stepping every 10 ms is right
+ * too. */
 MPOL_API int64_t mpol_engine_next(const struct mpol_engine *engine);
 
 /* ---- what is allowed: verdicts ---- */
@@ -150,12 +156,13 @@ struct mpol_verdict {
     uint64_t incident;        /* that holds the lease; 0 for an inline rule */
     int64_t retry_after_ns;   /* when asking again may help; 0: not known */
     uint64_t revision;        /* of what was in force */
-    struct mpol_text send_to; /* where a rule sends a request that passes; empty: where it was to go */
+    /* where a rule sends a request that passes; empty: where it was to go */
+    struct mpol_text send_to;
 };
 
-/* Answers one request, whose record has what is known before it goes on. Wait-free: never blocks, never
- * allocates. The record remembers that its inline rules have been judged: fill in what the end of the
- * request brings, and hand it to the engine. The thread that owns `reader` only. */
+/* Answers one request, whose record has what is known before it goes on. Wait-free: never blocks,
+ * never allocates. The record remembers that its inline rules have been judged: fill in what the
+ * end of the request brings, and hand it to the engine. The thread that owns `reader` only. */
 MPOL_API enum mpol_err mpol_verdict(struct mpol_reader *reader, struct mpol_record *request,
                                     struct mpol_verdict *out);
 /* Hands a finished record to the engine, which takes it at its next step. MPOL_ELIMIT: the ring is
@@ -165,13 +172,15 @@ MPOL_API enum mpol_err mpol_reader_report(struct mpol_reader *reader,
 
 /* ---- backends and channels ---- */
 
-/* `ops` and what it points to must outlive the engine. A backend that is added later takes what can be
- * done by it and not by one that was there before. MPOL_EINVAL: `ops` lacks what all must have. */
+/* `ops` and what it points to must outlive the engine. A backend that is added later takes what
+ * can be done by it and not by one that was there before. MPOL_EINVAL: `ops` lacks what all must
+ * have. */
 MPOL_API enum mpol_err mpol_engine_backend(struct mpol_engine *engine,
                                            const struct mpol_backend_ops *ops, void *backend);
-/* MPOL_OK: everything that the program in force may do can be done by some backend. MPOL_EUNSUPPORTED:
- * *verb is an action that none can do; it would be withheld, each time, and recorded. Ask it when all
- * backends are there, and after a reload. */
+/* MPOL_OK: everything that the program in force may do can be done by some backend.
+ * MPOL_EUNSUPPORTED:
+ * *verb is an action that none can do; it would be withheld, each time, and recorded. Ask it when
+ * all backends are there, and after a reload. */
 MPOL_API enum mpol_err mpol_engine_unsupported(const struct mpol_engine *engine,
                                                struct mpol_text *verb);
 /* Messages `via name` go to `send`. The name "" takes all that have no channel of their own.
@@ -183,8 +192,8 @@ MPOL_API enum mpol_err mpol_engine_message_done(struct mpol_engine *engine, uint
 
 /* ---- the operator ---- */
 
-/* Lets go of one incident, of the incident of `rule` for `key`, or of all: the release begins, with its
- * ramp. MPOL_ENOTFOUND. */
+/* Lets go of one incident, of the incident of `rule` for `key`, or of all: the release begins,
+ * with its ramp. MPOL_ENOTFOUND. */
 MPOL_API enum mpol_err mpol_engine_release(struct mpol_engine *engine, uint64_t incident);
 MPOL_API enum mpol_err mpol_engine_release_rule(struct mpol_engine *engine, struct mpol_text rule,
                                                 struct mpol_text key);
@@ -210,10 +219,11 @@ struct mpol_entry {
 };
 /* Called from within calls on the engine; must not call it. One watcher; NULL ends it. */
 typedef void (*mpol_entry_fn)(void *ctx, const struct mpol_entry *entry);
-MPOL_API enum mpol_err mpol_engine_watch(struct mpol_engine *engine, mpol_entry_fn entry, void *ctx);
+MPOL_API enum mpol_err mpol_engine_watch(struct mpol_engine *engine, mpol_entry_fn entry,
+                                         void *ctx);
 
-/* Tells the entries after `after_seq` in order as JSON, until `line` answers other than 0. MPOL_ELIMIT:
- * some after it have left memory; the ones that are left have been told. */
+/* Tells the entries after `after_seq` in order as JSON, until `line` answers other than 0.
+ * MPOL_ELIMIT: some after it have left memory; the ones that are left have been told. */
 MPOL_API enum mpol_err mpol_engine_ledger(const struct mpol_engine *engine, uint64_t after_seq,
                                           int (*line)(void *ctx, uint64_t seq,
                                                       struct mpol_text json),

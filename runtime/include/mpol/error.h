@@ -2,9 +2,9 @@
  * mpol/error.h - what can go wrong in a call.
  *
  * Every function that can fail answers an enum mpol_err; outputs are the last parameters and are
- * untouched where the answer is not MPOL_OK. Mistakes in a policy are diagnostics (compile.h) and one
- * MPOL_EINVAL. The library never exits, and never aborts because of what it is given; it does abort,
- * after telling the panic hook, when it finds its own state broken.
+ * untouched where the answer is not MPOL_OK. Mistakes in a policy are diagnostics (compile.h) and
+ * one MPOL_EINVAL. The library never exits, and never aborts because of what it is given; it does
+ * abort, after telling the panic hook, when it finds its own state broken.
  */
 #ifndef MPOL_ERROR_H
 #define MPOL_ERROR_H

@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * mpol/types.h - what all of the public interface is written in.
  *
- * Ownership: what a function takes as `const` it does not keep, unless it says so. What a callback is
- * given is valid until the callback returns. Text is a pointer and a length and need not end in NUL.
+ * Ownership: what a function takes as `const` it does not keep, unless it says so. What a
+ *            callback is
+ * given is valid until the callback returns. Text is a pointer and a length and need not end in
+ * NUL.
  *
- * Units: every time is in nanoseconds. `wall` times count from 1970-01-01 UTC, others from anywhere.
+ * Units: every time is in nanoseconds. `wall` times count from 1970-01-01 UTC, others from
+ *        anywhere.
  * Shares are fractions: 1.0 is all.
  *
- * Sizes: a struct that begins with `size` is set to zero and then to `sizeof` of itself by the caller
+ * Sizes: a struct that begins with `size` is set to zero and then to `sizeof` of itself by the
+ *        caller
  * (MPOL_INIT does both), so that a program built against an older header goes on working.
  */
 #ifndef MPOL_TYPES_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The example of docs/EMBEDDING.md: two threads answer requests, one steps the loop; messages and one
- * verb go to code of our own. Prints what happened; exit 0 if the loop closed.
+ * The example of docs/EMBEDDING.md: two threads answer requests, one steps the loop; messages and
+ * one verb go to code of our own. Prints what happened; exit 0 if the loop closed.
  */
 #include <mpol/mpol.h>
 #include <pthread.h>
@@ -54,7 +54,8 @@ static int64_t mono(void *ctx)
     return t.tv_sec * NS_PER_S + t.tv_nsec;
 }
 
-/* ---- a channel: must not block, so a real one puts the text into a queue and answers MPOL_EAGAIN ---- */
+/* ---- a channel: must not block, so a real one puts the text into a queue and answers
+ * MPOL_EAGAIN ---- */
 
 static enum mpol_err chat(void *ctx, const struct mpol_message *m)
 {
@@ -116,7 +117,8 @@ static void *step(void *ctx)
 
 /* ---- threads that answer requests ---- */
 
-static void one_request(struct mpol_reader *reader, struct mpol_record *r, int who, const char *from)
+static void one_request(struct mpol_reader *reader, struct mpol_record *r, int who,
+                        const char *from)
 {
     struct mpol_verdict verdict;
     MPOL_INIT(&verdict);

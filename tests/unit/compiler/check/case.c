@@ -79,8 +79,9 @@ void case_check_files(struct test_case *c, const struct case_file *files, uint32
     for (uint32_t i = 0; i < count; i++) {
         const struct mp_source *source;
         struct mp_ast_file *ast = NULL;
-        assert_int_equal(mp_sources_add(&c->sources, mp_str_of(files[i].name), mp_str_of(files[i].text),
-                                        &source), MP_OK);
+        assert_int_equal(mp_sources_add(&c->sources, mp_str_of(files[i].name),
+                                        mp_str_of(files[i].text), &source),
+                         MP_OK);
         assert_int_equal(mp_parse(source, &c->arena, &c->diags, &ast), MP_OK);
         inputs[i] = (struct mp_check_input){ast, files[i].origin};
     }
@@ -103,7 +104,8 @@ void case_check(struct test_case *c, const char *text)
     char whole[8192];
     int len = snprintf(whole, sizeof whole, "use m\n%s", text);
     assert_true(len > 0 && (size_t)len < sizeof whole);
-    struct case_file files[] = {{"case.mpol", whole, MP_CHECK_GIVEN}, {"m", words, MP_CHECK_STDLIB}};
+    struct case_file files[] = {{"case.mpol", whole, MP_CHECK_GIVEN},
+                                {"m", words, MP_CHECK_STDLIB}};
     case_check_files(c, files, 2, NULL);
 }
 
@@ -163,7 +165,8 @@ void case_expect(const struct test_case *c, const char *codes)
     for (uint32_t i = 0; i < c->diags.all.len; i++) {
         errors += c->diags.all.ptr[i]->severity == MP_SEV_ERROR;
     }
-    if (errors != expected) fail_msg("expected only %s, got:\n%s", expected ? codes : "nothing", c->report.ptr);
+    if (errors != expected)
+        fail_msg("expected only %s, got:\n%s", expected ? codes : "nothing", c->report.ptr);
 }
 
 void case_says(const struct test_case *c, const char *text)

@@ -32,8 +32,8 @@ enum mp_err case_check_within(const char *text, size_t limit_bytes);
 uint32_t case_count(const struct test_case *c, const char *code);
 /* The rule of that name, or a failed test. */
 const struct mp_t_rule *case_rule(const struct test_case *c, const char *name);
-/* Fails with the whole report unless the codes are exactly these, in any order: "E0101 E0301"; "" for
- * none. Lints that are only warnings do not count. */
+/* Fails with the whole report unless the codes are exactly these, in any order: "E0101 E0301"; ""
+ * for none. Lints that are only warnings do not count. */
 void case_expect(const struct test_case *c, const char *codes);
 /* Fails unless the report holds this text. */
 void case_says(const struct test_case *c, const char *text);

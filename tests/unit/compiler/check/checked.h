@@ -14,7 +14,8 @@ struct checked {
     struct mp_typed *typed;
 };
 
-/* Checks `text` as a file called `a.mpol`; tests are checked too. Ends the test where memory fails. */
+/* Checks `text` as a file called `a.mpol`; tests are checked too. Ends the test where memory
+ * fails. */
 void checked_open(struct checked *c, const char *text);
 void checked_close(struct checked *c);
 /* The codes of all messages in order, joined by blanks: "E0101 E0402"; valid until close. */

@@ -85,7 +85,8 @@ static void what_a_vocabulary_says_is_kept(void **state)
     case_expect(&c, "");
     const struct mp_t_signal *requests = NULL, *cpu = NULL;
     for (uint32_t i = 0; i < c.typed->signals.len; i++) {
-        if (mp_str_eq(c.typed->signals.ptr[i]->name, MP_STR("requests"))) requests = c.typed->signals.ptr[i];
+        if (mp_str_eq(c.typed->signals.ptr[i]->name, MP_STR("requests")))
+            requests = c.typed->signals.ptr[i];
         if (mp_str_eq(c.typed->signals.ptr[i]->name, MP_STR("cpu"))) cpu = c.typed->signals.ptr[i];
     }
     assert_int_equal(requests->key_count, 3);

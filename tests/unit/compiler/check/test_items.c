@@ -38,8 +38,8 @@ static const struct mp_t_expr *argument(const struct mp_t_act *a, const char *na
 static void the_smallest_rule_runs_per_service_and_is_named_by_its_condition(void **state)
 {
     struct checked c;
-    checked_open(&c,
-                 MESH "param x: percent = 5% in 1%..50%\nwhen error_rate > x then quarantine svc\n");
+    checked_open(&c, MESH
+                 "param x: percent = 5% in 1%..50%\nwhen error_rate > x then quarantine svc\n");
     assert_string_equal(checked_codes(&c), "");
     assert_int_equal(c.typed->rules.len, 1);
     const struct mp_t_rule *r = c.typed->rules.ptr[0];
@@ -69,8 +69,9 @@ static void the_name_of_an_unnamed_rule_does_not_depend_on_layout(void **state)
     assert_true(mp_str_eq(a.typed->rules.ptr[0]->name, b.typed->rules.ptr[0]->name));
     checked_close(&a);
     checked_close(&b);
-    assert_codes(MESH "when error_rate > 5% then quarantine svc\nwhen error_rate > 5% then notify \"x\"\n",
-                 "E0103");
+    assert_codes(
+        MESH "when error_rate > 5% then quarantine svc\nwhen error_rate > 5% then notify \"x\"\n",
+        "E0103");
     (void)state;
 }
 
@@ -98,8 +99,10 @@ static void a_rule_on_the_request_alone_is_inline(void **state)
 static void a_lease_on_a_condition_of_the_record_is_a_loop_rule_of_the_instant(void **state)
 {
     struct checked c;
-    checked_open(&c, MESH "list bad: cidr = [ 192.0.2.0/24 ]\n"
-                          "rule r at edge, ingress when client.ip in bad then deny client.ip on edge for 1h\n");
+    checked_open(
+        &c,
+        MESH "list bad: cidr = [ 192.0.2.0/24 ]\n"
+             "rule r at edge, ingress when client.ip in bad then deny client.ip on edge for 1h\n");
     assert_string_equal(checked_codes(&c), "");
     const struct mp_t_rule *r = checked_rule(&c, "r");
     assert_int_equal(r->kind, MP_RULE_LOOP);
@@ -236,7 +239,9 @@ static void times_to_live_and_ramps_are_checked(void **state)
     assert_codes(MESH "rule r when error_rate > 5% then cap svc to 10 ramp 25% every 1m\n",
                  "E0407");
     assert_codes(MESH "rule r when error_rate > 5% then notify \"x\" ramp 25% every 1m\n", "E0402");
-    assert_codes(MESH "rule r when error_rate > 5% then notify \"x\" verify error_rate < 1% within 1m\n", "E0402");
+    assert_codes(MESH
+                 "rule r when error_rate > 5% then notify \"x\" verify error_rate < 1% within 1m\n",
+                 "E0402");
     assert_codes(MESH "rule r when error_rate > 5% then quarantine svc for p99_latency * 10\n",
                  "E0405");
     (void)state;
@@ -257,11 +262,12 @@ static void a_clause_that_stands_twice_is_refused(void **state)
 static void the_kind_of_target_chooses_the_declaration(void **state)
 {
     struct checked c;
-    checked_open(&c, MESH
-                 "rule a when request.path == \"/x\" then deny request with status = 404\n"
-                 "rule b when error_rate > 5% then throttle svc to 5/s\n"
-                 "rule c when error_rate > 5% then throttle svc to 30%\n"
-                 "rule d when count(requests) over 1m > 5 per request.peer max 5k then deny request.peer for 5m\n");
+    checked_open(
+        &c, MESH
+        "rule a when request.path == \"/x\" then deny request with status = 404\n"
+        "rule b when error_rate > 5% then throttle svc to 5/s\n"
+        "rule c when error_rate > 5% then throttle svc to 30%\n"
+        "rule d when count(requests) over 1m > 5 per request.peer max 5k then deny request.peer for 5m\n");
     assert_string_equal(checked_codes(&c), "");
     assert_int_equal(act(checked_rule(&c, "a"), 0, 0)->action->class, MP_CLASS_ACCESS);
     assert_int_equal(argument(act(checked_rule(&c, "b"), 0, 0), "to")->type.base, MP_TYPE_RATE);
@@ -290,10 +296,14 @@ static void a_reversible_action_needs_an_end(void **state)
 {
     assert_codes(MESH "action isolate(target: service) class other strength 20 reversible\n",
                  "E0409");
-    assert_codes(MESH "action isolate(target: service, for: duration) class other strength 20 reversible\n"
-                      "rule r when error_rate > 5% then isolate svc\n", "E0409");
-    assert_codes(MESH "action isolate(target: service, for: duration) class other strength 20 reversible\n"
-                      "rule r when error_rate > 5% then isolate svc for 5m\n", "");
+    assert_codes(
+        MESH "action isolate(target: service, for: duration) class other strength 20 reversible\n"
+             "rule r when error_rate > 5% then isolate svc\n",
+        "E0409");
+    assert_codes(
+        MESH "action isolate(target: service, for: duration) class other strength 20 reversible\n"
+             "rule r when error_rate > 5% then isolate svc for 5m\n",
+        "");
     (void)state;
 }
 
@@ -317,7 +327,9 @@ static void a_missing_field_must_not_open_a_door(void **state)
     assert_codes(open, "E0406");
     assert_codes(MESH "rule r when request.user != \"root\" then deny request\n", "E0406");
     assert_codes(MESH "rule r when request.method != \"GET\" then deny request\n", "");
-    assert_codes(MESH "rule r when request.user is absent or request.user != \"root\" then deny request\n", "");
+    assert_codes(
+        MESH "rule r when request.user is absent or request.user != \"root\" then deny request\n",
+        "");
     assert_codes(MESH "rule r when not request.token_valid then deny request\n", "E0406");
     (void)state;
 }
@@ -349,8 +361,10 @@ static void two_places_for_one_target_need_an_order(void **state)
                       "rule b when p99_latency > 1s then route svc to \"a\" for 5m\n", "");
     assert_codes(MESH "rule a when error_rate > 5% then throttle svc to 50%\n"
                       "rule b when p99_latency > 1s then throttle svc to 5/s\n", "");
-    assert_codes(MESH "rule a when error_rate > 5% unless svc.tier is batch then route svc to \"a\"\n"
-                      "rule b when p99_latency > 1s and svc.tier is batch then route svc to \"b\"\n", "");
+    assert_codes(MESH
+                 "rule a when error_rate > 5% unless svc.tier is batch then route svc to \"a\"\n"
+                 "rule b when p99_latency > 1s and svc.tier is batch then route svc to \"b\"\n",
+                 "");
     assert_codes(MESH "rule a when error_rate > 5% then route svc from \"eu\" to \"a\"\n"
                       "rule b when p99_latency > 1s then route svc from \"us\" to \"b\"\n", "");
     assert_codes(MESH "rule a mode shadow when error_rate > 5% then route svc to \"a\"\n"

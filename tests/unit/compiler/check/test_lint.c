@@ -45,8 +45,9 @@ static void contradictions(void **state)
     assert_errors("rule r when error_rate > 5% and error_rate < 3% then notify \"x\"\n", "L102");
     assert_errors("rule r when error_rate > 5% and error_rate over 1m < 3% then notify \"x\"\n",
                   "");
-    assert_errors("rule r when svc.tier is batch and svc.tier is critical and error_rate > 5% then notify \"x\"\n",
-                  "L102");
+    assert_errors(
+        "rule r when svc.tier is batch and svc.tier is critical and error_rate > 5% then notify \"x\"\n",
+        "L102");
     assert_errors("rule r when error_rate > 5% or error_rate < 3% then notify \"x\"\n", "");
     (void)state;
 }
@@ -69,13 +70,19 @@ static void an_until_beside_its_trigger(void **state)
                   "L131");
     assert_errors("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 5%\n",
                   "L131");
-    assert_errors("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 5% for 5m\n", "");
+    assert_errors(
+        "rule r when error_rate > 5% then throttle svc to 50% until error_rate < 5% for 5m\n", "");
     assert_errors("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 4%\n",
                   "");
-    assert_errors("rule r when error_rate > 5% then throttle svc to 50% until error_rate over 5m < 5%\n", "");
-    assert_errors("param trip: percent = 5% in 1%..20%\nparam calm: percent = 0.5% in 0%..1%\n"
-                  "rule r when error_rate > trip then throttle svc to 50% until error_rate < calm\n", "");
-    assert_errors("rule r when request_rate < 1/s then throttle svc to 50% until request_rate > 0.5/s\n", "L131");
+    assert_errors(
+        "rule r when error_rate > 5% then throttle svc to 50% until error_rate over 5m < 5%\n", "");
+    assert_errors(
+        "param trip: percent = 5% in 1%..20%\nparam calm: percent = 0.5% in 0%..1%\n"
+        "rule r when error_rate > trip then throttle svc to 50% until error_rate < calm\n",
+        "");
+    assert_errors(
+        "rule r when request_rate < 1/s then throttle svc to 50% until request_rate > 0.5/s\n",
+        "L131");
     (void)state;
 }
 
@@ -94,7 +101,8 @@ static void an_until_that_the_action_blinds(void **state)
 {
     assert_errors("rule r when error_rate > 5% then quarantine svc until error_rate < 1% for 5m\n",
                   "L151");
-    assert_errors("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 1% for 5m\n", "");
+    assert_errors(
+        "rule r when error_rate > 5% then throttle svc to 50% until error_rate < 1% for 5m\n", "");
     assert_errors("rule r when error_rate > 5% then throttle svc to 50%\n"
                   " verify error_rate < 1% for 10s within 1m\n"
                   "else quarantine svc until error_rate < 1% for 5m\n", "");
@@ -103,8 +111,10 @@ static void an_until_that_the_action_blinds(void **state)
 
 static void what_nobody_uses(void **state)
 {
-    assert_warnings("param a: percent = 5%\nlist b: ip = [ 10.0.0.1 ]\ndef c per service: percent = error_rate\n"
-                    "rule r when error_rate > 5% then notify \"x\"\n", "L106 L106 L106");
+    assert_warnings(
+        "param a: percent = 5%\nlist b: ip = [ 10.0.0.1 ]\ndef c per service: percent = error_rate\n"
+        "rule r when error_rate > 5% then notify \"x\"\n",
+        "L106 L106 L106");
     assert_warnings("param a: percent = 5%\ndef c per service: percent = error_rate + a\n"
                     "rule r when c > 5% then notify \"x\"\n", "");
     assert_warnings("list b: ip = [ ]\nrule r when client.ip in b then notify \"x\"\n", "L107");
@@ -129,8 +139,10 @@ static void the_same_condition_twice(void **state)
                     "rule b when error_rate > 5% for 10s then throttle svc to 50%\n", "L104");
     assert_warnings("rule a when error_rate > 5% for 10s then notify \"x\"\n"
                     "rule b when error_rate > 5% for 20s then throttle svc to 50%\n", "");
-    assert_warnings("rule a when error_rate > 5% then notify \"x\"\n"
-                    "rule b when error_rate > 5% unless svc.tier is batch then throttle svc to 50%\n", "");
+    assert_warnings(
+        "rule a when error_rate > 5% then notify \"x\"\n"
+        "rule b when error_rate > 5% unless svc.tier is batch then throttle svc to 50%\n",
+        "");
     (void)state;
 }
 
@@ -145,14 +157,19 @@ static void patterns_without_patterns(void **state)
 
 static void advice_on_checks_and_windows(void **state)
 {
-    assert_warnings("rule r when ratio(requests where status in 5xx) over 1m > 5% per svc then notify \"x\"\n",
-                    "L120");
+    assert_warnings(
+        "rule r when ratio(requests where status in 5xx) over 1m > 5% per svc then notify \"x\"\n",
+        "L120");
     assert_warnings("rule r when max(cpu) over 10s > 90% per instance then notify \"x\"\n", "L121");
-    assert_warnings("rule r when cpu > 90% unless instance.service.tier is batch then notify \"x\"\n", "L110");
+    assert_warnings(
+        "rule r when cpu > 90% unless instance.service.tier is batch then notify \"x\"\n", "L110");
     assert_warnings("rule r when request.user != \"root\" then notify \"x\"\n", "L111");
-    assert_warnings("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 1%\n", "L132");
-    assert_warnings("rule r when count(requests) over 1m > 5 per request.headers[\"x\"], client max 1k\n"
-                    " then throttle client to 5/s\n", "");
+    assert_warnings("rule r when error_rate > 5% then throttle svc to 50% until error_rate < 1%\n",
+                    "L132");
+    assert_warnings(
+        "rule r when count(requests) over 1m > 5 per request.headers[\"x\"], client max 1k\n"
+        " then throttle client to 5/s\n",
+        "");
     (void)state;
 }
 

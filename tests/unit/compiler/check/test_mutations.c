@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Policies with one token removed, doubled, or exchanged with its neighbour: the front end answers each
- * with messages or with a program, and never ends or loses its way (language.md 15).
+ * Policies with one token removed, doubled, or exchanged with its neighbour: the front end
+ * answers each with messages or with a program, and never ends or loses its way (language.md 15).
  *
  *   test_unit_check_mutations POLICY...
  */
@@ -111,7 +111,8 @@ static void mutate(const char *text)
         struct token t = tokens[i], nothing = {t.to, t.to};
         splice(changed, text, t, "", 0);
         try_text(changed);
-        size_t len = (size_t)snprintf(piece, sizeof piece, " %.*s", (int)(t.to - t.from), text + t.from);
+        size_t len =
+            (size_t)snprintf(piece, sizeof piece, " %.*s", (int)(t.to - t.from), text + t.from);
         splice(changed, text, nothing, piece, len);
         try_text(changed);
         if (i + 1 == count) break;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * sample.h - the text of a small program with something in most tables, for tests of the IR, of images
- * and for the fuzz targets' seeds: a loop rule with a ladder, an inline rule, a guard, a list.
+ * sample.h - the text of a small program with something in most tables, for tests of the IR, of
+ * images and for the fuzz targets' seeds: a loop rule with a ladder, an inline rule, a guard, a
+ * list.
  */
 #ifndef MP_TESTS_IR_SAMPLE_H
 #define MP_TESTS_IR_SAMPLE_H

@@ -47,7 +47,8 @@ static mp_str emit(struct mp_ir *ir)
     mp_str image;
     struct mp_fault f;
     if (mp_emit(ir, &arena, &image, &f) != MP_OK) {
-        fail_msg("%s[%u]: %s", f.table < MP_TABLE_COUNT ? mp_table_layout(f.table)->name : "", f.row, f.why);
+        fail_msg("%s[%u]: %s", f.table < MP_TABLE_COUNT ? mp_table_layout(f.table)->name : "",
+                 f.row, f.why);
     }
     return image;
 }
@@ -137,11 +138,23 @@ static void a_mistake_in_the_text_is_found_where_it_is(void **state)
         const char *text;
         uint32_t line, column;
     } rows[] = {
-        {"nothing[0]", 1, 1}, {"\n  rule[1]", 2, 8}, {"rule[0] nome=3", 1, 9}, {"rule[0] line=x", 1, 14},
-        {"rule[0] kind=lopp", 1, 14}, {"rule[0] name=\"a", 1, 16}, {"rule[0] name=\"\\q\"", 1, 17},
-        {"rule[0] line=4294967296", 1, 24}, {"rule[0] steps=1", 1, 16}, {"rule[0] hold_ns=1.5", 1, 17},
-        {"fn[0]\n  v1 = not b v0", 2, 3}, {"fn[0]\n  v0 = nat b v0", 2, 8}, {"fn[0]\n  v0 = not b 0", 2, 14},
-        {"fn[0]\n  in bool v0", 2, 3}, {"op[0] code=not", 1, 1}, {"rule[0] line=1 2", 1, 16}, {"fn[0] ops=0+1", 1, 7},
+        {"nothing[0]", 1, 1},
+        {"\n  rule[1]", 2, 8},
+        {"rule[0] nome=3", 1, 9},
+        {"rule[0] line=x", 1, 14},
+        {"rule[0] kind=lopp", 1, 14},
+        {"rule[0] name=\"a", 1, 16},
+        {"rule[0] name=\"\\q\"", 1, 17},
+        {"rule[0] line=4294967296", 1, 24},
+        {"rule[0] steps=1", 1, 16},
+        {"rule[0] hold_ns=1.5", 1, 17},
+        {"fn[0]\n  v1 = not b v0", 2, 3},
+        {"fn[0]\n  v0 = nat b v0", 2, 8},
+        {"fn[0]\n  v0 = not b 0", 2, 14},
+        {"fn[0]\n  in bool v0", 2, 3},
+        {"op[0] code=not", 1, 1},
+        {"rule[0] line=1 2", 1, 16},
+        {"fn[0] ops=0+1", 1, 7},
         {"quota[0] percent=1e999", 1, 18},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -150,8 +163,8 @@ static void a_mistake_in_the_text_is_found_where_it_is(void **state)
         assert_int_equal(mp_ir_init(&ir, &arena), MP_OK);
         assert_int_equal(mp_ir_parse(&ir, mp_str_of(rows[i].text), &e), MP_EINVAL);
         if (e.line != rows[i].line || e.column != rows[i].column) {
-            fail_msg("`%s`: %u:%u %s, expected %u:%u", rows[i].text, e.line, e.column, e.why, rows[i].line,
-                     rows[i].column);
+            fail_msg("`%s`: %u:%u %s, expected %u:%u", rows[i].text, e.line, e.column, e.why,
+                     rows[i].line, rows[i].column);
         }
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Native code against the interpreter, on borders of all values and with unknowns; units whose rules are
- * skipped together; a thousand compilations.
+ * Native code against the interpreter, on borders of all values and with unknowns; units whose
+ * rules are skipped together; a thousand compilations.
  */
 #include "jit/jit.h"
 #include "jit/jit_priv.h"
@@ -26,10 +26,13 @@
 
 enum { PER_REP = 3, REPS = 6, FIELDS = PER_REP * REPS, SAMPLES = 18, OUTS_MAX = 128 };
 
-static const enum mp_type types[REPS] = {MP_TYPE_BOOL, MP_TYPE_INT, MP_TYPE_NUMBER, MP_TYPE_STRING, MP_TYPE_IP,
-                                         MP_TYPE_STRING};
+static const enum mp_type types[REPS] = {MP_TYPE_BOOL,   MP_TYPE_INT, MP_TYPE_NUMBER,
+                                         MP_TYPE_STRING, MP_TYPE_IP,  MP_TYPE_STRING};
 
-static uint32_t slot_of(enum mp_rep rep, uint32_t i) { return (uint32_t)(rep - MP_REP_B) * PER_REP + i; }
+static uint32_t slot_of(enum mp_rep rep, uint32_t i)
+{
+    return (uint32_t)(rep - MP_REP_B) * PER_REP + i;
+}
 static enum mp_type type_of(enum mp_rep rep) { return types[rep - MP_REP_B]; }
 
 static struct {
@@ -65,20 +68,37 @@ static void add_sample(enum mp_rep rep, struct mp_value v)
 
 static void make_samples(void)
 {
-    static const int64_t ints[] = {0, 1, -1, 2, 63, 1024, 1025, INT64_MAX, INT64_MAX - 1, INT64_MIN, INT64_MIN + 1};
-    static const double nums[] = {0.0, -0.0, 1, -1, 0.5, 2.5, 1e308, -1e308, 5e-324, 9223372036854775808.0};
-    static const char *const texts[] = {"", "a", "/adm", "/admi", "/admin", "/admin/users", "/admin/users/", "/admin/user",
-                                        "a text of more than twelve", "a text of more than twelfth",
-                                        "a text of more than twelv", "spiffe://prod/ns/pay/sa/api", "A Text Of More"};
-    static const char *const addresses[] = {"10.1.2.3", "10.1.2.4", "11.0.0.0", "::", "2001:db8:1::", "2001:db8::"};
+    static const int64_t ints[] = {
+        0, 1, -1, 2, 63, 1024, 1025, INT64_MAX, INT64_MAX - 1, INT64_MIN, INT64_MIN + 1};
+    static const double nums[] = {0.0, -0.0,  1,      -1,     0.5,
+                                  2.5, 1e308, -1e308, 5e-324, 9223372036854775808.0};
+    static const char *const texts[] = {"",
+                                        "a",
+                                        "/adm",
+                                        "/admi",
+                                        "/admin",
+                                        "/admin/users",
+                                        "/admin/users/",
+                                        "/admin/user",
+                                        "a text of more than twelve",
+                                        "a text of more than twelfth",
+                                        "a text of more than twelv",
+                                        "spiffe://prod/ns/pay/sa/api",
+                                        "A Text Of More"};
+    static const char *const addresses[] = {"10.1.2.3", "10.1.2.4",     "11.0.0.0",
+                                            "::",       "2001:db8:1::", "2001:db8::"};
     static struct mp_value set[2];
     memset(fx.sample_count, 0, sizeof fx.sample_count);
     add_sample(MP_REP_B, mp_value_bool(false));
     add_sample(MP_REP_B, mp_value_bool(true));
-    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++) add_sample(MP_REP_I, mp_value_int(ints[i]));
-    for (size_t i = 0; i < sizeof nums / sizeof nums[0]; i++) add_sample(MP_REP_F, mp_value_num(nums[i]));
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) add_sample(MP_REP_T, mp_value_text(mp_str_of(texts[i])));
-    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++) add_sample(MP_REP_A, address(addresses[i]));
+    for (size_t i = 0; i < sizeof ints / sizeof ints[0]; i++)
+        add_sample(MP_REP_I, mp_value_int(ints[i]));
+    for (size_t i = 0; i < sizeof nums / sizeof nums[0]; i++)
+        add_sample(MP_REP_F, mp_value_num(nums[i]));
+    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++)
+        add_sample(MP_REP_T, mp_value_text(mp_str_of(texts[i])));
+    for (size_t i = 0; i < sizeof addresses / sizeof addresses[0]; i++)
+        add_sample(MP_REP_A, address(addresses[i]));
     set[0] = mp_value_text(MP_STR("/admin"));
     set[1] = mp_value_text(MP_STR("a text of more than twelve"));
     add_sample(MP_REP_S, (struct mp_value){{0, 0}});
@@ -97,7 +117,8 @@ static uint32_t list(enum mp_rep rep, enum mp_type type)
     uint32_t from = fx.ir.item.len, count = fx.sample_count[rep - MP_REP_B];
     for (uint32_t i = 0; i < count; i += 2) {
         struct mp_value v = fx.sample[rep - MP_REP_B][i];
-        uint32_t c = type == MP_TYPE_PATTERN ? mp_ir_const_text(&fx.ir, type, mp_value_as_text(&v)) : constant(rep, i);
+        uint32_t c = type == MP_TYPE_PATTERN ? mp_ir_const_text(&fx.ir, type, mp_value_as_text(&v))
+                                             : constant(rep, i);
         mp_ir_add_item(&fx.ir)->value = c;
     }
     mp_ir_add_list(&fx.ir)->type = type;
@@ -121,7 +142,8 @@ static int begin(void **state)
     mp_ir_add_signal(&fx.ir)->name = mp_ir_text(&fx.ir, MP_STR("requests"));
     MP_IR_SPAN(&fx.ir, signal, 0, fields, field, 0);
     fx.regex = mp_ir_const_text(&fx.ir, MP_TYPE_STRING, MP_STR("^/adm(in)?$"));
-    for (enum mp_rep rep = MP_REP_B; rep <= MP_REP_A; rep++) fx.members[rep - MP_REP_B] = list(rep, type_of(rep));
+    for (enum mp_rep rep = MP_REP_B; rep <= MP_REP_A; rep++)
+        fx.members[rep - MP_REP_B] = list(rep, type_of(rep));
     fx.patterns = list(MP_REP_T, MP_TYPE_PATTERN);
     return 0;
 }
@@ -132,8 +154,10 @@ static void compile(void)
     struct mp_fault fault;
     const char *why = "";
     enum mp_err err = mp_emit(&fx.ir, &fx.arena, &image, &fault);
-    if (err != MP_OK) fail_msg("%s: %s, table %u row %u", mp_err_text(err), fault.why, fault.table, fault.row);
-    if (mp_program_load(image.ptr, image.len, &fx.os, &fx.program, &why) != MP_OK) fail_msg("%s", why);
+    if (err != MP_OK)
+        fail_msg("%s: %s, table %u row %u", mp_err_text(err), fault.why, fault.table, fault.row);
+    if (mp_program_load(image.ptr, image.len, &fx.os, &fx.program, &why) != MP_OK)
+        fail_msg("%s", why);
     fx.job = mpol_jit()->start(fx.program);
     assert_non_null(fx.job);
     if (mpol_jit()->wait(fx.job, &why) != MP_OK) fail_msg("%s", why);
@@ -180,13 +204,15 @@ static struct mp_outputs outputs(struct answer *a)
     return (struct mp_outputs){a->known, a->truth, a->value};
 }
 
-static bool same_output(const struct mp_out_row *out, uint32_t i, const struct answer *a, const struct answer *b)
+static bool same_output(const struct mp_out_row *out, uint32_t i, const struct answer *a,
+                        const struct answer *b)
 {
     uint64_t bit = UINT64_C(1) << (i % 64);
     if (((a->known[i / 64] ^ b->known[i / 64]) & bit) != 0) return false;
     enum mp_rep rep = mp_type_rep((enum mp_type)out->type);
     if (rep == MP_REP_B) return ((a->truth[i / 64] ^ b->truth[i / 64]) & bit) == 0;
-    if (rep == MP_REP_T && (a->known[i / 64] & bit) != 0) return mp_value_text_eq(a->value[i], b->value[i]);
+    if (rep == MP_REP_T && (a->known[i / 64] & bit) != 0)
+        return mp_value_text_eq(a->value[i], b->value[i]);
     return a->value[i].w[0] == b->value[i].w[0] && a->value[i].w[1] == b->value[i].w[1];
 }
 
@@ -199,11 +225,12 @@ static void check_native(uint32_t fn, int which, struct mp_inputs *in, const str
     fx.native[which][fn](in, &to);
     for (uint32_t i = 0; i < row->outs_count; i++) {
         if (same_output(&fx.program->out[row->outs_at + i], i, &got, want)) continue;
-        fail_msg("fn %u (%.*s) output %u of code %d: native known %d truth %d word %llx, interpreter %d %d %llx", fn,
-                 MP_STR_ARG(mp_program_text(fx.program, row->name)), i, which, (int)(got.known[i / 64] >> (i % 64) & 1),
-                 (int)(got.truth[i / 64] >> (i % 64) & 1), (unsigned long long)got.value[i].w[0],
-                 (int)(want->known[i / 64] >> (i % 64) & 1), (int)(want->truth[i / 64] >> (i % 64) & 1),
-                 (unsigned long long)want->value[i].w[0]);
+        fail_msg(
+            "fn %u (%.*s) output %u of code %d: native known %d truth %d word %llx, interpreter %d %d %llx",
+            fn, MP_STR_ARG(mp_program_text(fx.program, row->name)), i, which,
+            (int)(got.known[i / 64] >> (i % 64) & 1), (int)(got.truth[i / 64] >> (i % 64) & 1),
+            (unsigned long long)got.value[i].w[0], (int)(want->known[i / 64] >> (i % 64) & 1),
+            (int)(want->truth[i / 64] >> (i % 64) & 1), (unsigned long long)want->value[i].w[0]);
     }
 }
 
@@ -237,7 +264,8 @@ static uint32_t row_for(uint32_t op, char kind, enum mp_rep any, uint32_t varian
     if (kind == 'M') return variant % 3;
     if (kind == 'L') return op == MP_OP_IN_LIST ? fx.members[any - MP_REP_B] : fx.patterns;
     if (op == MP_OP_IN_NET) {
-        return mp_ir_const(&fx.ir, MP_TYPE_CIDR, fx.sample[MP_REP_A - MP_REP_B][variant % 2], bits[variant % 9]);
+        return mp_ir_const(&fx.ir, MP_TYPE_CIDR, fx.sample[MP_REP_A - MP_REP_B][variant % 2],
+                           bits[variant % 9]);
     }
     return fx.regex;
 }
@@ -287,7 +315,8 @@ static void add_cases(uint32_t op, enum mp_rep any)
         rows |= kind != '-' && !mp_op_kind_is_value(kind);
         if (!mp_op_kind_is_value(kind)) continue;
         enum mp_rep rep = rep_of(kind, any);
-        for (uint32_t k = 0; rep != MP_REP_S && k < fx.sample_count[rep - MP_REP_B]; k++) add_case(op, any, i, k);
+        for (uint32_t k = 0; rep != MP_REP_S && k < fx.sample_count[rep - MP_REP_B]; k++)
+            add_case(op, any, i, k);
     }
     for (uint32_t k = 0; k < (rows ? 18u : 1u); k++) add_case(op, any, 3, k);
 }
@@ -295,7 +324,8 @@ static void add_cases(uint32_t op, enum mp_rep any)
 static void check_case(const struct op_case *c)
 {
     uint32_t count[3];
-    for (int i = 0; i < 3; i++) count[i] = c->rep[i] == MP_REP_N ? 1 : fx.sample_count[c->rep[i] - MP_REP_B];
+    for (int i = 0; i < 3; i++)
+        count[i] = c->rep[i] == MP_REP_N ? 1 : fx.sample_count[c->rep[i] - MP_REP_B];
     for (uint32_t n = 0; n < count[0] * count[1] * count[2]; n++) {
         const uint32_t at[3] = {n % count[0], n / count[0] % count[1], n / count[0] / count[1]};
         for (uint32_t known = 0; known < 8; known++) {
@@ -303,7 +333,8 @@ static void check_case(const struct op_case *c)
             for (uint32_t i = 0; i < 3; i++) {
                 skip |= c->rep[i] == MP_REP_N && (known >> i & 1) != 0;
                 if (c->rep[i] == MP_REP_N) continue;
-                set(slot_of(c->rep[i], i), fx.sample[c->rep[i] - MP_REP_B][at[i]], (known >> i & 1) != 0);
+                set(slot_of(c->rep[i], i), fx.sample[c->rep[i] - MP_REP_B][at[i]],
+                    (known >> i & 1) != 0);
             }
             if (!skip) check_fn(c->fn);
         }
@@ -312,7 +343,8 @@ static void check_case(const struct op_case *c)
 
 static bool is_leaf(uint32_t op)
 {
-    return op == MP_OP_CONST || op == MP_OP_PARAM || op == MP_OP_FIELD || op == MP_OP_COL || op == MP_OP_UNKNOWN;
+    return op == MP_OP_CONST || op == MP_OP_PARAM || op == MP_OP_FIELD || op == MP_OP_COL ||
+           op == MP_OP_UNKNOWN;
 }
 
 static void every_op_is_the_interpreters_on_borders_and_unknowns(void **state)
@@ -339,13 +371,15 @@ static uint32_t draw(uint32_t below) { return (uint32_t)(mp_rng_next(&seed) >> 3
 
 static uint32_t random_comparison(struct mp_ir_fn *f)
 {
-    static const enum mp_op ops[] = {MP_OP_EQ_I, MP_OP_LT_I, MP_OP_LE_I, MP_OP_EQ_F, MP_OP_LT_F, MP_OP_LE_F,
-                                     MP_OP_EQ_T, MP_OP_EQ_T, MP_OP_EQ_A, MP_OP_STARTS, MP_OP_LT_F, MP_OP_LT_I};
+    static const enum mp_op ops[] = {MP_OP_EQ_I, MP_OP_LT_I,   MP_OP_LE_I, MP_OP_EQ_F,
+                                     MP_OP_LT_F, MP_OP_LE_F,   MP_OP_EQ_T, MP_OP_EQ_T,
+                                     MP_OP_EQ_A, MP_OP_STARTS, MP_OP_LT_F, MP_OP_LT_I};
     enum mp_op op = ops[draw(sizeof ops / sizeof ops[0])];
     enum mp_rep rep = rep_of(mp_op_layout(op)->kind[0], MP_REP_N);
     uint32_t leaf = mp_ir_op_field(f, slot_of(rep, draw(2)), rep);
     uint32_t fixed = mp_ir_op_const(f, constant(rep, draw(fx.sample_count[rep - MP_REP_B])));
-    return op == MP_OP_STARTS || draw(2) == 0 ? mp_ir_op(f, op, leaf, fixed, 0) : mp_ir_op(f, op, fixed, leaf, 0);
+    return op == MP_OP_STARTS || draw(2) == 0 ? mp_ir_op(f, op, leaf, fixed, 0)
+                                              : mp_ir_op(f, op, fixed, leaf, 0);
 }
 
 static uint32_t random_condition(struct mp_ir_fn *f, uint32_t depth)
@@ -380,7 +414,8 @@ static void random_record(void)
 {
     for (enum mp_rep rep = MP_REP_B; rep <= MP_REP_A; rep++) {
         for (uint32_t i = 0; i < PER_REP; i++) {
-            set(slot_of(rep, i), fx.sample[rep - MP_REP_B][draw(fx.sample_count[rep - MP_REP_B])], draw(8) != 0);
+            set(slot_of(rep, i), fx.sample[rep - MP_REP_B][draw(fx.sample_count[rep - MP_REP_B])],
+                draw(8) != 0);
         }
     }
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The thin path on a tree made by hand: `when error_rate > x then quarantine svc`, with a verify and an
- * inline deny beside it. Everything else is tested on text, in test_lower_text.c.
+ * The thin path on a tree made by hand: `when error_rate > x then quarantine svc`, with a verify
+ * and an inline deny beside it. Everything else is tested on text, in test_lower_text.c.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -210,8 +210,9 @@ static void a_ratio_is_one_aggregate_however_often_it_is_read(void **state)
     assert_int_equal(agg->min_samples, 20);
     assert_int_equal(agg->layers, MP_LAYER_SERVICE);
     assert_int_equal(agg->where, 0);
-    assert_true(is(m, agg->text,
-                   "ratio(requests where between(status, 500, 599)) over 10s per service at 2 min 20"));
+    assert_true(
+        is(m, agg->text,
+           "ratio(requests where between(status, 500, 599)) over 10s per service at 2 min 20"));
     assert_int_equal(m->ir.grouping.len, 1);
     assert_int_equal(m->ir.grouping.ptr[0].cap, 2000);
     done(m);

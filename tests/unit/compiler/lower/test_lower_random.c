@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Random policies: each is refused with messages or becomes an image that loads; nothing else happens.
+ * Random policies: each is refused with messages or becomes an image that loads; nothing else
+ * happens.
  *
  *   test_unit_lower_random [SEED [COUNT]]     replays; a seed is printed with every failure
  */
@@ -20,10 +21,11 @@
 static const char *const grammar[][12] = {
     {"dur", "5s", "10s", "30s", "1m", "2m", "1h", "250ms"},
     {"op", ">", "<", ">=", "<=", "==", "!="},
-    {"text", "method", "path", "host", "user", "query", "headers[\"x-a\"]", "args[\"id\"]", "principal"},
+    {"text", "method", "path", "host", "user", "query", "headers[\"x-a\"]", "args[\"id\"]",
+     "principal"},
     {"rec", "$text like \"/a*\"", "$text == \"GET\"", "$text in words", "$text is absent",
-     "$text matches \"^a.c\"", "status in 5xx", "latency > $ldur", "bytes_in > $lsize", "mtls is false",
-     "$rec2", "$rec3"},
+     "$text matches \"^a.c\"", "status in 5xx", "latency > $ldur", "bytes_in > $lsize",
+     "mtls is false", "$rec2", "$rec3"},
     {"rec2", "attack_score $op $lint", "peer in admins", "peer.namespace == \"ops\"",
      "claims[\"g\"] contains \"x\"", "success", "client.ip in nets", "svc.tier is batch",
      "instance.zone == \"a\"", "status in bads", "caller.tier is batch"},
@@ -40,22 +42,28 @@ static const char *const grammar[][12] = {
      "count(svc.callers)", "count(m of svc.callers where error_rate > $lpct)", "hits(503, $dur)",
      "sum(requests.attack_score where $rec) over $dur"},
     {"pct", "error_rate", "error_rate over $dur", "ratio(requests where $rec) over $dur", "mine",
-     "error_rate of svc.callers", "error_rate of \"web\"", "(ratio(requests where $rec) over "
-                                                           "$dur) of svc.callers",
+     "error_rate of svc.callers", "error_rate of \"web\"",
+     "(ratio(requests where $rec) over "
+     "$dur) of svc.callers",
      "max(cpu) over $dur", "(error_rate default 0%)", "2 * (error_rate)", "abs($pct)"},
-    {"time", "p99_latency", "p99(requests.latency where $rec) over $dur", "avg(requests.latency) "
-                                                                          "over $dur",
-     "cert_expires_in", "(p99_latency default 0s)", "1.5x ($time)", "($time) / 2", "($time) + "
-                                                                                   "$ldur"},
-    {"per_s", "rate(requests where $rec) over $dur", "request_rate", "request_rate of svc", "2 * ($per_s)"},
-    {"cmp", "$int $op $lint", "$pct $op $lpct", "$time $op $ldur", "$per_s $op $lrate", "$pct $op $pct",
-     "$int $op $int", "$pct in 1%..50%", "clamp($pct, 1%, 50%) > $lpct", "blend > 0.5",
-     "sum(requests.bytes_out) over $dur > $lsize", "$ask"},
-    {"ask", "svc.tier is batch", "svc in core", "requests is stale", "$pct is known", "$time is absent",
-     "$int is absent", "svc.callers contains \"web\"", "svc.candidate is absent", "error_rate is "
-                                                                                  "stale"},
-    {"when", "$cmp", "$cmp", "($when and $when)", "($when or $when)", "not ($when)", "($cmp for "
-                                                                                     "$dur)"},
+    {"time", "p99_latency", "p99(requests.latency where $rec) over $dur",
+     "avg(requests.latency) "
+     "over $dur",
+     "cert_expires_in", "(p99_latency default 0s)", "1.5x ($time)", "($time) / 2",
+     "($time) + "
+     "$ldur"},
+    {"per_s", "rate(requests where $rec) over $dur", "request_rate", "request_rate of svc",
+     "2 * ($per_s)"},
+    {"cmp", "$int $op $lint", "$pct $op $lpct", "$time $op $ldur", "$per_s $op $lrate",
+     "$pct $op $pct", "$int $op $int", "$pct in 1%..50%", "clamp($pct, 1%, 50%) > $lpct",
+     "blend > 0.5", "sum(requests.bytes_out) over $dur > $lsize", "$ask"},
+    {"ask", "svc.tier is batch", "svc in core", "requests is stale", "$pct is known",
+     "$time is absent", "$int is absent", "svc.callers contains \"web\"", "svc.candidate is absent",
+     "error_rate is "
+     "stale"},
+    {"when", "$cmp", "$cmp", "($when and $when)", "($when or $when)", "not ($when)",
+     "($cmp for "
+     "$dur)"},
     {"check", "$cmp", "$pct < 1.5x at_trigger(error_rate)"},
     {"act", "notify \"{svc} {error_rate} {$int}\"", "notify \"x\""},
     {"lease", "throttle svc to 50% for 5m", "quarantine svc for 10m", "throttle svc to 10/s for 5m",
@@ -64,12 +72,14 @@ static const char *const grammar[][12] = {
      "then $lease and notify \"{svc}\"", "then $act", "then $lease until $check for 1m cooldown 5m",
      "then $lease verify $check for 5s within 2m harm $check else quarantine svc for 15m"},
     {"keys", "svc", "svc, instance.zone max 1k"},
-    {"inline", "deny request", "deny request and notify \"{request.path}\"", "throttle request "
-                                                                             "to 100/min",
+    {"inline", "deny request", "deny request and notify \"{request.path}\"",
+     "throttle request "
+     "to 100/min",
      "allow request", "challenge request", "audit request"},
-    {"early", "request.path like \"/a*\"", "request.mtls is false", "client.ip in nets", "svc.tier is batch",
-     "request.method == \"GET\"", "($early and $early)", "($early or $early)", "request.peer in "
-                                                                               "admins",
+    {"early", "request.path like \"/a*\"", "request.mtls is false", "client.ip in nets",
+     "svc.tier is batch", "request.method == \"GET\"", "($early and $early)", "($early or $early)",
+     "request.peer in "
+     "admins",
      "request.headers[\"x\"] == \"y\"", "error_rate of request.caller > $lpct"},
     {"rule", "when $when for $dur per $keys $ladder", "when $when per $keys unless $cmp $ladder",
      "at edge when $early then $inline", "when $early unless $early then $inline",

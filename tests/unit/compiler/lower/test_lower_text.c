@@ -153,11 +153,13 @@ static void rules_say_how_they_become_true(void **state)
 
 static void what_asks_the_record_is_a_cell_of_the_row(void **state)
 {
-    struct mp_compilation *c = made("use std.mesh\n"
-                                    "rule r when request.path == \"/x\" and error_rate > 5% per svc\n"
-                                    "then quarantine svc\n");
+    struct mp_compilation *c =
+        made("use std.mesh\n"
+             "rule r when request.path == \"/x\" and error_rate > 5% per svc\n"
+             "then quarantine svc\n");
     const struct mp_ir *ir = ir_of(c);
-    assert_int_equal(count_columns(ir, MP_COL_EVENT), 2); /* the comparison, and the path for `why` */
+    /* the comparison, and the path for `why` */
+    assert_int_equal(count_columns(ir, MP_COL_EVENT), 2);
     assert_int_equal(ir->rule.ptr[0].flags, MP_RULE_INSTANT);
     assert_int_not_equal(ir->rule.ptr[0].signal, MP_NONE);
     mp_compilation_free(c);
@@ -243,9 +245,10 @@ static void rules_share_what_is_equal(void **state)
 
 static void a_rule_at_a_hook_looks_at_records_of_that_hook(void **state)
 {
-    struct mp_compilation *c = made("use std.mesh\n"
-                                    "rule r at ingress when count(requests) over 1m > 5 per client\n"
-                                    "then deny client\n");
+    struct mp_compilation *c =
+        made("use std.mesh\n"
+             "rule r at ingress when count(requests) over 1m > 5 per client\n"
+             "then deny client\n");
     const struct mp_ir *ir = ir_of(c);
     assert_int_equal(ir->agg.ptr[0].layers, MP_LAYER_INGRESS);
     assert_int_equal(ir->act.ptr[0].hooks, MP_LAYER_INGRESS);
@@ -254,9 +257,10 @@ static void a_rule_at_a_hook_looks_at_records_of_that_hook(void **state)
 
 static void records_find_the_keys_of_a_rule(void **state)
 {
-    struct mp_compilation *c = made("use std.mesh\n"
-                                    "rule r when count(requests) over 1m > 5 per svc, instance.zone max 1k\n"
-                                    "then notify \"{instance.zone}\"\n");
+    struct mp_compilation *c =
+        made("use std.mesh\n"
+             "rule r when count(requests) over 1m > 5 per svc, instance.zone max 1k\n"
+             "then notify \"{instance.zone}\"\n");
     const struct mp_ir *ir = ir_of(c);
     assert_int_equal(ir->feed.len, 1);
     const struct mp_walk_row *walks = &ir->walk.ptr[ir->feed.ptr[0].walks_at];
@@ -287,8 +291,9 @@ static void leases_on_a_service_meet_its_callers_too(void **state)
 
 static void a_throttle_without_per_has_a_bucket_a_service(void **state)
 {
-    struct mp_compilation *c = made("use std.mesh\n"
-                                    "rule r when request.path == \"/\" then throttle request to 5/s\n");
+    struct mp_compilation *c =
+        made("use std.mesh\n"
+             "rule r when request.path == \"/\" then throttle request to 5/s\n");
     const struct mp_ir *ir = ir_of(c);
     assert_int_equal(ir->rule.ptr[0].bucket_walks_count, 1);
     const struct mp_walk_row *walk = &ir->walk.ptr[ir->rule.ptr[0].bucket_walks_at];
@@ -353,8 +358,9 @@ static struct mp_rule_row marked(const char *body)
 static struct mp_rule_row rule_of(const char *when, const char *then, const char *until)
 {
     char body[512];
-    snprintf(body, sizeof body, "rule r when %s for 30s then %s until %s of svc.callers < 1%% for 1m",
-             when, then, until);
+    snprintf(body, sizeof body,
+             "rule r when %s for 30s then %s until %s of svc.callers < 1%% for 1m", when, then,
+             until);
     return marked(body);
 }
 
@@ -444,9 +450,9 @@ static void a_test_wakes_the_rules_of_its_packages(void **state)
 {
     const char *policy =
         "package a\nuse std.mesh\nrule r when error_rate > 5% then quarantine svc\n"
-                         "never quarantine svc where svc.tier is critical\n"
-                         "test \"t\" {\n  0s..10s: error_rate of \"web\" = 12%\n  0s: tier of \"web\" = batch\n"
-                         "  expect quarantine \"web\" by 10s\n}\n";
+        "never quarantine svc where svc.tier is critical\n"
+        "test \"t\" {\n  0s..10s: error_rate of \"web\" = 12%\n  0s: tier of \"web\" = batch\n"
+        "  expect quarantine \"web\" by 10s\n}\n";
     struct mp_compilation *c = compiled(policy, true);
     must_be_right(c, policy);
     const struct mp_ir *ir = ir_of(c);

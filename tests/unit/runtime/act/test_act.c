@@ -126,9 +126,12 @@ static void a_lease_is_accepted_before_it_is_effective(void **state)
 {
     (void)state;
     assert_null(mp_lease_edge(MP_LEASE_APPLYING, MP_LEASE_ON_OBSERVED));
-    assert_int_equal(mp_lease_edge(MP_LEASE_APPLYING, MP_LEASE_ON_ACKNOWLEDGED)->next, MP_LEASE_ACCEPTED);
-    assert_int_equal(mp_lease_edge(MP_LEASE_ACCEPTED, MP_LEASE_ON_OBSERVED)->next, MP_LEASE_EFFECTIVE);
-    assert_int_equal(mp_lease_edge(MP_LEASE_SUPERSEDED, MP_LEASE_ON_RESTORE)->next, MP_LEASE_APPLYING);
+    assert_int_equal(mp_lease_edge(MP_LEASE_APPLYING, MP_LEASE_ON_ACKNOWLEDGED)->next,
+                     MP_LEASE_ACCEPTED);
+    assert_int_equal(mp_lease_edge(MP_LEASE_ACCEPTED, MP_LEASE_ON_OBSERVED)->next,
+                     MP_LEASE_EFFECTIVE);
+    assert_int_equal(mp_lease_edge(MP_LEASE_SUPERSEDED, MP_LEASE_ON_RESTORE)->next,
+                     MP_LEASE_APPLYING);
     /* What was withheld is over: nothing brings it back. */
     for (int ev = 0; ev < MP_LEASE_EVENT_COUNT; ev++) {
         assert_null(mp_lease_edge(MP_LEASE_WITHHELD, ev));
@@ -140,7 +143,8 @@ static void states_have_the_words_of_the_language(void **state)
 {
     (void)state;
     assert_true(mp_str_eq(mp_incident_state_word(MP_INCIDENT_ROLLED_BACK), MP_STR("rolled_back")));
-    assert_true(mp_str_eq(mp_incident_state_word(MP_INCIDENT_INCONCLUSIVE), MP_STR("inconclusive")));
+    assert_true(
+        mp_str_eq(mp_incident_state_word(MP_INCIDENT_INCONCLUSIVE), MP_STR("inconclusive")));
     assert_true(mp_str_eq(mp_lease_state_word(MP_LEASE_WITHDRAWN), MP_STR("withdrawn")));
 }
 

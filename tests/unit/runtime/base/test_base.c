@@ -46,7 +46,8 @@ static void control_characters_and_quotes_are_escaped(void **state)
 
 static void what_is_no_utf8_becomes_the_replacement_character(void **state)
 {
-    quoted_is(MP_STR("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"), "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"");
+    quoted_is(MP_STR("gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80"),
+              "\"gr\xc3\xbc\xc3\x9f \xf0\x9f\x98\x80\"");
     quoted_is(MP_STR("\xc0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\"");         /* overlong */
     quoted_is(MP_STR("\xed\xa0\x80"), "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""); /* surrogate */
     quoted_is(MP_STR("x\xe2\x82"), "\"x\xef\xbf\xbd\xef\xbf\xbd\"");       /* cut off */

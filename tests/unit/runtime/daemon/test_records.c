@@ -104,8 +104,10 @@ static void lacks(uint32_t record, const char *part)
 /* ---- the world ---- */
 
 static const struct mp_envoy_instance instances[] = {
-    {MP_STR_INIT("checkout-1"), MP_STR_INIT("checkout"), MP_STR_INIT("v1"), MP_STR_INIT("127.0.0.1"), 22003},
-    {MP_STR_INIT("checkout-2"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"), MP_STR_INIT("127.0.0.1"), 22002},
+    {MP_STR_INIT("checkout-1"), MP_STR_INIT("checkout"), MP_STR_INIT("v1"),
+     MP_STR_INIT("127.0.0.1"), 22003},
+    {MP_STR_INIT("checkout-2"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"),
+     MP_STR_INIT("127.0.0.1"), 22002},
 };
 
 static void each_instance(void *ctx, mp_str service, mp_envoy_instance_fn each, void *each_ctx)
@@ -137,17 +139,22 @@ static bool instance_at(void *ctx, mp_str ip, uint16_t port, struct mp_envoy_ins
 
 static void each_identity(void *ctx, mp_str service, mp_envoy_text_fn each, void *each_ctx)
 {
-    if (mp_str_eq(service, MP_STR("checkout"))) each(each_ctx, MP_STR("spiffe://shop/ns/default/sa/server"));
+    if (mp_str_eq(service, MP_STR("checkout")))
+        each(each_ctx, MP_STR("spiffe://shop/ns/default/sa/server"));
 }
 
 static mp_str service_of(void *ctx, mp_str identity)
 {
     if (mp_str_eq(identity, MP_STR("spiffe://shop/ns/default/sa/client"))) return MP_STR("web");
-    if (mp_str_eq(identity, MP_STR("spiffe://shop/ns/default/sa/server"))) return MP_STR("checkout");
+    if (mp_str_eq(identity, MP_STR("spiffe://shop/ns/default/sa/server")))
+        return MP_STR("checkout");
     return MP_STR("");
 }
 
-static void each_service(void *ctx, mp_envoy_text_fn each, void *each_ctx) { each(each_ctx, MP_STR("checkout")); }
+static void each_service(void *ctx, mp_envoy_text_fn each, void *each_ctx)
+{
+    each(each_ctx, MP_STR("checkout"));
+}
 
 static enum mp_err send_nothing(void *ctx, void *wire, mp_str bytes) { return MP_OK; }
 static void end_nothing(void *ctx, void *wire, mp_str why) {}
@@ -171,8 +178,10 @@ static struct mp_program *compile(void)
 
 static int begin(void **state)
 {
-    struct mp_engine_options how = {.clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .now_ns = NOW, .mono_ns = NOW};
-    struct mp_envoy_world world = {NULL, each_instance, instance, instance_at, each_identity, service_of, each_service};
+    struct mp_engine_options how = {
+        .clock = MP_ENGINE_LIVE, .hash_key = {1, 2}, .now_ns = NOW, .mono_ns = NOW};
+    struct mp_envoy_world world = {NULL,          each_instance, instance,    instance_at,
+                                   each_identity, service_of,    each_service};
     struct mp_envoy_host host = {.send = send_nothing, .end = end_nothing, .now_ns = mono};
     d = (struct dm){.options = &options, .started = true};
     mp_std_os(&d.os);
@@ -330,21 +339,49 @@ static void a_request_is_what_the_sidecar_saw(void **state)
     assert_true(dm_records_message(stream, seed("http-refused")));
     dm_records_stream_closed(stream);
     assert_int_equal(shown_count, 3);
-    static const char *const first[] = {
-        "requests|", "|layer=service|", "|service.name=checkout|", "|instance.name=checkout-1|", "|client.ip=127.0.0.1|",
-        "|method=POST|", "|scheme=https|", "|host=127.0.0.1|", "|port=22003|", "|path=/pay/x|",
-        "|raw_path=/pay/x|", "|query=a=1&b=%41+c|", "|args.b=A c|", "|headers.x-api-key=k1|", "|cookies.t=2|",
-        "|user=ann|", "|user_agent=curl/7.88.1|", "|peer=spiffe://shop/ns/default/sa/client|", "|caller=web|",
-        "|http_version=1.1|", "|version=v1|", "|mtls=true|", "|bytes_in=10B|", "|status=200|",
-        "|latency=3ms633us834ns|", "|bytes_out=5B|", "|success=true|", "|reset=false|", "|timeout=false|",
-        "|response_headers.x-cost=7|", "|principal=spiffe://shop/ns/default/sa/client|", "|route=all|"};
+    static const char *const first[] = {"requests|",
+                                        "|layer=service|",
+                                        "|service.name=checkout|",
+                                        "|instance.name=checkout-1|",
+                                        "|client.ip=127.0.0.1|",
+                                        "|method=POST|",
+                                        "|scheme=https|",
+                                        "|host=127.0.0.1|",
+                                        "|port=22003|",
+                                        "|path=/pay/x|",
+                                        "|raw_path=/pay/x|",
+                                        "|query=a=1&b=%41+c|",
+                                        "|args.b=A c|",
+                                        "|headers.x-api-key=k1|",
+                                        "|cookies.t=2|",
+                                        "|user=ann|",
+                                        "|user_agent=curl/7.88.1|",
+                                        "|peer=spiffe://shop/ns/default/sa/client|",
+                                        "|caller=web|",
+                                        "|http_version=1.1|",
+                                        "|version=v1|",
+                                        "|mtls=true|",
+                                        "|bytes_in=10B|",
+                                        "|status=200|",
+                                        "|latency=3ms633us834ns|",
+                                        "|bytes_out=5B|",
+                                        "|success=true|",
+                                        "|reset=false|",
+                                        "|timeout=false|",
+                                        "|response_headers.x-cost=7|",
+                                        "|principal=spiffe://shop/ns/default/sa/client|",
+                                        "|route=all|"};
     for (size_t i = 0; i < sizeof first / sizeof *first; i++) has(0, first[i]);
     has(1, "|mtls=false|");
     lacks(1, "|peer=");
     lacks(1, "|caller=");
     lacks(1, "|args.b=");
-    static const char *const refused[] = {"refusals|", "|service.name=checkout|", "|client.ip=127.0.0.1|",
-                                          "|policy=shop_contain|", "|path=/secret/1|", "|layer=service|",
+    static const char *const refused[] = {"refusals|",
+                                          "|service.name=checkout|",
+                                          "|client.ip=127.0.0.1|",
+                                          "|policy=shop_contain|",
+                                          "|path=/secret/1|",
+                                          "|layer=service|",
                                           "|peer=spiffe://shop/ns/default/sa/client|"};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) has(2, refused[i]);
     lacks(2, "|verb="); /* lease 17 is none that the engine has */
@@ -360,16 +397,17 @@ static void a_connection_is_what_the_proxy_saw(void **state)
     void *stream = dm_records_stream(records, &plain);
     assert_true(dm_records_message(stream, seed("tcp-first")));
     dm_records_stream_closed(stream);
-    static const char *const parts[] = {"connections|", "|service.name=checkout|", "|direction=inbound|",
-                                        "|protocol=tcp|", "|dst=127.0.0.1|", "|dst_port=22004|",
-                                        "|refused=false|", "|bytes=209B|"};
+    static const char *const parts[] = {
+        "connections|",    "|service.name=checkout|", "|direction=inbound|", "|protocol=tcp|",
+        "|dst=127.0.0.1|", "|dst_port=22004|",        "|refused=false|",     "|bytes=209B|"};
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) has(0, parts[i]);
     assert_int_equal(counted().connections, 1);
 }
 
 static void a_gateway_speaks_of_whom_it_asked(void **state)
 {
-    one(&plain, &(struct entry){.node = "ingress/gateway/gateway-1", .cluster = "checkout@v2", .port = 22002});
+    one(&plain, &(struct entry){
+                    .node = "ingress/gateway/gateway-1", .cluster = "checkout@v2", .port = 22002});
     has(0, "|layer=ingress|");
     has(0, "|service.name=checkout|");
     has(0, "|instance.name=checkout-2|");
@@ -379,14 +417,18 @@ static void a_gateway_speaks_of_whom_it_asked(void **state)
                                 .cluster = "outbound|80|v2|pay.shop.svc.cluster.local"});
     has(1, "|service.name=shop/pay|");
     lacks(1, "|instance.name=");
-    one(&plain, &(struct entry){.node = "ingress/gateway/gateway-1", .cluster = "upstream", .port = 1});
+    one(&plain,
+        &(struct entry){.node = "ingress/gateway/gateway-1", .cluster = "upstream", .port = 1});
     has(2, "|service.name=gateway|");
     has(2, "|instance.name=gateway-1|");
 }
 
 static void what_a_gateway_refused_is_of_whom_it_would_have_asked(void **state)
 {
-    struct entry e = {.node = "ingress/gateway/gateway-1", .routes = true, .path = "/pay/a", .status = 403,
+    struct entry e = {.node = "ingress/gateway/gateway-1",
+                      .routes = true,
+                      .path = "/pay/a",
+                      .status = 403,
                       .details = "rbac_access_denied_matched_policy[mpol:shop.contain/20001]"};
     one(&plain, &e);
     has(0, "refusals|");
@@ -412,7 +454,8 @@ static void an_edge_speaks_of_itself_and_of_who_asks(void **state)
 
 static void no_header_says_who_asks(void **state)
 {
-    one(&plain, &(struct entry){.node = "service/checkout/checkout-1", .header = "x-forwarded-client-cert",
+    one(&plain, &(struct entry){.node = "service/checkout/checkout-1",
+                                .header = "x-forwarded-client-cert",
                                 .header_value = "URI=spiffe://shop/ns/default/sa/server"});
     lacks(0, "|peer=");
     lacks(0, "|caller=");
@@ -423,7 +466,8 @@ static void no_header_says_who_asks(void **state)
 
 static void probes_and_what_has_not_ended_are_no_records(void **state)
 {
-    struct entry e = {.node = "service/checkout/checkout-1", .path = "/.mpol/probe/12ab", .status = 404};
+    struct entry e = {
+        .node = "service/checkout/checkout-1", .path = "/.mpol/probe/12ab", .status = 404};
     one(&plain, &e);
     e.path = "/pay";
     e.type = MP_ALS_DOWNSTREAM_PERIODIC;
@@ -437,8 +481,10 @@ static void probes_and_what_has_not_ended_are_no_records(void **state)
 
 static void who_may_not_speak_is_counted_and_dropped(void **state)
 {
-    struct mp_grpc_peer known = {MP_STR("127.0.0.1:1"), MP_STR("spiffe://shop/ns/default/sa/server"), 1, true};
-    struct mp_grpc_peer other = {MP_STR("127.0.0.1:1"), MP_STR("spiffe://shop/ns/default/sa/client"), 2, true};
+    struct mp_grpc_peer known = {MP_STR("127.0.0.1:1"),
+                                 MP_STR("spiffe://shop/ns/default/sa/server"), 1, true};
+    struct mp_grpc_peer other = {MP_STR("127.0.0.1:1"),
+                                 MP_STR("spiffe://shop/ns/default/sa/client"), 2, true};
     one(&known, &(struct entry){.node = "service/checkout/checkout-1"});
     assert_int_equal(shown_count, 1);
     one(&other, &(struct entry){.node = "service/checkout/checkout-1"});
@@ -454,11 +500,14 @@ static void who_may_not_speak_is_counted_and_dropped(void **state)
 static void a_stream_speaks_of_one_node(void **state)
 {
     void *stream = dm_records_stream(records, &plain);
-    assert_true(dm_records_message(stream, message(&(struct entry){.node = "service/checkout/checkout-1"})));
-    assert_true(dm_records_message(stream, message(&(struct entry){.node = "service/checkout/checkout-2"})));
+    assert_true(dm_records_message(
+        stream, message(&(struct entry){.node = "service/checkout/checkout-1"})));
+    assert_true(dm_records_message(
+        stream, message(&(struct entry){.node = "service/checkout/checkout-2"})));
     assert_int_equal(shown_count, 1);
     assert_int_equal(counted().foreign, 1);
-    assert_true(dm_records_message(stream, message(&(struct entry){.node = "service/checkout/checkout-1"})));
+    assert_true(dm_records_message(
+        stream, message(&(struct entry){.node = "service/checkout/checkout-1"})));
     assert_int_equal(shown_count, 2);
     assert_false(dm_records_message(stream, MP_STR("\x0a\xff")));
     assert_int_equal(counted().malformed, 1);
@@ -467,7 +516,8 @@ static void a_stream_speaks_of_one_node(void **state)
 
 static void a_record_has_the_time_of_its_end_and_never_a_later_one(void **state)
 {
-    struct entry e = {.node = "service/checkout/checkout-1", .start_ns = NOW - 3 * SEC, .duration_ns = SEC};
+    struct entry e = {
+        .node = "service/checkout/checkout-1", .start_ns = NOW - 3 * SEC, .duration_ns = SEC};
     one(&plain, &e);
     assert_int_equal(last.time_ns, NOW - 2 * SEC);
     has(0, "|latency=1s|");
@@ -486,7 +536,8 @@ static void a_record_has_the_time_of_its_end_and_never_a_later_one(void **state)
 
 static void flags_tell_resets_and_timeouts(void **state)
 {
-    struct entry e = {.node = "service/checkout/checkout-1", .flags_field = MP_ALS_UPSTREAM_REQUEST_TIMEOUT,
+    struct entry e = {.node = "service/checkout/checkout-1",
+                      .flags_field = MP_ALS_UPSTREAM_REQUEST_TIMEOUT,
                       .status = 504};
     one(&plain, &e);
     has(0, "|timeout=true|");
@@ -515,15 +566,24 @@ static struct mpol_text text(const char *s) { return (struct mpol_text){s, strle
 /* A throttle names no policy; the backend knows whose it is, and whose it is not. */
 static void a_throttle_of_ours_is_told_from_anothers(void **state)
 {
-    struct entry e = {.node = "service/checkout/checkout-1", .status = 429, .details = "local_rate_limited"};
+    struct entry e = {
+        .node = "service/checkout/checkout-1", .status = 429, .details = "local_rate_limited"};
     one(&plain, &e);
     has(0, "requests|");
-    struct mpol_arg to = {.name = text("to"), .type = text("rate"), .kind = MPOL_ARG_NUMBER, .number = 10};
-    struct mpol_lease lease = {.size = sizeof lease, .id = 7, .rule = text("slow_down"), .verb = text("throttle"),
-                               .target_kind = text("service"), .target_type = text("string"),
-                               .target = text("checkout"), .hooks = MPOL_SERVICE, .args = &to, .arg_count = 1};
-    struct mpol_desired set = {.size = sizeof set, .revision = 1, .owner = text("t"), .leases = &lease,
-                               .lease_count = 1};
+    struct mpol_arg to = {
+        .name = text("to"), .type = text("rate"), .kind = MPOL_ARG_NUMBER, .number = 10};
+    struct mpol_lease lease = {.size = sizeof lease,
+                               .id = 7,
+                               .rule = text("slow_down"),
+                               .verb = text("throttle"),
+                               .target_kind = text("service"),
+                               .target_type = text("string"),
+                               .target = text("checkout"),
+                               .hooks = MPOL_SERVICE,
+                               .args = &to,
+                               .arg_count = 1};
+    struct mpol_desired set = {
+        .size = sizeof set, .revision = 1, .owner = text("t"), .leases = &lease, .lease_count = 1};
     assert_int_equal(mp_envoy_ops.apply(envoy, &set), MPOL_OK);
     one(&plain, &e);
     has(1, "refusals|");
@@ -538,8 +598,11 @@ static struct mp_envoy_stream *connected(const char *node)
     struct mp_envoy_peer peer = {MP_STR("127.0.0.1:1"), MP_STR(""), false};
     struct mp_discovery_node n = {.id = mp_str_of(node)};
     mp_str name = MP_STR("mpol-deny");
-    struct mp_discovery_ask ask = {.node = &n, .subscribe = &name, .subscribe_count = 1,
-                                   .type_url = MP_STR("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig")};
+    struct mp_discovery_ask ask = {
+        .node = &n,
+        .subscribe = &name,
+        .subscribe_count = 1,
+        .type_url = MP_STR("type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig")};
     struct pb_out out = pb_out_arena(&arena);
     mp_discovery_write_request(&out, &ask);
     struct mp_envoy_stream *s = mp_envoy_stream_open(envoy, &shown, &peer);
@@ -577,7 +640,8 @@ static void after_a_reload_names_are_looked_for_again(void **state)
 {
     one(&plain, &(struct entry){.node = "service/checkout/checkout-1"});
     struct mp_ingest *again;
-    assert_int_equal(mp_ingest_create(&arena, d.now.program, (struct mp_hash_key){3, 4}, &again), MP_OK);
+    assert_int_equal(mp_ingest_create(&arena, d.now.program, (struct mp_hash_key){3, 4}, &again),
+                     MP_OK);
     d.now.ingest = again;
     d.now.number = 2;
     one(&plain, &(struct entry){.node = "service/checkout/checkout-1"});

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Quotas that never round up, guards that fail safe, and an order of leases that no permutation moves.
+ * Quotas that never round up, guards that fail safe, and an order of leases that no permutation
+ * moves.
  */
 #include "decide/decide.h"
 
@@ -112,18 +113,21 @@ static void make(struct made *m)
     *m = (struct made){.members = 4, .set_known = true, .where = MP_FALSE};
     texts_at = 0;
     mp_text_ref none = text("");
-    m->action[THROTTLE] = (struct mp_action_row){.name = text("throttle"), .class = MP_CLASS_TRAFFIC,
-                                                 .strength = 20, .share = text("to")};
-    m->action[QUARANTINE] = (struct mp_action_row){.name = text("quarantine"), .class = MP_CLASS_TRAFFIC,
-                                                   .strength = 30, .share = none};
+    m->action[THROTTLE] = (struct mp_action_row){
+        .name = text("throttle"), .class = MP_CLASS_TRAFFIC, .strength = 20, .share = text("to")};
+    m->action[QUARANTINE] = (struct mp_action_row){
+        .name = text("quarantine"), .class = MP_CLASS_TRAFFIC, .strength = 30, .share = none};
     m->action[DENY] = (struct mp_action_row){.name = text("deny"), .class = MP_CLASS_TRAFFIC,
                                              .strength = 40, .share = none};
     for (int i = 0; i < 4; i++) {
         m->rule[i] = (struct mp_rule_row){.name = text("rule"), .limit = MP_NONE};
     }
     for (int i = 0; i < 2; i++) {
-        m->quota[i] = (struct mp_quota_row){.entity = INSTANCE, .members = MP_NONE, .per_entity = MP_NONE,
-                                            .per_walk = MP_NONE, .text = text(i == 0 ? "one" : "two")};
+        m->quota[i] = (struct mp_quota_row){.entity = INSTANCE,
+                                            .members = MP_NONE,
+                                            .per_entity = MP_NONE,
+                                            .per_walk = MP_NONE,
+                                            .text = text(i == 0 ? "one" : "two")};
         m->guard[i] = (struct mp_guard_row){.kind = MP_GUARD_MORE_THAN, .verb = text("quarantine"),
                                             .entity = INSTANCE, .quota = 0, .clause = MP_NONE,
                                             .text = text("never quarantine")};
@@ -132,14 +136,26 @@ static void make(struct made *m)
     m->attr[0] = (struct mp_attr_row){.entity = SERVICE, .target = INSTANCE, .type = MP_TYPE_STRING,
                                       .is_set = 1};
     m->observe[0] = (struct mp_observe_row){.kind = MP_OBSERVE_MEMBERS, .attr = 0};
-    m->p = (struct mp_program){.action = m->action, .action_count = 3, .rule = m->rule, .rule_count = 4,
-                               .guard = m->guard, .guard_count = 1, .quota = m->quota, .quota_count = 2,
-                               .walk = m->walk, .walk_count = 2, .attr = m->attr, .attr_count = 1,
-                               .observe = m->observe, .observe_count = 1, .texts = texts};
+    m->p = (struct mp_program){.action = m->action,
+                               .action_count = 3,
+                               .rule = m->rule,
+                               .rule_count = 4,
+                               .guard = m->guard,
+                               .guard_count = 1,
+                               .quota = m->quota,
+                               .quota_count = 2,
+                               .walk = m->walk,
+                               .walk_count = 2,
+                               .attr = m->attr,
+                               .attr_count = 1,
+                               .observe = m->observe,
+                               .observe_count = 1,
+                               .texts = texts};
     static const char *const instances[] = {"a-1", "a-2", "a-3", "a-4", "a-5"};
     for (int i = 0; i < 5; i++) members_of[i] = name(instances[i]);
     mp_arena_init(&m->arena, NULL, 0);
-    assert_int_equal(mp_decide_create(&m->arena, 8, 64, (struct mp_hash_key){1, 2}, &m->decide), MP_OK);
+    assert_int_equal(mp_decide_create(&m->arena, 8, 64, (struct mp_hash_key){1, 2}, &m->decide),
+                     MP_OK);
 }
 
 static struct mp_lease lease(uint64_t id, int action, uint32_t entity, const char *target)
@@ -233,7 +249,8 @@ static void a_lease_on_a_service_counts_as_its_instances(void **state)
     struct made m;
     make(&m);
     m.quota[0].count = 4;
-    struct mp_lease service = lease(1, QUARANTINE, SERVICE, "a"), other = lease(2, QUARANTINE, INSTANCE, "b-1");
+    struct mp_lease service = lease(1, QUARANTINE, SERVICE, "a"),
+                    other = lease(2, QUARANTINE, INSTANCE, "b-1");
     struct mp_lease inside = lease(3, QUARANTINE, INSTANCE, "a-2");
     m.live[m.live_count++] = &service;
     assert_false(admits(&m, &other));
@@ -248,7 +265,8 @@ static void a_quota_counts_per_group(void **state)
     make(&m);
     m.quota[0].count = 1;
     m.quota[0].per_walk = 1;
-    struct mp_lease a1 = lease(1, QUARANTINE, INSTANCE, "a-1"), a2 = lease(2, QUARANTINE, INSTANCE, "a-2");
+    struct mp_lease a1 = lease(1, QUARANTINE, INSTANCE, "a-1"),
+                    a2 = lease(2, QUARANTINE, INSTANCE, "a-2");
     struct mp_lease b1 = lease(3, QUARANTINE, INSTANCE, "b-1");
     m.live[m.live_count++] = &a1;
     assert_false(admits(&m, &a2));
@@ -262,7 +280,8 @@ static void another_verb_and_another_kind_are_not_counted(void **state)
     struct made m;
     make(&m);
     m.quota[0].count = 1;
-    struct mp_lease deny = lease(1, DENY, INSTANCE, "a-1"), throttle = lease(2, THROTTLE, INSTANCE, "a-2");
+    struct mp_lease deny = lease(1, DENY, INSTANCE, "a-1"),
+                    throttle = lease(2, THROTTLE, INSTANCE, "a-2");
     m.live[m.live_count++] = &deny;
     assert_true(admits(&m, &throttle));
     struct mp_lease q = lease(3, QUARANTINE, INSTANCE, "a-3");
@@ -276,7 +295,8 @@ static void shadow_counts_for_itself_alone(void **state)
     struct made m;
     make(&m);
     m.quota[0].count = 1;
-    struct mp_lease shadow = lease(1, QUARANTINE, INSTANCE, "a-1"), real = lease(2, QUARANTINE, INSTANCE, "a-2");
+    struct mp_lease shadow = lease(1, QUARANTINE, INSTANCE, "a-1"),
+                    real = lease(2, QUARANTINE, INSTANCE, "a-2");
     shadow.shadow = true;
     m.live[m.live_count++] = &shadow;
     assert_true(admits(&m, &real));
@@ -294,7 +314,8 @@ static void a_quota_with_a_time_slides(void **state)
     make(&m);
     m.quota[0].count = 2;
     m.quota[0].per_ns = 600 * SEC;
-    struct mp_lease a = lease(1, QUARANTINE, INSTANCE, "a-1"), b = lease(2, QUARANTINE, INSTANCE, "a-2");
+    struct mp_lease a = lease(1, QUARANTINE, INSTANCE, "a-1"),
+                    b = lease(2, QUARANTINE, INSTANCE, "a-2");
     struct mp_lease c = lease(3, QUARANTINE, INSTANCE, "a-3");
     assert_true(ask(&m, &a, 0, &out));
     assert_true(ask(&m, &b, 100 * SEC, &out));
@@ -335,7 +356,8 @@ static void a_limit_counts_its_own_rule(void **state)
     m.p.guard_count = 0;
     m.quota[1].count = 1;
     m.rule[1].limit = 1;
-    struct mp_lease other = lease(1, QUARANTINE, INSTANCE, "a-1"), own = lease(2, QUARANTINE, INSTANCE, "a-2");
+    struct mp_lease other = lease(1, QUARANTINE, INSTANCE, "a-1"),
+                    own = lease(2, QUARANTINE, INSTANCE, "a-2");
     struct mp_lease next = lease(3, QUARANTINE, INSTANCE, "a-3");
     own.rule = next.rule = 1;
     m.live[m.live_count++] = &other;
@@ -367,7 +389,8 @@ static void one_of_a_step_withholds_all_of_it(void **state)
     struct mp_admission out;
     make(&m);
     m.quota[0].count = 1;
-    struct mp_lease a = lease(1, QUARANTINE, INSTANCE, "a-1"), b = lease(2, QUARANTINE, INSTANCE, "a-2");
+    struct mp_lease a = lease(1, QUARANTINE, INSTANCE, "a-1"),
+                    b = lease(2, QUARANTINE, INSTANCE, "a-2");
     const struct mp_lease *step[] = {&a, &b};
     struct mp_decide_world w = {&m, walk, attr, members, guard, live, alive};
     assert_false(mp_decide_admit(m.decide, &m.p, &w, step, 2, 0, &out));
@@ -520,7 +543,8 @@ static void a_ramp_gives_back_what_the_rule_says(void **state)
 {
     (void)state;
     struct mp_lease l = {.class = MP_CLASS_TRAFFIC, .given_back = 0.5};
-    struct mp_lease_arg percent = {.type = MP_TYPE_PERCENT, .known = true, .value = mp_value_num(0.5)};
+    struct mp_lease_arg percent = {
+        .type = MP_TYPE_PERCENT, .known = true, .value = mp_value_num(0.5)};
     struct mp_lease_arg rate = {.type = MP_TYPE_RATE, .known = true, .value = mp_value_num(10)};
     assert_true(mp_decide_given_back(&l, &percent) == 0.75);
     assert_true(mp_decide_given_back(&l, &rate) == 20);

@@ -29,8 +29,10 @@ static void on_entry(void *ctx, const struct mp_entry *e, mp_str json)
     struct loop *l = ctx;
     (void)json;
     add(l, "%.3f %s %.*s %.*s", (double)(e->time_ns - T0) / 1e9,
-        e->machine == MP_MACHINE_LEASE ? "lease" : "incident", MP_STR_ARG(e->rule), MP_STR_ARG(e->key));
-    if (e->machine == MP_MACHINE_LEASE) add(l, " %.*s %.*s", MP_STR_ARG(e->verb), MP_STR_ARG(e->target));
+        e->machine == MP_MACHINE_LEASE ? "lease" : "incident", MP_STR_ARG(e->rule),
+        MP_STR_ARG(e->key));
+    if (e->machine == MP_MACHINE_LEASE)
+        add(l, " %.*s %.*s", MP_STR_ARG(e->verb), MP_STR_ARG(e->target));
     add(l, " %.*s>%.*s", MP_STR_ARG(e->from), MP_STR_ARG(e->to));
     if (e->why.len > 0) add(l, " %.*s", MP_STR_ARG(e->why));
     if (e->shadow) add(l, " shadow");
@@ -43,8 +45,8 @@ static void on_entry(void *ctx, const struct mp_entry *e, mp_str json)
     add(l, "\n");
 }
 
-static void on_inline(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record, bool shadow,
-                      bool carried_out)
+static void on_inline(void *ctx, uint32_t rule, uint32_t act, const struct mp_record *record,
+                      bool shadow, bool carried_out)
 {
     struct loop *l = ctx;
     (void)rule;
@@ -58,14 +60,16 @@ static void on_inline(void *ctx, uint32_t rule, uint32_t act, const struct mp_re
 static enum mp_err on_message(void *ctx, const struct mp_message *m)
 {
     struct loop *l = ctx;
-    add(l, "message %.*s via %.*s: %.*s\n", MP_STR_ARG(m->verb), MP_STR_ARG(m->channel), MP_STR_ARG(m->text));
+    add(l, "message %.*s via %.*s: %.*s\n", MP_STR_ARG(m->verb), MP_STR_ARG(m->channel),
+        MP_STR_ARG(m->text));
     return MP_OK;
 }
 
 struct mp_program *loop_compile(struct loop *l, const char *policy, bool with_tests)
 {
     struct mp_compile_text text = {MP_STR("test.mpol"), mp_str_of(policy), MP_CHECK_GIVEN};
-    struct mp_compile_options options = {.goal = MP_COMPILE_IMAGE, .with_tests = with_tests, .os = &l->os};
+    struct mp_compile_options options = {
+        .goal = MP_COMPILE_IMAGE, .with_tests = with_tests, .os = &l->os};
     struct mp_compilation *c;
     assert_int_equal(mp_compile(&text, 1, &options, &c), MP_OK);
     if (mp_compilation_errors(c) > 0) {
@@ -154,10 +158,11 @@ void loop_traffic(struct loop *l, const char *service, const char *client, doubl
         char json[512];
         bool bad = i * bad_percent / 100 != (i + 1) * bad_percent / 100;
         loop_at(l, from + (double)i / per_second);
-        snprintf(json, sizeof json,
-                 "{\"signal\":\"requests\",\"service\":\"%s\",\"instance\":\"%s-1\",\"client\":\"%s\","
-                 "\"method\":\"GET\",\"path\":\"/\",\"status\":%d,\"latency\":\"5ms\"}",
-                 service, service, client, bad ? 503 : 200);
+        snprintf(
+            json, sizeof json,
+            "{\"signal\":\"requests\",\"service\":\"%s\",\"instance\":\"%s-1\",\"client\":\"%s\","
+            "\"method\":\"GET\",\"path\":\"/\",\"status\":%d,\"latency\":\"5ms\"}",
+            service, service, client, bad ? 503 : 200);
         loop_line(l, json);
     }
 }
@@ -173,7 +178,8 @@ void loop_set(struct loop *l, const char *def, const char *key, const char *valu
         assert_true(mp_value_read(p->group_key[g->keys_at].type, mp_str_of(key), &k));
         if (strcmp(value, "absent") == 0) how = MP_OVERRIDE_ABSENT;
         if (strcmp(value, "unknown") == 0) how = MP_OVERRIDE_UNKNOWN;
-        if (how == MP_OVERRIDE_SET) assert_true(mp_value_read(p->def[d].type, mp_str_of(value), &v));
+        if (how == MP_OVERRIDE_SET)
+            assert_true(mp_value_read(p->def[d].type, mp_str_of(value), &v));
         assert_int_equal(mp_engine_override(l->engine, d, &k, 1, how, v), MP_OK);
         mp_engine_overridden(l->engine);
         return;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * loop.h - a closed loop for tests: policy text in, records in, transitions out, on a virtual clock.
+ * loop.h - a closed loop for tests: policy text in, records in, transitions out, on a virtual
+ * clock.
  */
 #ifndef TEST_LOOP_H
 #define TEST_LOOP_H
@@ -37,8 +38,8 @@ void loop_line(struct loop *l, const char *json);
 /* `count` requests to `service` spread over [from, to), `bad` of every 100 with status 503. */
 void loop_traffic(struct loop *l, const char *service, const char *client, double from, double to,
                   int per_second, int bad_percent);
-/* Sets a def or gauge for a key from now on (the policy was compiled with tests): a literal of its type,
- * or `absent`, or `unknown`. */
+/* Sets a def or gauge for a key from now on (the policy was compiled with tests): a literal of
+ * its type, or `absent`, or `unknown`. */
 void loop_set(struct loop *l, const char *def, const char *key, const char *value);
 /* Does a line of the log contain all of this text? */
 bool loop_saw(const struct loop *l, const char *text);

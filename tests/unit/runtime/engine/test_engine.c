@@ -43,7 +43,10 @@ static void saw_in_order(const struct loop *l, ...)
     va_end(args);
 }
 
-static void test_loop(struct loop *l, const char *policy) { loop_open(l, policy, true, MP_ENGINE_TEST); }
+static void test_loop(struct loop *l, const char *policy)
+{
+    loop_open(l, policy, true, MP_ENGINE_TEST);
+}
 
 /* ---- from records ---- */
 
@@ -60,8 +63,8 @@ static void a_record_quarantines_and_the_ttl_releases(void **state)
     loop_at(&l, 120);
     saw_in_order(&l, "pending>open", "proposed>admitted", "admitted>applying", "applying>accepted",
                  "accepted>effective", "open>holding", "holding>releasing expired",
-                 "effective>withdrawing expired", "withdrawing>withdrawn", "releasing>released expired",
-                 "released>cooldown", "cooldown>idle", NULL);
+                 "effective>withdrawing expired", "withdrawing>withdrawn",
+                 "releasing>released expired", "released>cooldown", "cooldown>idle", NULL);
     saw_times(&l, "pending>open", 1);
     loop_close(&l);
 }
@@ -70,13 +73,15 @@ static void the_trigger_is_judged_when_the_record_arrives(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l,
-              "use std.mesh\nrule flood when count(requests where status == 401) over 1m >= 3 per client.ip max 1k\n"
-              "then deny client.ip for 1m\n",
-              false, MP_ENGINE_REPLAY);
+    loop_open(
+        &l,
+        "use std.mesh\nrule flood when count(requests where status == 401) over 1m >= 3 per client.ip max 1k\n"
+        "then deny client.ip for 1m\n",
+        false, MP_ENGINE_REPLAY);
     for (int i = 0; i < 3; i++) {
         loop_at(&l, 1 + i * 0.137);
-        loop_line(&l, "{\"service\":\"a\",\"instance\":\"a-1\",\"client\":\"10.0.0.7\",\"status\":401}");
+        loop_line(
+            &l, "{\"service\":\"a\",\"instance\":\"a-1\",\"client\":\"10.0.0.7\",\"status\":401}");
     }
     saw(&l, "1.274 lease flood 10.0.0.7 deny 10.0.0.7 accepted>effective");
     loop_close(&l);
@@ -105,16 +110,19 @@ static void what_does_not_help_is_followed_by_more_and_then_let_go(void **state)
     loop_at(&l, 200);
     loop_set(&l, "error_rate", "checkout", "0.1%");
     loop_at(&l, 2000);
-    saw_in_order(&l, "0.000 incident errors checkout idle>pending", "30.000 incident errors checkout pending>open",
-                 "30.000 incident errors checkout open>verifying", "message notify via slack: checkout at 8%",
+    saw_in_order(&l, "0.000 incident errors checkout idle>pending",
+                 "30.000 incident errors checkout pending>open",
+                 "30.000 incident errors checkout open>verifying",
+                 "message notify via slack: checkout at 8%",
                  "90.000 incident errors checkout verifying>failed",
                  "90.000 incident errors checkout failed>open failed",
-                 "quarantine checkout accepted>effective", "throttle checkout effective>withdrawing replaced",
+                 "quarantine checkout accepted>effective",
+                 "throttle checkout effective>withdrawing replaced",
                  "90.000 incident errors checkout open>verifying",
                  /* the check begins at the very instant that the step is effective (R40) */
-                 "110.000 incident errors checkout verifying>confirmed",
-                 "confirmed>holding", "500.000 incident errors checkout holding>releasing calm",
-                 "given_back=25%", "560.000", "given_back=50%", "620.000", "given_back=75%",
+                 "110.000 incident errors checkout verifying>confirmed", "confirmed>holding",
+                 "500.000 incident errors checkout holding>releasing calm", "given_back=25%",
+                 "560.000", "given_back=50%", "620.000", "given_back=75%",
                  "680.000 incident errors checkout releasing>released calm", "released>cooldown",
                  "980.000 incident errors checkout cooldown>idle", NULL);
     saw_times(&l, "message", 1);
@@ -130,8 +138,9 @@ static void the_end_of_the_ladder_rolls_back_and_pages(void **state)
     loop_set(&l, "error_rate", "checkout", "8%");
     loop_set(&l, "error_rate", "web", "3%");
     loop_at(&l, 400);
-    saw_in_order(&l, "90.000 incident errors checkout failed>open", "180.000 incident errors checkout verifying>failed",
-                 "failed>rolled_back failed", "quarantine checkout effective>withdrawing rolled_back",
+    saw_in_order(&l, "90.000 incident errors checkout failed>open",
+                 "180.000 incident errors checkout verifying>failed", "failed>rolled_back failed",
+                 "quarantine checkout effective>withdrawing rolled_back",
                  "message page via : oncall", "rolled_back>cooldown", NULL);
     loop_close(&l);
 }
@@ -147,7 +156,8 @@ static void silence_never_escalates(void **state)
     loop_at(&l, 10);
     loop_set(&l, "error_rate", "checkout", "unknown");
     loop_at(&l, 1000);
-    saw_in_order(&l, "60.000 incident errors checkout verifying>inconclusive", "inconclusive>holding inconclusive",
+    saw_in_order(&l, "60.000 incident errors checkout verifying>inconclusive",
+                 "inconclusive>holding inconclusive",
                  "300.000 incident errors checkout holding>releasing expired", NULL);
     assert_false(loop_saw(&l, "quarantine"));
     loop_close(&l);
@@ -235,7 +245,9 @@ static void without_cooldown_the_trigger_must_have_fallen(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 300);
     saw_times(&l, "pending>open", 1);
@@ -259,9 +271,10 @@ static void with_cooldown_it_fires_again_after_its_full_hold(void **state)
                   "then throttle svc to 50% for 1m cooldown 2m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 600);
-    saw_in_order(&l, "10.000 incident errors a pending>open", "70.000 incident errors a holding>releasing",
-                 "190.000 incident errors a cooldown>idle", "190.000 incident errors a idle>pending",
-                 "200.000 incident errors a pending>open", NULL);
+    saw_in_order(
+        &l, "10.000 incident errors a pending>open", "70.000 incident errors a holding>releasing",
+        "190.000 incident errors a cooldown>idle", "190.000 incident errors a idle>pending",
+        "200.000 incident errors a pending>open", NULL);
     loop_close(&l);
 }
 
@@ -269,8 +282,10 @@ static void unless_stops_at_the_moment_of_firing(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% for 5s per svc unless p99_latency < 10ms\n"
-                  "then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% for 5s per svc unless p99_latency < 10ms\n"
+        "then throttle svc to 50% for 1m\n");
     loop_set(&l, "p99_latency", "a", "5ms");
     loop_set(&l, "p99_latency", "b", "50ms");
     loop_set(&l, "error_rate", "a", "8%");
@@ -288,10 +303,12 @@ static void no_data_may_fire_or_clear(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\n"
-                  "rule f when error_rate > 5% for 5s per svc then throttle svc to 50% for 1m if no data fire\n"
-                  "rule c when p99_latency > 1s per svc then cap svc to 5 for 10m\n"
-                  "  until p99_latency < 100ms for 10s if no data clear\n");
+    test_loop(
+        &l,
+        "use std.mesh\n"
+        "rule f when error_rate > 5% for 5s per svc then throttle svc to 50% for 1m if no data fire\n"
+        "rule c when p99_latency > 1s per svc then cap svc to 5 for 10m\n"
+        "  until p99_latency < 100ms for 10s if no data clear\n");
     loop_set(&l, "error_rate", "a", "unknown");
     loop_set(&l, "p99_latency", "b", "2s");
     loop_at(&l, 20);
@@ -306,8 +323,9 @@ static void a_hold_inside_a_condition_has_its_own_clock(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule r when (error_rate > 5% for 10s) and p99_latency > 1s per svc\n"
-                  "then throttle svc to 50% for 1m\n");
+    test_loop(&l,
+              "use std.mesh\nrule r when (error_rate > 5% for 10s) and p99_latency > 1s per svc\n"
+              "then throttle svc to 50% for 1m\n");
     loop_set(&l, "p99_latency", "a", "2s");
     loop_at(&l, 5);
     loop_set(&l, "error_rate", "a", "8%");
@@ -322,8 +340,10 @@ static void an_unless_may_have_a_clock_of_its_own(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc unless p99_latency < 10ms for 1m\n"
-                  "then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc unless p99_latency < 10ms for 1m\n"
+        "then throttle svc to 50% for 1m\n");
     loop_set(&l, "p99_latency", "a", "5ms");
     loop_set(&l, "p99_latency", "b", "5ms");
     loop_at(&l, 40);
@@ -340,9 +360,11 @@ static void what_was_at_the_trigger_is_remembered(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule slow when p99_latency > 1s per svc then throttle svc to 50% for 5m\n"
-                  "  verify p99_latency < at_trigger(p99_latency) * 0.5 for 5s within 30s\n"
-                  "  until p99_latency < 500ms for 5s\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule slow when p99_latency > 1s per svc then throttle svc to 50% for 5m\n"
+        "  verify p99_latency < at_trigger(p99_latency) * 0.5 for 5s within 30s\n"
+        "  until p99_latency < 500ms for 5s\n");
     loop_set(&l, "p99_latency", "a", "4s");
     loop_set(&l, "p99_latency", "b", "2s");
     loop_at(&l, 5);
@@ -358,8 +380,9 @@ static void a_message_names_earlier_incidents(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc\n"
-                  "then notify \"{svc}: {count(incidents) over 1h} before\" via slack cooldown 10s\n");
+    test_loop(&l,
+              "use std.mesh\nrule errors when error_rate > 5% per svc\n"
+              "then notify \"{svc}: {count(incidents) over 1h} before\" via slack cooldown 10s\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 25);
     saw_in_order(&l, "a: 0 before", "a: 1 before", "a: 2 before", NULL);
@@ -379,8 +402,9 @@ static void a_withheld_rule_ends_at_once_and_asks_again(void **state)
     loop_set(&l, "error_rate", "dns", "8%");
     loop_set(&l, "error_rate", "web", "8%");
     loop_at(&l, 15);
-    saw_in_order(&l, "0.000 lease errors dns quarantine dns proposed>withheld guard", "open>released withheld",
-                 "message notify via slack: took dns (withheld)", "quarantine web accepted>effective", NULL);
+    saw_in_order(&l, "0.000 lease errors dns quarantine dns proposed>withheld guard",
+                 "open>released withheld", "message notify via slack: took dns (withheld)",
+                 "quarantine web accepted>effective", NULL);
     saw(&l, "10.000 incident errors dns cooldown>idle");
     saw(&l, "10.000 incident errors dns pending>open");
     loop_close(&l);
@@ -390,8 +414,10 @@ static void a_limit_withholds_the_third(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
-                  "limit 2 services per 10m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
+        "limit 2 services per 10m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_set(&l, "error_rate", "b", "8%");
     loop_set(&l, "error_rate", "c", "8%");
@@ -405,12 +431,14 @@ static void of_four_instances_a_fifth_may_not_go(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l, "use std.mesh\nrule hot when cpu > 90% per instance then quarantine instance for 1m\n"
-                  "never quarantine instance more than 20% of instances per svc\n",
+    loop_open(&l,
+              "use std.mesh\nrule hot when cpu > 90% per instance then quarantine instance for 1m\n"
+              "never quarantine instance more than 20% of instances per svc\n",
               false, MP_ENGINE_REPLAY);
     for (int i = 1; i <= 10; i++) {
         char json[256];
-        snprintf(json, sizeof json, "{\"entity\":\"instance\",\"name\":\"%s-%d\",\"service\":\"%s\"}",
+        snprintf(json, sizeof json,
+                 "{\"entity\":\"instance\",\"name\":\"%s-%d\",\"service\":\"%s\"}",
                  i <= 4 ? "a" : "b", i, i <= 4 ? "a" : "b");
         loop_line(&l, json);
     }
@@ -430,7 +458,9 @@ static void the_brake_lets_nothing_new_in_and_nothing_out(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n");
     loop_set(&l, "error_rate", "a", "8%");
     mp_engine_brake(l.engine, true);
     loop_set(&l, "error_rate", "b", "8%");
@@ -449,12 +479,15 @@ static void an_operator_ends_it(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
-                  "ramp 50% every 10s\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
+        "ramp 50% every 10s\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_set(&l, "error_rate", "b", "8%");
     assert_int_equal(mp_engine_release(l.engine, 77), MP_ENOTFOUND);
-    assert_int_equal(mp_engine_release_rule(l.engine, MP_STR("errors"), MP_STR("zzz")), MP_ENOTFOUND);
+    assert_int_equal(mp_engine_release_rule(l.engine, MP_STR("errors"), MP_STR("zzz")),
+                     MP_ENOTFOUND);
     assert_int_equal(mp_engine_release_rule(l.engine, MP_STR("errors"), MP_STR("a")), MP_OK);
     saw(&l, "0.000 incident errors a holding>releasing cancelled");
     loop_at(&l, 20); /* the trigger is true all along: what an operator began is not taken back */
@@ -477,12 +510,14 @@ static void the_stronger_takes_over_and_the_weaker_comes_back(void **state)
     loop_at(&l, 10);
     loop_set(&l, "p99_latency", "a", "2s");
     loop_at(&l, 150);
-    saw_in_order(&l, "0.000 lease weak a throttle a accepted>effective", "0.000 incident weak a open>verifying",
+    saw_in_order(&l, "0.000 lease weak a throttle a accepted>effective",
+                 "0.000 incident weak a open>verifying",
                  "10.000 lease weak a throttle a effective>superseded",
                  "10.000 incident weak a verifying>open superseded",
                  "40.000 incident strong a holding>releasing expired",
                  "40.000 lease weak a throttle a superseded>applying restored",
-                 "40.000 incident weak a open>verifying", "100.000 incident weak a verifying>failed", NULL);
+                 "40.000 incident weak a open>verifying",
+                 "100.000 incident weak a verifying>failed", NULL);
     loop_close(&l);
 }
 
@@ -490,9 +525,11 @@ static void shadow_pretends(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors mode shadow when error_rate > 5% per svc\n"
-                  "then cap svc to 5 for 1m and notify \"x\" via slack verify error_rate < 1% for 5s within 30s\n"
-                  "else rollback and page \"y\"\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors mode shadow when error_rate > 5% per svc\n"
+        "then cap svc to 5 for 1m and notify \"x\" via slack verify error_rate < 1% for 5s within 30s\n"
+        "else rollback and page \"y\"\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 100);
     saw_in_order(&l, "admitted>effective shadow shadow", "open>holding shadow",
@@ -508,12 +545,15 @@ static void a_backend_that_refuses_is_asked_again_until_the_time_is_over(void **
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n");
     mp_engine_backend_mode(l.engine, MP_BACKEND_REFUSE);
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 50);
-    saw_in_order(&l, "0.000 lease errors a throttle a applying>stuck", "1.000 lease errors a throttle a stuck>applying",
-                 "applying>stuck", "3.000 lease errors a throttle a stuck>applying",
+    saw_in_order(&l, "0.000 lease errors a throttle a applying>stuck",
+                 "1.000 lease errors a throttle a stuck>applying", "applying>stuck",
+                 "3.000 lease errors a throttle a stuck>applying",
                  "7.000 lease errors a throttle a stuck>applying", NULL);
     assert_false(loop_saw(&l, "accepted"));
     loop_at(&l, 100);
@@ -526,13 +566,17 @@ static void a_slow_backend_is_waited_for(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
-                  "  verify error_rate < 1% for 5s within 20s\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
+        "  verify error_rate < 1% for 5s within 20s\n");
     mp_engine_backend_mode(l.engine, MP_BACKEND_SLOW);
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 40);
-    saw_in_order(&l, "1.000 lease errors a throttle a applying>accepted", "3.000 lease errors a throttle a accepted>effective",
-                 "3.000 incident errors a open>verifying", "23.000 incident errors a verifying>failed", NULL);
+    saw_in_order(&l, "1.000 lease errors a throttle a applying>accepted",
+                 "3.000 lease errors a throttle a accepted>effective",
+                 "3.000 incident errors a open>verifying",
+                 "23.000 incident errors a verifying>failed", NULL);
     loop_close(&l);
 }
 
@@ -545,8 +589,10 @@ static void nothing_is_accepted_or_sent_before_it_is_durable(void **state)
     struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2}, .now_ns = T0,
                                         .mono_ns = T0, .store = true};
     options.limits.keys = 256;
-    loop_open_with(&l, "use std.mesh\nrule errors when error_rate > 5% per svc\n"
-                       "then throttle svc to 50% for 1m and notify \"x\" via slack\n", true, &options);
+    loop_open_with(&l,
+                   "use std.mesh\nrule errors when error_rate > 5% per svc\n"
+                   "then throttle svc to 50% for 1m and notify \"x\" via slack\n",
+                   true, &options);
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 5);
     saw(&l, "admitted>applying");
@@ -554,7 +600,8 @@ static void nothing_is_accepted_or_sent_before_it_is_durable(void **state)
     struct mp_engine_status s;
     mp_engine_status(l.engine, &s);
     mp_engine_committed(l.engine, s.entries);
-    saw_in_order(&l, "5.000 lease errors a throttle a applying>accepted", "accepted>effective", NULL);
+    saw_in_order(&l, "5.000 lease errors a throttle a applying>accepted", "accepted>effective",
+                 NULL);
     assert_false(loop_saw(&l, "message"));
     mp_engine_status(l.engine, &s);
     mp_engine_committed(l.engine, s.entries);
@@ -613,8 +660,11 @@ static void a_restart_goes_on_where_it_was(void **state)
     loop_close(&l);
 
     /* A minute later another process begins with what was kept. */
-    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2}, .pending = true,
-                                        .now_ns = T0 + 180 * SEC, .mono_ns = 5 * SEC};
+    struct mp_engine_options options = {.clock = MP_ENGINE_TEST,
+                                        .hash_key = {1, 2},
+                                        .pending = true,
+                                        .now_ns = T0 + 180 * SEC,
+                                        .mono_ns = 5 * SEC};
     options.limits.keys = 1024;
     options.limits.incidents = 256;
     options.limits.leases = 256;
@@ -679,7 +729,9 @@ static void an_incident_lives_on_under_a_changed_rule(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% for 20s per svc then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% for 20s per svc then throttle svc to 50% for 1m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 15);
     loop_set(&l, "error_rate", "b", "6%");
@@ -698,13 +750,18 @@ static void a_rule_that_is_gone_lets_go(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 10m\n"
-                  "ramp 50% every 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 10m\n"
+        "ramp 50% every 1m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 5);
-    swap(&l, "use std.mesh\nrule other when error_rate > 50% per svc then throttle svc to 50% for 10m\n");
+    swap(
+        &l,
+        "use std.mesh\nrule other when error_rate > 50% per svc then throttle svc to 50% for 10m\n");
     saw_in_order(&l, "5.000 incident errors a holding>releasing removed",
-                 "5.000 lease errors a throttle a effective>withdrawing removed", "withdrawing>withdrawn removed",
+                 "5.000 lease errors a throttle a effective>withdrawing removed",
+                 "withdrawing>withdrawn removed",
                  "5.000 incident errors a releasing>released removed", NULL);
     struct mp_engine_status s;
     mp_engine_status(l.engine, &s);
@@ -716,7 +773,8 @@ static void a_new_guard_releases_what_it_forbids(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then quarantine svc for 10m\n");
+    test_loop(
+        &l, "use std.mesh\nrule errors when error_rate > 5% per svc then quarantine svc for 10m\n");
     loop_set(&l, "error_rate", "dns", "8%");
     loop_set(&l, "error_rate", "web", "8%");
     swap(&l, "use std.mesh\nlist core: service = [\"dns\"]\n"
@@ -733,7 +791,8 @@ static void request(struct loop *l, double at, const char *fields)
 {
     char json[512];
     loop_at(l, at);
-    snprintf(json, sizeof json, "{\"service\":\"a\",\"instance\":\"a-1\",\"client\":\"10.0.0.7\",%s}", fields);
+    snprintf(json, sizeof json,
+             "{\"service\":\"a\",\"instance\":\"a-1\",\"client\":\"10.0.0.7\",%s}", fields);
     loop_line(l, json);
 }
 
@@ -741,9 +800,11 @@ static void an_inline_rule_is_told_once_a_minute(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l, "use std.mesh\nrule door when request.path starts with \"/admin\" then deny request\n", false,
-              MP_ENGINE_REPLAY);
-    for (int i = 0; i < 200; i++) request(&l, i, i % 2 ? "\"path\":\"/admin/x\"" : "\"path\":\"/\"");
+    loop_open(
+        &l, "use std.mesh\nrule door when request.path starts with \"/admin\" then deny request\n",
+        false, MP_ENGINE_REPLAY);
+    for (int i = 0; i < 200; i++)
+        request(&l, i, i % 2 ? "\"path\":\"/admin/x\"" : "\"path\":\"/\"");
     assert_int_equal(l.inline_done, 100);
     saw_times(&l, "deny request proposed>effective inline", 4);
     saw(&l, "minute_before=30");
@@ -757,8 +818,10 @@ static void a_guard_on_requests_passes_them(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l, "use std.mesh\nrule door when request.path starts with \"/\" then deny request\n"
-                  "never deny request where request.path == \"/healthz\"\n", false, MP_ENGINE_REPLAY);
+    loop_open(&l,
+              "use std.mesh\nrule door when request.path starts with \"/\" then deny request\n"
+              "never deny request where request.path == \"/healthz\"\n",
+              false, MP_ENGINE_REPLAY);
     request(&l, 1, "\"path\":\"/healthz\"");
     request(&l, 2, "\"path\":\"/x\"");
     assert_int_equal(l.inline_done, 1);
@@ -773,9 +836,11 @@ static void a_throttle_has_tokens_for_each_key_and_none_for_no_key(void **state)
     loop_open(&l, "use std.mesh\nrule limit_keys when request.path starts with \"/api\" "
                   "per request.headers[\"x-api-key\"] max 100 then throttle request to 3/min\n",
               false, MP_ENGINE_REPLAY);
-    for (int i = 0; i < 10; i++) request(&l, 1 + i * 0.1, "\"path\":\"/api/x\",\"headers\":{\"x-api-key\":\"one\"}");
+    for (int i = 0; i < 10; i++)
+        request(&l, 1 + i * 0.1, "\"path\":\"/api/x\",\"headers\":{\"x-api-key\":\"one\"}");
     assert_int_equal(l.inline_done, 7); /* three tokens */
-    for (int i = 0; i < 10; i++) request(&l, 2 + i * 0.1, "\"path\":\"/api/x\",\"headers\":{\"x-api-key\":\"two\"}");
+    for (int i = 0; i < 10; i++)
+        request(&l, 2 + i * 0.1, "\"path\":\"/api/x\",\"headers\":{\"x-api-key\":\"two\"}");
     assert_int_equal(l.inline_done, 14);
     for (int i = 0; i < 10; i++) request(&l, 3 + i * 0.1, "\"path\":\"/api/x\"");
     assert_int_equal(l.inline_done, 14);
@@ -786,10 +851,12 @@ static void who_is_exempt_passes_the_inline_rules(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l, "use std.mesh\nrule door when request.path starts with \"/admin\" then deny request\n"
-                  "rule friend when count(requests where path == \"/hello\") over 1m >= 1 per client.ip max 100 "
-                  "then exempt client.ip for 10s\n",
-              false, MP_ENGINE_REPLAY);
+    loop_open(
+        &l,
+        "use std.mesh\nrule door when request.path starts with \"/admin\" then deny request\n"
+        "rule friend when count(requests where path == \"/hello\") over 1m >= 1 per client.ip max 100 "
+        "then exempt client.ip for 10s\n",
+        false, MP_ENGINE_REPLAY);
     request(&l, 1, "\"path\":\"/admin\"");
     assert_int_equal(l.inline_done, 1);
     request(&l, 2, "\"path\":\"/hello\"");
@@ -806,16 +873,19 @@ static void a_rule_counts_what_others_did(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, "use std.mesh\n"
-                  "rule errors when error_rate > 5% per svc then throttle svc to 50% for 5m\n"
-                  "  verify error_rate < 1% for 5s within 20s else rollback cooldown 10s\n"
-                  "rule stuck when count(ledger where policy == \"errors\" and outcome == failed) over 10m >= 2 per svc\n"
-                  "then notify \"{svc} does not get better\" via slack cooldown 1h\n");
+    test_loop(
+        &l,
+        "use std.mesh\n"
+        "rule errors when error_rate > 5% per svc then throttle svc to 50% for 5m\n"
+        "  verify error_rate < 1% for 5s within 20s else rollback cooldown 10s\n"
+        "rule stuck when count(ledger where policy == \"errors\" and outcome == failed) over 10m >= 2 per svc\n"
+        "then notify \"{svc} does not get better\" via slack cooldown 1h\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 40);
     assert_false(loop_saw(&l, "incident stuck"));
     loop_at(&l, 60);
-    saw_in_order(&l, "50.000 incident errors a verifying>failed", "50.000 incident stuck a pending>open",
+    saw_in_order(&l, "50.000 incident errors a verifying>failed",
+                 "50.000 incident stuck a pending>open",
                  "message notify via slack: a does not get better", NULL);
     loop_close(&l);
 }
@@ -838,15 +908,17 @@ static void same_input_same_bytes(void **state)
     uint8_t hash[32], again[32];
     for (int run = 0; run < 2; run++) {
         struct loop l;
-        loop_open(&l, "use std.mesh\nrule errors when error_rate > 5% for 2s per svc\n"
-                      "then throttle svc to 50% for 20s verify error_rate < 1% for 2s within 10s\n"
-                      "else quarantine svc for 20s\nuntil error_rate < 1% for 3s\nramp 50% every 2s\n"
-                      "rule flood when count(requests where status == 503) over 10s > 20 per client.ip max 1k\n"
-                      "then deny client.ip for 15s\n",
-                  false, MP_ENGINE_REPLAY);
+        loop_open(
+            &l,
+            "use std.mesh\nrule errors when error_rate > 5% for 2s per svc\n"
+            "then throttle svc to 50% for 20s verify error_rate < 1% for 2s within 10s\n"
+            "else quarantine svc for 20s\nuntil error_rate < 1% for 3s\nramp 50% every 2s\n"
+            "rule flood when count(requests where status == 503) over 10s > 20 per client.ip max 1k\n"
+            "then deny client.ip for 15s\n",
+            false, MP_ENGINE_REPLAY);
         for (int i = 0; i < 12; i++) {
-            loop_traffic(&l, i % 3 == 0 ? "a" : "b", i % 2 == 0 ? "10.0.0.1" : "10.0.0.2", i * 5, i * 5 + 5, 20,
-                         i * 37 % 60);
+            loop_traffic(&l, i % 3 == 0 ? "a" : "b", i % 2 == 0 ? "10.0.0.1" : "10.0.0.2", i * 5,
+                         i * 5 + 5, 20, i * 37 % 60);
         }
         loop_at(&l, 200);
         mp_engine_chain(l.engine, run == 0 ? hash : again);
@@ -880,15 +952,18 @@ static void nothing_is_allocated_while_records_pass(void **state)
 {
     (void)state;
     struct loop l;
-    struct mp_engine_options options = {.clock = MP_ENGINE_REPLAY, .hash_key = {1, 2}, .now_ns = T0, .mono_ns = T0};
+    struct mp_engine_options options = {
+        .clock = MP_ENGINE_REPLAY, .hash_key = {1, 2}, .now_ns = T0, .mono_ns = T0};
     options.limits.keys = 256;
     closed = false;
-    loop_open_with(&l, "use std.mesh\nrule errors when error_rate > 5% for 2s per svc\n"
-                       "then throttle svc to 50% for 20s and notify \"{svc}\" via slack\n"
-                       "  verify error_rate < 1% for 2s within 10s\n"
-                       "else quarantine svc for 20s\nuntil error_rate < 1% for 3s\nramp 50% every 2s\n",
+    loop_open_with(&l,
+                   "use std.mesh\nrule errors when error_rate > 5% for 2s per svc\n"
+                   "then throttle svc to 50% for 20s and notify \"{svc}\" via slack\n"
+                   "  verify error_rate < 1% for 2s within 10s\n"
+                   "else quarantine svc for 20s\nuntil error_rate < 1% for 3s\nramp 50% every 2s\n",
                    false, &options);
-    /* The same again, in an engine whose memory comes from an allocator that is shut after create. */
+    /* The same again, in an engine whose memory comes from an allocator that is shut after
+     * create. */
     mp_engine_destroy(l.engine);
     l.os.alloc = counting_alloc;
     l.os.free = counting_free;
@@ -913,8 +988,9 @@ struct told {
 static void tell(void *ctx, const struct mp_why_line *line)
 {
     struct told *t = ctx;
-    int n = snprintf(t->text + t->len, sizeof t->text - t->len, "%d %.*s %d %.*s=%.*s %lld/%lld\n", (int)line->kind,
-                     MP_STR_ARG(line->text), (int)line->truth, MP_STR_ARG(line->shown), MP_STR_ARG(line->value),
+    int n = snprintf(t->text + t->len, sizeof t->text - t->len, "%d %.*s %d %.*s=%.*s %lld/%lld\n",
+                     (int)line->kind, MP_STR_ARG(line->text), (int)line->truth,
+                     MP_STR_ARG(line->shown), MP_STR_ARG(line->value),
                      (long long)(line->held_ns / SEC), (long long)(line->hold_ns / SEC));
     t->len += (size_t)n;
 }
@@ -924,8 +1000,10 @@ static void why_says_what_is_missing(void **state)
     (void)state;
     struct loop l;
     struct told t = {.len = 0};
-    test_loop(&l, "use std.mesh\nrule errors when error_rate > 5% for 30s per svc unless svc.tier is batch\n"
-                  "then throttle svc to 50% for 1m\n");
+    test_loop(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% for 30s per svc unless svc.tier is batch\n"
+        "then throttle svc to 50% for 1m\n");
     loop_set(&l, "error_rate", "a", "7.4%");
     loop_at(&l, 22);
     assert_int_equal(mp_engine_why(l.engine, MP_STR("errors"), MP_STR("a"), &t, tell), MP_OK);
@@ -940,17 +1018,18 @@ static void why_says_what_is_missing(void **state)
     loop_close(&l);
 }
 
-/* A case that reads what others publish is due at every slot, also at the one at which its key, long without
- * records, is forgotten. */
+/* A case that reads what others publish is due at every slot, also at the one at which its key,
+ * long without records, is forgotten. */
 static void a_key_may_be_forgotten_at_the_moment_its_case_is_due(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l,
-              "use std.mesh\nrule bad when ratio(requests where status in 5xx) over 5s > 20% per svc\n"
-              "then throttle svc to 50% for 30s verify error_rate of svc.callers < 5% for 1s within 9s\n"
-              "else rollback\n",
-              false, MP_ENGINE_REPLAY);
+    loop_open(
+        &l,
+        "use std.mesh\nrule bad when ratio(requests where status in 5xx) over 5s > 20% per svc\n"
+        "then throttle svc to 50% for 30s verify error_rate of svc.callers < 5% for 1s within 9s\n"
+        "else rollback\n",
+        false, MP_ENGINE_REPLAY);
     loop_traffic(&l, "pay", "10.0.0.7", 0, 20, 10, 90);
     loop_at(&l, 4000);
     saw_times(&l, "pending>open", 1);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Decisions of an operator: leases like all others. What holds for a rule's lease holds for them, and a
- * program that never uses a verb carries it out all the same.
+ * Decisions of an operator: leases like all others. What holds for a rule's lease holds for them,
+ * and a program that never uses a verb carries it out all the same.
  */
 #include "loop.h"
 
@@ -28,12 +28,16 @@ static void saw_not(const struct loop *l, const char *unwanted)
     if (loop_saw(l, unwanted)) missing(l, "seen", unwanted);
 }
 
-#define ERRORS "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
+#define ERRORS \
+    "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
 #define FLOOD                                                                                      \
     "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"                        \
     "rule flood when chatter > 1/s per client then deny client for 1m\n"
 
-static void manual_loop(struct loop *l, const char *policy) { loop_open(l, policy, true, MP_ENGINE_TEST); }
+static void manual_loop(struct loop *l, const char *policy)
+{
+    loop_open(l, policy, true, MP_ENGINE_TEST);
+}
 
 /* ---- asking ---- */
 
@@ -50,7 +54,10 @@ static struct mp_manual_answer say(struct loop *l, const char *words, bool look,
 {
     static char text[512];
     struct mp_note args[8];
-    struct mp_manual ask = {.args = args, .who = MP_STR("uid 7"), .reason = MP_STR("a test"), .look = look,
+    struct mp_manual ask = {.args = args,
+                            .who = MP_STR("uid 7"),
+                            .reason = MP_STR("a test"),
+                            .look = look,
                             .wide = wide};
     struct mp_manual_answer answer;
     snprintf(text, sizeof text, "%s", words);
@@ -93,7 +100,8 @@ static void withheld(struct loop *l, const char *words, const char *why)
 static bool fact_is(const struct mp_manual_answer *a, const char *name, const char *part)
 {
     for (uint32_t i = 0; i < a->fact_count; i++) {
-        if (mp_str_eq(a->facts[i].name, mp_str_of(name)) && has(a->facts[i].value, part)) return true;
+        if (mp_str_eq(a->facts[i].name, mp_str_of(name)) && has(a->facts[i].value, part))
+            return true;
     }
     return false;
 }
@@ -156,13 +164,14 @@ static void is_in(struct loop *l, uint64_t lease, const char *word)
     if (!s.found || strcmp(s.word, word) != 0) missing(l, s.found ? s.word : "gone", word);
 }
 
-/* A request of a client passes where the inline rule allows it, or where that is passed over because the
- * client is exempt. */
+/* A request of a client passes where the inline rule allows it, or where that is passed over
+ * because the client is exempt. */
 static bool passes(struct loop *l, const char *client)
 {
     char json[256];
     uint64_t before = (uint64_t)l->inline_done + mp_engine_rule_counts(l->engine, 0).withheld;
-    snprintf(json, sizeof json, "{\"service\":\"checkout\",\"client\":{\"ip\":\"%s\"},\"path\":\"/x\",\"status\":200}",
+    snprintf(json, sizeof json,
+             "{\"service\":\"checkout\",\"client\":{\"ip\":\"%s\"},\"path\":\"/x\",\"status\":200}",
              client);
     loop_line(l, json);
     return (uint64_t)l->inline_done + mp_engine_rule_counts(l->engine, 0).withheld > before;
@@ -211,7 +220,8 @@ static void every_verb_of_the_vocabulary_can_be_said(void **state)
         "challenge client=10.0.0.11 for=1h", "deny client.ip=2001:db8::1"};
     struct loop l;
     manual_loop(&l, ERRORS);
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) is_in(&l, decided(&l, words[i]), "effective");
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        is_in(&l, decided(&l, words[i]), "effective");
     saw(&l, "deny 10.0.0.8 proposed>admitted on:ingress status:451 for:5m");
     saw(&l, "throttle 10.0.0.10 proposed>admitted to:5/min burst:2 for:5m");
     saw(&l, "require pay proposed>admitted what:mtls mode:strict for:1h");
@@ -238,14 +248,16 @@ static void what_cannot_be_understood_is_told(void **state)
         {"deny identity=web", "`web` is not an identity", ""},
         {"deny asn=AS64500", "`AS64500` is not an AS number", ""},
         {"deny client=1.2.3.4 fro=5m", "`deny` takes no `fro`", "`for`"},
-        {"deny client=1.2.3.4 zzzzzz=5m", "`deny` takes no `zzzzzz`", "it takes `on`, `status`, `for`"},
+        {"deny client=1.2.3.4 zzzzzz=5m", "`deny` takes no `zzzzzz`",
+         "it takes `on`, `status`, `for`"},
         {"deny client=1.2.3.4 target=5m", "`deny` takes no `target`", ""},
         {"deny client=1.2.3.4 for=5m for=6m", "`for` is given twice", ""},
         {"deny client=1.2.3.4 for=5", "`for` takes a duration, not `5`", ""},
         {"deny client=1.2.3.4 for=-5m", "`for` takes a duration", ""},
         {"deny client=1.2.3.4 for=0s", "`for` takes a duration", ""},
         {"deny client=1.2.3.4 for=32d", "31 days at most", "policy"},
-        {"deny client=1.2.3.4 on=ingres", "`on` takes a hook, not `ingres`", "ingress, service and edge"},
+        {"deny client=1.2.3.4 on=ingres", "`on` takes a hook, not `ingres`",
+         "ingress, service and edge"},
         {"deny client=1.2.3.4 status=-1", "`status` takes an int", ""},
         {"throttle client=1.2.3.4", "`throttle` needs `to`: a rate or a percent", ""},
         {"throttle client=1.2.3.4 to=150%", "`to` takes a rate or a percent", ""},
@@ -262,7 +274,8 @@ static void what_cannot_be_understood_is_told(void **state)
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct mp_manual_answer a = say(&l, bad[i].words, i % 2 == 0, false);
         if (a.how != MP_MANUAL_BAD || !has(a.why, bad[i].why) || !has(a.help, bad[i].help)) {
-            fail_msg("%s: how %d, %.*s; %.*s", bad[i].words, (int)a.how, MP_STR_ARG(a.why), MP_STR_ARG(a.help));
+            fail_msg("%s: how %d, %.*s; %.*s", bad[i].words, (int)a.how, MP_STR_ARG(a.why),
+                     MP_STR_ARG(a.help));
         }
         assert_int_equal(a.lease, 0);
     }
@@ -279,7 +292,9 @@ static void to_look_changes_nothing(void **state)
     struct loop l;
     struct mp_engine_status s;
     loop_open(&l, ERRORS, false, MP_ENGINE_REPLAY);
-    loop_line(&l, "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"web\",\"cart\"]}");
+    loop_line(
+        &l,
+        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"web\",\"cart\"]}");
     loop_line(&l, "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}");
     loop_line(&l, "{\"entity\":\"instance\",\"name\":\"checkout-2\",\"service\":\"checkout\"}");
     loop_traffic(&l, "checkout", "10.0.0.7", 0, 4, 10, 0);
@@ -412,7 +427,8 @@ static void the_stronger_wins_whoever_decided_it(void **state)
     uint64_t q = decided(&l, "quarantine svc=a for=20s");
     is_in(&l, 1, "superseded");
     a = say(&l, "throttle svc=a to=10% for=20s", true, false);
-    assert_true(fact_is(&a, "lease", "quarantine by manual stronger: this one waits until it ends"));
+    assert_true(
+        fact_is(&a, "lease", "quarantine by manual stronger: this one waits until it ends"));
     assert_true(fact_is(&a, "lease", "#1 throttle by errors waits already"));
     loop_at(&l, 21);
     assert_false(state_of(&l, q).found);
@@ -443,7 +459,9 @@ static void between_equals_the_operator_and_the_later_word_win(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, "use std.mesh\nrule slow priority 9 when error_rate > 5% per svc then route svc to \"other\" for 1m\n");
+    manual_loop(
+        &l,
+        "use std.mesh\nrule slow priority 9 when error_rate > 5% per svc then route svc to \"other\" for 1m\n");
     loop_set(&l, "error_rate", "a", "8%"); /* #1 */
     uint64_t first = decided(&l, "route svc=a to=v1 for=30s");
     is_in(&l, 1, "superseded");
@@ -574,12 +592,16 @@ static void a_rule_with_a_pause_says_how_long(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
-                    "rule flood when chatter > 1/s for 5s per client then deny client for 10m cooldown 30s\n");
+    manual_loop(
+        &l,
+        "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
+        "rule flood when chatter > 1/s for 5s per client then deny client for 10m cooldown 30s\n");
     loop_set(&l, "chatter", "10.0.0.7", "8/s");
     loop_at(&l, 6);
     struct undone u = taken_back(&l, "client.ip=10.0.0.7", 0);
-    assert_non_null(strstr(u.next, "pauses for 30s, then fires again once its condition has held for 5s (it does now)"));
+    assert_non_null(strstr(
+        u.next,
+        "pauses for 30s, then fires again once its condition has held for 5s (it does now)"));
     loop_at(&l, 42);
     saw(&l, "41.000 incident flood 10.0.0.7 pending>open");
     loop_close(&l);
@@ -644,8 +666,11 @@ static void a_restart_keeps_it(void **state)
     mp_engine_status(l.engine, &s);
     loop_close(&l);
 
-    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2}, .pending = true,
-                                        .now_ns = T0 + 70 * SEC, .mono_ns = 5 * SEC};
+    struct mp_engine_options options = {.clock = MP_ENGINE_TEST,
+                                        .hash_key = {1, 2},
+                                        .pending = true,
+                                        .now_ns = T0 + 70 * SEC,
+                                        .mono_ns = 5 * SEC};
     options.limits.incidents = options.limits.leases = 256;
     loop_open_with(&m, SEES, true, &options);
     m.t = T0 + 70 * SEC;
@@ -712,7 +737,8 @@ static void a_reload_keeps_it_but_for_a_new_guard(void **state)
     (void)state;
     struct loop l;
     manual_loop(&l, ERRORS);
-    uint64_t dns = decided(&l, "quarantine svc=dns for=10m"), web = decided(&l, "quarantine svc=web for=1m");
+    uint64_t dns = decided(&l, "quarantine svc=dns for=10m"),
+             web = decided(&l, "quarantine svc=web for=1m");
     loop_at(&l, 20);
     swap(&l, FLOOD);
     is_in(&l, dns, "effective");

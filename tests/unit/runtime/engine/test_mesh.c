@@ -27,7 +27,8 @@ struct mesh {
 
 static int by_target(const void *a, const void *b)
 {
-    const struct mpol_lease *x = *(const struct mpol_lease *const *)a, *y = *(const struct mpol_lease *const *)b;
+    const struct mpol_lease *x = *(const struct mpol_lease *const *)a,
+                            *y = *(const struct mpol_lease *const *)b;
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
@@ -61,8 +62,9 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
             if (l->args[k].kind == MPOL_ARG_NUMBER) to = l->args[k].number;
         }
         at += (size_t)snprintf(m->set + at, sizeof m->set - at, "%.*s %.*s %.*s to=%g back=%g; ",
-                               (int)l->verb.len, l->verb.ptr, (int)l->target_kind.len, l->target_kind.ptr,
-                               (int)l->target.len, l->target.ptr, to, l->given_back);
+                               (int)l->verb.len, l->verb.ptr, (int)l->target_kind.len,
+                               l->target_kind.ptr, (int)l->target.len, l->target.ptr, to,
+                               l->given_back);
     }
     m->revision = set->revision;
     m->applied++;
@@ -92,7 +94,8 @@ static const struct mpol_capability all[] = {
     {"cap", "service", MPOL_ANY_LAYER, 0},
 };
 
-static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *why,
+                           size_t why_size)
 {
     const struct mesh *m = backend;
     struct mpol_desired one = {.leases = lease, .lease_count = 1};
@@ -101,9 +104,14 @@ static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *
     return MPOL_EUNSUPPORTED;
 }
 
-static const struct mpol_backend_ops ops = {.size = sizeof ops, .name = "mesh", .capabilities = all,
-                                            .capability_count = 3, .apply = apply, .progress = progress,
-                                            .close = close_mesh, .check = check};
+static const struct mpol_backend_ops ops = {.size = sizeof ops,
+                                            .name = "mesh",
+                                            .capabilities = all,
+                                            .capability_count = 3,
+                                            .apply = apply,
+                                            .progress = progress,
+                                            .close = close_mesh,
+                                            .check = check};
 
 static void open_mesh(struct loop *l, struct mesh *m, const char *policy)
 {
@@ -127,7 +135,8 @@ struct notes {
 static void note(void *ctx, const struct mp_why_line *line)
 {
     struct notes *n = ctx;
-    n->len += (size_t)snprintf(n->text + n->len, sizeof n->text - n->len, "%.*s\n", MP_STR_ARG(line->text));
+    n->len += (size_t)snprintf(n->text + n->len, sizeof n->text - n->len, "%.*s\n",
+                               MP_STR_ARG(line->text));
 }
 
 static void why_says(struct loop *l, const char *key, const char *text)
@@ -137,7 +146,8 @@ static void why_says(struct loop *l, const char *key, const char *text)
     if (strstr(n.text, text) == NULL) fail_msg("not in why: %s\n%s", text, n.text);
 }
 
-static const char *const plain = "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n";
+static const char *const plain =
+    "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n";
 
 static void the_set_is_the_whole_truth(void **state)
 {
@@ -149,7 +159,8 @@ static void the_set_is_the_whole_truth(void **state)
     assert_string_equal(m.set, "throttle service a to=0.5 back=0; ");
     loop_at(&l, 10);
     loop_set(&l, "error_rate", "b", "8%");
-    assert_string_equal(m.set, "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
+    assert_string_equal(m.set,
+                        "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
     int applied = m.applied;
     loop_at(&l, 50);
     assert_int_equal(m.applied, applied); /* nothing changed, nothing is said */
@@ -166,7 +177,9 @@ static void a_ramp_gives_back_step_by_step(void **state)
     (void)state;
     struct loop l;
     struct mesh m;
-    open_mesh(&l, &m, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m ramp 40% every 10s\n");
+    open_mesh(
+        &l, &m,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m ramp 40% every 10s\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 61);
     assert_string_equal(m.set, "throttle service a to=0.5 back=0.4; ");
@@ -191,7 +204,8 @@ static void accepted_but_not_obeyed_is_stuck_until_it_is(void **state)
     assert_false(loop_saw(&l, "stuck"));
     loop_at(&l, 6);
     saw(&l, "5.000 lease errors a throttle a accepted>stuck not effective in time");
-    why_says(&l, "a", "throttle a is stuck: proxy service/a/a-1 has taken and does not obey mpol-share\n");
+    why_says(&l, "a",
+             "throttle a is stuck: proxy service/a/a-1 has taken and does not obey mpol-share\n");
     m.obeys = true;
     loop_at(&l, 7);
     saw(&l, "throttle a stuck>effective");
@@ -247,7 +261,8 @@ static void one_too_many_does_not_hold_up_the_rest(void **state)
     loop_at(&l, 20);
     loop_set(&l, "error_rate", "c", "8%");
     saw(&l, "throttle c applying>stuck a declared limit is reached");
-    assert_string_equal(m.set, "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
+    assert_string_equal(m.set,
+                        "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
     loop_at(&l, 75); /* a has gone: there is room */
     saw(&l, "throttle c accepted>effective");
     assert_non_null(strstr(m.set, "service c"));
@@ -369,7 +384,8 @@ static void a_lease_that_nobody_can_carry_waits_alone(void **state)
     struct loop l;
     struct mesh m;
     open_mesh(&l, &m, plain);
-    m.held = (struct mpol_lease_trouble){1, MPOL_EIO, mpol_text("no proxy of service a is connected")};
+    m.held =
+        (struct mpol_lease_trouble){1, MPOL_EIO, mpol_text("no proxy of service a is connected")};
     loop_set(&l, "error_rate", "a", "8%");
     saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed "
             "to:50% burst:0 for:1m trouble=no proxy of service a is connected");
@@ -415,9 +431,11 @@ static void joined_actions_are_one(void **state)
     (void)state;
     struct loop l;
     struct mesh m;
-    open_mesh(&l, &m, "use std.mesh\nlist core: service = [\"b\"]\n"
-                      "rule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and cap svc to 5 for 2m\n"
-                      "never cap svc where svc in core\n");
+    open_mesh(
+        &l, &m,
+        "use std.mesh\nlist core: service = [\"b\"]\n"
+        "rule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and cap svc to 5 for 2m\n"
+        "never cap svc where svc in core\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_set(&l, "error_rate", "b", "8%");
     assert_string_equal(m.set, "throttle service a to=0.5 back=0; cap service a to=0 back=0; ");
@@ -436,10 +454,12 @@ static void what_nobody_can_do_is_named(void **state)
     (void)state;
     struct loop l;
     struct mesh m;
-    open_mesh(&l, &m, "use std.mesh\nrule errors when error_rate > 5% per svc then exempt svc for 1m\n");
+    open_mesh(&l, &m,
+              "use std.mesh\nrule errors when error_rate > 5% per svc then exempt svc for 1m\n");
     uint32_t action = mp_engine_unsupported(l.engine);
     assert_int_not_equal(action, MP_NONE);
-    assert_true(mp_str_eq(mp_program_text(l.program, l.program->action[action].name), MP_STR("exempt")));
+    assert_true(
+        mp_str_eq(mp_program_text(l.program, l.program->action[action].name), MP_STR("exempt")));
     loop_set(&l, "error_rate", "a", "8%");
     saw(&l, "exempt a proposed>withheld no backend can do it");
     loop_close(&l);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Anything may happen, in any order: values, silence, an operator, the brake, a mesh that refuses or is
- * slow, restarts and other programs. What a loop promises holds all the same.
+ * Anything may happen, in any order: values, silence, an operator, the brake, a mesh that refuses
+ * or is slow, restarts and other programs. What a loop promises holds all the same.
  */
 #include "loop.h"
 
@@ -121,7 +121,8 @@ static bool check_entry(void *ctx, uint64_t seq, mp_str json)
 static bool over(const char *state, bool lease)
 {
     if (lease) {
-        return strcmp(state, "withdrawn") == 0 || strcmp(state, "withheld") == 0 || strcmp(state, "accepted") == 0;
+        return strcmp(state, "withdrawn") == 0 || strcmp(state, "withheld") == 0 ||
+               strcmp(state, "accepted") == 0;
     }
     return strcmp(state, "idle") == 0;
 }
@@ -149,8 +150,10 @@ static int in_force(struct loop *l, const char *verb)
 
 static void set_something(struct loop *l, uint64_t *rng)
 {
-    static const char *const rates[] = {"0.1%", "0.6%", "3%", "6%", "9%", "60%", "unknown", "absent"};
-    static const char *const loads[] = {"0.5/s", "10/s", "60/s", "150/s", "400/s", "600/s", "unknown"};
+    static const char *const rates[] = {"0.1%", "0.6%", "3%",      "6%",
+                                        "9%",   "60%",  "unknown", "absent"};
+    static const char *const loads[] = {"0.5/s", "10/s",  "60/s",   "150/s",
+                                        "400/s", "600/s", "unknown"};
     static const char *const times[] = {"10ms", "500ms", "1500ms", "3s", "unknown"};
     const char *service = services[mp_rng_next(rng) % 5];
     switch (mp_rng_next(rng) % 3) {
@@ -172,7 +175,10 @@ static void reload(struct loop *l, int *policy)
 
 static void options_at(struct mp_engine_options *o, int64_t now)
 {
-    *o = (struct mp_engine_options){.clock = MP_ENGINE_TEST, .hash_key = {3, 4}, .now_ns = now, .mono_ns = now,
+    *o = (struct mp_engine_options){.clock = MP_ENGINE_TEST,
+                                    .hash_key = {3, 4},
+                                    .now_ns = now,
+                                    .mono_ns = now,
                                     .pending = true};
     o->limits.keys = 256;
     o->limits.incidents = 64;
@@ -197,7 +203,8 @@ static void restart(struct loop *l, struct rows *rows, struct walk *w)
     struct mp_engine_sinks none = {0};
     assert_int_equal(mp_engine_create(l->program, &l->os, &o, &none, &l->engine), MP_OK);
     for (uint32_t i = 0; i < rows->count; i++) {
-        if (rows->row[i].bytes.len > 0) assert_int_equal(mp_engine_restore(l->engine, &rows->row[i]), MP_OK);
+        if (rows->row[i].bytes.len > 0)
+            assert_int_equal(mp_engine_restore(l->engine, &rows->row[i]), MP_OK);
     }
     assert_int_equal(mp_engine_resume(l->engine, s.entries, hash), MP_OK);
 }
@@ -223,7 +230,9 @@ static void one_life(uint64_t seed)
         switch (mp_rng_next(&rng) % 24) {
         case 0: mp_engine_brake(l.engine, mp_rng_next(&rng) % 2 != 0); break;
         case 1: mp_engine_release_all(l.engine); break;
-        case 2: mp_engine_backend_mode(l.engine, (enum mp_backend_mode)(mp_rng_next(&rng) % 3)); break;
+        case 2:
+            mp_engine_backend_mode(l.engine, (enum mp_backend_mode)(mp_rng_next(&rng) % 3));
+            break;
         case 3: restart(&l, &rows, &w); break;
         case 4:
             mp_engine_changes(l.engine, &rows, keep);
@@ -248,12 +257,14 @@ static void one_life(uint64_t seed)
     mp_engine_entries(l.engine, w.seq, &w, check_entry);
     for (int i = 0; i < IDS; i++) {
         if (w.incident[i].used && !over(w.incident[i].state, false)) {
-            fail_msg("seed %llu: incident %d is still %s", (unsigned long long)seed, i, w.incident[i].state);
+            fail_msg("seed %llu: incident %d is still %s", (unsigned long long)seed, i,
+                     w.incident[i].state);
         }
     }
     for (int i = 0; i < IDS; i++) {
         if (w.lease[i].used && !over(w.lease[i].state, true)) {
-            fail_msg("seed %llu: lease %d is still %s", (unsigned long long)seed, i, w.lease[i].state);
+            fail_msg("seed %llu: lease %d is still %s", (unsigned long long)seed, i,
+                     w.lease[i].state);
         }
     }
     assert_int_equal(s.leases_live, 0);

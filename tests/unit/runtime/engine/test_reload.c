@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Another program, where it differs most from the one before: fewer groupings, other types at the same
- * place, cases that are gone.
+ * Another program, where it differs most from the one before: fewer groupings, other types at the
+ * same place, cases that are gone.
  */
 #include "loop.h"
 
@@ -26,8 +26,10 @@ static void leases_that_end_at_one_instant_outlive_their_grouping(void **state)
     (void)state;
     struct loop l;
     char key[] = "a";
-    loop_open(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n",
-              true, MP_ENGINE_TEST);
+    loop_open(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n",
+        true, MP_ENGINE_TEST);
     for (char c = 'a'; c <= 'h'; c++) {
         key[0] = c;
         loop_set(&l, "error_rate", key, "8%");
@@ -68,12 +70,16 @@ static void a_message_of_a_step_goes_with_its_case(void **state)
 {
     (void)state;
     struct loop l;
-    loop_open(&l, "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and notify \"slow\"\n",
-              true, MP_ENGINE_TEST);
+    loop_open(
+        &l,
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and notify \"slow\"\n",
+        true, MP_ENGINE_TEST);
     mp_engine_backend_mode(l.engine, MP_BACKEND_SLOW);
     loop_set(&l, "error_rate", "web", "8%");
-    swap(&l, "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
-             "rule errors when chatter > 1/s per client then throttle client to 50% for 1m and notify \"fast\"\n");
+    swap(
+        &l,
+        "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
+        "rule errors when chatter > 1/s per client then throttle client to 50% for 1m and notify \"fast\"\n");
     struct mp_engine_status s;
     mp_engine_status(l.engine, &s);
     assert_int_equal(s.messages_waiting, 0);

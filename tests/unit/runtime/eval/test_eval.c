@@ -16,7 +16,8 @@
 /* ---- a program of one signal, with fields of every representation ---- */
 
 enum { PER_REP = 4 };
-static const enum mp_type field_types[] = {MP_TYPE_BOOL, MP_TYPE_INT, MP_TYPE_NUMBER, MP_TYPE_STRING, MP_TYPE_IP};
+static const enum mp_type field_types[] = {MP_TYPE_BOOL, MP_TYPE_INT, MP_TYPE_NUMBER,
+                                           MP_TYPE_STRING, MP_TYPE_IP};
 enum { SET_SLOT = 5 * PER_REP, FIELDS };
 
 static uint32_t slot_of(enum mp_rep rep, uint32_t i)
@@ -53,7 +54,8 @@ static uint32_t text_list(const char *name, enum mp_type type, const char *const
     return ir->list.len - 1;
 }
 
-static uint32_t value_list(const char *name, enum mp_type type, const struct mp_value *v, uint32_t count)
+static uint32_t value_list(const char *name, enum mp_type type, const struct mp_value *v,
+                           uint32_t count)
 {
     struct mp_ir *ir = &fx.ir;
     uint32_t from = ir->item.len;
@@ -111,15 +113,19 @@ static int begin(void **state)
     fx.regex = mp_ir_const_text(ir, MP_TYPE_STRING, MP_STR("wp-(login|admin)"));
     fx.slow_regex = mp_ir_const_text(ir, MP_TYPE_STRING, MP_STR("^(a+)+$"));
     struct mp_value bools[] = {mp_value_bool(true)};
-    struct mp_value ints[] = {mp_value_int(7), mp_value_int(-3), mp_value_int(INT64_MIN), mp_value_int(7)};
+    struct mp_value ints[] = {mp_value_int(7), mp_value_int(-3), mp_value_int(INT64_MIN),
+                              mp_value_int(7)};
     struct mp_value nums[] = {mp_value_num(-0.0), mp_value_num(1.5), mp_value_num(-2)};
     fx.list[0] = value_list("bools", MP_TYPE_BOOL, bools, 1);
     fx.list[1] = value_list("ints", MP_TYPE_INT, ints, 4);
     fx.list[2] = value_list("nums", MP_TYPE_NUMBER, nums, 3);
     fx.list[3] = text_list("texts", MP_TYPE_STRING, (const char *const[]){"checkout", "a text of more than twelve", "spiffe://prod/*", "", NULL});
-    fx.list[4] = net_list((const char *const[]){"10.1.0.0/16", "10.0.0.0/8", "192.0.2.7", "2001:db8::/32", NULL});
-    fx.patterns = text_list("patterns", MP_TYPE_PATTERN, (const char *const[]){"/admin*", "check", NULL});
-    fx.regexes = text_list("regexes", MP_TYPE_PATTERN, (const char *const[]){"^(a+)+$", "login$", NULL});
+    fx.list[4] = net_list(
+        (const char *const[]){"10.1.0.0/16", "10.0.0.0/8", "192.0.2.7", "2001:db8::/32", NULL});
+    fx.patterns =
+        text_list("patterns", MP_TYPE_PATTERN, (const char *const[]){"/admin*", "check", NULL});
+    fx.regexes =
+        text_list("regexes", MP_TYPE_PATTERN, (const char *const[]){"^(a+)+$", "login$", NULL});
     return 0;
 }
 
@@ -136,10 +142,12 @@ static void load(void)
     struct mp_fault fault;
     const char *why = "";
     enum mp_err err = mp_emit(&fx.ir, &fx.arena, &image, &fault);
-    if (err != MP_OK) fail_msg("%s: %s, table %u row %u", mp_err_text(err), fault.why, fault.table, fault.row);
+    if (err != MP_OK)
+        fail_msg("%s: %s, table %u row %u", mp_err_text(err), fault.why, fault.table, fault.row);
     mp_program_free(fx.program);
     fx.program = NULL;
-    if (mp_program_load(image.ptr, image.len, &fx.os, &fx.program, &why) != MP_OK) fail_msg("%s", why);
+    if (mp_program_load(image.ptr, image.len, &fx.os, &fx.program, &why) != MP_OK)
+        fail_msg("%s", why);
 }
 
 static struct mp_inputs inputs(void)
@@ -169,12 +177,35 @@ static struct mp_value address(const char *text)
 
 static uint32_t samples(enum mp_rep rep, struct mp_value out[16])
 {
-    static const int64_t ints[] = {0, 1, -1, 2, 7, 63, 64, -2, 1024, 1025, INT64_MAX, INT64_MIN, INT64_MIN + 1, 4294967296};
-    static const double nums[] = {0.0, -0.0, 1, -1, 0.5, 1.5, 2.5, -2.5, 1e308, -1e308, 5e-324,
-                                  9223372036854775807.0, -9223372036854775808.0, 4503599627370497.5};
-    static const char *const texts[] = {"", "checkout", "CHECKOUT", "/admin/x", "a text of more than twelve", "12",
-                                        "-1.5e3", "1e999", "spiffe://prod/ns/pay/sa/api", "spiffe://prod/ns/", "wp-login",
-                                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaX", "A Text Of More Than Twelve"};
+    static const int64_t ints[] = {
+        0, 1, -1, 2, 7, 63, 64, -2, 1024, 1025, INT64_MAX, INT64_MIN, INT64_MIN + 1, 4294967296};
+    static const double nums[] = {0.0,
+                                  -0.0,
+                                  1,
+                                  -1,
+                                  0.5,
+                                  1.5,
+                                  2.5,
+                                  -2.5,
+                                  1e308,
+                                  -1e308,
+                                  5e-324,
+                                  9223372036854775807.0,
+                                  -9223372036854775808.0,
+                                  4503599627370497.5};
+    static const char *const texts[] = {"",
+                                        "checkout",
+                                        "CHECKOUT",
+                                        "/admin/x",
+                                        "a text of more than twelve",
+                                        "12",
+                                        "-1.5e3",
+                                        "1e999",
+                                        "spiffe://prod/ns/pay/sa/api",
+                                        "spiffe://prod/ns/",
+                                        "wp-login",
+                                        "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaX",
+                                        "A Text Of More Than Twelve"};
     static struct mp_value members[2];
     members[0] = mp_value_text(MP_STR("checkout"));
     members[1] = mp_value_text(MP_STR("a text of more than twelve"));
@@ -182,7 +213,9 @@ static uint32_t samples(enum mp_rep rep, struct mp_value out[16])
     case MP_REP_B: out[0] = mp_value_bool(false); out[1] = mp_value_bool(true); return 2;
     case MP_REP_I: for (int i = 0; i < 14; i++) out[i] = mp_value_int(ints[i]); return 14;
     case MP_REP_F: for (int i = 0; i < 14; i++) out[i] = mp_value_num(nums[i]); return 14;
-    case MP_REP_T: for (int i = 0; i < 13; i++) out[i] = mp_value_text(mp_str_of(texts[i])); return 13;
+    case MP_REP_T:
+        for (int i = 0; i < 13; i++) out[i] = mp_value_text(mp_str_of(texts[i]));
+        return 13;
     case MP_REP_A:
         out[0] = address("10.1.2.3"); out[1] = address("11.0.0.0"); out[2] = address("192.0.2.7");
         out[3] = address("2001:db8:1::"); out[4] = address("::"); return 5;
@@ -273,10 +306,12 @@ static void check_case(const struct op_case *c, const struct mp_value v[3], uint
         memcpy(bytes, s.ptr, s.len);
         copy = mp_value_text((mp_str){bytes, s.len});
     }
-    bool want_known = all_known && mp_exec_helpers[c->op](&in, c->k, operand[0], operand[1], operand[2], &want);
+    bool want_known =
+        all_known && mp_exec_helpers[c->op](&in, c->k, operand[0], operand[1], operand[2], &want);
     if (got_known != want_known || !same_value(c->result, copy, want)) {
-        fail_msg("%.*s: known %d, expected %d, word %llx, expected %llx", MP_STR_ARG(mp_op_word(c->op)),
-                 got_known, want_known, (unsigned long long)got.w[0], (unsigned long long)want.w[0]);
+        fail_msg("%.*s: known %d, expected %d, word %llx, expected %llx",
+                 MP_STR_ARG(mp_op_word(c->op)), got_known, want_known, (unsigned long long)got.w[0],
+                 (unsigned long long)want.w[0]);
     }
     if (!got_known) assert_true(got.w[0] == 0 && got.w[1] == 0);
 }
@@ -328,15 +363,20 @@ static void every_op_has_a_helper_or_judges_unknown_itself(void **state)
 
 /* ---- Kleene ---- */
 
-static void set_truth(uint32_t slot, enum mp_truth t) { set(slot, mp_value_bool(t == MP_TRUE), t != MP_UNKNOWN); }
+static void set_truth(uint32_t slot, enum mp_truth t)
+{
+    set(slot, mp_value_bool(t == MP_TRUE), t != MP_UNKNOWN);
+}
 
 static void logic_is_kleenes(void **state)
 {
     static const enum mp_truth F = MP_FALSE, T = MP_TRUE, U = MP_UNKNOWN;
     const enum mp_truth and_table[3][3] = {{F, F, F}, {F, T, U}, {F, U, U}};
     const enum mp_truth or_table[3][3] = {{F, T, U}, {T, T, T}, {U, T, U}};
-    const enum mp_truth not_table[3] = {T, F, U}, known_table[3] = {T, T, F}, true_table[3] = {F, T, F};
-    static const enum mp_op ops[] = {MP_OP_AND, MP_OP_OR, MP_OP_NOT, MP_OP_KNOWN, MP_OP_IS_TRUE, MP_OP_DEFAULT, MP_OP_EQ_B};
+    const enum mp_truth not_table[3] = {T, F, U}, known_table[3] = {T, T, F},
+                        true_table[3] = {F, T, F};
+    static const enum mp_op ops[] = {MP_OP_AND,     MP_OP_OR,      MP_OP_NOT, MP_OP_KNOWN,
+                                     MP_OP_IS_TRUE, MP_OP_DEFAULT, MP_OP_EQ_B};
     uint32_t fn[7];
     for (int i = 0; i < 7; i++) {
         struct mp_ir_fn f;
@@ -358,7 +398,9 @@ static void logic_is_kleenes(void **state)
             assert_int_equal(mp_eval_truth(fx.program, fn[3], &in), known_table[a]);
             assert_int_equal(mp_eval_truth(fx.program, fn[4], &in), true_table[a]);
             assert_int_equal(mp_eval_truth(fx.program, fn[5], &in), a != U ? a : b);
-            assert_int_equal(mp_eval_truth(fx.program, fn[6], &in), a == U || b == U ? U : a == b ? T : F);
+            assert_int_equal(mp_eval_truth(fx.program, fn[6], &in), a == U || b == U ? U
+                                                                    : a == b         ? T
+                                                                                     : F);
         }
     }
 }
@@ -367,8 +409,10 @@ static void a_choice_takes_the_unknown_of_what_it_chose(void **state)
 {
     struct mp_ir_fn f;
     mp_ir_fn_begin(&f, &fx.ir, MP_STR("f"), 0, MP_NONE);
-    uint32_t b = mp_ir_op_field(&f, 0, MP_REP_B), n = mp_ir_op_field(&f, slot_of(MP_REP_I, 0), MP_REP_I);
-    uint32_t x = mp_ir_op_field(&f, slot_of(MP_REP_I, 1), MP_REP_I), y = mp_ir_op_field(&f, slot_of(MP_REP_I, 2), MP_REP_I);
+    uint32_t b = mp_ir_op_field(&f, 0, MP_REP_B),
+             n = mp_ir_op_field(&f, slot_of(MP_REP_I, 0), MP_REP_I);
+    uint32_t x = mp_ir_op_field(&f, slot_of(MP_REP_I, 1), MP_REP_I),
+             y = mp_ir_op_field(&f, slot_of(MP_REP_I, 2), MP_REP_I);
     mp_ir_out(&f, mp_ir_op(&f, MP_OP_PICK, b, x, y), MP_TYPE_INT);
     mp_ir_out(&f, mp_ir_op(&f, MP_OP_OVERRIDE, n, x, y), MP_TYPE_INT);
     mp_ir_out(&f, mp_ir_op(&f, MP_OP_DEFAULT, x, y, 0), MP_TYPE_INT);
@@ -401,7 +445,8 @@ static void a_choice_takes_the_unknown_of_what_it_chose(void **state)
 
 /* ---- borders ---- */
 
-static bool ask(enum mp_op op, struct mp_value a, struct mp_value b, struct mp_value c, struct mp_value *out)
+static bool ask(enum mp_op op, struct mp_value a, struct mp_value b, struct mp_value c,
+                struct mp_value *out)
 {
     struct mp_inputs in = {.program = fx.program};
     return mp_exec_helpers[op](&in, 0, &a, &b, &c, out);
@@ -450,11 +495,13 @@ static void powers_stay_in_their_limits(void **state)
     expect_int(MP_OP_POW_I, 1, 1025, 0, false, 0);
     expect_int(MP_OP_POW_I, 7, -1, 0, false, 0);
     expect_int(MP_OP_POW_I, 3037000499, 2, 0, true, 9223372030926249001);
-    assert_true(ask(MP_OP_POW_F, mp_value_num(2), mp_value_int(1023), out, &out) && mp_value_as_num(out) == 8.98846567431158e307);
+    assert_true(ask(MP_OP_POW_F, mp_value_num(2), mp_value_int(1023), out, &out) &&
+                mp_value_as_num(out) == 8.98846567431158e307);
     assert_false(ask(MP_OP_POW_F, mp_value_num(2), mp_value_int(1024), out, &out));
     assert_true(ask(MP_OP_POW_F, mp_value_num(0.5), mp_value_int(1024), out, &out));
     assert_false(ask(MP_OP_POW_F, mp_value_num(0.5), mp_value_int(1025), out, &out));
-    assert_true(ask(MP_OP_POW_F, mp_value_num(1e200), mp_value_int(1), out, &out) && mp_value_as_num(out) == 1e200);
+    assert_true(ask(MP_OP_POW_F, mp_value_num(1e200), mp_value_int(1), out, &out) &&
+                mp_value_as_num(out) == 1e200);
 }
 
 static void a_clamp_with_its_ends_crossed_is_unknown(void **state)
@@ -465,7 +512,8 @@ static void a_clamp_with_its_ends_crossed_is_unknown(void **state)
     expect_int(MP_OP_CLAMP_I, 2, 3, 1, false, 0);
     expect_int(MP_OP_CLAMP_I, 2, 2, 2, true, 2);
     assert_false(ask(MP_OP_CLAMP_F, mp_value_num(2), mp_value_num(3), mp_value_num(1), &out));
-    assert_true(ask(MP_OP_CLAMP_F, mp_value_num(2), mp_value_num(0), mp_value_num(1), &out) && mp_value_as_num(out) == 1);
+    assert_true(ask(MP_OP_CLAMP_F, mp_value_num(2), mp_value_num(0), mp_value_num(1), &out) &&
+                mp_value_as_num(out) == 1);
 }
 
 static void the_nearest_int_is_even_on_a_tie(void **state)
@@ -475,11 +523,21 @@ static void the_nearest_int_is_even_on_a_tie(void **state)
         double f;
         bool known;
         int64_t n;
-    } rows[] = {{0.5, true, 0}, {1.5, true, 2}, {2.5, true, 2}, {-0.5, true, 0}, {-1.5, true, -2}, {-2.5, true, -2},
-                {0.49999999999999994, true, 0}, {4503599627370495.5, true, 4503599627370496},
-                {4503599627370497.0, true, 4503599627370497}, {-4503599627370495.5, true, -4503599627370496},
-                {9223372036854775808.0, false, 0}, {9223372036854774784.0, true, 9223372036854774784},
-                {-9223372036854775808.0, true, INT64_MIN}, {-9223372036854777856.0, false, 0}, {1e300, false, 0}};
+    } rows[] = {{0.5, true, 0},
+                {1.5, true, 2},
+                {2.5, true, 2},
+                {-0.5, true, 0},
+                {-1.5, true, -2},
+                {-2.5, true, -2},
+                {0.49999999999999994, true, 0},
+                {4503599627370495.5, true, 4503599627370496},
+                {4503599627370497.0, true, 4503599627370497},
+                {-4503599627370495.5, true, -4503599627370496},
+                {9223372036854775808.0, false, 0},
+                {9223372036854774784.0, true, 9223372036854774784},
+                {-9223372036854775808.0, true, INT64_MIN},
+                {-9223372036854777856.0, false, 0},
+                {1e300, false, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         assert_int_equal(ask(MP_OP_F_TO_I, mp_value_num(rows[i].f), out, out, &out), rows[i].known);
         assert_true(mp_value_as_int(out) == rows[i].n);
@@ -509,8 +567,10 @@ static void members_of_lists_are_found(void **state)
     assert_int_equal(in_list(MP_REP_F, mp_value_num(2)), MP_FALSE);
     assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("checkout"))), MP_TRUE);
     assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR(""))), MP_TRUE);
-    assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("a text of more than twelve"))), MP_TRUE);
-    assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("a text of more than twelvf"))), MP_FALSE);
+    assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("a text of more than twelve"))),
+                     MP_TRUE);
+    assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("a text of more than twelvf"))),
+                     MP_FALSE);
     assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("spiffe://prod/ns/x"))), MP_TRUE);
     assert_int_equal(in_list(MP_REP_T, mp_value_text(MP_STR("spiffe://test/ns/x"))), MP_FALSE);
     assert_int_equal(in_list(MP_REP_A, address("10.255.255.255")), MP_TRUE);
@@ -529,8 +589,10 @@ static void many_addresses_are_found_as_one_by_one(void **state)
     struct mp_value net[NETS];
     uint32_t bits[NETS], from = fx.ir.item.len;
     for (int i = 0; i < NETS; i++) {
-        net[i] = (struct mp_value){{0, mp_rng_next(&seed) & 0xffff00000000u}}; /* few first bytes: they meet */
-        net[i].w[1] = 0xffff00000000u | (uint64_t)((mp_rng_next(&seed) & 3) | (mp_rng_next(&seed) & 0xffff00)) ;
+        /* few first bytes: they meet */
+        net[i] = (struct mp_value){{0, mp_rng_next(&seed) & 0xffff00000000u}};
+        net[i].w[1] = 0xffff00000000u |
+                      (uint64_t)((mp_rng_next(&seed) & 3) | (mp_rng_next(&seed) & 0xffff00));
         net[i].w[1] = net[i].w[1] << 16 | 0; /* keep it any address at all */
         bits[i] = (uint32_t)(mp_rng_next(&seed) % 129);
         if (bits[i] < 70) bits[i] += 50;
@@ -568,11 +630,13 @@ static void a_search_that_meets_its_limit_is_unknown_or_true_where_a_deny_asks(v
     struct mp_inputs in = inputs();
     uint64_t known, truth;
     struct mp_outputs out = {&known, &truth, NULL};
-    set(slot_of(MP_REP_T, 0), mp_value_text(MP_STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaX")), true);
+    set(slot_of(MP_REP_T, 0), mp_value_text(MP_STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaX")),
+        true);
     mp_eval_fn(fx.program, fn, &in, &out);
     assert_int_equal(known, 2);
     assert_int_equal(truth, 2);
-    set(slot_of(MP_REP_T, 0), mp_value_text(MP_STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa login")), true);
+    set(slot_of(MP_REP_T, 0),
+        mp_value_text(MP_STR("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa login")), true);
     mp_eval_fn(fx.program, fn, &in, &out);
     assert_int_equal(known, 6);
     assert_int_equal(truth, 6);
@@ -584,7 +648,8 @@ static void parts_of_an_identity_are_told_apart(void **state)
         const char *id, *part[3];
     } rows[] = {
         {"spiffe://prod/ns/pay/sa/api", {"prod", "pay", "api"}},
-        {"spiffe://prod.example.org/ns/payments-of-all/sa/api", {"prod.example.org", "payments-of-all", "api"}},
+        {"spiffe://prod.example.org/ns/payments-of-all/sa/api",
+         {"prod.example.org", "payments-of-all", "api"}},
         {"spiffe://prod", {"prod", NULL, NULL}},
         {"spiffe://prod/ns/pay", {"prod", "pay", NULL}},
         {"spiffe://prod/host/x", {"prod", NULL, NULL}},
@@ -599,7 +664,8 @@ static void parts_of_an_identity_are_told_apart(void **state)
             struct mp_value id = mp_value_text(mp_str_of(rows[i].id)), out;
             bool known = mp_exec_helpers[MP_OP_ID_PART](&in, k, &id, NULL, NULL, &out);
             assert_int_equal(known, rows[i].part[k] != NULL);
-            if (known) assert_true(mp_value_text_eq(out, mp_value_text(mp_str_of(rows[i].part[k]))));
+            if (known)
+                assert_true(mp_value_text_eq(out, mp_value_text(mp_str_of(rows[i].part[k]))));
         }
     }
 }
@@ -644,7 +710,8 @@ static uint32_t random_value(const struct mp_ir_fn *f, enum mp_rep rep, uint64_t
 {
     for (;;) { /* ends: a function begins with leaves of every representation */
         uint32_t v = (uint32_t)(mp_rng_next(seed) % f->ops.len);
-        if (mp_rng_next(seed) % 4 == 0 && f->ops.len > 40) v = f->ops.len - 1 - v % 40; /* deep ones too */
+        /* deep ones too */
+        if (mp_rng_next(seed) % 4 == 0 && f->ops.len > 40) v = f->ops.len - 1 - v % 40;
         if ((enum mp_rep)f->ops.ptr[v].rep == rep) return v;
     }
 }
@@ -666,7 +733,8 @@ static void add_leaves(struct mp_ir_fn *f)
 static void add_random_op(struct mp_ir_fn *f, uint64_t *seed, uint32_t *lowers)
 {
     uint32_t op = (uint32_t)(mp_rng_next(seed) % MP_OP_COUNT);
-    if (mp_rng_next(seed) % 2 == 0) op = MP_OP_NOT + (uint32_t)(mp_rng_next(seed) % (MP_OP_LE_F - MP_OP_NOT));
+    if (mp_rng_next(seed) % 2 == 0)
+        op = MP_OP_NOT + (uint32_t)(mp_rng_next(seed) % (MP_OP_LE_F - MP_OP_NOT));
     if (op <= MP_OP_UNKNOWN || op == MP_OP_MATCHES_LIMIT || op == MP_OP_LIST_MATCHES) return;
     if (op == MP_OP_LOWER && ++*lowers > MP_FN_LOWER_MAX) return;
     enum mp_rep any = MP_REP_B + (enum mp_rep)(mp_rng_next(seed) % 5);
@@ -676,7 +744,8 @@ static void add_random_op(struct mp_ir_fn *f, uint64_t *seed, uint32_t *lowers)
         char kind = mp_op_layout(op)->kind[i];
         if (kind == '-') continue;
         enum mp_rep rep = kind == '*' || kind == 'v' ? any : letter_rep(kind);
-        operand[i] = mp_op_kind_is_value(kind) ? random_value(f, rep, seed) : row_for((enum mp_op)op, kind, any);
+        operand[i] = mp_op_kind_is_value(kind) ? random_value(f, rep, seed)
+                                               : row_for((enum mp_op)op, kind, any);
     }
     mp_ir_op(f, (enum mp_op)op, operand[0], operand[1], operand[2]);
 }
@@ -686,7 +755,8 @@ struct slow {
     bool known;
 };
 
-static struct slow slow_op(const struct mp_inputs *in, const struct mp_op_row *op, const struct slow *done, uint32_t *lowers)
+static struct slow slow_op(const struct mp_inputs *in, const struct mp_op_row *op,
+                           const struct slow *done, uint32_t *lowers)
 {
     const struct mp_op_layout *layout = mp_op_layout(op->code);
     const struct slow none = {mp_value_int(0), false};
@@ -699,7 +769,8 @@ static struct slow slow_op(const struct mp_inputs *in, const struct mp_op_row *o
     switch (op->code) {
     case MP_OP_CONST: return (struct slow){in->consts[op->a], true};
     case MP_OP_PARAM: return (struct slow){in->params[op->a], true};
-    case MP_OP_FIELD: return (struct slow){in->record[op->a], (in->record_known[0] >> op->a & 1) != 0};
+    case MP_OP_FIELD:
+        return (struct slow){in->record[op->a], (in->record_known[0] >> op->a & 1) != 0};
     case MP_OP_UNKNOWN: return none;
     case MP_OP_NOT: return (struct slow){mp_value_bool(af), a.known};
     case MP_OP_AND: return (struct slow){mp_value_bool(at && bt), af || bf || (at && bt)};
@@ -711,10 +782,13 @@ static struct slow slow_op(const struct mp_inputs *in, const struct mp_op_row *o
     case MP_OP_OVERRIDE: return !a.known ? none : a.v.w[0] == 0 ? c : a.v.w[0] == 1 ? b : none;
     default: break;
     }
-    uint32_t k = layout->kind[1] != '-' && !mp_op_kind_is_value(layout->kind[1]) ? op->b : op->code == MP_OP_IN_SET ? MP_REP_T : 0;
+    uint32_t k = layout->kind[1] != '-' && !mp_op_kind_is_value(layout->kind[1]) ? op->b
+                 : op->code == MP_OP_IN_SET                                      ? MP_REP_T
+                                                                                 : 0;
     if (op->code == MP_OP_LOWER) k = (*lowers)++;
     for (int i = 0; i < 3; i++) {
-        if (mp_op_kind_is_value(layout->kind[i]) && !(i == 0 ? a : i == 1 ? b : c).known) return none;
+        if (mp_op_kind_is_value(layout->kind[i]) && !(i == 0 ? a : i == 1 ? b : c).known)
+            return none;
     }
     out.known = mp_exec_helpers[op->code](in, k, &a.v, &b.v, &c.v, &out.v);
     return out;
@@ -748,7 +822,8 @@ static void check_fn(uint32_t fn, uint64_t *seed)
         mp_eval_fn(p, fn, &in, &out);
         in.scratch = &other;
         uint32_t lowers = 0;
-        for (uint32_t i = 0; i < row->ops_count; i++) done[i] = slow_op(&in, &p->op[row->ops_at + i], done, &lowers);
+        for (uint32_t i = 0; i < row->ops_count; i++)
+            done[i] = slow_op(&in, &p->op[row->ops_at + i], done, &lowers);
         for (uint32_t i = 0; i < row->outs_count; i++) {
             const struct mp_out_row *o = &p->out[row->outs_at + i];
             struct slow want = done[o->value];

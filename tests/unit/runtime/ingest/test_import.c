@@ -53,7 +53,7 @@ static const struct pair pairs[] = {
      "\"method\":\"POST\",\"path\":\"/login\",\"raw_path\":\"/login\",\"http_version\":\"1.1\",\"status\":401,"
      "\"latency\":\"0.012s\",\"bytes_out\":12,\"user_agent\":\"curl \\\"x\\\" \\\"\"}"},
     {MP_IMPORT_COMBINED,
-        "2001:db8::1 - - [23/Nov/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\"",
+     "2001:db8::1 - - [23/Nov/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\"",
      "{\"time\":\"2026-11-23T10:00:01+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"2001:db8::1\"},"
      "\"status\":400,\"bytes_out\":157}"},
     {MP_IMPORT_COMBINED, /* a list of addresses: who asks is the first */
@@ -65,11 +65,11 @@ static const struct pair pairs[] = {
      "{\"start_time\":\"2026-11-23T10:00:02Z\",\"method\":\"GET\",\"response_code\":0,\"authority\":\"shop\"}",
      "{\"time\":\"2026-11-23T10:00:02Z\",\"service\":\"shop\",\"method\":\"GET\",\"host\":\"shop\"}"},
     {MP_IMPORT_COMBINED,
-        "10.0.0.1 - john doe [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 304 -",
+     "10.0.0.1 - john doe [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 304 -",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
      "\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"http_version\":\"1.1\",\"status\":304,\"user\":\"john doe\"}"},
     {MP_IMPORT_COMBINED,
-        "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET /\\xff\\xe9 HTTP/1.1\" 404 1 \"-\" \"-\"",
+     "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET /\\xff\\xe9 HTTP/1.1\" 404 1 \"-\" \"-\"",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
      "\"method\":\"GET\",\"path\":\"/\xef\xbf\xbd\xef\xbf\xbd\",\"raw_path\":\"/\xef\xbf\xbd\xef\xbf\xbd\","
      "\"http_version\":\"1.1\",\"status\":404,\"bytes_out\":1}"},
@@ -86,7 +86,7 @@ static const struct pair pairs[] = {
      "\"raw_path\":\"/x\",\"query\":\"y=1\",\"http_version\":\"1.1\",\"status\":200,\"latency\":\"0.004s\","
      "\"bytes_out\":5,\"user_agent\":\"a\\\"b\"}"},
     {MP_IMPORT_NGINX_JSON,
-        "{\"msec\":1795428000.123,\"status\":503,\"request_uri\":\"/\",\"request_method\":\"GET\"}",
+     "{\"msec\":1795428000.123,\"status\":503,\"request_uri\":\"/\",\"request_method\":\"GET\"}",
      "{\"time\":\"1795428000.123\",\"service\":\"web\",\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"status\":503}"},
     {MP_IMPORT_NGINX_JSON, "{\"status\":503}", NULL},
     {MP_IMPORT_NGINX_JSON, "{\"bad", NULL},
@@ -108,7 +108,8 @@ static const struct pair pairs[] = {
      "{\"time\":\"2026-11-23T10:00:01Z\",\"service\":\"reviews\",\"client\":{\"ip\":\"2001:db8::1\"},"
      "\"layer\":\"service\",\"method\":\"GET\",\"host\":\"reviews:9080\",\"path\":\"/x\",\"raw_path\":\"/x\","
      "\"status\":403,\"peer\":\"spiffe://c/ns/a/sa/b\",\"refused_by\":\"block_abusive\",\"mtls\":true}"},
-    {MP_IMPORT_ENVOY_JSON, /* as docs/ENVOY.md wants it: who speaks, when it was over, refused by an RBAC */
+    /* as docs/ENVOY.md wants it: who speaks, when it was over, refused by an RBAC */
+    {MP_IMPORT_ENVOY_JSON,
      "{\"layer\":\"service\",\"service\":\"checkout\",\"instance\":\"checkout-2\",\"version\":\"v1\","
      "\"emit_time\":\"2026-11-23T10:00:03.5Z\",\"start_time\":\"2026-11-23T10:00:00Z\",\"method\":\"GET\","
      "\"path\":\"/pay\",\"response_code\":403,\"upstream_host\":\"127.0.0.1:9002\",\"upstream_cluster\":\"app\","
@@ -120,7 +121,8 @@ static const struct pair pairs[] = {
      "{\"start_time\":\"2026-11-23T10:00:00Z\",\"layer\":\"ingress\",\"upstream_cluster\":\"checkout@v2\"}",
      "{\"time\":\"2026-11-23T10:00:00Z\",\"service\":\"checkout\",\"layer\":\"ingress\"}"},
     {MP_IMPORT_ENVOY_JSON, /* a probe of our own */
-     "{\"start_time\":\"2026-11-23T10:00:00Z\",\"method\":\"GET\",\"path\":\"/.mpol/probe/12\"}", NULL},
+     "{\"start_time\":\"2026-11-23T10:00:00Z\",\"method\":\"GET\",\"path\":\"/.mpol/probe/12\"}",
+     NULL},
     {MP_IMPORT_ENVOY_JSON, "", NULL},
     {MP_IMPORT_COMBINED, "# a comment", NULL},
 };
@@ -130,18 +132,19 @@ static void the_details_of_an_envoy_name_our_rule(void **state)
     static const struct {
         const char *details, *rule;
         uint64_t lease;
-    } rows[] = {{"mpol:contain", "contain", 0},
-                {"mpol:contain/17", "contain", 17},
-                {"rbac_access_denied_matched_policy[mpol:shop.contain/20001]", "shop.contain", 20001},
-                {"rbac_access_denied_matched_policy[mpol:manual/3]", "manual", 3},
-                {"mpol:a/b", "a/b", 0},
-                {"mpol:/3", "/3", 0},
-                {"mpol:a/99999999999999999999999", "a/99999999999999999999999", 0},
-                {"mpol:", NULL, 0},
-                {"rbac_access_denied_matched_policy[none]", NULL, 0},
-                {"rbac_access_denied_matched_policy[mpol:x", NULL, 0},
-                {"via_upstream", NULL, 0},
-                {"", NULL, 0}};
+    } rows[] = {
+        {"mpol:contain", "contain", 0},
+        {"mpol:contain/17", "contain", 17},
+        {"rbac_access_denied_matched_policy[mpol:shop.contain/20001]", "shop.contain", 20001},
+        {"rbac_access_denied_matched_policy[mpol:manual/3]", "manual", 3},
+        {"mpol:a/b", "a/b", 0},
+        {"mpol:/3", "/3", 0},
+        {"mpol:a/99999999999999999999999", "a/99999999999999999999999", 0},
+        {"mpol:", NULL, 0},
+        {"rbac_access_denied_matched_policy[none]", NULL, 0},
+        {"rbac_access_denied_matched_policy[mpol:x", NULL, 0},
+        {"via_upstream", NULL, 0},
+        {"", NULL, 0}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         mp_str rule;
         uint64_t lease = 99;
@@ -179,11 +182,12 @@ static void an_access_log_becomes_telemetry(void **state)
 static void what_the_log_does_not_say_is_said_once_for_all(void **state)
 {
     const struct mp_import_options options = {MP_STR("pay"), MP_STR("pay-1")};
-    assert_true(mp_import_line(MP_IMPORT_NGINX_JSON, &options,
-                               MP_STR("{\"msec\":1,\"host\":\"x\",\"upstream_addr\":\"10.0.0.1:1\"}"), &out, &why));
+    assert_true(mp_import_line(
+        MP_IMPORT_NGINX_JSON, &options,
+        MP_STR("{\"msec\":1,\"host\":\"x\",\"upstream_addr\":\"10.0.0.1:1\"}"), &out, &why));
     mp_buf_putc(&out, 0);
-    assert_string_equal(out.ptr,
-                        "{\"time\":\"1\",\"service\":\"pay\",\"instance\":\"pay-1\",\"host\":\"x\"}");
+    assert_string_equal(
+        out.ptr, "{\"time\":\"1\",\"service\":\"pay\",\"instance\":\"pay-1\",\"host\":\"x\"}");
 }
 
 static void whatever_a_log_holds_the_line_is_json(void **state)
@@ -222,11 +226,12 @@ static void inspect_tells_signals_fields_gaps_and_order(void **state)
     char line[512];
     for (int i = 0; i < 1000; i++) {
         double at = 1000 + i * 0.1 + (i > 500 ? 30 : 0) - (i % 100 == 99 ? 0.3 : 0);
-        int len = snprintf(line, sizeof line,
-                           "{\"time\":%.3f,\"service\":\"s%d\",\"client\":{\"ip\":\"10.0.%d.%d\"},\"status\":%d,"
-                           "\"latency\":\"%dms\",\"share\":\"%d%%\",\"odd\":%s}",
-                           at, i % 5, i / 250, i % 250, 200 + i % 3, i % 40 + 1, i % 100,
-                               i % 2 ? "null" : "\"x\"");
+        int len = snprintf(
+            line, sizeof line,
+            "{\"time\":%.3f,\"service\":\"s%d\",\"client\":{\"ip\":\"10.0.%d.%d\"},\"status\":%d,"
+            "\"latency\":\"%dms\",\"share\":\"%d%%\",\"odd\":%s}",
+            at, i % 5, i / 250, i % 250, 200 + i % 3, i % 40 + 1, i % 100,
+            i % 2 ? "null" : "\"x\"");
         assert_true(mp_inspect_line(in, (mp_str){line, (size_t)len}, &why));
     }
     assert_true(mp_inspect_line(in, MP_STR("{\"signal\":\"cpu\",\"alive\":true}"), &why));

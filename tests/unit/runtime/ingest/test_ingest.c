@@ -117,9 +117,10 @@ static const char *address_of(uint32_t slot)
 static enum mp_ingest_kind with(const char *extra)
 {
     static char line[8192];
-    int len = snprintf(line, sizeof line,
-                       "{\"time\":\"2026-11-23T10:00:00Z\",\"service\":\"checkout\",\"method\":\"GET\"%s%s}",
-                       extra[0] != 0 ? "," : "", extra);
+    int len = snprintf(
+        line, sizeof line,
+        "{\"time\":\"2026-11-23T10:00:00Z\",\"service\":\"checkout\",\"method\":\"GET\"%s%s}",
+        extra[0] != 0 ? "," : "", extra);
     assert_true(len > 0 && (size_t)len < sizeof line);
     return mp_ingest_line(ingest, (mp_str){line, (size_t)len}, 3, 0, &out);
 }
@@ -129,10 +130,11 @@ static enum mp_ingest_kind with(const char *extra)
 static void the_line_of_the_issue_becomes_a_record(void **state)
 {
     assert_int_equal(
-        line_of("{\"signal\":\"requests\",\"time\":\"2026-11-23T10:00:00.123456Z\",\"service\":\"checkout\","
-                "\"instance\":\"checkout-1\",\"client\":{\"ip\":\"10.0.0.7\"},\"method\":\"POST\","
-                "\"path\":\"/pay\",\"host\":\"shop\",\"status\":503,\"latency\":\"12.5ms\",\"bytes_in\":512,"
-                "\"bytes_out\":0,\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}"),
+        line_of(
+            "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:00:00.123456Z\",\"service\":\"checkout\","
+            "\"instance\":\"checkout-1\",\"client\":{\"ip\":\"10.0.0.7\"},\"method\":\"POST\","
+            "\"path\":\"/pay\",\"host\":\"shop\",\"status\":503,\"latency\":\"12.5ms\",\"bytes_in\":512,"
+            "\"bytes_out\":0,\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}"),
         MP_INGEST_RECORD);
     assert_int_equal(out.record.time_ns, INT64_C(1795428000123456000));
     assert_int_equal(out.record.signal, requests);
@@ -395,7 +397,8 @@ static void the_frame_of_a_line_is_understood(void **state)
     assert_int_not_equal(out.record.id, id);
     assert_int_equal(with("\"weight\":0"), MP_INGEST_BAD);
     assert_int_equal(with("\"weight\":\"x\""), MP_INGEST_BAD);
-    assert_int_equal(line_of("{\"signal\":\"cpu\",\"time\":5,\"service\":\"a\",\"value\":\"93%\"}"), MP_INGEST_RECORD);
+    assert_int_equal(line_of("{\"signal\":\"cpu\",\"time\":5,\"service\":\"a\",\"value\":\"93%\"}"),
+                     MP_INGEST_RECORD);
     assert_int_equal(out.record.signal, cpu);
     assert_true(mp_value_as_num(out.record.field[1]) == 0.93);
     assert_int_equal(with("\"service\":\"last\",\"status\":1,\"status\":2"), MP_INGEST_RECORD);
@@ -413,15 +416,18 @@ static void a_refused_request_is_a_record_of_refusals(void **state)
 
 static void a_line_of_inventory_names_an_entity(void **state)
 {
-    assert_int_equal(line_of("{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
-                             "\"callers\":[\"web\",\"cart\"],\"labels\":{\"team\":\"pay\"},\"color\":\"red\"}"),
-                     MP_INGEST_ENTITY);
+    assert_int_equal(
+        line_of("{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
+                "\"callers\":[\"web\",\"cart\"],\"labels\":{\"team\":\"pay\"},\"color\":\"red\"}"),
+        MP_INGEST_ENTITY);
     assert_int_equal(out.entity->entity, service);
     assert_true(mp_value_text_eq(out.entity->key, mp_value_text(MP_STR("checkout"))));
     assert_int_equal(out.entity->attr_count, 3);
     assert_int_equal(out.entity->attrs[1].value.w[1], 2);
     assert_true(mp_value_text_eq(out.entity->attrs[2].value, mp_value_text(MP_STR("pay"))));
-    assert_int_equal(line_of("{\"entity\":\"svc\",\"name\":\"a\",\"namespace\":\"prod\",\"tier\":null}"), MP_INGEST_ENTITY);
+    assert_int_equal(
+        line_of("{\"entity\":\"svc\",\"name\":\"a\",\"namespace\":\"prod\",\"tier\":null}"),
+        MP_INGEST_ENTITY);
     assert_true(mp_value_text_eq(out.entity->key, mp_value_text(MP_STR("prod/a"))));
     assert_int_equal(out.entity->attr_count, 1);
     assert_false(out.entity->attrs[0].known);
@@ -461,8 +467,12 @@ static void numbers_field_by_field_have_the_ranges_of_a_line(void **state)
     struct mp_ingest_counts before, after;
     struct mp_field_in fields[] = {
         {.name = mp_ingest_name(ingest, MP_STR("status")), .kind = MP_FIELD_INT, .integer = 1000},
-        {.name = mp_ingest_name(ingest, MP_STR("weight")), .kind = MP_FIELD_INT, .integer = INT64_MAX},
-        {.name = mp_ingest_name(ingest, MP_STR("share")), .kind = MP_FIELD_NUMBER, .number = __builtin_inf()},
+        {.name = mp_ingest_name(ingest, MP_STR("weight")),
+         .kind = MP_FIELD_INT,
+         .integer = INT64_MAX},
+        {.name = mp_ingest_name(ingest, MP_STR("share")),
+         .kind = MP_FIELD_NUMBER,
+         .number = __builtin_inf()},
     };
     mp_ingest_counts(ingest, &before);
     mp_ingest_fields(ingest, requests, 9 * S, 2, fields, 3, &out.record);
@@ -575,7 +585,7 @@ static void it_takes_what_jansson_takes(void **state)
     printf("seed %llu\n", (unsigned long long)seed);
     const char *base =
         "{\"time\":1795428000.5,\"service\":\"check\\u006fut\",\"client\":{\"ip\":\"10.0.0.7\"},"
-                       "\"path\":\"/p\\/q\",\"status\":503,\"claims\":{\"roles\":[\"a\",\"b\"]},\"x\":[[],{\"y\":null}]}";
+        "\"path\":\"/p\\/q\",\"status\":503,\"claims\":{\"roles\":[\"a\",\"b\"]},\"x\":[[],{\"y\":null}]}";
     unsigned taken = 0;
     for (int i = 0; i < 60000; i++) {
         char line[512];
@@ -670,12 +680,14 @@ static void a_line_means_the_same_whatever_came_before(void **state)
         "{\"time\":1795428002,\"service\":\"web\",\"status\":200,\"refused_by\":\"r\",\"latency\":-1.5e3} ",
     };
     struct mp_ingest *forgets;
-    assert_int_equal(mp_ingest_create(&arena, &world.p, (struct mp_hash_key){1, 2}, &forgets), MP_OK);
+    assert_int_equal(mp_ingest_create(&arena, &world.p, (struct mp_hash_key){1, 2}, &forgets),
+                     MP_OK);
     uint64_t seed = 0x20261126;
     printf("seed %llu\n", (unsigned long long)seed);
     for (int i = 0; i < 60000; i++) {
         char line[512];
-        size_t len = mutate(&seed, bases[mp_rng_next(&seed) % (sizeof bases / sizeof bases[0])], line);
+        size_t len =
+            mutate(&seed, bases[mp_rng_next(&seed) % (sizeof bases / sizeof bases[0])], line);
         struct mp_ingested other;
         for (uint32_t k = 0; k < SHAPES; k++) forgets->shapes[k].whole = false;
         enum mp_ingest_kind kind = mp_ingest_line(ingest, (mp_str){line, len}, 0, 1, &out);

@@ -10,7 +10,8 @@
 
 #include <cmocka.h>
 
-/* Not a real digest: every byte that goes in changes what comes out, which is all the chain needs. */
+/* Not a real digest: every byte that goes in changes what comes out, which is all the chain
+ * needs. */
 static enum mp_err digest(void *ctx, const void *bytes, size_t len, uint8_t out[32])
 {
     const unsigned char *b = bytes;
@@ -44,10 +45,11 @@ static void an_entry_is_one_object_with_these_members(void **state)
     struct mp_entry e = an_entry();
     e.seq = 12;
     size_t len = mp_ledger_line(&e, line);
-    const char *want = "{\"seq\":12,\"time\":\"2025-11-23T10:00:00.123456Z\",\"machine\":\"lease\","
-                       "\"rule\":\"r\",\"key\":\"checkout\",\"incident\":3,\"rung\":1,\"lease\":7,"
-                       "\"verb\":\"throttle\",\"target\":\"checkout\",\"args\":{\"to\":\"50%\"},"
-                       "\"from\":\"accepted\",\"to\":\"effective\",\"cause\":{\"error_rate\":\"7.4%\"}}";
+    const char *want =
+        "{\"seq\":12,\"time\":\"2025-11-23T10:00:00.123456Z\",\"machine\":\"lease\","
+        "\"rule\":\"r\",\"key\":\"checkout\",\"incident\":3,\"rung\":1,\"lease\":7,"
+        "\"verb\":\"throttle\",\"target\":\"checkout\",\"args\":{\"to\":\"50%\"},"
+        "\"from\":\"accepted\",\"to\":\"effective\",\"cause\":{\"error_rate\":\"7.4%\"}}";
     line[len] = 0;
     assert_string_equal(line, want);
 }
@@ -71,7 +73,8 @@ static void text_from_outside_stays_json(void **state)
     struct mp_entry e = an_entry();
     e.key = (mp_str){"a\"b\\c\n\x01\xff\xc3\xa9\xed\xa0\x80", 13};
     line[mp_ledger_line(&e, line)] = 0;
-    assert_non_null(strstr(line, "\"key\":\"a\\\"b\\\\c\\n\\u0001\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD"));
+    assert_non_null(strstr(
+        line, "\"key\":\"a\\\"b\\\\c\\n\\u0001\xEF\xBF\xBD\xc3\xa9\xEF\xBF\xBD\xEF\xBF\xBD"));
 }
 
 static void the_longest_entry_still_fits_and_is_whole(void **state)

@@ -28,7 +28,8 @@ static void run_all(const struct mp_program *p)
     static struct mp_eval_scratch scratch;
     static uint64_t known[MP_FN_OUTS_MAX / 64], truth[MP_FN_OUTS_MAX / 64];
     static struct mp_value value[MP_FN_OUTS_MAX];
-    struct mp_value *record = calloc(MP_SLOTS_MAX, sizeof *record), *row = calloc(MP_SLOTS_MAX, sizeof *row);
+    struct mp_value *record = calloc(MP_SLOTS_MAX, sizeof *record),
+                    *row = calloc(MP_SLOTS_MAX, sizeof *row);
     uint64_t *all = malloc(MP_SLOTS_MAX / 8);
     if (record == NULL || row == NULL || all == NULL) abort();
     memset(all, 0xff, MP_SLOTS_MAX / 8);

@@ -110,7 +110,8 @@ static void an_image_of_another_version_is_told_apart(void **state)
 
 static void mutate(char *image, size_t len, size_t from, uint64_t *seed)
 {
-    static const uint32_t words[] = {0, 1, 2, 63, 64, 255, 65535, 65536, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
+    static const uint32_t words[] = {0,     1,     2,          63,         64,         255,
+                                     65535, 65536, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff};
     uint64_t changes = 1 + mp_rng_next(seed) % 3;
     for (uint64_t i = 0; i < changes; i++) {
         uint64_t r = mp_rng_next(seed);
@@ -135,7 +136,8 @@ static void a_mutated_image_is_refused_or_harmless(void **state)
     for (int i = 0; i < 30000; i++) {
         char *other = malloc(image.len);
         memcpy(other, image.ptr, image.len);
-        bool rows = i % 4 != 0; /* else the header and the directory too, which few changes survive */
+        /* else the header and the directory too, which few changes survive */
+        bool rows = i % 4 != 0;
         mutate(other, image.len, rows ? 16 : 0, &seed);
         struct mp_program *p = NULL;
         const char *why = NULL;
@@ -158,7 +160,8 @@ static mp_str replaced(const char *from, const char *to)
 {
     const char *at = strstr(ir_sample, from);
     if (at == NULL) fail_msg("the sample has no `%s`", from);
-    return mp_arena_printf(&arena, "%.*s%s%s", (int)(at - ir_sample), ir_sample, to, at + strlen(from));
+    return mp_arena_printf(&arena, "%.*s%s%s", (int)(at - ir_sample), ir_sample, to,
+                           at + strlen(from));
 }
 
 static void what_the_runtime_relies_on_is_checked(void **state)
@@ -194,8 +197,10 @@ static void what_the_runtime_relies_on_is_checked(void **state)
         {"v2 = le.i b v1 v0", "v2 = le.f b v1 v0", "an operand of another representation"},
         {"v2 = le.i b v1 v0", "v2 = le.i b v2 v0", "a value that is not computed yet"},
         {"in_list b v0 0", "in_list b v0 1", "a list that is not there or does not fit"},
-        {"out bool v1\n  out bool v2", "out string v0\n  out bool v2", "a unit that is not judged as bits"},
-        {"out bool v1\n  out bool v2", "out int v1\n  out bool v2", "an output of another representation"},
+        {"out bool v1\n  out bool v2", "out string v0\n  out bool v2",
+         "a unit that is not judged as bits"},
+        {"out bool v1\n  out bool v2", "out int v1\n  out bool v2",
+         "an output of another representation"},
         {"out bool v1\n  out bool v2", "out bool v1", "no truth of its unit"},
         {"fn=1 rules=0+1", "fn=0 rules=0+1 first_out=1", "rules without an output"},
         {"fn=2 rules=1+1", "fn=2 rules=0+1", "a rule of another unit"},
@@ -207,7 +212,8 @@ static void what_the_runtime_relies_on_is_checked(void **state)
         {"clause[0] kind=when rule=1 fn=2", "clause[0] kind=when rule=1 fn=3", "no condition"},
         {"input[0] column=0", "input[0] column=1", "a column of another row"},
         {"type=string target=3", "type=int target=3", "a target of another kind"},
-        {"arg[0] name=\"to\" type=string", "arg[0] name=\"to\" type=rate", "an argument of another kind"},
+        {"arg[0] name=\"to\" type=string", "arg[0] name=\"to\" type=rate",
+         "an argument of another kind"},
         {"piece[1] type=string", "piece[1] type=rate", "a value of another kind"},
         {"unit=1 out=1", "unit=1 out=2", "no truth of its unit"},
         {"unit=1 out=1", "unit=0 out=1", "no truth of its unit"},
@@ -219,7 +225,8 @@ static void what_the_runtime_relies_on_is_checked(void **state)
         struct mp_fault f = {"nothing", MP_NONE, MP_NONE};
         enum mp_err err = emit_text(replaced(rows[i].from, rows[i].to), &image, &f);
         if (err != MP_ECORRUPT || strcmp(f.why, rows[i].why) != 0) {
-            fail_msg("`%s`: %s, expected %s", rows[i].to, err == MP_OK ? "accepted" : f.why, rows[i].why);
+            fail_msg("`%s`: %s, expected %s", rows[i].to, err == MP_OK ? "accepted" : f.why,
+                     rows[i].why);
         }
     }
 }
@@ -281,7 +288,8 @@ static void patterns_without_regular_expressions_are_refused(void **state)
 {
     mp_str image;
     struct mp_fault f;
-    assert_int_equal(emit_text(replaced("v2 = starts b v0 v0", "v2 = matches b v0 2"), &image, &f), MP_OK);
+    assert_int_equal(emit_text(replaced("v2 = starts b v0 v0", "v2 = matches b v0 2"), &image, &f),
+                     MP_OK);
     struct mp_program *p = NULL;
     const char *why = NULL;
     assert_int_equal(mp_program_load(image.ptr, image.len, NULL, &p, &why), MP_EUNSUPPORTED);

@@ -79,8 +79,9 @@ static void digits_behind_the_eight_hundredth_still_break_a_tie(void **state)
 
 static void what_is_no_number_is_refused(void **state)
 {
-    static const char *const bad[] = {"", "-", "+", ".", ".5", "5.", "1e", "1e+", "e5", "0x10", "1 ", " 1",
-                                      "inf", "nan", "1,5", "1.2.3", "--1", "1e5.0", "1_000"};
+    static const char *const bad[] = {"",    "-",     "+",    ".",     ".5",   "5.",  "1e",
+                                      "1e+", "e5",    "0x10", "1 ",    " 1",   "inf", "nan",
+                                      "1,5", "1.2.3", "--1",  "1e5.0", "1_000"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) assert_false(reads(bad[i]));
 }
 

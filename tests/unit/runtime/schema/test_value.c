@@ -74,7 +74,8 @@ static void values_are_written_as_an_author_would(void **state)
     expect_print(MP_TYPE_STATUS, mp_value_int(503), "503");
     expect_print(MP_TYPE_BOOL, mp_value_bool(true), "true");
     expect_print(MP_TYPE_STRING, mp_value_text(MP_STR("checkout")), "checkout");
-    expect_print(MP_TYPE_PATH, mp_value_text(MP_STR("/a/path/longer/than/twelve")), "/a/path/longer/than/twelve");
+    expect_print(MP_TYPE_PATH, mp_value_text(MP_STR("/a/path/longer/than/twelve")),
+                 "/a/path/longer/than/twelve");
 }
 
 static void literals_of_the_language_are_read(void **state)
@@ -82,10 +83,14 @@ static void literals_of_the_language_are_read(void **state)
     struct mp_value v;
     assert_true(mp_value_read(MP_TYPE_INT, MP_STR("10k"), &v) && mp_value_as_int(v) == 10000);
     assert_true(mp_value_read(MP_TYPE_NUMBER, MP_STR("2M"), &v) && mp_value_as_num(v) == 2e6);
-    assert_true(mp_value_read(MP_TYPE_RATE, MP_STR("5k/min"), &v) && mp_value_as_num(v) == 5000.0 / 60);
-    assert_true(mp_value_read(MP_TYPE_DURATION, MP_STR("1h30m"), &v) && mp_value_as_int(v) == 5400000000000);
-    assert_true(mp_value_read(MP_TYPE_DURATION, MP_STR("1.5s"), &v) && mp_value_as_int(v) == 1500000000);
-    assert_true(mp_value_read(MP_TYPE_DURATION, MP_STR("1w"), &v) && mp_value_as_int(v) == 604800000000000);
+    assert_true(mp_value_read(MP_TYPE_RATE, MP_STR("5k/min"), &v) &&
+                mp_value_as_num(v) == 5000.0 / 60);
+    assert_true(mp_value_read(MP_TYPE_DURATION, MP_STR("1h30m"), &v) &&
+                mp_value_as_int(v) == 5400000000000);
+    assert_true(mp_value_read(MP_TYPE_DURATION, MP_STR("1.5s"), &v) &&
+                mp_value_as_int(v) == 1500000000);
+    assert_true(mp_value_read(MP_TYPE_DURATION, MP_STR("1w"), &v) &&
+                mp_value_as_int(v) == 604800000000000);
     assert_true(mp_value_read(MP_TYPE_SIZE, MP_STR("1.5KiB"), &v) && mp_value_as_int(v) == 1536);
 }
 
@@ -95,23 +100,31 @@ static void what_is_no_value_of_the_type_is_refused(void **state)
         enum mp_type type;
         const char *text;
     } bad[] = {
-        {MP_TYPE_PERCENT, "5"}, {MP_TYPE_PERCENT, "%"}, {MP_TYPE_DURATION, "30sec"}, {MP_TYPE_DURATION, ""},
-        {MP_TYPE_DURATION, "-"}, {MP_TYPE_DURATION, "1m-5s"}, {MP_TYPE_DURATION, "5"},
-        {MP_TYPE_DURATION, "999999999w"}, {MP_TYPE_RATE, "100"}, {MP_TYPE_RATE, "/s"}, {MP_TYPE_RATE, "5/y"},
-        {MP_TYPE_SIZE, "1"}, {MP_TYPE_SIZE, "1.5B"}, {MP_TYPE_PORT, "65536"}, {MP_TYPE_PORT, "-1"},
-        {MP_TYPE_ASN, "4294967296"}, {MP_TYPE_SCORE, "1.1"}, {MP_TYPE_BOOL, "yes"}, {MP_TYPE_INT, "1.5"},
-        {MP_TYPE_IP, "10.0.0.0/8"}, {MP_TYPE_IP, "10.0.0"}, {MP_TYPE_EVENT, "x"}, {MP_TYPE_BANDWIDTH, "1MB"},
+        {MP_TYPE_PERCENT, "5"},      {MP_TYPE_PERCENT, "%"},
+        {MP_TYPE_DURATION, "30sec"}, {MP_TYPE_DURATION, ""},
+        {MP_TYPE_DURATION, "-"},     {MP_TYPE_DURATION, "1m-5s"},
+        {MP_TYPE_DURATION, "5"},     {MP_TYPE_DURATION, "999999999w"},
+        {MP_TYPE_RATE, "100"},       {MP_TYPE_RATE, "/s"},
+        {MP_TYPE_RATE, "5/y"},       {MP_TYPE_SIZE, "1"},
+        {MP_TYPE_SIZE, "1.5B"},      {MP_TYPE_PORT, "65536"},
+        {MP_TYPE_PORT, "-1"},        {MP_TYPE_ASN, "4294967296"},
+        {MP_TYPE_SCORE, "1.1"},      {MP_TYPE_BOOL, "yes"},
+        {MP_TYPE_INT, "1.5"},        {MP_TYPE_IP, "10.0.0.0/8"},
+        {MP_TYPE_IP, "10.0.0"},      {MP_TYPE_EVENT, "x"},
+        {MP_TYPE_BANDWIDTH, "1MB"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct mp_value v = {{7, 7}};
-        if (mp_value_read(bad[i].type, mp_str_of(bad[i].text), &v)) fail_msg("`%s` was read", bad[i].text);
+        if (mp_value_read(bad[i].type, mp_str_of(bad[i].text), &v))
+            fail_msg("`%s` was read", bad[i].text);
         assert_true(v.w[0] == 7 && v.w[1] == 7);
     }
 }
 
 static void doubles_of_every_unit_are_read_back_the_same(void **state)
 {
-    static const enum mp_type types[] = {MP_TYPE_NUMBER, MP_TYPE_PERCENT, MP_TYPE_RATE, MP_TYPE_BANDWIDTH};
+    static const enum mp_type types[] = {MP_TYPE_NUMBER, MP_TYPE_PERCENT, MP_TYPE_RATE,
+                                         MP_TYPE_BANDWIDTH};
     uint64_t seed = 7;
     print_message("seed %llu\n", (unsigned long long)seed);
     for (int i = 0; i < 3000; i++) {
@@ -185,7 +198,8 @@ static void texts_are_equal_by_their_bytes(void **state)
     other[20] = 'X';
     assert_false(mp_value_text_eq(a, mp_value_text(mp_str_of(other))));
     assert_false(mp_value_text_eq(mp_value_text(MP_STR("ab")), mp_value_text(MP_STR("ab\0"))));
-    assert_true(mp_value_cmp(MP_REP_T, mp_value_text(MP_STR("ab")), mp_value_text(MP_STR("b"))) < 0);
+    assert_true(mp_value_cmp(MP_REP_T, mp_value_text(MP_STR("ab")), mp_value_text(MP_STR("b"))) <
+                0);
     assert_true(mp_value_cmp(MP_REP_I, mp_value_int(-1), mp_value_int(1)) < 0);
     assert_true(mp_value_eq(MP_REP_F, mp_value_num(0.0), mp_value_num(-0.0)));
 }
@@ -193,11 +207,20 @@ static void texts_are_equal_by_their_bytes(void **state)
 static void addresses_are_written_as_rfc_5952_says(void **state)
 {
     static const char *const pairs[][2] = {
-        {"10.0.0.1", "10.0.0.1"}, {"255.255.255.255", "255.255.255.255"}, {"::ffff:10.0.0.1", "10.0.0.1"},
-        {"::", "::"}, {"::1", "::1"}, {"1::", "1::"}, {"2001:DB8::1", "2001:db8::1"},
-        {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"}, {"2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"},
-        {"2001:0db8::0001", "2001:db8::1"}, {"1:0:0:2:0:0:0:3", "1:0:0:2::3"}, {"1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"},
-        {"64:ff9b::192.0.2.33", "64:ff9b::c000:221"}, {"::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"},
+        {"10.0.0.1", "10.0.0.1"},
+        {"255.255.255.255", "255.255.255.255"},
+        {"::ffff:10.0.0.1", "10.0.0.1"},
+        {"::", "::"},
+        {"::1", "::1"},
+        {"1::", "1::"},
+        {"2001:DB8::1", "2001:db8::1"},
+        {"2001:db8:0:0:1:0:0:1", "2001:db8::1:0:0:1"},
+        {"2001:db8:0:1:1:1:1:1", "2001:db8:0:1:1:1:1:1"},
+        {"2001:0db8::0001", "2001:db8::1"},
+        {"1:0:0:2:0:0:0:3", "1:0:0:2::3"},
+        {"1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"},
+        {"64:ff9b::192.0.2.33", "64:ff9b::c000:221"},
+        {"::2:3:4:5:6:7:8", "0:2:3:4:5:6:7:8"},
         {"1:2:3:4:5:6:7::", "1:2:3:4:5:6:7:0"},
     };
     for (size_t i = 0; i < sizeof pairs / sizeof pairs[0]; i++) {
@@ -212,10 +235,33 @@ static void addresses_are_written_as_rfc_5952_says(void **state)
 
 static void what_is_no_address_is_refused(void **state)
 {
-    static const char *const bad[] = {
-        "", "1", "1.2.3", "1.2.3.4.5", "256.0.0.1", "01.2.3.4", "1.2.3.4 ", "1.2.3.", ":", ":::", "1::2::3",
-        "1:2:3:4:5:6:7:8:9", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8::", "12345::", "g::", "::1%eth0", "1:2:3:4:5:6:7:1.2.3.4",
-        "10.0.0.0/33", "10.0.0.0/", "10.0.0.0/-1", "::/129", "10.0.0.0/08", "1:", ":1", "::1.2.3", "1::2:"};
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "1.2.3",
+                                      "1.2.3.4.5",
+                                      "256.0.0.1",
+                                      "01.2.3.4",
+                                      "1.2.3.4 ",
+                                      "1.2.3.",
+                                      ":",
+                                      ":::",
+                                      "1::2::3",
+                                      "1:2:3:4:5:6:7:8:9",
+                                      "1:2:3:4:5:6:7",
+                                      "1:2:3:4:5:6:7:8::",
+                                      "12345::",
+                                      "g::",
+                                      "::1%eth0",
+                                      "1:2:3:4:5:6:7:1.2.3.4",
+                                      "10.0.0.0/33",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/-1",
+                                      "::/129",
+                                      "10.0.0.0/08",
+                                      "1:",
+                                      ":1",
+                                      "::1.2.3",
+                                      "1::2:"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct mp_value v;
         uint32_t bits;
@@ -290,7 +336,8 @@ static void patterns_agree_with_the_plain_reading(void **state)
         int t = (int)(r % 9), p = (int)(r / 9 % 7);
         for (int k = 0; k < t; k++) text[k] = "ab"[mp_rng_next(&seed) >> 40 & 1];
         for (int k = 0; k < p; k++) pattern[k] = "ab*?"[mp_rng_next(&seed) >> 40 & 3];
-        if (like(text, pattern) != like_slowly(text, pattern)) fail_msg("`%s` like `%s`", text, pattern);
+        if (like(text, pattern) != like_slowly(text, pattern))
+            fail_msg("`%s` like `%s`", text, pattern);
     }
 }
 

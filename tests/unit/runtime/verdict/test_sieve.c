@@ -19,10 +19,11 @@
 #define TRIES 2000
 #define REQUESTS 300
 
-static const char *const texts[] = {"/",     "/a",   "/ab",   "/abc",    "/abcd", "/abcde", "/abcdefghijklmno",
-                                    "/b/cd", "/bcd", "/zzzz", "/abcdeg", "/ba",   "/a/b/c", "/abcdefghijklmnop"};
-static const char *const addresses[] = {"10.0.0.1", "10.0.0.200", "10.9.0.1", "192.0.2.7", "2001:db8::1",
-                                        "2001:db9::1"};
+static const char *const texts[] = {
+    "/",     "/a",   "/ab",   "/abc",    "/abcd", "/abcde", "/abcdefghijklmno",
+    "/b/cd", "/bcd", "/zzzz", "/abcdeg", "/ba",   "/a/b/c", "/abcdefghijklmnop"};
+static const char *const addresses[] = {"10.0.0.1",  "10.0.0.200",  "10.9.0.1",
+                                        "192.0.2.7", "2001:db8::1", "2001:db9::1"};
 static const char *const nets[] = {"10.0.0.0/8", "10.0.0.0/25",   "0.0.0.0/0",      "192.0.2.7/32",
                                    "::/0",       "2001:db8::/32", "2001:db8::1/128"};
 static const char *const methods[] = {"GET", "POST", "DELETE"};
@@ -47,7 +48,10 @@ static void put(struct writing *w, const char *format, ...)
     assert_true(w->len < sizeof w->text);
 }
 
-static const char *part(struct writing *w) { return PICK(w->seed, texts) + mp_rng_next(w->seed) % 2; }
+static const char *part(struct writing *w)
+{
+    return PICK(w->seed, texts) + mp_rng_next(w->seed) % 2;
+}
 
 static void put_atom(struct writing *w)
 {
@@ -118,7 +122,8 @@ static bool begin(struct policy *f, const char *text)
     assert_int_equal(mp_inproc_create(&f->arena, limits, key, &f->inproc), MP_OK);
     assert_int_equal(mp_inproc_reader_open(f->inproc, &f->reader), MP_OK);
     assert_int_equal(mp_verdict_buckets_create(&f->arena, 64, key, &f->buckets), MP_OK);
-    assert_int_equal(mp_verdict_plan_create(&f->arena, f->program, f->inproc, f->buckets, &f->plan), MP_OK);
+    assert_int_equal(mp_verdict_plan_create(&f->arena, f->program, f->inproc, f->buckets, &f->plan),
+                     MP_OK);
     assert_int_equal(mp_verdict_scratch_create(&f->arena, f->plan, &f->scratch), MP_OK);
     assert_int_equal(mp_ingest_create(&f->arena, f->program, key, &f->ingest), MP_OK);
     return true;
@@ -149,7 +154,8 @@ static void compare(struct policy *f, uint32_t signal, const char *text, uint64_
         struct mp_hits hits;
         f->passed_over += u->sieve != NULL && !mp_sieve_passes(u->sieve, f->scratch->words);
         mp_eval_unit(f->program, u->unit, &f->scratch->inputs, &hits);
-        for (uint64_t left = hits.truth & hits.known & u->mask[MP_LAYER_SERVICE]; left != 0; left &= left - 1) {
+        for (uint64_t left = hits.truth & hits.known & u->mask[MP_LAYER_SERVICE]; left != 0;
+             left &= left - 1) {
             uint32_t rule = u->rules[__builtin_ctzll(left)].row;
             if (!has_fired(&f->answer, rule)) fail_msg("seed %llu: rule %u is lost\n%s",
                                                        (unsigned long long)seed, rule, text);
@@ -159,11 +165,13 @@ static void compare(struct policy *f, uint32_t signal, const char *text, uint64_
     assert_int_equal(count, f->answer.fired_count);
 }
 
-static void add(struct policy *f, struct mp_field_in *fields, uint32_t *count, const char *name, const char *text)
+static void add(struct policy *f, struct mp_field_in *fields, uint32_t *count, const char *name,
+                const char *text)
 {
     uint32_t number = mp_ingest_name(f->ingest, mp_str_of(name));
     if (number == MP_NONE) return;
-    fields[(*count)++] = (struct mp_field_in){.name = number, .kind = MP_FIELD_TEXT, .text = mp_str_of(text)};
+    fields[(*count)++] =
+        (struct mp_field_in){.name = number, .kind = MP_FIELD_TEXT, .text = mp_str_of(text)};
 }
 
 static void ask(struct policy *f, uint64_t *seed, const char *text)

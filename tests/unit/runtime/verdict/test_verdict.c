@@ -60,14 +60,16 @@ static void begin(const char *policy)
     assert_int_equal(err, MP_OK);
     mp_str image = mp_compilation_image(f.compilation);
     const char *why = "";
-    if (mp_program_load(image.ptr, image.len, &f.os, &f.program, &why) != MP_OK) fail_msg("%s", why);
+    if (mp_program_load(image.ptr, image.len, &f.os, &f.program, &why) != MP_OK)
+        fail_msg("%s", why);
 
     struct mp_hash_key key = {7, 8};
     struct mp_inproc_limits limits = {.leases = 16, .readers = 2};
     assert_int_equal(mp_inproc_create(&f.arena, limits, key, &f.inproc), MP_OK);
     assert_int_equal(mp_inproc_reader_open(f.inproc, &f.reader), MP_OK);
     assert_int_equal(mp_verdict_buckets_create(&f.arena, 1024, key, &f.buckets), MP_OK);
-    assert_int_equal(mp_verdict_plan_create(&f.arena, f.program, f.inproc, f.buckets, &f.plan), MP_OK);
+    assert_int_equal(mp_verdict_plan_create(&f.arena, f.program, f.inproc, f.buckets, &f.plan),
+                     MP_OK);
     assert_int_equal(mp_verdict_scratch_create(&f.arena, f.plan, &f.scratch), MP_OK);
     assert_int_equal(mp_ingest_create(&f.arena, f.program, key, &f.ingest), MP_OK);
     struct mp_inventory_limits small = {.members = 64, .relations = 64, .text_bytes = 65536};
@@ -83,12 +85,16 @@ static void end(void)
 
 static void put_in_force(void)
 {
-    struct mpol_desired set = {.size = sizeof set, .revision = ++f.revision, .owner = mpol_text("t"),
-                               .leases = f.leases, .lease_count = f.lease_count};
+    struct mpol_desired set = {.size = sizeof set,
+                               .revision = ++f.revision,
+                               .owner = mpol_text("t"),
+                               .leases = f.leases,
+                               .lease_count = f.lease_count};
     assert_int_equal(mp_inproc_ops.apply(f.inproc, &set), MPOL_OK);
 }
 
-static struct mpol_lease *lease(const char *verb, const char *kind, const char *type, const char *target)
+static struct mpol_lease *lease(const char *verb, const char *kind, const char *type,
+                                const char *target)
 {
     size_t i = f.lease_count++;
     f.leases[i] = (struct mpol_lease){
@@ -125,7 +131,8 @@ static bool ask_at(int64_t at_ns, const char *fields)
     char line[1024];
     struct mp_ingested in;
     snprintf(line, sizeof line, "{\"signal\":\"requests\",%s}", fields);
-    assert_int_equal(mp_ingest_line(f.ingest, mp_str_of(line), 0, NOW + at_ns, &in), MP_INGEST_RECORD);
+    assert_int_equal(mp_ingest_line(f.ingest, mp_str_of(line), 0, NOW + at_ns, &in),
+                     MP_INGEST_RECORD);
     const struct mp_inproc_view *view = mp_inproc_enter(f.reader);
     mp_verdict_ask(f.plan, f.buckets, view, f.inventory, &in.record, f.scratch, &f.answer);
     mp_inproc_leave(f.reader);
@@ -179,8 +186,10 @@ static void quarantine_refuses_both_directions(void **state)
     (void)state;
     begin(TARGETS);
     lease("quarantine", "service", "string", "checkout");
-    assert_false(ask("\"service\":\"checkout\",\"caller\":\"web\",\"client\":{\"ip\":\"10.0.0.7\"}"));
-    assert_false(ask("\"service\":\"bank\",\"caller\":\"checkout\",\"client\":{\"ip\":\"10.0.0.7\"}"));
+    assert_false(
+        ask("\"service\":\"checkout\",\"caller\":\"web\",\"client\":{\"ip\":\"10.0.0.7\"}"));
+    assert_false(
+        ask("\"service\":\"bank\",\"caller\":\"checkout\",\"client\":{\"ip\":\"10.0.0.7\"}"));
     assert_true(ask("\"service\":\"bank\",\"caller\":\"web\",\"client\":{\"ip\":\"10.0.0.7\"}"));
     end();
 }
@@ -292,10 +301,12 @@ static void any_leases_answer_as_the_book_says(void **state)
         put_in_force();
         for (int i = 0; i < 16; i++) {
             uint64_t r = mp_rng_next(&dice) >> 24;
-            struct picked q = {r % 4, r / 4 % 4, r / 16 % 4, r / 64 % 2 == 0 ? MPOL_INGRESS : MPOL_SERVICE};
-            snprintf(fields, sizeof fields,
-                     "\"service\":\"s%u\",\"caller\":\"s%u\",\"client\":{\"ip\":\"10.0.0.%u\"},\"layer\":\"%s\"",
-                     q.service, q.caller, q.client, q.layer == MPOL_INGRESS ? "ingress" : "service");
+            struct picked q = {r % 4, r / 4 % 4, r / 16 % 4,
+                               r / 64 % 2 == 0 ? MPOL_INGRESS : MPOL_SERVICE};
+            snprintf(
+                fields, sizeof fields,
+                "\"service\":\"s%u\",\"caller\":\"s%u\",\"client\":{\"ip\":\"10.0.0.%u\"},\"layer\":\"%s\"",
+                q.service, q.caller, q.client, q.layer == MPOL_INGRESS ? "ingress" : "service");
             bool allow = ask(fields);
             if (allow != passes_by_the_book(&q)) fail_msg("round %d: %s", round, fields);
             refused += !allow;
@@ -375,13 +386,16 @@ static void a_rule_has_no_more_buckets_than_it_says(void **state)
                   "then throttle request to 60/min with burst = 1\n");
     char fields[128];
     for (int i = 0; i < 6; i++) {
-        snprintf(fields, sizeof fields, "\"service\":\"web\",\"client\":{\"ip\":\"10.0.1.%d\"},\"path\":\"/x\"", i);
+        snprintf(fields, sizeof fields,
+                 "\"service\":\"web\",\"client\":{\"ip\":\"10.0.1.%d\"},\"path\":\"/x\"", i);
         assert_true(ask(fields));
-        assert_int_equal(ask(fields), i >= 3); /* who has no bucket is let through: @fail says nothing */
+        /* who has no bucket is let through: @fail says nothing */
+        assert_int_equal(ask(fields), i >= 3);
     }
     /* Buckets that are full again make room for others. */
     for (int i = 0; i < 40; i++) {
-        snprintf(fields, sizeof fields, "\"service\":\"web\",\"client\":{\"ip\":\"10.0.2.%d\"},\"path\":\"/x\"", i % 2);
+        snprintf(fields, sizeof fields,
+                 "\"service\":\"web\",\"client\":{\"ip\":\"10.0.2.%d\"},\"path\":\"/x\"", i % 2);
         ask_at(10 * S, fields);
     }
     assert_false(ask_at(10 * S, fields));
@@ -416,8 +430,10 @@ static void a_shadow_rule_counts_and_refuses_nothing(void **state)
 static void a_request_is_sent_elsewhere(void **state)
 {
     (void)state;
-    begin(TARGETS "rule b when request.path == \"/x\" then send request to \"decoy\"\n"
-                  "rule a when request.method == \"PUT\" then send request to \"a place with a long name\"\n");
+    begin(
+        TARGETS
+        "rule b when request.path == \"/x\" then send request to \"decoy\"\n"
+        "rule a when request.method == \"PUT\" then send request to \"a place with a long name\"\n");
     assert_true(ask(WEB ",\"path\":\"/x\""));
     assert_true(mp_str_eq(f.answer.send_to, MP_STR("decoy")));
     assert_true(ask(WEB ",\"path\":\"/x\",\"method\":\"PUT\""));

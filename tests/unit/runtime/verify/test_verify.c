@@ -186,7 +186,8 @@ static void unknown_breaks_a_run_of_true(void **state)
         struct mp_check c = start();
         enum mp_verdict_kind kind = MP_VERDICT_NONE;
         int s = 105;
-        for (; s <= 160 && kind == MP_VERDICT_NONE; s++) kind = mp_check_step(&c, s * S, s == at ? U : T);
+        for (; s <= 160 && kind == MP_VERDICT_NONE; s++)
+            kind = mp_check_step(&c, s * S, s == at ? U : T);
         assert_int_equal(kind, MP_VERDICT_CONFIRMED);
         assert_int_equal(s - 1, at + 21);
     }

@@ -873,7 +873,8 @@ static void different_values_are_not_counted_on_under_another_hash_key(void **st
     struct mp_window *again;
     struct mp_window_limits limits = {.keys_max = 5000, .always_alive = true};
     struct mp_hash_key other = {3, 4};
-    assert_int_equal(mp_window_create(&arena, &world.p, &limits, other, inventory, NULL, &again), MP_OK);
+    assert_int_equal(mp_window_create(&arena, &world.p, &limits, other, inventory, NULL, &again),
+                     MP_OK);
     assert_int_equal(mp_window_restore(again, saved, saved_size), MP_OK);
     struct mp_value v, key = text("web");
     uint32_t at = mp_window_find(again, by_service, &key);
@@ -1177,7 +1178,8 @@ int main(void)
         ALIVE(seen_is_true_at_the_instant_only),
         ALIVE(a_gauge_is_known_until_its_period_and_lateness_after_it),
         ALIVE(a_late_gauge_is_the_last_value_if_none_is_newer_and_enters_no_window),
-        cmocka_unit_test_setup_teardown(live_a_gauge_is_in_time_for_its_period, standard_live, teardown),
+        cmocka_unit_test_setup_teardown(live_a_gauge_is_in_time_for_its_period, standard_live,
+                                        teardown),
         ALIVE(a_counter_grows_and_starts_anew),
         ALIVE(a_pool_is_the_events_of_all_members_together),
         ALIVE(members_are_observed_and_counted),

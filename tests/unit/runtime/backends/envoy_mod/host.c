@@ -93,7 +93,8 @@ uint32_t host_run_scheduled(uint32_t worker)
         struct host_stream *stream = of->stream;
         let_go(of);
         pthread_mutex_unlock(&lock);
-        if (stream != NULL) envoy_dynamic_module_on_http_filter_scheduled(stream, stream->filter, event);
+        if (stream != NULL)
+            envoy_dynamic_module_on_http_filter_scheduled(stream, stream->filter, event);
         ran++;
     }
 }
@@ -172,8 +173,8 @@ uint32_t ABI_CALLBACK(http_filter_get_worker_index)(void *filter)
     return ((struct host_stream *)filter)->worker;
 }
 
-bool ABI_CALLBACK(http_get_header)(void *filter, int headers, struct abi_text key, struct abi_text *value,
-                                   size_t index, size_t *count)
+bool ABI_CALLBACK(http_get_header)(void *filter, int headers, struct abi_text key,
+                                   struct abi_text *value, size_t index, size_t *count)
 {
     return headers == ABI_REQUEST_HEADERS && find_header(filter, key, value, index, count);
 }
@@ -185,7 +186,8 @@ static bool attribute(const struct host_stream *s, int which, struct abi_text *v
     case ABI_URI_SAN_PEER: return text(s->peer, value);
     case ABI_REQUEST_PROTOCOL: return text("HTTP/1.1", value);
     case ABI_UPSTREAM_ADDRESS: return text("127.0.0.1:9000", value);
-    case ABI_RESPONSE_CODE_DETAILS: return text(s->details[0] != '\0' ? s->details : "via_upstream", value);
+    case ABI_RESPONSE_CODE_DETAILS:
+        return text(s->details[0] != '\0' ? s->details : "via_upstream", value);
     default: return false;
     }
 }
@@ -214,19 +216,21 @@ bool ABI_CALLBACK(http_get_cluster_name)(void *filter, struct abi_text *name)
 }
 
 void ABI_CALLBACK(http_send_response)(void *filter, uint32_t status, struct abi_header *headers,
-                                      size_t header_count, struct abi_text body, struct abi_text details)
+                                      size_t header_count, struct abi_text body,
+                                      struct abi_text details)
 {
     struct host_stream *s = filter;
     (void)body;
     s->status = status;
     snprintf(s->details, sizeof s->details, "%.*s", (int)details.len, details.ptr);
     if (header_count > 0) {
-        snprintf(s->retry_after, sizeof s->retry_after, "%.*s", (int)headers[0].value_len, headers[0].value);
+        snprintf(s->retry_after, sizeof s->retry_after, "%.*s", (int)headers[0].value_len,
+                 headers[0].value);
     }
 }
 
-void ABI_CALLBACK(http_set_dynamic_metadata_string)(void *filter, struct abi_text space, struct abi_text key,
-                                                    struct abi_text value)
+void ABI_CALLBACK(http_set_dynamic_metadata_string)(void *filter, struct abi_text space,
+                                                    struct abi_text key, struct abi_text value)
 {
     struct host_stream *s = filter;
     (void)space;
@@ -245,7 +249,8 @@ void ABI_CALLBACK(http_filter_reset_stream)(void *filter, int reason, struct abi
 }
 
 int ABI_CALLBACK(http_filter_config_define_counter)(void *config, struct abi_text name,
-                                                    struct abi_text *labels, size_t label_count, size_t *id)
+                                                    struct abi_text *labels, size_t label_count,
+                                                    size_t *id)
 {
     (void)config;
     (void)name;
@@ -270,7 +275,8 @@ uint32_t ABI_CALLBACK(access_logger_get_worker_index)(void *logger)
     return ((struct host_stream *)logger)->worker;
 }
 
-bool ABI_CALLBACK(access_logger_get_attribute_string)(void *logger, int which, struct abi_text *value)
+bool ABI_CALLBACK(access_logger_get_attribute_string)(void *logger, int which,
+                                                      struct abi_text *value)
 {
     return attribute(logger, which, value);
 }
@@ -288,7 +294,8 @@ bool ABI_CALLBACK(access_logger_get_attribute_bool)(void *logger, int which, boo
 }
 
 bool ABI_CALLBACK(access_logger_get_header_value)(void *logger, int headers, struct abi_text key,
-                                                  struct abi_text *value, size_t index, size_t *count)
+                                                  struct abi_text *value, size_t index,
+                                                  size_t *count)
 {
     return ABI_CALLBACK(http_get_header)(logger, headers, key, value, index, count);
 }
@@ -324,7 +331,8 @@ bool ABI_CALLBACK(access_logger_get_upstream_cluster)(void *logger, struct abi_t
     return s->status == 0 && text(s->cluster, name);
 }
 
-bool ABI_CALLBACK(access_logger_get_downstream_remote_address)(void *logger, struct abi_text *address,
+bool ABI_CALLBACK(access_logger_get_downstream_remote_address)(void *logger,
+                                                               struct abi_text *address,
                                                                uint32_t *port)
 {
     const struct host_stream *s = logger;
@@ -347,4 +355,7 @@ bool ABI_CALLBACK(access_logger_get_dynamic_metadata)(void *logger, struct abi_t
 
 /* ---- callbacks: bootstrap ---- */
 
-void ABI_CALLBACK(bootstrap_extension_config_signal_init_complete)(void *config) { *(bool *)config = true; }
+void ABI_CALLBACK(bootstrap_extension_config_signal_init_complete)(void *config)
+{
+    *(bool *)config = true;
+}

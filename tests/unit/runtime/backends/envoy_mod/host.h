@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * host.h - a process that stands for Envoy: it has the callbacks that the module calls, and calls the
- * module's hooks as workers do. So the hooks run under sanitizers, which no real proxy can load.
+ * host.h - a process that stands for Envoy: it has the callbacks that the module calls, and calls
+ * the module's hooks as workers do. So the hooks run under sanitizers, which no real proxy can
+ * load.
  */
 #ifndef TEST_ENVOY_MOD_HOST_H
 #define TEST_ENVOY_MOD_HOST_H
@@ -59,7 +60,8 @@ void envoy_dynamic_module_on_access_logger_config_destroy(const void *config);
 const void *envoy_dynamic_module_on_access_logger_new(const void *config, void *envoy);
 void envoy_dynamic_module_on_access_logger_log(void *envoy, const void *logger, int type);
 void envoy_dynamic_module_on_access_logger_destroy(const void *logger);
-const void *envoy_dynamic_module_on_bootstrap_extension_config_new(void *envoy, struct abi_text name,
+const void *envoy_dynamic_module_on_bootstrap_extension_config_new(void *envoy,
+                                                                   struct abi_text name,
                                                                    struct abi_text config);
 void envoy_dynamic_module_on_bootstrap_extension_config_destroy(const void *config);
 const void *envoy_dynamic_module_on_bootstrap_extension_new(const void *config, void *envoy);

@@ -62,7 +62,8 @@ static void a_set_is_read_as_it_was_written(void **state)
     mp_frame_out_free(&out);
 }
 
-/* Every frame that is cut, and many in which bytes are changed: refused or read, never read beyond. */
+/* Every frame that is cut, and many in which bytes are changed: refused or read, never read
+ * beyond. */
 static void damaged_frames_are_refused(void **state)
 {
     (void)state;
@@ -98,11 +99,15 @@ static void a_length_is_bounded(void **state)
     mp_str body;
     size_t size;
     assert_int_equal(mp_frame_next(MP_STR("\x05\0\0"), 100, &type, &body, &size), MP_EAGAIN);
-    assert_int_equal(mp_frame_next((mp_str){"\0\0\0\0\x01", 5}, 100, &type, &body, &size), MP_ECORRUPT);
-    assert_int_equal(mp_frame_next((mp_str){"\xff\xff\xff\xff\x01", 5}, 100, &type, &body, &size), MP_ECORRUPT);
-    assert_int_equal(mp_frame_next((mp_str){"\x03\0\0\0\x01", 5}, 100, &type, &body, &size), MP_EAGAIN);
+    assert_int_equal(mp_frame_next((mp_str){"\0\0\0\0\x01", 5}, 100, &type, &body, &size),
+                     MP_ECORRUPT);
+    assert_int_equal(mp_frame_next((mp_str){"\xff\xff\xff\xff\x01", 5}, 100, &type, &body, &size),
+                     MP_ECORRUPT);
+    assert_int_equal(mp_frame_next((mp_str){"\x03\0\0\0\x01", 5}, 100, &type, &body, &size),
+                     MP_EAGAIN);
     assert_int_equal(size, 7);
-    assert_int_equal(mp_frame_next((mp_str){"\x03\0\0\0\x01yz", 7}, 100, &type, &body, &size), MP_OK);
+    assert_int_equal(mp_frame_next((mp_str){"\x03\0\0\0\x01yz", 7}, 100, &type, &body, &size),
+                     MP_OK);
     assert_int_equal(type, 1);
     assert_int_equal(body.len, 2);
 }
@@ -153,8 +158,11 @@ static bool say(struct mp_fleet_peer *p, struct mp_frame_out *out)
 
 static void say_hello(struct mp_frame_out *out, const char *instance)
 {
-    struct mp_frame_hello h = {.protocol = MP_FRAME_PROTOCOL, .workers = 2, .layer = MP_STR("service"),
-                               .service = MP_STR("checkout"), .instance = mp_str_of(instance),
+    struct mp_frame_hello h = {.protocol = MP_FRAME_PROTOCOL,
+                               .workers = 2,
+                               .layer = MP_STR("service"),
+                               .service = MP_STR("checkout"),
+                               .instance = mp_str_of(instance),
                                .version = MP_STR("1")};
     mp_frame_put_hello(out, &h);
 }
@@ -251,11 +259,13 @@ static enum mpol_err inner_apply(void *backend, const struct mpol_desired *set)
 
 static enum mpol_err inner_progress(void *backend, struct mpol_progress *out)
 {
-    *out = (struct mpol_progress){.size = sizeof *out, .accepted = inner_revision, .effective = inner_revision - 1};
+    *out = (struct mpol_progress){
+        .size = sizeof *out, .accepted = inner_revision, .effective = inner_revision - 1};
     return MPOL_OK;
 }
 
-static enum mpol_err inner_check(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+static enum mpol_err inner_check(void *backend, const struct mpol_lease *lease, char *why,
+                                 size_t why_size)
 {
     return backend == &inner_revision ? MPOL_EUNSUPPORTED : MPOL_OK;
 }
@@ -263,8 +273,11 @@ static enum mpol_err inner_check(void *backend, const struct mpol_lease *lease, 
 static void beside_another_backend_both_must_have_done_it(void **state)
 {
     (void)state;
-    static const struct mpol_backend_ops inner = {.size = sizeof inner, .name = "inner", .apply = inner_apply,
-                                                  .progress = inner_progress, .check = inner_check};
+    static const struct mpol_backend_ops inner = {.size = sizeof inner,
+                                                  .name = "inner",
+                                                  .apply = inner_apply,
+                                                  .progress = inner_progress,
+                                                  .check = inner_check};
     struct peer_log log = {.now_ns = 1000};
     struct mp_fleet *f;
     struct mpol_lease l = lease(1, 2);
@@ -278,8 +291,9 @@ static void beside_another_backend_both_must_have_done_it(void **state)
     assert_int_equal(progress(f).accepted, 5);
     assert_int_equal(progress(f).effective, 4);
     struct mp_fleet_peer *p = join(f, "a");
-    assert_int_equal(mp_frame_next((mp_str){log.sent.ptr, log.sent.len}, MP_FRAME_DOWN_MAX, &type, &body, &size),
-                     MP_OK);
+    assert_int_equal(
+        mp_frame_next((mp_str){log.sent.ptr, log.sent.len}, MP_FRAME_DOWN_MAX, &type, &body, &size),
+        MP_OK);
     assert_int_equal(type, MP_FRAME_LEASES);
     assert_int_equal(mp_frame_get_leases(body, &got, &memory), MP_OK);
     assert_int_equal(got.lease_count, 0);

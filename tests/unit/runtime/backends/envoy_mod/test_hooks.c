@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The hooks of the module in a process that stands for a proxy (host.h), and a control plane beside it.
+ * The hooks of the module in a process that stands for a proxy (host.h), and a control plane
+ * beside it.
  */
 #include <poll.h>
 #include <setjmp.h>
@@ -41,9 +42,10 @@ struct setting {
 static struct abi_text config_text(const char *layer)
 {
     static char text[512];
-    int len = snprintf(text, sizeof text,
-                       "{\"socket\":\"%s\",\"layer\":\"%s\",\"service\":\"checkout\",\"instance\":\"checkout-1\"}",
-                       socket_path, layer);
+    int len = snprintf(
+        text, sizeof text,
+        "{\"socket\":\"%s\",\"layer\":\"%s\",\"service\":\"checkout\",\"instance\":\"checkout-1\"}",
+        socket_path, layer);
     return (struct abi_text){text, (size_t)len};
 }
 
@@ -51,7 +53,8 @@ static void set_up(struct setting *s, const char *layer)
 {
     struct abi_text name = {"mpol", 4};
     *s = (struct setting){.plane = plane_start(socket_path)};
-    s->bootstrap = envoy_dynamic_module_on_bootstrap_extension_config_new(&s->ready, name, config_text(layer));
+    s->bootstrap =
+        envoy_dynamic_module_on_bootstrap_extension_config_new(&s->ready, name, config_text(layer));
     assert_non_null(s->bootstrap);
     assert_true(s->ready);
     s->filter = envoy_dynamic_module_on_http_filter_config_new(NULL, name, config_text(layer));
@@ -101,7 +104,10 @@ static void a_wrong_configuration_is_refused(void **state)
 {
     (void)state;
     static const char *const wrong[] = {
-        "", "/run/mpol.sock", "[]", "{\"layer\":\"service\",\"service\":\"a\"}",
+        "",
+        "/run/mpol.sock",
+        "[]",
+        "{\"layer\":\"service\",\"service\":\"a\"}",
         "{\"layer\":\"roof\",\"service\":\"a\",\"instance\":\"b\"}",
         "{\"layer\":\"service\",\"service\":\"a\",\"instance\":\"b\",\"colour\":\"red\"}",
         "{\"layer\":\"service\",\"service\":\"a\",\"instance\":1}",
@@ -123,8 +129,10 @@ static void validation_starts_nothing(void **state)
     struct abi_text name = {"mpol", 4};
     bool ready = false;
     host.validation = true;
-    const void *c = envoy_dynamic_module_on_bootstrap_extension_config_new(&ready, name, config_text("edge"));
-    const void *f = envoy_dynamic_module_on_http_filter_config_new(NULL, name, config_text("service"));
+    const void *c =
+        envoy_dynamic_module_on_bootstrap_extension_config_new(&ready, name, config_text("edge"));
+    const void *f =
+        envoy_dynamic_module_on_http_filter_config_new(NULL, name, config_text("service"));
     assert_non_null(c);
     assert_non_null(f);
     struct host_stream r;
@@ -191,8 +199,8 @@ static void headers_of_one_name_are_joined(void **state)
     assert_false(host_begin(&r, s.filter));
     assert_string_equal(r.details, "mpol:who");
     host_end(&r, s.logger);
-    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"2001:db8::1\"", "\"peer\":\"spiffe://a/b\"",
-                                  "\"refused_by\":\"who\"", NULL));
+    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"2001:db8::1\"",
+                                  "\"peer\":\"spiffe://a/b\"", "\"refused_by\":\"who\"", NULL));
     tear_down(&s);
 }
 
@@ -230,7 +238,8 @@ static void a_gateway_speaks_of_whom_it_asks(void **state)
     assert_false(host_begin(&r, s.filter));
     assert_int_equal(r.status, 403);
     host_end(&r, s.logger);
-    assert_true(plane_wait_record(s.plane, "\"service.name\":\"pay\"", "\"refused_by\":\"a_rule\"", NULL));
+    assert_true(
+        plane_wait_record(s.plane, "\"service.name\":\"pay\"", "\"refused_by\":\"a_rule\"", NULL));
     host_stream_init(&r, 0, "127.0.0.2:5000");
     r.cluster = "upstream";
     host_header(&r, ":path", "/");
@@ -265,10 +274,13 @@ static void inventory_is_known_to_rules_and_leases(void **state)
     enforce(&s, KNOWS);
     assert_int_equal(ask_as(&s, "/t", NULL), 0);
     assert_int_equal(ask_as(&s, "/c", "spiffe://a/web"), 0);
-    plane_inventory(s.plane, "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\"}\nno line\n"
-                             "{\"entity\":\"service\",\"name\":\"web\",\"identities\":[\"spiffe://a/web\",\"spiffe://a/x\"]}\n"
-                             "{\"entity\":\"service\",\"name\":\"api\",\"identities\":[\"spiffe://a/api\",\"spiffe://a/x\"]}\n");
-    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0))); /* and what came before it */
+    plane_inventory(
+        s.plane,
+        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\"}\nno line\n"
+        "{\"entity\":\"service\",\"name\":\"web\",\"identities\":[\"spiffe://a/web\",\"spiffe://a/x\"]}\n"
+        "{\"entity\":\"service\",\"name\":\"api\",\"identities\":[\"spiffe://a/api\",\"spiffe://a/x\"]}\n");
+    /* and what came before it */
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0)));
     assert_int_equal(ask_as(&s, "/t", NULL), 403);
     assert_int_equal(ask_as(&s, "/c", "spiffe://a/web"), 403);
     assert_int_equal(ask_as(&s, "/", "spiffe://a/web"), 0);
@@ -323,8 +335,8 @@ struct work {
     pthread_t thread;
 };
 
-/* Streams are opened, live a little, are looked at, and end; every answer is one that some program or
- * some set gives. */
+/* Streams are opened, live a little, are looked at, and end; every answer is one that some
+ * program or some set gives. */
 static void *work(void *arg)
 {
     struct work *w = arg;
@@ -368,7 +380,8 @@ static void programs_and_leases_change_under_workers(void **state)
     }
     for (int i = 0; i < 15; i++) {
         enforce(&s, i % 2 == 0 ? NEVER("1") : NEVER("2"));
-        plane_inventory(s.plane, i % 2 == 0 ? "{\"entity\":\"service\",\"name\":\"checkout\"}\n" : "");
+        plane_inventory(s.plane,
+                        i % 2 == 0 ? "{\"entity\":\"service\",\"name\":\"checkout\"}\n" : "");
         assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, &deny, 1)));
         assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0)));
     }

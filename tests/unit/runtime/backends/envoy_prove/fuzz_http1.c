@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Answers of a proxy that is not trusted, in pieces (the first byte says which), and what an admin port
- * would have said with them.
+ * Answers of a proxy that is not trusted, in pieces (the first byte says which), and what an
+ * admin port would have said with them.
  */
 #include <stdlib.h>
 

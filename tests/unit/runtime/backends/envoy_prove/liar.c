@@ -125,7 +125,8 @@ static void take_tls(struct talk *t, mp_str wire)
     char plain[ROOM_BYTES];
     size_t got = 1;
     if (mp_tls_take(t->tls, wire) != MP_OK) hang_up(t);
-    while (got > 0 && !t->closing && mp_tls_read(t->tls, plain, sizeof plain, &got) == MP_OK) take(t, (mp_str){plain, got});
+    while (got > 0 && !t->closing && mp_tls_read(t->tls, plain, sizeof plain, &got) == MP_OK)
+        take(t, (mp_str){plain, got});
     if (!t->closing) flush_tls(t);
 }
 
@@ -158,7 +159,8 @@ static void on_connection(uv_stream_t *listener, int status)
     uv_read_start((uv_stream_t *)&t->tcp, on_alloc, on_read);
     struct sockaddr_in peer;
     int size = sizeof peer;
-    if (uv_tcp_getpeername(&t->tcp, (struct sockaddr *)&peer, &size) == 0) l->peer_port = ntohs(peer.sin_port);
+    if (uv_tcp_getpeername(&t->tcp, (struct sockaddr *)&peer, &size) == 0)
+        l->peer_port = ntohs(peer.sin_port);
 }
 
 uint16_t liar_peer_port(const struct liar *l) { return l->peer_port; }

@@ -10,8 +10,8 @@
 
 struct liar;
 
-/* One request. `connection` counts from 0, `request` from 0 on that connection. The answer is the bytes to
- * send; NULL: nothing; "": the connection is closed. */
+/* One request. `connection` counts from 0, `request` from 0 on that connection. The answer is the
+ * bytes to send; NULL: nothing; "": the connection is closed. */
 typedef const char *(*liar_fn)(void *ctx, unsigned connection, unsigned request, const char *path);
 
 struct liar *liar_open(uv_loop_t *loop, struct mp_tls_context *tls, liar_fn answer, void *ctx);

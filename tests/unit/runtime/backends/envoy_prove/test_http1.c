@@ -23,23 +23,29 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\nContent-Type: text/plain\r\n\r\nRBAC: access denied", MP_HTTP1_DONE,
-     MP_HTTP1_DONE, 403, "RBAC: access denied", true},
-    {"HTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n", MP_HTTP1_DONE, MP_HTTP1_DONE, 404, "", true},
+    {"HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\nContent-Type: text/plain\r\n\r\nRBAC: access denied",
+     MP_HTTP1_DONE, MP_HTTP1_DONE, 403, "RBAC: access denied", true},
+    {"HTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n", MP_HTTP1_DONE, MP_HTTP1_DONE, 404, "",
+     true},
     {"HTTP/1.1 204 No Content\r\n\r\n", MP_HTTP1_DONE, MP_HTTP1_DONE, 204, "", true},
     {"HTTP/1.1 204\r\n\r\n", MP_HTTP1_DONE, MP_HTTP1_DONE, 204, "", true},
-    {"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok", MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "ok", false},
-    {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "ok", false},
-    {"HTTP/1.1 200 OK\r\n\r\nuntil the end", MP_HTTP1_MORE, MP_HTTP1_DONE, 200, "until the end", false},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n", MP_HTTP1_DONE,
-     MP_HTTP1_DONE, 200, "abc0123456789", true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n00\r\nTrailer: yes\r\n\r\n", MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "",
-     true},
+    {"HTTP/1.1 200 OK\r\nConnection: Close\r\nContent-Length: 2\r\n\r\nok", MP_HTTP1_DONE,
+     MP_HTTP1_DONE, 200, "ok", false},
+    {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "ok",
+     false},
+    {"HTTP/1.1 200 OK\r\n\r\nuntil the end", MP_HTTP1_MORE, MP_HTTP1_DONE, 200, "until the end",
+     false},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
+     MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "abc0123456789", true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n00\r\nTrailer: yes\r\n\r\n",
+     MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "", true},
     {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!",
      MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "!", true},
     /* cut */
-    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal", MP_HTTP1_MORE, MP_HTTP1_BAD, 200, "hal", true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", MP_HTTP1_MORE, MP_HTTP1_BAD, 200, "ha", true},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal", MP_HTTP1_MORE, MP_HTTP1_BAD, 200, "hal",
+     true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nha", MP_HTTP1_MORE, MP_HTTP1_BAD,
+     200, "ha", true},
     {"HTTP/1.1 2", MP_HTTP1_MORE, MP_HTTP1_BAD, 0, "", true},
     {"", MP_HTTP1_MORE, MP_HTTP1_BAD, 0, "", true},
     /* no HTTP, or two readings */
@@ -50,15 +56,22 @@ static const struct row rows[] = {
     {"HTTP/1.1 099 OK\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
     {"HTTP/1.1 200 OK\n\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
     {"HTTP/1.1 200 OK\r\nno colon\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n!", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n!", MP_HTTP1_BAD,
+     MP_HTTP1_BAD, 0, NULL, true},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", MP_HTTP1_BAD,
+     MP_HTTP1_BAD, 0, NULL, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0,
+     NULL, true},
     {"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
     {"HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0, NULL, true},
+    {"HTTP/1.1 200 OK\r\nContent-Length: 99999999999999999999\r\n\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD,
+     0, NULL, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3e9\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0,
+     NULL, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n", MP_HTTP1_BAD,
+     MP_HTTP1_BAD, 0, NULL, true},
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n", MP_HTTP1_BAD, MP_HTTP1_BAD, 0,
+     NULL, true},
 };
 
 static void check(const struct row *r, struct mp_http1 *h, size_t piece)
@@ -109,17 +122,20 @@ static void heads_without_end_are_refused(void **state)
     enum mp_http1_got got = MP_HTTP1_MORE;
     mp_http1_begin(&h, BODY_MAX);
     got = mp_http1_take(&h, MP_STR("HTTP/1.1 200 OK\r\n"), &used);
-    for (; got == MP_HTTP1_MORE && sent < 1000000; sent++) got = mp_http1_take(&h, MP_STR("a"), &used);
+    for (; got == MP_HTTP1_MORE && sent < 1000000; sent++)
+        got = mp_http1_take(&h, MP_STR("a"), &used);
     assert_int_equal(got, MP_HTTP1_BAD);
     assert_int_equal(sent, MP_HTTP1_LINE_BYTES + 1);
     mp_http1_begin(&h, BODY_MAX);
     got = mp_http1_take(&h, MP_STR("HTTP/1.1 200 OK\r\n"), &used);
-    for (sent = 0; got == MP_HTTP1_MORE && sent < 1000000; sent++) got = mp_http1_take(&h, MP_STR("a:b\r\n"), &used);
+    for (sent = 0; got == MP_HTTP1_MORE && sent < 1000000; sent++)
+        got = mp_http1_take(&h, MP_STR("a:b\r\n"), &used);
     assert_int_equal(got, MP_HTTP1_BAD);
     assert_in_range(sent * 5, MP_HTTP1_HEAD_BYTES_MAX - 100, MP_HTTP1_HEAD_BYTES_MAX);
     mp_http1_begin(&h, BODY_MAX);
     got = mp_http1_take(&h, MP_STR("HTTP/1.1 200 OK\r\n\r\n"), &used);
-    for (sent = 0; got == MP_HTTP1_MORE && sent < 1000000; sent++) got = mp_http1_take(&h, MP_STR("b"), &used);
+    for (sent = 0; got == MP_HTTP1_MORE && sent < 1000000; sent++)
+        got = mp_http1_take(&h, MP_STR("b"), &used);
     assert_int_equal(sent, BODY_MAX + 1);
     mp_http1_free(&h);
 }

@@ -58,7 +58,8 @@ static void on_done(void *ctx, const struct mp_proof *proof)
         uv_timer_stop(&(r)->guard);                                                                \
     } while (0)
 
-static void rig_open(struct rig *r, struct mp_tls_context *tls, const struct mp_prover_options *options, liar_fn answer)
+static void rig_open(struct rig *r, struct mp_tls_context *tls,
+                     const struct mp_prover_options *options, liar_fn answer)
 {
     static const struct mp_prover_options quick = {.deadline_ms = 150, .reply_ms = 60};
     signal(SIGPIPE, SIG_IGN);
@@ -66,7 +67,8 @@ static void rig_open(struct rig *r, struct mp_tls_context *tls, const struct mp_
     assert_int_equal(uv_loop_init(&r->loop), 0);
     uv_timer_init(&r->loop, &r->guard);
     r->guard.data = r;
-    assert_int_equal(mp_prover_open(&r->loop, options != NULL ? options : &quick, &r->prover), MP_OK);
+    assert_int_equal(mp_prover_open(&r->loop, options != NULL ? options : &quick, &r->prover),
+                     MP_OK);
     r->liar = liar_open(&r->loop, tls, answer, r);
 }
 
@@ -82,8 +84,12 @@ static void rig_close(struct rig *r)
 static struct mp_prove_task probe(const struct rig *r, struct told *told)
 {
     *told = (struct told){0};
-    return (struct mp_prove_task){.kind = MP_PROVE_LISTENER, .proxy = 7, .address = mp_str_of(liar_address(r->liar)),
-                                  .path = MP_STR(PROBE), .done = on_done, .ctx = told};
+    return (struct mp_prove_task){.kind = MP_PROVE_LISTENER,
+                                  .proxy = 7,
+                                  .address = mp_str_of(liar_address(r->liar)),
+                                  .path = MP_STR(PROBE),
+                                  .done = on_done,
+                                  .ctx = told};
 }
 
 static void prove(struct rig *r, struct mp_prove_task task)
@@ -181,8 +187,9 @@ static void a_body_without_end_is_no_answer(void **state)
 
 static const char *says_close(void *ctx, unsigned connection, unsigned request, const char *path)
 {
-    return strcmp(path, PROBE) == 0 ? "HTTP/1.1 403 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
-                                    : "HTTP/1.1 404 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    return strcmp(path, PROBE) == 0
+               ? "HTTP/1.1 403 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+               : "HTTP/1.1 404 x\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 }
 
 static void a_connection_for_each_answer_will_do(void **state)
@@ -254,7 +261,10 @@ static void a_new_connection_that_does_not_obey_is_seen(void **state)
     rig_close(&r);
 }
 
-static const char *refuses_all(void *ctx, unsigned connection, unsigned request, const char *path) { return YES; }
+static const char *refuses_all(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return YES;
+}
 
 static void who_refuses_everything_proves_nothing(void **state)
 {
@@ -267,10 +277,22 @@ static void who_refuses_everything_proves_nothing(void **state)
     rig_close(&r);
 }
 
-static const char *silent(void *ctx, unsigned connection, unsigned request, const char *path) { return NULL; }
-static const char *hangs_up(void *ctx, unsigned connection, unsigned request, const char *path) { return ""; }
-static const char *babbles(void *ctx, unsigned connection, unsigned request, const char *path) { return "\x1b[31mhello\r\n"; }
-static const char *talks_twice(void *ctx, unsigned connection, unsigned request, const char *path) { return NO YES YES; }
+static const char *silent(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return NULL;
+}
+static const char *hangs_up(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return "";
+}
+static const char *babbles(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return "\x1b[31mhello\r\n";
+}
+static const char *talks_twice(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return NO YES YES;
+}
 static const char *too_long(void *ctx, unsigned connection, unsigned request, const char *path)
 {
     return "HTTP/1.1 403 Forbidden\r\ncontent-length: 4194305\r\n\r\n";
@@ -386,9 +408,17 @@ static void what_cannot_be_asked_is_refused(void **state)
 {
     static const struct {
         const char *address, *path;
-    } rows[] = {{"localhost:80", PROBE}, {"127.0.0.1", PROBE}, {"127.0.0.1:0", PROBE}, {"127.0.0.1:65536", PROBE},
-                {"", PROBE}, {"127.0.0.1:80", ""}, {"127.0.0.1:80", "x"}, {"127.0.0.1:80", "/a b"},
-                {"127.0.0.1:80", "/a\r\nb"}, {"127.0.0.1:80", "/a?b"}, {"[::1:80", PROBE}};
+    } rows[] = {{"localhost:80", PROBE},
+                {"127.0.0.1", PROBE},
+                {"127.0.0.1:0", PROBE},
+                {"127.0.0.1:65536", PROBE},
+                {"", PROBE},
+                {"127.0.0.1:80", ""},
+                {"127.0.0.1:80", "x"},
+                {"127.0.0.1:80", "/a b"},
+                {"127.0.0.1:80", "/a\r\nb"},
+                {"127.0.0.1:80", "/a?b"},
+                {"[::1:80", PROBE}};
     struct rig r;
     struct told told;
     rig_open(&r, NULL, NULL, obeys);
@@ -458,8 +488,10 @@ static void with_tls(bool asks_for_certificate, bool shows_one, enum mp_prove_re
     const struct mp_tls_options o = {
         .server = true, .cert = cert, .key = key, .ca = asks_for_certificate ? ca_path : NULL};
     assert_int_equal(mp_tls_context_create(&o, &tls, why, sizeof why), MP_OK);
-    const struct mp_prover_options options = {.deadline_ms = 1000, .reply_ms = 300,
-                                              .cert = shows_one ? cert : NULL, .key = shows_one ? key : NULL};
+    const struct mp_prover_options options = {.deadline_ms = 1000,
+                                              .reply_ms = 300,
+                                              .cert = shows_one ? cert : NULL,
+                                              .key = shows_one ? key : NULL};
     struct rig r;
     struct told told;
     rig_open(&r, tls, &options, obeys);

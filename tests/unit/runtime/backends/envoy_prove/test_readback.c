@@ -11,11 +11,13 @@
 
 #include "envoy_prove/readback.h"
 
-#define HOST(port, health, weight)                                                                 \
-    "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":" port "}},"       \
-    "\"stats\":[{\"name\":\"cx_total\"}],\"health_status\":{" health "},\"weight\":" weight ",\"locality\":{}}"
-#define CLUSTERS(hosts)                                                                            \
-    "{\"cluster_statuses\":[{\"name\":\"mpol-xds\"},{\"name\":\"checkout\",\"host_statuses\":[" hosts "]}]}"
+#define HOST(port, health, weight)                                                           \
+    "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":" port "}}," \
+    "\"stats\":[{\"name\":\"cx_total\"}],\"health_status\":{" health "},\"weight\":" weight  \
+    ",\"locality\":{}}"
+#define CLUSTERS(hosts)                                                                               \
+    "{\"cluster_statuses\":[{\"name\":\"mpol-xds\"},{\"name\":\"checkout\",\"host_statuses\":[" hosts \
+    "]}]}"
 #define EDS(status) "\"eds_health_status\":\"" status "\""
 
 #define IN MP_PROVE_IN
@@ -30,10 +32,13 @@ struct row {
     const char *seen;
 };
 
-static const char both[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "1") "," HOST("9002", EDS("HEALTHY"), "1"));
-static const char second_out[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "5") "," HOST("9002", EDS("UNHEALTHY"), "1"));
+static const char both[] =
+    CLUSTERS(HOST("9001", EDS("HEALTHY"), "1") "," HOST("9002", EDS("HEALTHY"), "1"));
+static const char second_out[] =
+    CLUSTERS(HOST("9001", EDS("HEALTHY"), "5") "," HOST("9002", EDS("UNHEALTHY"), "1"));
 static const char second_gone[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "5"));
-static const char ejected[] = CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_outlier_check\":true", "1"));
+static const char ejected[] =
+    CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_outlier_check\":true", "1"));
 static const char draining[] = CLUSTERS(HOST("9001", EDS("DRAINING"), "1"));
 
 static const struct row rows[] = {
@@ -52,7 +57,8 @@ static const struct row rows[] = {
     {draining, OUT, OUT, 0, 1, MP_READBACK_AS_WANTED, ""},
     {CLUSTERS(""), OUT, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
     {CLUSTERS(""), IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is not there"},
-    {"{\"cluster_statuses\":[]}", IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is not there"},
+    {"{\"cluster_statuses\":[]}", IN, OUT, 0, 2, MP_READBACK_OTHERWISE,
+     "127.0.0.1:9001 of checkout is not there"},
     {"{}", OUT, OUT, 0, 2, MP_READBACK_BAD, "no JSON as an admin port writes it"},
     {"[]", OUT, OUT, 0, 2, MP_READBACK_BAD, "no JSON as an admin port writes it"},
     {"", OUT, OUT, 0, 2, MP_READBACK_BAD, "no JSON as an admin port writes it"},
@@ -63,9 +69,12 @@ static void clusters_are_compared(void **state)
 {
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct row *r = &rows[i];
-        const struct mp_prove_endpoint e[] = {{MP_STR("127.0.0.1:9001"), r->a, r->weight}, {MP_STR("127.0.0.1:9002"), r->b, 0}};
-        const struct mp_prove_task task = {
-            .kind = MP_PROVE_CLUSTERS, .cluster = MP_STR("checkout"), .endpoints = e, .endpoint_count = r->count};
+        const struct mp_prove_endpoint e[] = {{MP_STR("127.0.0.1:9001"), r->a, r->weight},
+                                              {MP_STR("127.0.0.1:9002"), r->b, 0}};
+        const struct mp_prove_task task = {.kind = MP_PROVE_CLUSTERS,
+                                           .cluster = MP_STR("checkout"),
+                                           .endpoints = e,
+                                           .endpoint_count = r->count};
         char seen[160] = "";
         assert_int_equal(mp_readback(&task, mp_str_of(r->body), seen, sizeof seen), r->got);
         assert_string_equal(seen, r->seen);
@@ -74,15 +83,17 @@ static void clusters_are_compared(void **state)
 
 static void runtime_is_compared(void **state)
 {
-    mp_str body = MP_STR("{\"entries\":{\"mpol.share\":{\"final_value\":\"30\",\"layer_values\":[\"30\",\"\"]},"
-                         "\"mpol.version\":{\"final_value\":\"abc\"}},\"layers\":[\"mpol\",\"admin\"]}");
+    mp_str body = MP_STR(
+        "{\"entries\":{\"mpol.share\":{\"final_value\":\"30\",\"layer_values\":[\"30\",\"\"]},"
+        "\"mpol.version\":{\"final_value\":\"abc\"}},\"layers\":[\"mpol\",\"admin\"]}");
     static const struct {
         mp_str key, value;
         enum mp_readback got;
         const char *seen;
     } want[] = {
         {MP_STR_INIT("mpol.share"), MP_STR_INIT("30"), MP_READBACK_AS_WANTED, ""},
-        {MP_STR_INIT("mpol.share"), MP_STR_INIT("300000"), MP_READBACK_OTHERWISE, "mpol.share is \"30\""},
+        {MP_STR_INIT("mpol.share"), MP_STR_INIT("300000"), MP_READBACK_OTHERWISE,
+         "mpol.share is \"30\""},
         {MP_STR_INIT("mpol.version"), MP_STR_INIT("abc"), MP_READBACK_AS_WANTED, ""},
         {MP_STR_INIT("mpol.other"), MP_STR_INIT(""), MP_READBACK_AS_WANTED, ""},
         {MP_STR_INIT("mpol.other"), MP_STR_INIT("0"), MP_READBACK_OTHERWISE, "mpol.other is \"\""},
@@ -90,14 +101,16 @@ static void runtime_is_compared(void **state)
     };
     for (size_t i = 0; i < sizeof want / sizeof want[0]; i++) {
         const struct mp_prove_value v = {want[i].key, want[i].value};
-        const struct mp_prove_task task = {.kind = MP_PROVE_RUNTIME, .values = &v, .value_count = 1};
+        const struct mp_prove_task task = {
+            .kind = MP_PROVE_RUNTIME, .values = &v, .value_count = 1};
         char seen[160] = "";
         assert_int_equal(mp_readback(&task, body, seen, sizeof seen), want[i].got);
         assert_string_equal(seen, want[i].seen);
     }
     const struct mp_prove_task task = {.kind = MP_PROVE_RUNTIME};
     char seen[160];
-    assert_int_equal(mp_readback(&task, MP_STR("{\"entries\":[]}"), seen, sizeof seen), MP_READBACK_BAD);
+    assert_int_equal(mp_readback(&task, MP_STR("{\"entries\":[]}"), seen, sizeof seen),
+                     MP_READBACK_BAD);
 }
 
 int main(void)

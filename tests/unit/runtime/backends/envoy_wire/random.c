@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * By descriptors: whatever the .proto has is filled, and nothing has to be named here but time, whose
- * values have bounds.
+ * By descriptors: whatever the .proto has is filled, and nothing has to be named here but time,
+ * whose values have bounds.
  */
 #include "random.h"
 
@@ -15,8 +15,19 @@ static char *text_copy(struct chance *c, mp_str s) { return (char *)mp_arena_str
 
 mp_str chance_text(struct chance *c)
 {
-    static const char *const pieces[] = {"a", "spiffe://shop/", "127.0.0.1", "/pay?x=1", "é", "\xe2\x82\xac",
-                                         "\xf0\x9f\x98\x80", " ", "mpol:", "checkout@v2", "0", "\n", "]"};
+    static const char *const pieces[] = {"a",
+                                         "spiffe://shop/",
+                                         "127.0.0.1",
+                                         "/pay?x=1",
+                                         "é",
+                                         "\xe2\x82\xac",
+                                         "\xf0\x9f\x98\x80",
+                                         " ",
+                                         "mpol:",
+                                         "checkout@v2",
+                                         "0",
+                                         "\n",
+                                         "]"};
     char text[256];
     size_t len = 0;
     for (uint64_t i = chance_below(c, 9); i > 0; i--) {
@@ -76,7 +87,8 @@ static size_t size_of(ProtobufCType type)
     }
 }
 
-static void repeated(struct chance *c, const ProtobufCFieldDescriptor *f, char *message, unsigned depth)
+static void repeated(struct chance *c, const ProtobufCFieldDescriptor *f, char *message,
+                     unsigned depth)
 {
     size_t count = chance_below(c, 4), each = size_of(f->type);
     char *items = mp_arena_alloc(c->arena, count * each + 1, 16);
@@ -94,7 +106,8 @@ static void bounded_time(struct chance *c, ProtobufCMessage *m)
     memcpy(bytes + m->descriptor->fields[1].offset, &nanos, sizeof nanos);
 }
 
-ProtobufCMessage *chance_message(struct chance *c, const ProtobufCMessageDescriptor *type, unsigned depth)
+ProtobufCMessage *chance_message(struct chance *c, const ProtobufCMessageDescriptor *type,
+                                 unsigned depth)
 {
     ProtobufCMessage *m = mp_arena_alloc(c->arena, type->sizeof_message, 16);
     MP_ASSERT(m != NULL);

@@ -17,7 +17,8 @@ struct chance {
 uint64_t chance_below(struct chance *c, uint64_t n); /* 0 .. n - 1 */
 mp_str chance_text(struct chance *c);                /* UTF-8 */
 /* A message of this type with a random choice of fields, at most `depth` messages deep. */
-ProtobufCMessage *chance_message(struct chance *c, const ProtobufCMessageDescriptor *type, unsigned depth);
+ProtobufCMessage *chance_message(struct chance *c, const ProtobufCMessageDescriptor *type,
+                                 unsigned depth);
 /* It as bytes. */
 mp_str chance_pack(struct chance *c, const ProtobufCMessage *m);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Our reader and writer against a generated one, on random messages; then the same bytes cut and bent.
+ * Our reader and writer against a generated one, on random messages; then the same bytes cut and
+ * bent.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -131,13 +132,25 @@ static void a_request_of_ours_is_read_by_them(void **state)
         begin(round);
         mp_str t[9];
         texts(t, 9);
-        struct mp_discovery_node node = {.id = t[0], .cluster = t[1], .user_agent = t[2], .major = 1,
-                                         .minor = 39, .patch = 300, .zone = t[3]};
+        struct mp_discovery_node node = {.id = t[0],
+                                         .cluster = t[1],
+                                         .user_agent = t[2],
+                                         .major = 1,
+                                         .minor = 39,
+                                         .patch = 300,
+                                         .zone = t[3]};
         struct mp_discovery_pair versions[2] = {{t[4], t[5]}, {t[6], t[7]}};
-        struct mp_discovery_ask ask = {.node = &node, .type_url = t[8], .nonce = t[0], .subscribe = t,
-                                       .subscribe_count = chance_below(&chance, 9), .unsubscribe = t + 1,
-                                       .unsubscribe_count = chance_below(&chance, 3), .versions = versions,
-                                       .version_count = 2, .has_error = true, .error_code = 13,
+        struct mp_discovery_ask ask = {.node = &node,
+                                       .type_url = t[8],
+                                       .nonce = t[0],
+                                       .subscribe = t,
+                                       .subscribe_count = chance_below(&chance, 9),
+                                       .unsubscribe = t + 1,
+                                       .unsubscribe_count = chance_below(&chance, 3),
+                                       .versions = versions,
+                                       .version_count = 2,
+                                       .has_error = true,
+                                       .error_code = 13,
                                        .error_text = t[2]};
         struct pb_out out = pb_out_arena(&arena);
         mp_discovery_write_request(&out, &ask);
@@ -149,7 +162,8 @@ static void a_request_of_ours_is_read_by_them(void **state)
         same_text(ask.type_url, m->type_url);
         same_text(ask.nonce, m->response_nonce);
         assert_int_equal(m->n_resource_names_subscribe, ask.subscribe_count);
-        for (size_t i = 0; i < ask.subscribe_count; i++) same_text(t[i], m->resource_names_subscribe[i]);
+        for (size_t i = 0; i < ask.subscribe_count; i++)
+            same_text(t[i], m->resource_names_subscribe[i]);
         assert_int_equal(m->n_resource_names_unsubscribe, ask.unsubscribe_count);
         assert_int_equal(m->n_initial_resource_versions, 2);
         same_text(t[6], m->initial_resource_versions[1]->key);
@@ -167,10 +181,15 @@ static void a_response_of_ours_is_read_by_them_and_by_us(void **state)
         mp_str t[8];
         texts(t, 8);
         struct mp_discovery_resource resources[4];
-        for (size_t i = 0; i < 4; i++) resources[i] = (struct mp_discovery_resource){t[i], t[i + 1], t[i + 2], t[i + 3]};
-        struct mp_discovery_response response = {.system_version = t[0], .type_url = t[1], .nonce = t[2],
-                                                 .control_plane = t[3], .resources = resources,
-                                                 .resource_count = chance_below(&chance, 5), .removed = t,
+        for (size_t i = 0; i < 4; i++)
+            resources[i] = (struct mp_discovery_resource){t[i], t[i + 1], t[i + 2], t[i + 3]};
+        struct mp_discovery_response response = {.system_version = t[0],
+                                                 .type_url = t[1],
+                                                 .nonce = t[2],
+                                                 .control_plane = t[3],
+                                                 .resources = resources,
+                                                 .resource_count = chance_below(&chance, 5),
+                                                 .removed = t,
                                                  .removed_count = chance_below(&chance, 9)};
         struct pb_out out = pb_out_arena(&arena);
         mp_discovery_write_response(&out, &response);
@@ -194,8 +213,10 @@ static void a_response_of_ours_is_read_by_them_and_by_us(void **state)
             same_text(resources[i].type_url, m->resources[i]->resource->type_url);
             assert_int_equal(resources[i].value.len, m->resources[i]->resource->value.len);
             assert_true(mp_discovery_next_resource(&answer.resources, &r));
-            assert_true(mp_str_eq(r.name, resources[i].name) && mp_str_eq(r.version, resources[i].version));
-            assert_true(mp_str_eq(r.type_url, resources[i].type_url) && mp_str_eq(r.value, resources[i].value));
+            assert_true(mp_str_eq(r.name, resources[i].name) &&
+                        mp_str_eq(r.version, resources[i].version));
+            assert_true(mp_str_eq(r.type_url, resources[i].type_url) &&
+                        mp_str_eq(r.value, resources[i].value));
         }
         assert_false(mp_discovery_next_resource(&answer.resources, &r));
         oracle__delta_discovery_response__free_unpacked(m, NULL);
@@ -207,7 +228,8 @@ static void a_response_of_ours_is_read_by_them_and_by_us(void **state)
 static void same_address(const struct mp_als_address *ours, const Oracle__Address *theirs)
 {
     const Oracle__SocketAddress *s = NULL;
-    if (theirs != NULL && theirs->address_case == ORACLE__ADDRESS__ADDRESS_SOCKET_ADDRESS) s = theirs->socket_address;
+    if (theirs != NULL && theirs->address_case == ORACLE__ADDRESS__ADDRESS_SOCKET_ADDRESS)
+        s = theirs->socket_address;
     same_text(ours->ip, s != NULL ? s->address : NULL);
     assert_int_equal(ours->port, s != NULL ? s->port_value : 0);
     assert_int_equal(ours->udp, s != NULL && s->protocol == 1);
@@ -231,18 +253,22 @@ static void same_tls(const struct mp_als_tls *ours, const Oracle__TLSProperties 
     same_text(ours->peer_uri, uri);
     assert_int_equal(ours->peer_uris, uris);
     same_text(ours->peer_subject, peer != NULL ? peer->subject : NULL);
-    assert_int_equal(ours->peer_shown, peer != NULL && protobuf_c_message_get_packed_size(&peer->base) > 0);
+    assert_int_equal(ours->peer_shown,
+                     peer != NULL && protobuf_c_message_get_packed_size(&peer->base) > 0);
 }
 
 static void same_flags(uint32_t ours, const Oracle__ResponseFlags *f)
 {
     uint32_t theirs = 0;
     if (f != NULL) {
-        theirs = (uint32_t)(f->no_healthy_upstream != 0) << 2 | (uint32_t)(f->upstream_request_timeout != 0) << 3 |
+        theirs = (uint32_t)(f->no_healthy_upstream != 0) << 2 |
+                 (uint32_t)(f->upstream_request_timeout != 0) << 3 |
                  (uint32_t)(f->local_reset != 0) << 4 | (uint32_t)(f->fault_injected != 0) << 11 |
-                 (uint32_t)(f->rate_limited != 0) << 12 | (uint32_t)(f->unauthorized_details != NULL) << 13 |
+                 (uint32_t)(f->rate_limited != 0) << 12 |
+                 (uint32_t)(f->unauthorized_details != NULL) << 13 |
                  (uint32_t)(f->downstream_connection_termination != 0) << 15 |
-                 (uint32_t)(f->duration_timeout != 0) << 23 | (uint32_t)(f->downstream_remote_reset != 0) << 28;
+                 (uint32_t)(f->duration_timeout != 0) << 23 |
+                 (uint32_t)(f->downstream_remote_reset != 0) << 28;
     }
     assert_int_equal(ours, theirs);
 }
@@ -331,7 +357,8 @@ static bool on_identifier(void *ctx, const struct mp_discovery_node *node, mp_st
 static bool on_http(void *ctx, const struct mp_als_http *entry)
 {
     struct expected *x = ctx;
-    assert_int_equal(x->m->log_entries_case, ORACLE__STREAM_ACCESS_LOGS_MESSAGE__LOG_ENTRIES_HTTP_LOGS);
+    assert_int_equal(x->m->log_entries_case,
+                     ORACLE__STREAM_ACCESS_LOGS_MESSAGE__LOG_ENTRIES_HTTP_LOGS);
     same_http(entry, x->m->http_logs->log_entry[x->at++]);
     return true;
 }
@@ -370,7 +397,8 @@ static void an_access_log_is_read_as_it_was_written(void **state)
         size_t count = 0;
         if (m->log_entries_case == ORACLE__STREAM_ACCESS_LOGS_MESSAGE__LOG_ENTRIES_HTTP_LOGS) {
             count = m->http_logs->n_log_entry;
-        } else if (m->log_entries_case == ORACLE__STREAM_ACCESS_LOGS_MESSAGE__LOG_ENTRIES_TCP_LOGS) {
+        } else if (m->log_entries_case ==
+                   ORACLE__STREAM_ACCESS_LOGS_MESSAGE__LOG_ENTRIES_TCP_LOGS) {
             count = m->tcp_logs->n_log_entry;
         }
         assert_int_equal(x.at, count);
@@ -396,7 +424,8 @@ static uint64_t read_all(mp_str bytes)
     }
     if (mp_discovery_read_response(bytes, &answer, &why) == MP_OK) {
         good |= 2;
-        while (mp_discovery_next_resource(&answer.resources, &resource)) good += resource.name.len > bytes.len;
+        while (mp_discovery_next_resource(&answer.resources, &resource))
+            good += resource.name.len > bytes.len;
     }
     if (mp_als_read(bytes, &sink, &why) == MP_OK) good |= 4;
     return good;

@@ -124,7 +124,8 @@ static bool reads(mp_str bytes)
 
 static void what_is_no_message_is_refused(void **state)
 {
-    static const mp_str good[] = {MP_STR_INIT(""), MP_STR_INIT("\x08\x80\x80\x00"), /* a long zero is a zero */
+    /* a long zero is a zero */
+    static const mp_str good[] = {MP_STR_INIT(""), MP_STR_INIT("\x08\x80\x80\x00"),
                                   MP_STR_INIT("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
                                   MP_STR_INIT("\x0d\x01\x02\x03\x04"), MP_STR_INIT("\x0a\x00")};
     static const mp_str bad[] = {
@@ -138,7 +139,8 @@ static void what_is_no_message_is_refused(void **state)
         MP_STR_INIT("\x0b\x0c"),                                         /* a group */
         MP_STR_INIT("\x0c"),                                             /* its end */
         MP_STR_INIT("\x0e\x01"), MP_STR_INIT("\x0f\x01"),                /* wire types 6, 7 */
-        MP_STR_INIT("\x0a\x01"), MP_STR_INIT("\x0a\x05" "abcd"),           /* longer than the message */
+        /* longer than the message */
+        MP_STR_INIT("\x0a\x01"), MP_STR_INIT("\x0a\x05" "abcd"),
         MP_STR_INIT("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),     /* much longer */
         MP_STR_INIT("\x0d\x01\x02\x03"), MP_STR_INIT("\x09\x01\x02\x03\x04\x05\x06\x07")};
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) assert_true(reads(good[i]));
@@ -163,8 +165,9 @@ static void another_wire_type_than_said_is_refused(void **state)
 
 static void a_text_must_be_utf8(void **state)
 {
-    static const mp_str bad[] = {MP_STR_INIT("\xff"), MP_STR_INIT("abcdefgh\xc3"), MP_STR_INIT("\xed\xa0\x80"),
-                                 MP_STR_INIT("\xc0\x80"), MP_STR_INIT("12345678\xf5\x80\x80\x80")};
+    static const mp_str bad[] = {MP_STR_INIT("\xff"), MP_STR_INIT("abcdefgh\xc3"),
+                                 MP_STR_INIT("\xed\xa0\x80"), MP_STR_INIT("\xc0\x80"),
+                                 MP_STR_INIT("12345678\xf5\x80\x80\x80")};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct pb_out out = pb_out_fixed(room, sizeof room);
         struct pb_field f;
@@ -226,7 +229,8 @@ static void a_struct_is_read_by_its_names(void **state)
     struct pb_field f;
     struct pb_value v, w;
     assert_true(pb_next(&in, &f));
-    assert_true(pb_struct_get(f.bytes, MP_STR("version"), &v) && v.kind == PB_JSON_NUMBER && v.number == 1);
+    assert_true(pb_struct_get(f.bytes, MP_STR("version"), &v) && v.kind == PB_JSON_NUMBER &&
+                v.number == 1);
     assert_true(pb_struct_get(f.bytes, MP_STR("listen"), &v) && v.kind == PB_JSON_TEXT);
     assert_true(mp_str_eq(v.text, MP_STR("127.0.0.1:2"))); /* the last one */
     assert_true(pb_struct_get(f.bytes, MP_STR("tls"), &v) && v.kind == PB_JSON_BOOL && v.truth);
@@ -267,8 +271,9 @@ static void a_map_is_walked_and_asked(void **state)
 
 static void a_map_with_a_bad_entry_is_refused(void **state)
 {
-    static const mp_str bad[] = {MP_STR_INIT("\x2a\x01\x0a"), MP_STR_INIT("\x2a\x02\x10\x01"), MP_STR_INIT("\x28\x01"),
-                                 MP_STR_INIT("\x2a\x03\x0a\x01\xff"), MP_STR_INIT("\x2a\x03\x12\x01\xff")};
+    static const mp_str bad[] = {MP_STR_INIT("\x2a\x01\x0a"), MP_STR_INIT("\x2a\x02\x10\x01"),
+                                 MP_STR_INIT("\x28\x01"), MP_STR_INIT("\x2a\x03\x0a\x01\xff"),
+                                 MP_STR_INIT("\x2a\x03\x12\x01\xff")};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct pb_in in = pb_read(bad[i]);
         struct pb_field f;

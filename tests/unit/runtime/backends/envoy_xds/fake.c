@@ -53,7 +53,8 @@ static mp_str service_of(void *ctx, mp_str identity)
 {
     struct fake_mesh *m = ctx;
     for (uint32_t i = 0; i < m->identity_count; i++) {
-        if (mp_str_eq(mp_str_of(m->identities[i][1]), identity)) return mp_str_of(m->identities[i][0]);
+        if (mp_str_eq(mp_str_of(m->identities[i][1]), identity))
+            return mp_str_of(m->identities[i][0]);
     }
     return MP_STR("");
 }
@@ -121,7 +122,8 @@ static void host_prove(void *ctx, const struct mp_envoy_ask *ask)
     if (ask->replaces != 0) host_cancel(m, ask->replaces);
     if (m->ask_count == FAKE_ASKS_MAX) abort();
     struct fake_ask *a = &m->asks[m->ask_count++];
-    *a = (struct fake_ask){.ticket = ask->ticket, .kind = ask->what->kind, .status = ask->what->status};
+    *a = (struct fake_ask){
+        .ticket = ask->ticket, .kind = ask->what->kind, .status = ask->what->status};
     put(a->node, sizeof a->node, ask->node);
     put(a->resource, sizeof a->resource, ask->resource);
     put(a->path, sizeof a->path, ask->what->path);
@@ -148,7 +150,8 @@ struct mp_envoy_world fake_world(struct fake_mesh *m)
 
 struct mp_envoy_host fake_host(struct fake_mesh *m)
 {
-    return (struct mp_envoy_host){m, host_send, host_end, host_prove, host_cancel, host_log, host_now};
+    return (struct mp_envoy_host){m,           host_send, host_end, host_prove,
+                                  host_cancel, host_log,  host_now};
 }
 
 bool fake_is(const struct fake_mesh *m, const void *wire)
@@ -211,8 +214,10 @@ struct fake_proxy *fake_proxy(struct fake_mesh *m, const char *id)
 
 bool fake_open(struct fake_proxy *p)
 {
-    struct mp_envoy_peer peer = {.address = MP_STR("127.0.0.1:1"), .identity = mp_str_of(p->identity),
-                                 .authenticated = p->mesh->authenticated, .single = p->single};
+    struct mp_envoy_peer peer = {.address = MP_STR("127.0.0.1:1"),
+                                 .identity = mp_str_of(p->identity),
+                                 .authenticated = p->mesh->authenticated,
+                                 .single = p->single};
     fake_close(p);
     p->nonce[0] = 0;
     p->ended = false;
@@ -234,7 +239,8 @@ static mp_str write_metadata(struct fake_proxy *p, struct mp_arena *a)
     struct pb_struct_mark mark = pb_struct_begin(&out, MP_STR(MP_ENVOY_METADATA));
     pb_struct_number(&out, MP_STR("version"), MP_ENVOY_METADATA_VERSION);
     pb_struct_text(&out, MP_STR("listen"), MP_STR("127.0.0.1:9"));
-    if (p->metadata_admin != NULL) pb_struct_text(&out, MP_STR("admin"), mp_str_of(p->metadata_admin));
+    if (p->metadata_admin != NULL)
+        pb_struct_text(&out, MP_STR("admin"), mp_str_of(p->metadata_admin));
     if (p->metadata_merge_ms >= 0) pb_struct_number(&out, MP_STR("merge_ms"), p->metadata_merge_ms);
     pb_struct_end(&out, mark);
     return pb_view(&out);
@@ -258,7 +264,8 @@ bool fake_subscribe(struct fake_proxy *p, const char *type, const char *const *n
 {
     mp_str list[64];
     struct mp_discovery_pair versions[FAKE_RESOURCES_MAX];
-    struct mp_discovery_ask ask = {.type_url = mp_str_of(type), .subscribe = list, .versions = versions};
+    struct mp_discovery_ask ask = {
+        .type_url = mp_str_of(type), .subscribe = list, .versions = versions};
     while (names != NULL && names[ask.subscribe_count] != NULL) {
         list[ask.subscribe_count] = mp_str_of(names[ask.subscribe_count]);
         ask.subscribe_count++;

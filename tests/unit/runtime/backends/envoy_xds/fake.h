@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fake.h - a mesh of proxies in memory that speak delta discovery through envoy_xds.h, and a host around
- * them: no sockets, a clock that stands still until it is moved.
+ * fake.h - a mesh of proxies in memory that speak delta discovery through envoy_xds.h, and a host
+ * around them: no sockets, a clock that stands still until it is moved.
  *
- * A fake keeps what it accepted, as an Envoy does: over the end of its stream, and over the life of a
- * control plane.
+ * A fake keeps what it accepted, as an Envoy does: over the end of its stream, and over the life
+ * of a control plane.
  */
 #ifndef MP_TEST_ENVOY_FAKE_H
 #define MP_TEST_ENVOY_FAKE_H
@@ -80,8 +80,8 @@ struct fake_mesh {
 struct mp_envoy_host fake_host(struct fake_mesh *m);
 /* Is the wire of a stream one of these proxies? */
 bool fake_is(const struct fake_mesh *m, const void *wire);
-/* Makes the control plane; proxies that are there stay as they are, without streams. `limits` may be
- * NULL. */
+/* Makes the control plane; proxies that are there stay as they are, without streams. `limits` may
+ * be NULL. */
 void fake_start(struct fake_mesh *m, const struct mp_envoy_limits *limits);
 void fake_start_on(struct fake_mesh *m, const struct mp_envoy_limits *limits,
                    const struct mp_envoy_host *host);
@@ -99,8 +99,8 @@ void fake_instance(struct fake_mesh *m, const char *name, const char *service, c
 /* Opens a stream; false: refused. Sends nothing yet. */
 bool fake_open(struct fake_proxy *p);
 void fake_close(struct fake_proxy *p);
-/* Opens a stream and asks for everything that our bootstrap asks for, and for `clusters` (NULL: none,
- * else names and a NULL), with the versions that it has. */
+/* Opens a stream and asks for everything that our bootstrap asks for, and for `clusters` (NULL:
+ * none, else names and a NULL), with the versions that it has. */
 bool fake_connect(struct fake_proxy *p, const char *const *clusters);
 /* One request; names and versions as in discovery.h. The node goes with the first of a stream. */
 bool fake_request(struct fake_proxy *p, struct mp_discovery_ask *ask);

@@ -72,7 +72,9 @@ static mp_str extension(mp_str config, mp_str *value)
 static bool probe_shape(mp_str path)
 {
     mp_str probe = MP_STR("/.mpol/probe/"), routes = MP_STR("/.mpol/routes/");
-    size_t head = mp_str_starts(path, probe) ? probe.len : mp_str_starts(path, routes) ? routes.len : 0;
+    size_t head = mp_str_starts(path, probe)    ? probe.len
+                  : mp_str_starts(path, routes) ? routes.len
+                                                : 0;
     if (head == 0 || path.len != head + 16) return false;
     return strspn(path.ptr + head, "0123456789abcdef") >= 16;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * proxy_model.h - what a proxy would do with the bytes of a filter: a small reader of matchers and RBAC
- * that knows nothing of leases. How it reads was compared with real ones (tests/envoy).
+ * proxy_model.h - what a proxy would do with the bytes of a filter: a small reader of matchers
+ * and RBAC that knows nothing of leases. How it reads was compared with real ones (tests/envoy).
  */
 #ifndef MP_TEST_PROXY_MODEL_H
 #define MP_TEST_PROXY_MODEL_H
@@ -24,9 +24,11 @@ enum proxy_outcome {
 };
 
 /* What `mpol-deny` or `mpol-allow` does: PROXY_DENY with the policy's name, or PROXY_ALLOW. */
-enum proxy_outcome proxy_decides(mp_str resource, const struct proxy_request *request, mp_str *policy);
+enum proxy_outcome proxy_decides(mp_str resource, const struct proxy_request *request,
+                                 mp_str *policy);
 /* A matcher alone; of PROXY_EXECUTE `policy` is the config that is executed. */
-enum proxy_outcome proxy_matches(mp_str matcher, const struct proxy_request *request, mp_str *policy);
+enum proxy_outcome proxy_matches(mp_str matcher, const struct proxy_request *request,
+                                 mp_str *policy);
 
 /* The first field of this number, as bytes or as a number; empty, 0 where there is none. */
 mp_str proxy_bytes(mp_str message, uint32_t field);

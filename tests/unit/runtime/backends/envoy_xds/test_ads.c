@@ -180,8 +180,8 @@ static void what_is_unsubscribed_is_not_sent_any_more(void **state)
     mp_str names[] = {MP_STR(MP_ENVOY_DENY)};
     fake_connect(p, NULL);
     fake_pump(&m);
-    struct mp_discovery_ask ask = {.type_url = MP_STR(MP_ENVOY_TYPE_EXTENSION), .unsubscribe = names,
-                                   .unsubscribe_count = 1};
+    struct mp_discovery_ask ask = {
+        .type_url = MP_STR(MP_ENVOY_TYPE_EXTENSION), .unsubscribe = names, .unsubscribe_count = 1};
     fake_request(p, &ask);
     uint32_t responses = p->responses;
     apply(2, 1);
@@ -241,7 +241,9 @@ static void what_only_the_proxy_has_is_removed(void **state)
     (void)state;
     static const char *const star[] = {"*", NULL};
     struct fake_proxy *p = fake_proxy(&m, shop);
-    p->has[0] = (struct fake_resource){.used = true, .type = MP_ENVOY_TYPE_EXTENSION, .name = "left-over",
+    p->has[0] = (struct fake_resource){.used = true,
+                                       .type = MP_ENVOY_TYPE_EXTENSION,
+                                       .name = "left-over",
                                        .version = "0123456789abcdef"};
     fake_open(p);
     fake_subscribe(p, MP_ENVOY_TYPE_EXTENSION, star);
@@ -267,7 +269,8 @@ static void acks_may_come_in_any_order(void **state)
     }
     assert_int_equal(progress().accepted, 1);
     fake_answer(p, MP_ENVOY_TYPE_EXTENSION, nonces[1], NULL);
-    assert_int_equal(progress().accepted, 3); /* who has the newer one needs the older one no more */
+    /* who has the newer one needs the older one no more */
+    assert_int_equal(progress().accepted, 3);
     fake_answer(p, MP_ENVOY_TYPE_EXTENSION, nonces[0], NULL);
     assert_int_equal(progress().accepted, 3);
     assert_int_equal(counts().stale_nonces, 0);
@@ -436,7 +439,8 @@ static void too_much_ends_the_stream(void **state)
 {
     (void)state;
     fake_crash(&m);
-    struct mp_envoy_limits small = {.message_bytes = 1000, .subscriptions = 5, .streams = 2, .proxies = 2};
+    struct mp_envoy_limits small = {
+        .message_bytes = 1000, .subscriptions = 5, .streams = 2, .proxies = 2};
     fake_start(&m, &small);
     apply(2, 0);
     static const char *const clusters[] = {"a", "b", NULL};

@@ -23,7 +23,8 @@ static void is_called(const struct mp_discovery_node *node, const char *name)
 
 static void an_id_is_the_name_where_nothing_else_says(void **state)
 {
-    struct mp_discovery_node node = {.id = MP_STR("service/checkout/checkout-1"), .cluster = MP_STR("checkout")};
+    struct mp_discovery_node node = {.id = MP_STR("service/checkout/checkout-1"),
+                                     .cluster = MP_STR("checkout")};
     is_called(&node, "service/checkout/checkout-1");
     node.id = MP_STR("");
     is_called(&node, "");
@@ -37,8 +38,8 @@ static void metadata_says_otherwise(void **state)
     pb_struct_text(&out, MP_STR("node"), MP_STR("edge/egress/egress-1"));
     pb_struct_end(&out, mark);
     assert_false(out.failed);
-    struct mp_discovery_node node = {.id = MP_STR("sidecar~1.2.3.4~a.b~b"), .cluster = MP_STR("a.b"),
-                                     .metadata = pb_view(&out)};
+    struct mp_discovery_node node = {
+        .id = MP_STR("sidecar~1.2.3.4~a.b~b"), .cluster = MP_STR("a.b"), .metadata = pb_view(&out)};
     is_called(&node, "edge/egress/egress-1");
     memset(long_name, 'x', sizeof long_name);
     char more[512];
@@ -68,7 +69,8 @@ static void istio_is_read(void **state)
         {"sidecar", "a", "sidecar"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        struct mp_discovery_node node = {.id = mp_str_of(rows[i].id), .cluster = mp_str_of(rows[i].cluster)};
+        struct mp_discovery_node node = {.id = mp_str_of(rows[i].id),
+                                         .cluster = mp_str_of(rows[i].cluster)};
         is_called(&node, rows[i].name);
     }
 }

@@ -322,8 +322,8 @@ static void who_does_not_ask_for_a_filter_carries_nothing_of_it(void **state)
 {
     (void)state;
     static const char *const some[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW, NULL};
-    struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER,
-                          .number = 5};
+    struct mpol_arg to = {
+        .name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER, .number = 5};
     fake_connect(fake_proxy(&m, gate), NULL);
     fake_open(fake_proxy(&m, shop));
     fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
@@ -400,8 +400,15 @@ static void nodes_are_read(void **state)
     assert_int_equal(n.layer, MPOL_SERVICE);
     assert_true(mp_str_eq(n.service, MP_STR("shop")));
     assert_true(mp_str_eq(n.instance, MP_STR("shop-1")));
-    static const char *const bad[] = {"", "/", "service/shop", "service/shop/", "service//x", "/a/b",
-                                      "sidecar/shop/shop-1", "service/shop/a/b", "service/shop/a\n",
+    static const char *const bad[] = {"",
+                                      "/",
+                                      "service/shop",
+                                      "service/shop/",
+                                      "service//x",
+                                      "/a/b",
+                                      "sidecar/shop/shop-1",
+                                      "service/shop/a/b",
+                                      "service/shop/a\n",
                                       "service/shop/x/"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_false(mp_envoy_node_read(mp_str_of(bad[i]), &n));
@@ -432,7 +439,8 @@ static void who_lies_about_its_node_gets_the_baseline(void **state)
     assert_true(look(shop).known);
     assert_false(look("service/shop/shop-2").known);
     assert_int_equal(look("service/shop/shop-2").leases, 0);
-    assert_string_not_equal(fake_has(liar, MP_ENVOY_DENY)->version, fake_has(honest, MP_ENVOY_DENY)->version);
+    assert_string_not_equal(fake_has(liar, MP_ENVOY_DENY)->version,
+                            fake_has(honest, MP_ENVOY_DENY)->version);
     assert_int_equal(counts().unknown_proxies, 1);
     assert_int_equal(progress().effective, 2);
 }
@@ -480,7 +488,8 @@ static void of_two_with_one_name_the_newer_stays(void **state)
     fake_connect(new, NULL);
     assert_true(old->ended);
     assert_int_equal(counts().replaced_streams, 1);
-    assert_false(fake_answer(old, MP_ENVOY_TYPE_EXTENSION, "1", NULL)); /* nobody listens any more */
+    /* nobody listens any more */
+    assert_false(fake_answer(old, MP_ENVOY_TYPE_EXTENSION, "1", NULL));
     want(2, "deny", "client", "10.0.0.7");
     fake_pump(&m);
     assert_int_equal(progress().effective, 2);
@@ -491,7 +500,8 @@ static void of_two_with_one_name_the_newer_stays(void **state)
 static void streams_of_one_type_live_beside_each_other(void **state)
 {
     (void)state;
-    static const char *const deny[] = {MP_ENVOY_DENY, NULL}, *const throttle[] = {MP_ENVOY_THROTTLE, NULL};
+    static const char *const deny[] = {MP_ENVOY_DENY, NULL}, *const throttle[] = {MP_ENVOY_THROTTLE,
+                                                                                  NULL};
     struct fake_proxy *a = fake_proxy(&m, shop), *b = fake_proxy(&m, "b"), *c = fake_proxy(&m, "c");
     struct fake_proxy *all[] = {a, b, c};
     for (int i = 0; i < 3; i++) {
@@ -504,8 +514,8 @@ static void streams_of_one_type_live_beside_each_other(void **state)
     fake_subscribe(b, MP_ENVOY_TYPE_EXTENSION, throttle);
     fake_pump(&m);
     m.now_ns += INT64_C(2000000000);
-    struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER,
-                          .number = 5};
+    struct mpol_arg to = {
+        .name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER, .number = 5};
     set_begin(&s, 2);
     set_add(&s, "deny", "client", "10.0.0.7");
     struct mpol_lease *l = set_add(&s, "throttle", "client", "10.0.0.8");
@@ -588,8 +598,8 @@ static void the_one_gone_for_longest_is_forgotten(void **state)
 static void the_throttle_that_fits_best_has_refused(void **state)
 {
     (void)state;
-    struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER,
-                          .number = 5};
+    struct mpol_arg to = {
+        .name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER, .number = 5};
     set_begin(&s, 2);
     struct mpol_lease *l = set_add(&s, "throttle", "service", "shop");
     l->rule = mpol_text("crowd");
@@ -651,7 +661,8 @@ static void is_built_the_same(struct fake_proxy *p, const char *type_url, enum m
     uint32_t count;
     mp_arena_init(&a, NULL, 0);
     assert_true(mp_envoy_node_read(mp_str_of(p->id), &node));
-    struct mp_envoy_audience who = {.layer = node.layer, .service = node.service, .instance = node.instance};
+    struct mp_envoy_audience who = {
+        .layer = node.layer, .service = node.service, .instance = node.instance};
     struct mp_envoy_world world = fake_world(&m);
     struct mp_envoy_plan plan = {s.leases, s.desired.lease_count, &world};
     assert_int_equal(mp_envoy_build(&plan, &who, type, MP_STR(""), &a, &built, &count), MP_OK);
@@ -686,8 +697,9 @@ static const char *random_target(const char *kind, uint64_t r, char out[48])
 static void sharing_changes_no_byte(void **state)
 {
     (void)state;
-    static const char *const ids[] = {"service/shop/shop-1", "service/shop/shop-2", "service/pay/pay-1",
-                                      "service/a/a-1", "ingress/gate/gate-1", "edge/out/out-1"};
+    static const char *const ids[] = {"service/shop/shop-1", "service/shop/shop-2",
+                                      "service/pay/pay-1",   "service/a/a-1",
+                                      "ingress/gate/gate-1", "edge/out/out-1"};
     uint64_t seed = 20261125;
     print_message("seed %llu\n", (unsigned long long)seed);
     know_identities();
@@ -702,7 +714,8 @@ static void sharing_changes_no_byte(void **state)
             uint64_t r = mp_rng_next(&seed) >> 8;
             const struct mpol_capability *c =
                 &mp_envoy_ops.capabilities[r % mp_envoy_ops.capability_count];
-            struct mpol_lease *l = set_add(&s, c->verb, c->target, random_target(c->target, r >> 8, text));
+            struct mpol_lease *l =
+                set_add(&s, c->verb, c->target, random_target(c->target, r >> 8, text));
             l->hooks = (uint32_t)(r >> 16) % 7 + 1;
             l->given_back = (c->flags & MPOL_CAN_PARTIAL) != 0 ? (double)(r >> 24 & 3) / 4 : 0;
             l->args = &to;
@@ -734,7 +747,8 @@ static void too_many_leases_are_refused_and_nothing_changes(void **state)
     assert_int_equal(progress().effective, 1);
 }
 
-/* Proxies come, go, refuse, are silent and slow, sets change: when all that is over everybody has the same. */
+/* Proxies come, go, refuse, are silent and slow, sets change: when all that is over everybody has
+ * the same. */
 static void any_way_ends_at_the_same_state(void **state)
 {
     (void)state;

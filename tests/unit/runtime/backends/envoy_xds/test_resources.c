@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What leases become: read back by a decoder that knows nothing of them (proxy_model.h), and compared
- * with what the leases say.
+ * What leases become: read back by a decoder that knows nothing of them (proxy_model.h), and
+ * compared with what the leases say.
  */
 #include <stdarg.h>
 #include <stddef.h>
@@ -22,9 +22,12 @@
 /* ---- a world ---- */
 
 static const struct mp_envoy_instance instances[] = {
-    {MP_STR_INIT("checkout-1"), MP_STR_INIT("checkout"), MP_STR_INIT("v1"), MP_STR_INIT("10.1.0.1"), 80},
-    {MP_STR_INIT("checkout-2"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"), MP_STR_INIT("10.1.0.2"), 80},
-    {MP_STR_INIT("checkout-3"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"), MP_STR_INIT("10.1.0.2"), 81},
+    {MP_STR_INIT("checkout-1"), MP_STR_INIT("checkout"), MP_STR_INIT("v1"), MP_STR_INIT("10.1.0.1"),
+     80},
+    {MP_STR_INIT("checkout-2"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"), MP_STR_INIT("10.1.0.2"),
+     80},
+    {MP_STR_INIT("checkout-3"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"), MP_STR_INIT("10.1.0.2"),
+     81},
     {MP_STR_INIT("checkout-4"), MP_STR_INIT("checkout"), MP_STR_INIT("v2"), MP_STR_INIT(""), 0},
     {MP_STR_INIT("pay-1"), MP_STR_INIT("pay"), MP_STR_INIT("v1"), MP_STR_INIT("2001:db8::7"), 8080},
 };
@@ -91,14 +94,19 @@ static bool is_protected(mp_str path)
 
 static const struct mp_envoy_world world = {.carves = world_carves,
                                             .instances = world_instances,
-                                            .instance = world_instance, .identities = world_identities, .services = world_services};
+                                            .instance = world_instance,
+                                            .identities = world_identities,
+                                            .services = world_services};
 
 static const struct mp_envoy_route routes[] = {{MP_STR_INIT("/pay"), MP_STR_INIT("pay")},
                                                {MP_STR_INIT("/"), MP_STR_INIT("checkout@v1")}};
-static const struct mp_envoy_audience sidecar = {.layer = MPOL_SERVICE, .service = MP_STR_INIT("checkout"),
+static const struct mp_envoy_audience sidecar = {.layer = MPOL_SERVICE,
+                                                 .service = MP_STR_INIT("checkout"),
                                                  .instance = MP_STR_INIT("checkout-1")};
-static const struct mp_envoy_audience gateway = {.layer = MPOL_INGRESS, .service = MP_STR_INIT("gateway"),
-                                                 .instance = MP_STR_INIT("gateway-1"), .routes = routes,
+static const struct mp_envoy_audience gateway = {.layer = MPOL_INGRESS,
+                                                 .service = MP_STR_INIT("gateway"),
+                                                 .instance = MP_STR_INIT("gateway-1"),
+                                                 .routes = routes,
                                                  .route_count = COUNT(routes)};
 
 /* ---- sets ---- */
@@ -167,13 +175,15 @@ static void arg_text(struct mpol_lease *l, const char *name, const char *text)
     a->text = mpol_text(text);
 }
 
-static struct mp_envoy_resource *build(const struct set *s, const struct mp_envoy_audience *audience,
+static struct mp_envoy_resource *build(const struct set *s,
+                                       const struct mp_envoy_audience *audience,
                                        enum mp_envoy_type type, const char *name)
 {
     struct mp_envoy_plan plan = {s->leases, s->count, &world};
     struct mp_envoy_resource *out;
     uint32_t count;
-    assert_int_equal(mp_envoy_build(&plan, audience, type, mp_str_of(name), &arena, &out, &count), MP_OK);
+    assert_int_equal(mp_envoy_build(&plan, audience, type, mp_str_of(name), &arena, &out, &count),
+                     MP_OK);
     assert_int_equal(count, 1);
     assert_true(mp_str_eq(out->name, mp_str_of(name)));
     assert_int_equal(out->version.len, 16);
@@ -221,7 +231,8 @@ static bool is_own(const struct mpol_lease *l, const struct mp_envoy_audience *a
 static bool has_identity(mp_str service, mp_str identity)
 {
     for (size_t i = 0; i < COUNT(identities); i++) {
-        if (mp_str_eq(identities[i][0], service) && mp_str_eq(identities[i][1], identity)) return true;
+        if (mp_str_eq(identities[i][0], service) && mp_str_eq(identities[i][1], identity))
+            return true;
     }
     return false;
 }
@@ -261,15 +272,16 @@ static bool is_named_well(const struct set *s, const struct mp_envoy_audience *a
 
 /* ---- random sets ---- */
 
-static const char *const clients[] = {"10.0.0.1", "10.0.0.2", "10.0.1.9", "2001:db8::1", "192.0.2.7"};
+static const char *const clients[] = {"10.0.0.1", "10.0.0.2", "10.0.1.9", "2001:db8::1",
+                                      "192.0.2.7"};
 static const char *const ranges[] = {"10.0.0.0/24", "2001:db8::/32", "10.0.0.2/31"};
 static const char *const callers[] = {"spiffe://shop/ns/a/sa/web", "spiffe://shop/ns/b/sa/pay",
                                       "spiffe://shop/ns/a/sa/checkout", "spiffe://other/x"};
 static const char *const services[] = {"checkout", "pay", "web", "gateway", "nobody"};
 static const char *const names[] = {"checkout-1", "checkout-2", "gateway-1", "nobody-1"};
 
-static const char *const paths[] = {"/pay?x=1", "/healthz", "/healthz?a=/b", "/healthzz", "/static/x", "/slow",
-                                    "/pay/healthz"};
+static const char *const paths[] = {"/pay?x=1",  "/healthz", "/healthz?a=/b", "/healthzz",
+                                    "/static/x", "/slow",    "/pay/healthz"};
 
 static uint64_t pick(uint64_t *rng, uint64_t count) { return (mp_rng_next(rng) >> 33) % count; }
 
@@ -322,7 +334,8 @@ static void assert_decides(const struct set *s, const struct mp_envoy_audience *
         refused |= refuses(&s->leases[i], a, r);
         exempt |= exempts(&s->leases[i], a, r);
     }
-    enum proxy_outcome out = proxy_decides(build(s, a, MP_ENVOY_ECDS, MP_ENVOY_DENY)->bytes, r, &policy);
+    enum proxy_outcome out =
+        proxy_decides(build(s, a, MP_ENVOY_ECDS, MP_ENVOY_DENY)->bytes, r, &policy);
     if (out == PROXY_ALLOW) {
         out = proxy_decides(build(s, a, MP_ENVOY_ECDS, MP_ENVOY_ALLOW)->bytes, r, &policy);
     }
@@ -337,7 +350,8 @@ static void a_proxy_refuses_what_the_leases_say(void **state)
     (void)state;
     for (int i = 0; i < 1500; i++) {
         struct set s = random_set(&rng);
-        struct proxy_request r = {.client = mp_str_of(ONE_OF(&rng, clients)), .tls = pick(&rng, 3) > 0,
+        struct proxy_request r = {.client = mp_str_of(ONE_OF(&rng, clients)),
+                                  .tls = pick(&rng, 3) > 0,
                                   .path = mp_str_of(ONE_OF(&rng, paths))};
         guarded = pick(&rng, 2) == 0;
         if (r.tls && pick(&rng, 4) > 0) r.identity = mp_str_of(ONE_OF(&rng, callers));
@@ -445,9 +459,11 @@ static void an_empty_set_is_the_baseline(void **state)
     struct mp_envoy_plan plan = {NULL, 0, &world};
     struct mp_envoy_resource *out;
     uint32_t count;
-    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_ECDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(
+        mp_envoy_build(&plan, &sidecar, MP_ENVOY_ECDS, MP_STR(""), &arena, &out, &count), MP_OK);
     assert_int_equal(count, 4);
-    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_RDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(
+        mp_envoy_build(&plan, &sidecar, MP_ENVOY_RDS, MP_STR(""), &arena, &out, &count), MP_OK);
     assert_int_equal(count, 0);
 }
 
@@ -462,7 +478,9 @@ static uint32_t count_addresses(mp_str message, uint32_t depth)
         if (f.wire != PB_BYTES) continue;
         struct mp_value v;
         uint32_t bits;
-        count += mp_value_address(f.bytes, &v, &bits) && bits == 128 ? 1 : count_addresses(f.bytes, depth - 1);
+        count += mp_value_address(f.bytes, &v, &bits) && bits == 128
+                     ? 1
+                     : count_addresses(f.bytes, depth - 1);
     }
     return count;
 }
@@ -525,7 +543,8 @@ static void a_rate_of_a_service_is_divided(void **state)
     assert_int_equal(proxy_number(proxy_bytes(bucket, 3), 1), 1);
     assert_int_equal(proxy_number(proxy_bytes(throttle, 2), 1), 429);
     l->given_back = 0.5;
-    with = config_of(build(&s, &sidecar, MP_ENVOY_ECDS, MP_ENVOY_THROTTLE)->bytes, ".ExtensionWithMatcher");
+    with = config_of(build(&s, &sidecar, MP_ENVOY_ECDS, MP_ENVOY_THROTTLE)->bytes,
+                     ".ExtensionWithMatcher");
     proxy_any(proxy_bytes(proxy_bytes(with, 2), 2), &throttle);
     assert_int_equal(proxy_number(proxy_bytes(proxy_bytes(throttle, 3), 2), 1), 20);
 }
@@ -598,7 +617,8 @@ static void a_client_has_a_share_of_its_own(void **state)
 
 /* ---- endpoints ---- */
 
-static const struct mp_envoy_endpoint *endpoints(const struct set *s, const char *cluster, uint32_t count)
+static const struct mp_envoy_endpoint *endpoints(const struct set *s, const char *cluster,
+                                                 uint32_t count)
 {
     struct mp_envoy_resource *r = build(s, &sidecar, MP_ENVOY_EDS, cluster);
     assert_int_equal(r->proof.kind, MP_ENVOY_PROOF_CLUSTERS);
@@ -738,20 +758,24 @@ static void a_service_gets_its_own_certificate_and_nobody_unknown_gets_one(void 
     struct mp_envoy_plan plan = {.world = &w};
     struct mp_envoy_resource *out;
     uint32_t count;
-    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(
+        mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
     assert_int_equal(count, 0);
     w.secret = world_secret;
-    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(
+        mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
     assert_int_equal(count, 2);
     mp_str certificate = proxy_bytes(out[0].bytes, 2), trust = proxy_bytes(out[1].bytes, 4);
     assert_true(mp_str_eq(proxy_bytes(proxy_bytes(certificate, 1), 2), MP_STR("CERT")));
     assert_true(mp_str_eq(proxy_bytes(proxy_bytes(certificate, 2), 2), MP_STR("KEY")));
     assert_true(mp_str_eq(proxy_bytes(proxy_bytes(trust, 1), 2), MP_STR("CA")));
     assert_true(mp_str_eq(proxy_bytes(proxy_bytes(trust, 7), 2), MP_STR("CRL")));
-    assert_int_equal(mp_envoy_build(&plan, &gateway, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(
+        mp_envoy_build(&plan, &gateway, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
     assert_int_equal(count, 1);
     plan.no_secrets = true;
-    assert_int_equal(mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
+    assert_int_equal(
+        mp_envoy_build(&plan, &sidecar, MP_ENVOY_SDS, MP_STR(""), &arena, &out, &count), MP_OK);
     assert_int_equal(count, 0);
 }
 
@@ -770,14 +794,15 @@ static void what_is_given_back_is_chosen_by_client_and_incident(void **state)
         l->given_back = 0.25;
         struct proxy_request r = {.client = mp_str_of(ip), .path = MP_STR("/")};
         mp_str policy;
-        bool passes = proxy_decides(build(&s, &sidecar, MP_ENVOY_ECDS, MP_ENVOY_DENY)->bytes, &r, &policy) ==
-            PROXY_ALLOW;
+        bool passes = proxy_decides(build(&s, &sidecar, MP_ENVOY_ECDS, MP_ENVOY_DENY)->bytes, &r,
+                                    &policy) == PROXY_ALLOW;
         passed += passes;
         /* Who has been let go stays free while more is given back. */
         l->given_back = 0.75;
         if (!passes) continue;
-        assert_int_equal(proxy_decides(build(&s, &sidecar, MP_ENVOY_ECDS, MP_ENVOY_DENY)->bytes, &r, &policy),
-                         PROXY_ALLOW);
+        assert_int_equal(
+            proxy_decides(build(&s, &sidecar, MP_ENVOY_ECDS, MP_ENVOY_DENY)->bytes, &r, &policy),
+            PROXY_ALLOW);
     }
     assert_in_range(passed, 200, 300);
 }
@@ -790,7 +815,8 @@ static void leases_that_no_proxy_can_carry_are_refused(void **state)
     struct set s = set_of(32);
     assert_false(check(add(&s, "deny", "asn", "64500")));
     assert_false(check(add(&s, "cap", "service", "checkout")));
-    assert_false(check(add(&s, "deny", "client", "10.0.0.0")) && check(add(&s, "deny", "client", "no address")));
+    assert_false(check(add(&s, "deny", "client", "10.0.0.0")) &&
+                 check(add(&s, "deny", "client", "no address")));
     assert_false(check(add(&s, "throttle", "service", "checkout")));
     struct mpol_lease *l = add(&s, "throttle", "client", "10.0.0.0/24");
     arg_number(l, "to", "rate", 5);

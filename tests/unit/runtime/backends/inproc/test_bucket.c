@@ -81,7 +81,8 @@ static void a_rate_admits_its_burst_then_one_an_interval(void **state)
 static void a_rate_without_burst_holds_one_second_at_least_one(void **state)
 {
     (void)state;
-    struct mp_bucket_limit fast = mp_bucket_of_rate(5, 0, 0), slow = mp_bucket_of_rate(5.0 / 60, 0, 0);
+    struct mp_bucket_limit fast = mp_bucket_of_rate(5, 0, 0),
+                           slow = mp_bucket_of_rate(5.0 / 60, 0, 0);
     assert_int_equal(admitted(&fast, 100), 5);
     assert_int_equal(admitted(&slow, 100), 1);
     struct mp_bucket_limit never = mp_bucket_of_rate(0, 0, 0);

@@ -76,9 +76,11 @@ static void a_long_name_is_told_from_one_with_the_same_beginning(void **state)
     struct mp_inproc *b = create(8);
     struct mp_inproc_reader *r;
     assert_int_equal(mp_inproc_reader_open(b, &r), MP_OK);
-    struct mpol_lease l = lease(1, "quarantine", "service", "string", "a-service-with-a-long-name-1");
+    struct mpol_lease l =
+        lease(1, "quarantine", "service", "string", "a-service-with-a-long-name-1");
     assert_int_equal(apply(b, 1, &l, 1), MPOL_OK);
-    mp_str one = MP_STR("a-service-with-a-long-name-1"), two = MP_STR("a-service-with-a-long-name-2");
+    mp_str one = MP_STR("a-service-with-a-long-name-1"),
+           two = MP_STR("a-service-with-a-long-name-2");
     assert_non_null(find(b, r, "service", MP_REP_T, mp_value_text(one)));
     assert_null(find(b, r, "service", MP_REP_T, mp_value_text(two)));
     mp_arena_free(&arena);
@@ -133,7 +135,8 @@ static void a_throttle_keeps_its_bucket_from_table_to_table(void **state)
     for (uint64_t round = 2; round < 100; round++) {
         set[1].id = round;
         assert_int_equal(apply(b, round, set, 2), MPOL_OK);
-        assert_int_equal(find(b, r, "service", MP_REP_T, mp_value_text(MP_STR("a")))->bucket, bucket);
+        assert_int_equal(find(b, r, "service", MP_REP_T, mp_value_text(MP_STR("a")))->bucket,
+                         bucket);
         assert_true(find(b, r, "service", MP_REP_T, mp_value_text(MP_STR("b")))->bucket != bucket);
     }
     mp_arena_free(&arena);

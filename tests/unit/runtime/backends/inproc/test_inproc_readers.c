@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Readers against one publisher, a bounded number of turns. Run it under ThreadSanitizer, too.
  *
- * Every set has the same lease id on all targets of its round and one on "all"; a reader that sees two
- * rounds in one table, or a round after it was told that a later one is effective, has found a bug.
+ * Every set has the same lease id on all targets of its round and one on "all"; a reader that
+ * sees two rounds in one table, or a round after it was told that a later one is effective, has
+ * found a bug.
  */
 #include <pthread.h>
 #include <setjmp.h>
