@@ -115,7 +115,8 @@ static struct slow_value a_value(struct pool *t, struct mp_t_type type)
 {
     if (type.is_set) return a_set(t);
     switch (type.base) {
-    case MP_TYPE_ENTITY: return text(one_in(t, 5) ? "nobody" : ONE_OF(t, services)); /* services only */
+    case MP_TYPE_ENTITY: /* services only */
+        return text(one_in(t, 5) ? "nobody" : ONE_OF(t, services));
     case MP_TYPE_IDENTITY: return text(ONE_OF(t, identities));
     case MP_TYPE_HOST: return text(ONE_OF(t, hosts));
     case MP_TYPE_PATH: return text(ONE_OF(t, paths));
