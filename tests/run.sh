@@ -6,18 +6,18 @@
 #
 # A test is called LAYER.NAME; LAYER is one of unit golden cli diff sim fault kill daemon conformance fuzz api bench tidy examples envoy.
 # Tests of layer envoy need an Envoy: it is fetched once; where it cannot be had they are left out by name.
-# --no-envoy fetches none.
+# --no-envoy fetches none. What takes a minute by the clock is left out by name too, and run by --only long.
 set -u
 mpol_root=$(cd "$(dirname "$0")/.." && pwd)
 . "$mpol_root/cmake/bootstrap.sh"
 
-build=$mpol_root/build select=() options=() envoy=yes
+build=$mpol_root/build select=() options=() envoy=yes skip=long all=yes
 while [ $# -gt 0 ]; do
     case $1 in
         --no-jit) MPOL_JIT=OFF ;;
-        --only) select+=(-L "^$2\$"); shift ;;
-        --match) select+=(-R "$2"); shift ;;
-        --skip) select+=(-LE "^($2)\$"); shift ;;
+        --only) select+=(-L "^$2\$"); all=; if [ "$2" = long ]; then skip=; fi; shift ;;
+        --match) select+=(-R "$2"); all=; shift ;;
+        --skip) skip="$skip|$2"; shift ;;
         --no-envoy) envoy= ;;
         --build) build=$mpol_root/$2; shift ;;
         --) shift; options=("$@"); break ;;
@@ -31,6 +31,7 @@ mpol_bootstrap "$build" ${options[@]+"${options[@]}"} || exit 2
 
 [ -n "$envoy" ] && mpol_envoy "$build"
 
+if [ -n "$skip" ]; then select+=(-LE "^($skip)\$"); fi
 results=$build/test-results.txt
 ctest --test-dir "$build" --output-on-failure -j "$(nproc)" ${select[@]+"${select[@]}"} >"$results" 2>&1
 status=$?
@@ -39,8 +40,11 @@ failed=$(grep -cE '\*\*\*(Failed|Timeout|Exception|Not Run)' "$results")
 total=$(grep -cE '^ *[0-9]+/[0-9]+ Test' "$results")
 grep -E '^-- left out: ' "$build/bootstrap.log" | sed 's/^-- /mpol: /'
 grep '\*\*\*Skipped' "$results" | sed -E 's/^.*Test +#[0-9]+: ([^ ]+).*/mpol: left out: \1/'
+long=()
+[ -n "$all" ] && mapfile -t long < <(ctest --test-dir "$build" -N -L '^long$' | sed -nE 's/^ *Test +#[0-9]+: //p')
+for name in ${long[@]+"${long[@]}"}; do printf 'mpol: left out: %s (--only long)\n' "$name"; done
 if [ "$status" != 0 ] || [ "$total" = 0 ]; then
     cat "$results"
 fi
-printf '%d passed, %d failed, %d left out\n' $((total - failed - skipped)) "$failed" "$skipped"
+printf '%d passed, %d failed, %d left out\n' $((total - failed - skipped)) "$failed" $((skipped + ${#long[@]}))
 [ "$status" = 0 ] && [ "$total" -gt 0 ]
