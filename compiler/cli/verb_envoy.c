@@ -302,6 +302,7 @@ static int bootstrap(struct envoy *e)
         return cli_complain(e->args, "say where requests go: --upstream, or --route once or more");
     }
     put(e, "merge_ms", "0"); /* update_merge_window of our clusters */
+    put(e, "panic_percent", "0"); /* and healthy_panic_threshold */
     put(e, "ads", "yes");
     return print(e, "bootstrap.json");
 }
@@ -315,6 +316,7 @@ static int snippet(struct envoy *e)
         return cli_complain(e->args, "snippet needs --xds; see --help");
     put(e, kind == 1 ? "single" : "ads", "yes");
     put(e, "merge_ms", "1000"); /* Envoy's own, which another configuration may have */
+    put(e, "panic_percent", "50");
     return print(e, kind == 1 ? "snippet_istio.txt" : "snippet_plain.txt");
 }
 

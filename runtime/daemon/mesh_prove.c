@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "envoy_xds/names.h"
 
+#define NODE_BYTES 256
 #define AGAIN_MS 5 /* until what the prover had no room for is asked again */
 
 struct mesh_proof {
@@ -19,6 +20,7 @@ struct mesh_proof {
     uint64_t running; /* the prover's; 0: it did not take it */
     enum mp_envoy_proven answer; /* of one that is not running: told by the timer */
     bool due;
+    char node[NODE_BYTES]; /* for the log */
 };
 
 static struct mesh_proof **place_of(struct dm_mesh *m, uint64_t ticket)
@@ -50,8 +52,13 @@ static void on_proof(void *ctx, const struct mp_proof *proof)
 {
     static const enum mp_envoy_proven answers[] = {[MP_PROVE_PROVEN] = MP_ENVOY_PROVEN,
                                                    [MP_PROVE_NOT_YET] = MP_ENVOY_NOT_YET,
+                                                   [MP_PROVE_PANIC] = MP_ENVOY_UNPROVABLE,
                                                    [MP_PROVE_UNREACHABLE] = MP_ENVOY_UNPROVABLE};
-    answer(ctx, answers[proof->result]);
+    struct mesh_proof *asked = ctx;
+    if (proof->result == MP_PROVE_PANIC && !asked->m->d->ending) {
+        dm_log(asked->m->d, "warn", "proxy %s: %.*s", asked->node, MP_STR_ARG(proof->text));
+    }
+    answer(asked, answers[proof->result]);
 }
 
 static struct mesh_proof *first_due(struct dm_mesh *m)
@@ -133,6 +140,7 @@ static bool put_clusters(const struct mp_envoy_ask *ask, struct mp_prove_task *t
     task->kind = MP_PROVE_CLUSTERS;
     task->address = ask->admin;
     task->cluster = what->cluster;
+    task->panic_percent = ask->panic_percent;
     task->endpoints = rows;
     task->endpoint_count = what->endpoint_count;
     return true;
@@ -174,6 +182,7 @@ void mesh_prove(void *ctx, const struct mp_envoy_ask *ask)
     struct mesh_proof *proof = calloc(1, sizeof *proof);
     if (proof == NULL) return; /* never proven: the lease is told as stuck */
     *proof = (struct mesh_proof){.m = m, .ticket = ask->ticket, .next = m->proofs};
+    snprintf(proof->node, sizeof proof->node, "%.*s", MP_STR_ARG(ask->node));
     m->proofs = proof;
     if (m->prover != NULL) start(proof, ask);
     if (proof->running != 0) return;

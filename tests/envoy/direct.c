@@ -69,6 +69,7 @@ struct question {
     char listen[64], admin[64], path[64], key[64], value[64], cluster[64], ips[16][48];
     struct mp_prove_endpoint endpoints[16];
     size_t endpoint_count;
+    uint32_t panic_percent;
 };
 
 static struct question *questions;
@@ -85,6 +86,7 @@ static void answered(void *ctx, const struct mp_proof *proof)
 {
     static const enum mp_envoy_proven answers[] = {[MP_PROVE_PROVEN] = MP_ENVOY_PROVEN,
                                                    [MP_PROVE_NOT_YET] = MP_ENVOY_NOT_YET,
+                                                   [MP_PROVE_PANIC] = MP_ENVOY_UNPROVABLE,
                                                    [MP_PROVE_UNREACHABLE] = MP_ENVOY_UNPROVABLE};
     struct question *q = ctx, **at = &questions;
     uint64_t ticket = q->ticket;
@@ -128,6 +130,7 @@ static void start_question(struct question *q)
     } else {
         task.kind = MP_PROVE_CLUSTERS;
         task.cluster = mp_str_of(q->cluster);
+        task.panic_percent = q->panic_percent;
         task.endpoints = q->endpoints;
         task.endpoint_count = q->endpoint_count;
     }
@@ -168,7 +171,8 @@ static void prove(void *ctx, const struct mp_envoy_ask *ask)
     struct question *q = calloc(1, sizeof *q);
     if (q == NULL) abort();
     *q = (struct question){.next = questions, .ticket = ask->ticket,
-                           .kind = ask->what->kind, .status = ask->what->status};
+                           .kind = ask->what->kind, .status = ask->what->status,
+                           .panic_percent = ask->panic_percent};
     questions = q;
     put(q->node, sizeof q->node, ask->node);
     put(q->listen, sizeof q->listen, ask->listen);

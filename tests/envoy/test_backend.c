@@ -24,25 +24,60 @@ static bool is_open;
 
 /* ---- a mesh: gate → shop-1, and shop-2 at the same service's port without a sidecar ---- */
 
+#define CONFIG_BYTES (64u << 10)
+
 static void replace(char *text, const char *from, const char *to)
 {
     char *at = strstr(text, from);
     assert_non_null(at);
-    assert_true(strlen(to) <= strlen(from));
-    memset(at, ' ', strlen(from));
+    size_t rest = strlen(at + strlen(from)) + 1;
+    assert_true((size_t)(at - text) + strlen(to) + rest <= CONFIG_BYTES);
+    memmove(at + strlen(to), at + strlen(from), rest);
     memcpy(at, to, strlen(to));
 }
 
-/* The gateway as somebody else might have configured it, who left the merge window as it is. */
-static void merge_by_default(void)
+struct change {
+    const char *from, *to;
+};
+
+/* The gateway as somebody else might have configured it. */
+static void configure_gate(const char *file, const struct change *changes, size_t count)
 {
     proxy_stop(&gate);
-    char *config = strdup(get_file("gate-1.json"));
-    replace(config, ", \"update_merge_window\": \"0s\"", "");
-    replace(config, "\"merge_ms\": 0,", "");
-    put_file("merging.json", config);
+    char *config = calloc(1, CONFIG_BYTES);
+    assert_non_null(config);
+    snprintf(config, CONFIG_BYTES, "%s", get_file("gate-1.json"));
+    for (size_t i = 0; i < count; i++) replace(config, changes[i].from, changes[i].to);
+    put_file(file, config);
     free(config);
-    proxy_start_file(&gate, "merging.json");
+    proxy_start_file(&gate, file);
+}
+
+/* Who left the merge window as it is. */
+static void merge_by_default(void)
+{
+    static const struct change changes[] = {{", \"update_merge_window\": \"0s\"", ""},
+                                            {"\"merge_ms\": 0,", ""}};
+    configure_gate("merging.json", changes, 2);
+}
+
+/* Who left the panic threshold as it is. */
+static void panic_by_default(void)
+{
+    static const struct change changes[] = {{"\"healthy_panic_threshold\": {\"value\": 0},", ""},
+                                            {"\"panic_percent\": 0,", ""}};
+    configure_gate("panicking.json", changes, 2);
+}
+
+/* Who throws an instance out at its first failure, for longer than any test. */
+static void eject_by_itself(void)
+{
+    static const struct change changes[] = {
+        {"\"common_lb_config\":",
+         "\"outlier_detection\": {\"consecutive_5xx\": 1, \"base_ejection_time\": \"3600s\", "
+         "\"max_ejection_time\": \"3600s\", \"max_ejection_percent\": 100},\n"
+         "\"common_lb_config\":"}};
+    configure_gate("ejecting.json", changes, 1);
 }
 
 static void apply(void) { assert_int_equal(mp_envoy_ops.apply(mesh.envoy, &s.desired), MPOL_OK); }
@@ -178,19 +213,23 @@ static char *whole_body(const char *body)
     }
 }
 
-/* Requests that the gateway has led to the instance of this port. */
-static long led_to(int port)
+/* What the gateway says of the instance at this port; lives until the next call. */
+static const char *told_of(int port, const char *what)
 {
-    char name[64];
+    static char value[128];
+    char name[80];
     const char *body;
-    snprintf(name, sizeof name, "shop::127.0.0.1:%d::rq_total::", port);
+    snprintf(name, sizeof name, "shop::127.0.0.1:%d::%s::", port, what);
     assert_int_equal(get(gate.admin, "/clusters", &body), 200);
     char *whole = whole_body(body), *at = strstr(whole, name);
     if (at == NULL) fail_msg("no %s in: %s", name, whole);
-    long n = strtol(at + strlen(name), NULL, 10);
+    snprintf(value, sizeof value, "%.*s", (int)strcspn(at + strlen(name), "\n"), at + strlen(name));
     free(whole);
-    return n;
+    return value;
 }
+
+/* Requests that the gateway has led to the instance of this port. */
+static long led_to(int port) { return strtol(told_of(port, "rq_total"), NULL, 10); }
 
 /* Envoy shows a changed health at its admin port at once, and its workers go on for a second. */
 static void health_that_is_not_merged_yet_is_not_effective(void **state)
@@ -232,6 +271,97 @@ static void when_all_are_in_quarantine_nobody_is_asked(void **state)
     want(3, NULL, NULL, NULL);
     direct_wait(3, true);
     for (int i = 0; i < 10; i++) assert_int_equal(get_for("10.0.0.7", gate.port), 200);
+    close_mesh();
+}
+
+/* ---- beside what Envoy decides by itself ---- */
+
+/* All of the mesh, and an instance where nobody listens. */
+static int open_with_a_dead_one(void)
+{
+    int dead = free_port();
+    memset(&mesh, 0, sizeof mesh);
+    fake_instance(&mesh, "shop-1", "shop", "v1", "127.0.0.1", (uint16_t)shop.port);
+    fake_instance(&mesh, "shop-2", "shop", "v1", "127.0.0.1", (uint16_t)app.port);
+    fake_instance(&mesh, "shop-3", "shop", "v1", "127.0.0.1", (uint16_t)dead);
+    begin(NULL, 1);
+    eject_by_itself();
+    direct_wait(1, true);
+    while (strstr(told_of(dead, "health_flags"), "failed_outlier_check") == NULL) {
+        get_for("10.0.0.7", gate.port);
+        direct_turn();
+    }
+    return dead;
+}
+
+static void want_out(uint64_t revision, const char *const *instances)
+{
+    set_begin(&s, revision);
+    for (; *instances != NULL; instances++) set_add(&s, "quarantine", "instance", *instances);
+    apply();
+    direct_wait(revision, true);
+}
+
+/* It is out, but by nobody's word: it neither hinders a lease of another nor is one of its own. */
+static void who_is_thrown_out_is_not_who_obeys(void **state)
+{
+    (void)state;
+    int dead = open_with_a_dead_one();
+    want_out(2, (const char *const[]){"shop-2", NULL});
+    long before = led_to(app.port);
+    for (int i = 0; i < 30; i++) assert_int_equal(get_for("10.0.0.7", gate.port), 200);
+    assert_int_equal(led_to(app.port), before);
+    assert_string_equal(told_of(dead, "health_flags"), "/failed_outlier_check");
+
+    want_out(3, (const char *const[]){"shop-2", "shop-3", NULL});
+    assert_non_null(strstr(told_of(dead, "health_flags"), "/failed_eds_health"));
+    assert_non_null(strstr(told_of(dead, "health_flags"), "/failed_outlier_check"));
+
+    /* Nobody is left, and who is in quarantine is still not asked. */
+    want_out(4, (const char *const[]){"shop-1", "shop-2", NULL});
+    before = led_to(app.port) + led_to(shop.port);
+    for (int i = 0; i < 10; i++) assert_int_equal(get_for("10.0.0.7", gate.port), 503);
+    assert_int_equal(led_to(app.port) + led_to(shop.port), before);
+
+    want_out(5, (const char *const[]){NULL});
+    assert_string_equal(told_of(dead, "health_flags"), "/failed_outlier_check");
+    for (int i = 0; i < 10; i++) assert_int_equal(get_for("10.0.0.7", gate.port), 200);
+    close_mesh();
+}
+
+static bool look_unproven(void *ctx, const struct mp_envoy_proxy *p)
+{
+    if (p->layer == MPOL_INGRESS) *(bool *)ctx = p->unproven;
+    return true;
+}
+
+static bool gate_is_unproven(void)
+{
+    bool unproven = false;
+    mp_envoy_proxies(mesh.envoy, look_unproven, &unproven);
+    return unproven;
+}
+
+/* Another's gateway: with both out it leads to both, and that is not proven. */
+static void a_gateway_in_panic_is_told_as_unproven(void **state)
+{
+    (void)state;
+    open_mesh(NULL);
+    panic_by_default();
+    while (get_for("10.0.0.7", gate.port) != 200) direct_turn();
+    want_out(2, (const char *const[]){"shop-2", NULL}); /* a half is left */
+    assert_false(gate_is_unproven());
+    long before = led_to(app.port);
+    for (int i = 0; i < 10; i++) assert_int_equal(get_for("10.0.0.7", gate.port), 200);
+    assert_int_equal(led_to(app.port), before);
+
+    want_out(3, (const char *const[]){"shop-1", "shop-2", NULL});
+    assert_true(gate_is_unproven());
+    for (int i = 0; i < 10; i++) get_for("10.0.0.7", gate.port);
+    assert_true(led_to(app.port) > before); /* it does: that is what was told */
+
+    want_out(4, (const char *const[]){"shop-2", NULL});
+    assert_false(gate_is_unproven());
     close_mesh();
 }
 
@@ -315,7 +445,9 @@ int main(int argc, char **argv)
         TEST(when_all_are_in_quarantine_nobody_is_asked),
         TEST(one_that_hangs_holds_nothing_up_and_obeys_when_it_wakes),
         TEST(without_a_control_plane_nothing_is_lifted),
-        TEST(health_that_is_not_merged_yet_is_not_effective), /* leaves another gateway behind */
+        TEST(who_is_thrown_out_is_not_who_obeys), /* these leave another gateway behind */
+        TEST(a_gateway_in_panic_is_told_as_unproven),
+        TEST(health_that_is_not_merged_yet_is_not_effective),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

@@ -33,6 +33,7 @@ struct prove_task {
     bool controls;         /* the question is the one that nobody denies */
     bool asking;
     bool answered;         /* ever */
+    bool panics;           /* the last answer was the wanted one, of a cluster in panic */
     bool failing;          /* since failing_ms no question was answered */
     uint64_t began_us, deadline_at_ms, failing_ms;
     uint32_t pause_ms, attempts;
@@ -125,7 +126,7 @@ static void finish(struct prove_task *t, enum mp_prove_result result)
 {
     struct mp_prover_counts *c = &t->prover->counts;
     uint64_t *of[] = {[MP_PROVE_PROVEN] = &c->proven, [MP_PROVE_NOT_YET] = &c->not_yet,
-                      [MP_PROVE_UNREACHABLE] = &c->unreachable};
+                      [MP_PROVE_PANIC] = &c->panics, [MP_PROVE_UNREACHABLE] = &c->unreachable};
     ++*of[result];
     for (char *s = t->seen; *s != '\0'; s++) {
         if (*s < 0x20 || *s > 0x7e) *s = '?';
@@ -177,7 +178,8 @@ static void on_timer(uv_timer_t *timer)
     uint64_t now = now_ms(t);
     if (t->asking) failed(t, "no answer in time");
     if (now >= t->deadline_at_ms) {
-        finish(t, t->answered ? MP_PROVE_NOT_YET : MP_PROVE_UNREACHABLE);
+        enum mp_prove_result shown = t->panics ? MP_PROVE_PANIC : MP_PROVE_NOT_YET;
+        finish(t, t->answered ? shown : MP_PROVE_UNREACHABLE);
     } else if (t->failing && now - t->failing_ms >= t->prover->o.reply_ms) {
         finish(t, MP_PROVE_UNREACHABLE);
     } else if (uv_is_active((uv_handle_t *)timer) == 0) {
@@ -232,9 +234,12 @@ static void judge_admin(struct prove_task *t, const struct mp_http1 *answer)
         otherwise(t);
         return;
     }
-    switch (
-        mp_readback(&t->want, (mp_str){answer->body, answer->body_len}, t->seen, sizeof t->seen)) {
+    mp_str body = {answer->body, answer->body_len};
+    enum mp_readback got = mp_readback(&t->want, body, t->seen, sizeof t->seen);
+    t->panics = got == MP_READBACK_PANIC;
+    switch (got) {
     case MP_READBACK_AS_WANTED: finish(t, MP_PROVE_PROVEN); return;
+    case MP_READBACK_PANIC: break; /* it may be over soon: what Envoy has thrown out comes back */
     case MP_READBACK_BAD: t->prover->counts.bad_replies++; break;
     case MP_READBACK_OTHERWISE: break;
     }

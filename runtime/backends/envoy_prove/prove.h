@@ -9,7 +9,7 @@
  *   and on a new one; and a path that nobody denies must not, since who refuses everything proves
  *   nothing;
  * - the admin port's /clusters?format=json: a cluster's endpoints are out, in, or weigh what they
- * should;
+ * should, and those that are out are not led to because so few are left (panic);
  * - the admin port's /runtime?format=json: keys have their values.
  *
  * Owns:    sockets to proxies; of each proxy's listener one connection stays open between proofs,
@@ -55,6 +55,7 @@ struct mp_prove_value {
 enum mp_prove_result {
     MP_PROVE_PROVEN,
     MP_PROVE_NOT_YET,     /* it answers, and shows something else, until the time was over */
+    MP_PROVE_PANIC,       /* as wanted, and its cluster in panic until the time was over */
     MP_PROVE_UNREACHABLE, /* no usable answer for `reply_ms`: refused, hung, broke the protocol */
 };
 
@@ -79,6 +80,9 @@ struct mp_prove_task {
     /* All of its endpoints: one that is in and not named here is not yet gone. */
     const struct mp_prove_endpoint *endpoints;
     size_t endpoint_count;
+    /* CLUSTERS: healthy_panic_threshold: when a smaller part of all hosts can take requests, Envoy
+     * leads to those that are out too. 0: it never does */
+    unsigned panic_percent;
     const struct mp_prove_value *values; /* RUNTIME */
     size_t value_count;
     uint32_t deadline_ms; /* 0: that of the options */
@@ -102,7 +106,7 @@ struct mp_prover_options {
 /* Since the start, but those marked `now`. */
 struct mp_prover_counts {
     uint64_t tasks_now, connections_now;
-    uint64_t tasks, proven, not_yet, unreachable, cancelled;
+    uint64_t tasks, proven, not_yet, panics, unreachable, cancelled;
     uint64_t refused;  /* mp_prove() answered MP_ELIMIT */
     uint64_t attempts; /* requests sent */
     uint64_t bad_replies; /* no HTTP, too long, no JSON */

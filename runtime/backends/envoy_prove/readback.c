@@ -37,6 +37,18 @@ static bool is_in(const json_t *host)
            mp_str_eq(health, MP_STR("UNKNOWN")) || mp_str_eq(health, MP_STR("DEGRADED"));
 }
 
+static bool has_mark(const json_t *host, const char *mark)
+{
+    return json_is_true(json_object_get(json_object_get(host, "health_status"), mark));
+}
+
+/* Does Envoy itself count it among those that can take requests? */
+static bool is_usable(const json_t *host)
+{
+    return is_in(host) && !has_mark(host, "failed_outlier_check") &&
+           !has_mark(host, "failed_active_health_check");
+}
+
 /* "127.0.0.1:80" or "[::1]:80". */
 static mp_str address_of(const json_t *host, char *to, size_t size)
 {
@@ -87,6 +99,22 @@ static bool lists(json_t *hosts, mp_str address)
     return false;
 }
 
+/* Below the threshold Envoy leads requests to every host that it lists. */
+static enum mp_readback judge_panic(const struct mp_prove_task *task, json_t *hosts, char *seen,
+                                    size_t size)
+{
+    size_t i, total = json_array_size(hosts), usable = 0, out = 0;
+    json_t *host;
+    json_array_foreach(hosts, i, host) {
+        usable += is_usable(host);
+        out += !is_in(host);
+    }
+    if (out == 0 || 100 * usable >= task->panic_percent * total) return MP_READBACK_AS_WANTED;
+    snprintf(seen, size, "%.*s is in panic: %zu of %zu can take requests, so all are led to",
+             MP_STR_ARG(task->cluster), usable, total);
+    return MP_READBACK_PANIC;
+}
+
 static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen,
                                        size_t size)
 {
@@ -105,7 +133,7 @@ static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t 
                  MP_STR_ARG(task->cluster));
         return MP_READBACK_OTHERWISE;
     }
-    return MP_READBACK_AS_WANTED;
+    return judge_panic(task, hosts, seen, size);
 }
 
 /* ---- runtime ---- */

@@ -6,7 +6,12 @@
 
 #include "envoy_prove/prove.h"
 
-enum mp_readback { MP_READBACK_AS_WANTED, MP_READBACK_OTHERWISE, MP_READBACK_BAD };
+enum mp_readback {
+    MP_READBACK_AS_WANTED,
+    MP_READBACK_OTHERWISE,
+    MP_READBACK_PANIC, /* as wanted, but so few hosts are left that Envoy leads to all of them */
+    MP_READBACK_BAD
+};
 
 /* Compares the body of /clusters?format=json or /runtime?format=json (by the task's kind) with
  * the task. `seen` gets what was found otherwise, NUL-terminated, bytes of any kind. BAD: no such

@@ -100,6 +100,8 @@ struct mp_envoy_ask {
     mp_str listen;    /* of the node's metadata, "ADDR:PORT"; empty: unknown */
     bool tls;
     mp_str admin;     /* "ADDR:PORT"; empty: unknown */
+    /* its healthy_panic_threshold: when fewer hosts of a cluster can take requests, all are led to */
+    uint32_t panic_percent;
     enum mp_envoy_type type;
     mp_str resource;  /* its name */
     const struct mp_envoy_proof *what;
@@ -172,7 +174,9 @@ void mp_envoy_stream_closed(struct mp_envoy_stream *s);
 enum mp_envoy_proven {
     MP_ENVOY_PROVEN,     /* it is so */
     MP_ENVOY_NOT_YET,    /* it answers, and shows something else: asked again with another ticket */
-    MP_ENVOY_UNPROVABLE, /* there is no address, or nobody answers there: the ACK has to do */
+    /* there is no address, nobody answers there, or what is shown has no effect (panic): the ACK
+     * has to do */
+    MP_ENVOY_UNPROVABLE,
 };
 /* An answer to the question with this ticket. A ticket that is not asked any more is ignored. */
 void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer);

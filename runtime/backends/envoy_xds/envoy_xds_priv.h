@@ -144,6 +144,7 @@ struct proxy {
     struct mp_envoy_route routes[ROUTES_MAX];
     bool tls, known;
     int64_t merge_ns; /* until its workers see changed endpoints */
+    uint32_t panic_percent;
     bool silent, unproven;
     struct mp_envoy_stream *stream; /* the first of its streams, by `sibling`; NULL: gone */
     int64_t since_ns, ack_ns, nack_ns;

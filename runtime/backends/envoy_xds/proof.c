@@ -75,6 +75,7 @@ static void ask(struct sub *x, uint64_t replaces)
                                 .listen = p->listen,
                                 .tls = p->tls,
                                 .admin = p->admin,
+                                .panic_percent = p->panic_percent,
                                 .type = x->type,
                                 .resource = x->name,
                                 .what = &x->asked->proof};

@@ -72,6 +72,8 @@ bool mp_envoy_may_speak(const struct mp_envoy *e, const struct mp_envoy_node *no
 
 /* ---- what a node tells about itself ---- */
 
+#define PANIC_PERCENT 50u /* Envoy's default */
+
 struct told {
     struct mp_envoy_node node;
     bool known;
@@ -79,6 +81,7 @@ struct told {
     char agent_text[48], id_text[NODE_MAX], name_text[MP_ENVOY_NODE_MAX];
     bool tls, module;
     int64_t merge_ns;
+    uint32_t panic_percent;
     struct mp_envoy_route routes[ROUTES_MAX];
     uint32_t route_count;
 };
@@ -108,6 +111,15 @@ static int64_t member_merge_ns(const struct mp_envoy *e, mp_str metadata)
                                                     : e->limits.merge_ns;
 }
 
+/* Below which part of hosts that can take requests it leads to all of them
+ * (`healthy_panic_threshold`, by default 50 %). */
+static uint32_t member_panic(mp_str metadata)
+{
+    struct pb_value v;
+    bool is = pb_struct_get(metadata, MP_STR("panic_percent"), &v) && v.kind == PB_JSON_NUMBER;
+    return is && v.number >= 0 && v.number <= 100 ? (uint32_t)v.number : PANIC_PERCENT;
+}
+
 static void tell_routes(mp_str metadata, struct told *t)
 {
     struct pb_value list, route;
@@ -127,7 +139,7 @@ static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node
                                  .authenticated = s->authenticated};
     struct pb_value mpol;
     *t = (struct told){.identity = s->identity, .address = s->address,
-                       .merge_ns = s->e->limits.merge_ns};
+                       .merge_ns = s->e->limits.merge_ns, .panic_percent = PANIC_PERCENT};
     t->id = mp_envoy_node_name(node, t->name_text);
     t->known = mp_envoy_node_read(t->id, &t->node) && mp_envoy_may_speak(s->e, &t->node, &peer);
     if (!t->known) t->id = (mp_str){t->id_text, xd_clean(t->id, t->id_text, sizeof t->id_text)};
@@ -142,6 +154,7 @@ static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node
     t->tls = member_bool(mpol.text, "tls");
     t->module = member_bool(mpol.text, "module");
     t->merge_ns = member_merge_ns(s->e, mpol.text);
+    t->panic_percent = member_panic(mpol.text);
     tell_routes(mpol.text, t);
 }
 
@@ -220,6 +233,7 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     p->admin = lay(&at, t->admin);
     p->tls = t->tls;
     p->merge_ns = t->merge_ns;
+    p->panic_percent = t->panic_percent;
     p->known = t->known;
     p->audience = (struct mp_envoy_audience){.layer = t->node.layer, .module = t->module,
                                              .service = lay(&at, t->node.service),

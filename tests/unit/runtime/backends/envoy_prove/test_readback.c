@@ -39,6 +39,12 @@ static const char second_out[] =
 static const char second_gone[] = CLUSTERS(HOST("9001", EDS("HEALTHY"), "5"));
 static const char ejected[] =
     CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_outlier_check\":true", "1"));
+static const char ejected_beside_out[] =
+    CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_outlier_check\":true", "1") "," HOST(
+        "9002", EDS("UNHEALTHY"), "1"));
+static const char sick_beside_out[] =
+    CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_active_health_check\":true", "1") "," HOST(
+        "9002", EDS("UNHEALTHY"), "1"));
 static const char draining[] = CLUSTERS(HOST("9001", EDS("DRAINING"), "1"));
 
 static const struct row rows[] = {
@@ -54,6 +60,9 @@ static const struct row rows[] = {
     {second_gone, IN, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
     {second_gone, IN, IN, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9002 of checkout is not there"},
     {ejected, IN, OUT, 0, 1, MP_READBACK_AS_WANTED, ""}, /* of its own making, not ours */
+    /* Envoy has thrown it out, and that is nobody's lease: it may come back at any time. */
+    {ejected, OUT, OUT, 0, 1, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is still in"},
+    {ejected_beside_out, IN, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
     {draining, OUT, OUT, 0, 1, MP_READBACK_AS_WANTED, ""},
     {CLUSTERS(""), OUT, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
     {CLUSTERS(""), IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is not there"},
@@ -78,6 +87,48 @@ static void clusters_are_compared(void **state)
         char seen[160] = "";
         assert_int_equal(mp_readback(&task, mp_str_of(r->body), seen, sizeof seen), r->got);
         assert_string_equal(seen, r->seen);
+    }
+}
+
+/* Below its threshold Envoy leads requests to all hosts that it knows, whoever is out. */
+static void a_cluster_in_panic_is_seen(void **state)
+{
+    static const struct {
+        const char *body;
+        enum mp_prove_state a, b;
+        size_t count;
+        unsigned threshold;
+        enum mp_readback got;
+        const char *seen;
+    } panics[] = {
+        {second_out, IN, OUT, 2, 50, MP_READBACK_AS_WANTED, ""},
+        {second_out, IN, OUT, 2, 51, MP_READBACK_PANIC,
+         "checkout is in panic: 1 of 2 can take requests, so all are led to"},
+        {ejected_beside_out, IN, OUT, 2, 0, MP_READBACK_AS_WANTED, ""},
+        {ejected_beside_out, IN, OUT, 2, 50, MP_READBACK_PANIC,
+         "checkout is in panic: 0 of 2 can take requests, so all are led to"},
+        {sick_beside_out, IN, OUT, 2, 1, MP_READBACK_PANIC,
+         "checkout is in panic: 0 of 2 can take requests, so all are led to"},
+        {ejected_beside_out, IN, IN, 2, 50, MP_READBACK_OTHERWISE,
+         "127.0.0.1:9002 of checkout is still out"},
+        {ejected, IN, OUT, 1, 50, MP_READBACK_AS_WANTED, ""}, /* nobody of ours is out */
+        {draining, OUT, OUT, 1, 50, MP_READBACK_PANIC,
+         "checkout is in panic: 0 of 1 can take requests, so all are led to"},
+        {second_gone, IN, OUT, 2, 100, MP_READBACK_AS_WANTED, ""}, /* who is gone is not led to */
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof panics / sizeof panics[0]; i++) {
+        const struct mp_prove_endpoint e[] = {{MP_STR("127.0.0.1:9001"), panics[i].a, 0},
+                                              {MP_STR("127.0.0.1:9002"), panics[i].b, 0}};
+        const struct mp_prove_task task = {.kind = MP_PROVE_CLUSTERS,
+                                           .cluster = MP_STR("checkout"),
+                                           .endpoints = e,
+                                           .endpoint_count = panics[i].count,
+                                           .panic_percent = panics[i].threshold};
+        char seen[160] = "";
+        assert_int_equal(mp_readback(&task, mp_str_of(panics[i].body), seen, sizeof seen),
+                         panics[i].got);
+        assert_string_equal(seen, panics[i].seen);
     }
 }
 
@@ -117,6 +168,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clusters_are_compared),
+        cmocka_unit_test(a_cluster_in_panic_is_seen),
         cmocka_unit_test(runtime_is_compared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
