@@ -8,7 +8,7 @@
  *   mesh.c      backends: desired sets         message.c   the outbox
  *   entry.c     ledger entries and causes      inline.c    rules on the record itself
  *   case.c      the table of (rule, key)       why.c       questions
- *   state.c     keeping and restoring          reload.c    another program
+ *   state*.c    keeping and restoring          reload.c    another program
  *   feedback.c  entries as records of `ledger`
  *   manual.c    decisions of an operator        undo.c      taking them back
  *
