@@ -237,6 +237,9 @@ void dm_mesh_metrics(struct dm *d, struct dm_bytes *out);
 void dm_mesh_readiness(struct dm *d, struct dm_bytes *out);
 void dm_mesh_close(struct dm *d);
 void dm_mesh_free(struct dm *d);
+/* "new requests; streams that run go on: NODE has no module", where that is so of a lease that is
+ * in force; else nothing. */
+void dm_mesh_streams(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out);
 /* What the inventory of proxies says of whom a record names; texts until the inventory changes. */
 struct dm_mesh_asked {
     mp_str peer;     /* identity */
@@ -259,6 +262,8 @@ bool dm_modules_open(struct dm *d);
 void dm_modules_watch(struct dm *d);   /* somebody came or went */
 void dm_modules_tick(struct dm *d);    /* twice a second */
 void dm_modules_status(struct dm *d, struct dm_bytes *out);
+/* Is the module of this node (LAYER/SERVICE/INSTANCE) connected? */
+bool dm_modules_has(const struct dm *d, mp_str node);
 void dm_modules_close(struct dm *d);
 void dm_modules_free(struct dm *d);
 

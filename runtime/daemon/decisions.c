@@ -143,11 +143,14 @@ static bool list_row(void *ctx, const struct mp_lease_view *v)
         dm_bytes_printf(&text[6], "-");
     }
     args_text(&text[7], l);
-    const mp_str words[] = {v->reason, v->trouble};
-    for (size_t i = 0; i < 2; i++) {
+    struct dm_bytes streams = {0};
+    dm_mesh_streams(t->r->d, v, &streams);
+    const mp_str words[] = {v->reason, v->trouble, {streams.ptr, streams.len}};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (words[i].len == 0) continue;
         dm_bytes_printf(&text[7], "%s%.*s", text[7].len > 0 ? "; " : "", MP_STR_ARG(words[i]));
     }
+    dm_bytes_free(&streams);
     for (size_t c = 0; c < COLUMNS; c++) {
         cell(t, c, &text[c]);
         dm_bytes_free(&text[c]);
@@ -186,6 +189,15 @@ static void json_hooks(struct dm_bytes *out, uint32_t hooks)
     dm_bytes_free(&text);
 }
 
+/* Where streams that are open outlive it. */
+static void json_streams(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
+{
+    struct dm_bytes text = {0};
+    dm_mesh_streams(d, v, &text);
+    if (text.len > 0) member(out, "only", (mp_str){text.ptr, text.len});
+    dm_bytes_free(&text);
+}
+
 static bool list_object(void *ctx, const struct mp_lease_view *v)
 {
     struct table *t = ctx;
@@ -208,6 +220,7 @@ static bool list_object(void *ctx, const struct mp_lease_view *v)
     dm_bytes_printf(out, ",\"in_force\":%s,\"shadow\":%s", v->in_force ? "true" : "false",
                     l->shadow ? "true" : "false");
     if (v->ends_ns > 0) member_time(out, "ends", v->ends_ns);
+    json_streams(t->r->d, v, out);
     dm_bytes_printf(out, "}");
     t->rows++;
     return true;
@@ -333,10 +346,15 @@ static struct mp_lease_view view_of(struct request *r, uint64_t lease)
     return w.view;
 }
 
-static void put_state(struct dm_bytes *out, const struct mp_lease_view *v)
+static void put_state(struct request *r, const struct mp_lease_view *v)
 {
-    dm_bytes_printf(out, "%.*s%s%.*s\n", MP_STR_ARG(v->state), v->trouble.len > 0 ? ": " : "",
+    struct dm_bytes streams = {0};
+    if (v->lease != NULL) dm_mesh_streams(r->d, v, &streams);
+    dm_bytes_printf(r->out, "%.*s%s%.*s", MP_STR_ARG(v->state), v->trouble.len > 0 ? ": " : "",
                     MP_STR_ARG(v->trouble));
+    if (streams.len > 0) dm_bytes_printf(r->out, " (%.*s)", (int)streams.len, streams.ptr);
+    dm_bytes_printf(r->out, "\n");
+    dm_bytes_free(&streams);
 }
 
 static bool lease_id(const char *word, uint64_t *out)
@@ -356,7 +374,7 @@ static int state(struct request *r)
         return 2;
     }
     struct mp_lease_view v = view_of(r, lease);
-    put_state(r->out, &v);
+    put_state(r, &v);
     return 0;
 }
 
@@ -429,7 +447,7 @@ static int tell_done(struct request *r, const struct mp_manual_answer *a)
         dm_bytes_printf(r->out, ": withheld: %.*s\n", MP_STR_ARG(a->why));
     } else {
         dm_bytes_printf(r->out, ": #%" PRIu64 " ", a->lease);
-        put_state(r->out, &v);
+        put_state(r, &v);
     }
     if (!durable) dm_bytes_printf(r->out, "but it is not kept: the store cannot write\n");
     return withheld || !durable;

@@ -83,6 +83,39 @@ void dm_mesh_status(struct dm *d, struct dm_bytes *out)
     if (t.connected + t.away == 0) dm_bytes_printf(out, "  none has asked yet\n");
 }
 
+/* ---- leases ---- */
+
+struct bare {
+    struct dm *d;
+    bool modules_cut; /* the verb is one that modules carry too */
+    mp_str node;      /* the first whose streams go on */
+    uint32_t count;
+};
+
+static void look_for_bare(void *ctx, mp_str node, bool module)
+{
+    struct bare *b = ctx;
+    if (b->modules_cut && module && dm_modules_has(b->d, node)) return;
+    if (b->count++ == 0) b->node = node;
+}
+
+static struct mpol_text told(mp_str s) { return (struct mpol_text){s.ptr, s.len}; }
+
+void dm_mesh_streams(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
+{
+    if (d->mesh == NULL || !v->in_force || v->lease->shadow) return;
+    struct mpol_lease lease = {.size = sizeof lease, .verb = told(v->verb),
+                               .target_kind = told(v->kind), .target = told(v->target),
+                               .hooks = v->lease->hooks};
+    struct bare bare = {.d = d, .modules_cut = !mp_str_eq(v->verb, MP_STR("require"))};
+    mp_envoy_refusers(d->mesh->envoy, &lease, look_for_bare, &bare);
+    if (bare.count == 0) return;
+    dm_bytes_printf(out, "new requests; streams that run go on: %.*s", MP_STR_ARG(bare.node));
+    if (bare.count > 1) dm_bytes_printf(out, " and %u more", bare.count - 1);
+    const char *lack = bare.count > 1 ? "have no module" : "has no module";
+    dm_bytes_printf(out, " %s", bare.modules_cut ? lack : "cuts none for this verb");
+}
+
 /* ---- /metrics and /readyz ---- */
 
 static bool only_count(void *ctx, const struct mp_envoy_proxy *p)

@@ -437,6 +437,28 @@ void dm_modules_free(struct dm *d)
 
 /* ---- for people ---- */
 
+struct search {
+    mp_str node;
+    bool found;
+};
+
+static void compare_node(void *ctx, const struct mp_fleet_info *i)
+{
+    struct search *s = ctx;
+    char name[3 * 256];
+    int len = snprintf(name, sizeof name, "%.*s/%.*s/%.*s", MP_STR_ARG(i->layer),
+                       MP_STR_ARG(i->service), MP_STR_ARG(i->instance));
+    if (len > 0 && (size_t)len < sizeof name)
+        s->found |= mp_str_eq(s->node, (mp_str){name, (size_t)len});
+}
+
+bool dm_modules_has(const struct dm *d, mp_str node)
+{
+    struct search s = {node, false};
+    if (d->modules != NULL) mp_fleet_each(d->modules->fleet, &s, compare_node);
+    return s.found;
+}
+
 struct telling {
     struct dm_bytes *out;
     uint32_t count;

@@ -22,6 +22,7 @@ static const char inventory[] =
 
 #define GOOD "127.0.0.3"
 #define BAD "127.0.0.2"
+#define ONLY_NEW "new requests; streams that run go on: service/checkout/checkout-1 has no module"
 
 struct shop {
     struct upstream app;
@@ -63,7 +64,8 @@ static void close_shop(struct shop *s)
     run_free(&s->mpol);
 }
 
-static void deny(const char *client)
+/* What was answered lives until the next question. */
+static const char *deny(const char *client)
 {
     char target[64];
     const char *out;
@@ -71,6 +73,7 @@ static void deny(const char *client)
     int code = ask(&out, "decisions", "add", "deny", target, "--on=service", "--for=5m",
                    "--reason=a test", "--yes", "--state=state", NULL);
     if (code != 0) fail_msg("%s", out);
+    return out;
 }
 
 static void allow_again(const char *client)
@@ -91,13 +94,18 @@ static void a_denied_client_gets_403_and_no_other_does(void **state)
     open_shop(&s);
     client_open(&kept, BAD, s.sidecar.port);
     assert_int_equal(client_get(&kept, "/"), 200);
-    deny(BAD);
+    assert_non_null(strstr(deny(BAD), "effective (" ONLY_NEW ")"));
     int64_t took = wait_get_once(BAD, s.sidecar.port, "/", 403);
     printf("decision made and answered, then first 403 after %lld us\n", (long long)took);
     assert_int_equal(client_get(&kept, "/"), 403); /* the connection that was there before */
     assert_non_null(strstr(kept.reply, "RBAC: access denied"));
     assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
     wait_status("effective, in force");
+    const char *out;
+    assert_int_equal(ask(&out, "decisions", "list", "--state=state", NULL), 0);
+    assert_non_null(strstr(out, "a test; " ONLY_NEW));
+    assert_int_equal(ask(&out, "decisions", "list", "--format=json", "--state=state", NULL), 0);
+    assert_non_null(strstr(out, "\"only\":\"" ONLY_NEW "\""));
     allow_again(BAD);
     wait_get_once(BAD, s.sidecar.port, "/", 200);
     assert_int_equal(client_get(&kept, "/"), 200);

@@ -126,6 +126,22 @@ static void records_of_the_module_trip_rules_and_a_kill_lifts_nothing(void **sta
     close_shop(&s);
 }
 
+/* With the module in all of them there is nothing that goes on. */
+static void what_is_denied_is_not_only_new_requests(void **state)
+{
+    struct shop s;
+    const char *out;
+    (void)state;
+    open_shop(&s);
+    int code = ask(&out, "decisions", "add", "deny", "client.ip=" BAD, "--for=5m", "--yes",
+                   "--state=state", NULL);
+    if (code != 0) fail_msg("%s", out);
+    assert_non_null(strstr(out, " effective\n"));
+    assert_int_equal(ask(&out, "decisions", "list", "--state=state", NULL), 0);
+    assert_null(strstr(out, "new requests"));
+    close_shop(&s);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -135,6 +151,8 @@ int main(int argc, char **argv)
                                         folder_drop),
         cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing,
                                         folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(what_is_denied_is_not_only_new_requests, folder_make,
+                                        folder_drop),
     };
     if (argc < 3 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

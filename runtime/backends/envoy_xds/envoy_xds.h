@@ -235,6 +235,14 @@ typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy)
 /* Every proxy that is or was connected, in order of node id. */
 void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
 
+/* The connected proxies whose own filters refuse requests for this lease (verb, target_kind,
+ * target and hooks of it are read). They judge a request when it begins, so a stream that runs
+ * goes on, unless a module in the proxy cuts it: `module` says whether its bootstrap has one. None
+ * for verbs that refuse nobody. */
+typedef void (*mp_envoy_refuser_fn)(void *ctx, mp_str node, bool module);
+void mp_envoy_refusers(const struct mp_envoy *e, const struct mpol_lease *lease,
+                       mp_envoy_refuser_fn each, void *ctx);
+
 /* Which lease refused a request, where the proxy names no policy (`local_rate_limited`,
  * `fault_filter_abort`): the throttle whose target fits best, client before identity before
  * instance before service. Empty parts are unknown. */

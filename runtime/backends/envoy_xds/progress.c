@@ -220,6 +220,29 @@ bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const s
     return part_of(e, l, cluster_of(e, l), p, &lack) == CARRIES;
 }
 
+static bool is_refused_at(const struct mp_envoy *e, const struct mpol_lease *l,
+                          const struct proxy *p)
+{
+    if (p->stream == NULL || !p->known || !mp_envoy_concerns(l, &e->world, &p->audience))
+        return false;
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if (needs[i].type == MP_ENVOY_ECDS && is_needed(&needs[i], l, p)) return true;
+    }
+    return false;
+}
+
+void mp_envoy_refusers(const struct mp_envoy *e, const struct mpol_lease *lease,
+                       mp_envoy_refuser_fn each, void *ctx)
+{
+    static const mp_str refusing[] = {MP_STR_INIT("deny"), MP_STR_INIT("quarantine"),
+                                      MP_STR_INIT("require")};
+    size_t i = 0, count = sizeof refusing / sizeof *refusing;
+    while (i < count && !mp_str_eq(refusing[i], (mp_str){lease->verb.ptr, lease->verb.len})) i++;
+    for (const struct proxy *p = e->proxies; i < count && p != NULL; p = p->next) {
+        if (is_refused_at(e, lease, p)) each(ctx, p->id, p->audience.module);
+    }
+}
+
 static bool is_refusing(const struct proxy *p)
 {
     for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
