@@ -99,10 +99,11 @@ static bool seen_before(const struct lw *lw, uint32_t index)
     return false;
 }
 
-/* Leases of these classes are asked about at each request (R31). */
+/* Leases of these classes are asked about at each request, or while it is open (R31). */
 static bool is_met(const struct mp_action_row *action)
 {
-    return action->class == MP_CLASS_TRAFFIC || action->class == MP_CLASS_ACCESS;
+    return action->class == MP_CLASS_TRAFFIC || action->class == MP_CLASS_ACCESS ||
+           action->class == MP_CLASS_SESSION;
 }
 
 /* What no policy acts on may be acted on by an operator: there the nearest way is enough, so that

@@ -129,6 +129,7 @@ struct en_lease {
     /* since when the data plane is waited for: anew after it was superseded */
     int64_t obey_mono_ns;
     int64_t ends_mono_ns; /* 0: its time does not run yet */
+    int64_t begins_ns;    /* wall time at which it was admitted first; 0: not known any more */
     uint32_t target_len;
     char target_text[EN_KEY_TEXT_MAX]; /* for backends */
 };

@@ -505,6 +505,7 @@ static void put_in_force(struct mp_engine *e, struct en_case *c, struct en_lease
 {
     for (uint32_t i = 0; i < count; i++) {
         made[i]->state = MP_LEASE_PROPOSED;
+        made[i]->begins_ns = e->now_ns;
         link_lease(e, c, made[i]);
     }
     for (uint32_t i = 0; i < count; i++) en_lease_event(e, made[i], MP_LEASE_ON_ADMIT, MP_STR(""));

@@ -143,7 +143,8 @@ static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol
         .target_type = text_of(mp_type_word((enum mp_type)l->l.target.type)),
         .target = {l->target_text, l->target_len},
         .hooks = l->l.hooks, .arg_count = l->l.arg_count, .args = args,
-        .ends_wall_ns = e->now_ns + rest + ramp_ns(e, &l->l), .given_back = l->l.given_back};
+        .ends_wall_ns = e->now_ns + rest + ramp_ns(e, &l->l), .given_back = l->l.given_back,
+        .begins_wall_ns = l->begins_ns};
     for (uint32_t i = 0; i < l->l.arg_count; i++) put_arg(&l->l.args[i], &args[i]);
 }
 

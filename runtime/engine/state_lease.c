@@ -35,6 +35,7 @@ void en_put_lease(struct mp_engine *e, struct en_out *o, const struct en_lease *
         en_put_value(o, l->l.args[i].type, l->l.args[i].value);
     }
     if (l->l.target.type == MP_TYPE_CIDR) en_put_u64(o, l->l.target.bits);
+    en_put_i64(o, l->begins_ns);
 }
 
 static uint32_t find_entity(const struct mp_program *p, mp_str name)
@@ -141,6 +142,7 @@ enum mp_err en_restore_lease(struct mp_engine *e, uint64_t id, struct en_in *i)
     get_args(e, i, &l->l);
     if (l->l.target.type == MP_TYPE_CIDR) l->l.target.bits = (uint32_t)en_get_u64(i);
     if (l->l.target.bits > 127) i->bad = true;
+    if (i->at < i->end) l->begins_ns = en_get_span(i); /* rows of earlier versions end here */
     if (i->bad || l->state >= MP_LEASE_STATE_COUNT) return MP_ECORRUPT;
     if (l->owner >= e->limits.incidents) return MP_ECORRUPT;
     l->applied_seq = en_durable_with(e);

@@ -13,7 +13,12 @@
 struct leases {
     const struct mp_inproc_lease *exempt;
     const struct mp_inproc_lease *denial; /* deny before quarantine, then the oldest */
+    const struct mp_inproc_lease *cut;    /* the oldest that the stream began before */
+    int64_t began_ns;                     /* of the stream */
 };
+
+/* Of a request that begins now no lease says that it be cut. */
+#define BEGINS_NOW INT64_MAX
 
 static bool value_of(struct mp_verdict_scratch *s, uint32_t walk, struct mp_value *out)
 {
@@ -86,6 +91,10 @@ static void meet_lease(const struct signal_plan *sp, const struct mp_inproc_view
     case MP_INPROC_CHALLENGE:
         mp_verdict_access(met, CHALLENGE_STRENGTH, false, l->status,
                           mp_inproc_verb_word(l->verb), l->rule, l->incident, MP_NONE);
+        return;
+    case MP_INPROC_CUT:
+        if (out->began_ns >= l->begins_wall_ns) return;
+        if (out->cut == NULL || l->id < out->cut->id) out->cut = l;
         return;
     case MP_INPROC_VERB_COUNT:
         MP_UNREACHABLE("no such verb");
@@ -210,7 +219,7 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
 {
     MP_ASSERT(request->signal < plan->p->signal_count);
     const struct signal_plan *sp = &plan->signals[request->signal];
-    struct leases leases = {NULL, NULL};
+    struct leases leases = {.began_ns = BEGINS_NOW};
     struct met met = {.throttle_count = 0};
     mp_str guard = MP_STR("");
 
@@ -248,10 +257,11 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
 
 void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inproc_view *view,
                         struct mp_inventory *inventory, const struct mp_record *request,
-                        struct mp_verdict_scratch *s, struct mp_verdict_answer *out)
+                        int64_t began_ns, struct mp_verdict_scratch *s,
+                        struct mp_verdict_answer *out)
 {
     MP_ASSERT(request->signal < plan->p->signal_count);
-    struct leases leases = {NULL, NULL};
+    struct leases leases = {.began_ns = began_ns};
     struct met met = {.throttle_count = 0};
     mp_str guard = MP_STR("");
     memset(out, 0, offsetof(struct mp_verdict_answer, fired));
@@ -259,7 +269,8 @@ void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inpr
     if (view->kinds == 0) return;
     mp_verdict_prepare(plan, request, inventory, s);
     meet_leases(&plan->signals[request->signal], view, s, &leases, &met);
-    if (leases.exempt != NULL || leases.denial == NULL) return;
+    const struct mp_inproc_lease *ends = leases.denial != NULL ? leases.denial : leases.cut;
+    if (leases.exempt != NULL || ends == NULL) return;
     if (mp_verdict_protected(plan, s, &guard) == FROM_ALL) return;
-    refuse_by_lease(leases.denial, request->time_ns, out);
+    refuse_by_lease(ends, request->time_ns, out);
 }

@@ -78,11 +78,13 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
                     const struct mp_record *request, struct mp_verdict_scratch *scratch,
                     struct mp_verdict_answer *out);
 
-/* The same for a stream that was let in and is still open: may leases let it go on? No inline
- * rule is asked, and nothing is taken from any throttle. */
+/* The same for a stream that was let in and is still open since wall time `began_ns`: may leases
+ * let it go on? One that began before a `cut` may not. No inline rule is asked, and nothing is
+ * taken from any throttle. */
 void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inproc_view *view,
                         struct mp_inventory *inventory, const struct mp_record *request,
-                        struct mp_verdict_scratch *scratch, struct mp_verdict_answer *out);
+                        int64_t began_ns, struct mp_verdict_scratch *scratch,
+                        struct mp_verdict_answer *out);
 
 /* The text of a message action of an inline rule, for the request asked last with this scratch.
  * Cut at `size`; the answer is its length. */

@@ -118,7 +118,8 @@ static void *join(void)
 static void *start(void)
 {
     static const struct mp_os os;
-    struct mp_gate_options options = {.workers = 2, .leases = 256, .key = {3, 4}, .os = &os};
+    struct mp_gate_options options = {.workers = 2, .leases = 256, .cuts = true, .key = {3, 4},
+                                      .os = &os};
     if (mp_gate_create(&options, &gate) != MP_OK) abort();
     load_program();
     return join();

@@ -256,7 +256,8 @@ struct mpol_lease plane_lease(uint64_t id, const char *verb, const char *kind, c
                                .rule = mpol_text("a_rule"), .verb = mpol_text(verb),
                                .target_kind = mpol_text(kind), .target_type = mpol_text(type),
                                .target = mpol_text(target), .hooks = MPOL_ANY_LAYER,
-                               .ends_wall_ns = ((int64_t)now.tv_sec + 3600) * 1000000000};
+                               .ends_wall_ns = ((int64_t)now.tv_sec + 3600) * 1000000000,
+                               .begins_wall_ns = (int64_t)now.tv_sec * 1000000000 + now.tv_nsec};
 }
 
 uint64_t plane_leases(struct plane *p, const struct mpol_lease *leases, size_t count)

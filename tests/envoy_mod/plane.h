@@ -24,7 +24,7 @@ void plane_inventory(struct plane *p, const char *lines);
 mp_str plane_compile(const char *text);
 /* Puts these leases in force: the revision. */
 uint64_t plane_leases(struct plane *p, const struct mpol_lease *leases, size_t count);
-/* A lease `verb` of `kind`, e.g. deny client 127.0.0.2; ends in an hour. */
+/* A lease `verb` of `kind`, e.g. deny client 127.0.0.2; begins now, ends in an hour. */
 struct mpol_lease plane_lease(uint64_t id, const char *verb, const char *kind, const char *type,
                               const char *target);
 

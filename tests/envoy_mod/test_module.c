@@ -193,6 +193,56 @@ static void an_open_stream_is_cut(void **state)
     tear_down(&s);
 }
 
+static void wait_until_cut(struct bed_client *c)
+{
+    int64_t until = bed_now_ns() + BED_WAIT_NS;
+    while (bed_stream_goes_on(c)) assert_true(bed_now_ns() < until);
+}
+
+static void goes_on(struct bed_client *c)
+{
+    for (int i = 0; i < 20; i++) assert_true(bed_stream_goes_on(c));
+}
+
+static void open_stream(struct setting *s, struct bed_client *c, const char *from)
+{
+    *c = (struct bed_client){.fd = -1, .from = from};
+    assert_true(bed_connect(c, from, s->bed.port));
+    assert_int_equal(bed_stream(c, "/stream"), 200);
+    assert_true(bed_stream_goes_on(c));
+}
+
+static void a_cut_leaves_alone_what_begins_after(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct bed_options o = options();
+    struct bed_client bad, good, again;
+    set_up(&s, &o);
+    enforce(&s, POLICY);
+    open_stream(&s, &bad, "127.0.0.5");
+    open_stream(&s, &good, "127.0.0.6");
+    struct mpol_lease cut = plane_lease(1, "cut", "client", "ip", "127.0.0.5");
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, &cut, 1)));
+    wait_until_cut(&bad);
+    goes_on(&good);
+    assert_true(plane_wait_record(s.plane, "\"client.ip\":\"127.0.0.5\"",
+                                  "\"refused_by\":\"a_rule\"", NULL));
+
+    open_stream(&s, &again, "127.0.0.5"); /* the lease is in force */
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, &cut, 1)));
+    goes_on(&again);
+    struct mpol_lease both[] = {cut, plane_lease(2, "deny", "client", "ip", "127.0.0.5")};
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, both, 2)));
+    wait_until_cut(&again);
+    assert_int_equal(get_from(&s, "127.0.0.5", "/up"), 403);
+    goes_on(&good);
+    bed_disconnect(&bad);
+    bed_disconnect(&good);
+    bed_disconnect(&again);
+    tear_down(&s);
+}
+
 /* ---- swap under load ---- */
 
 struct load {
@@ -346,6 +396,7 @@ static int all(const char *program)
         cmocka_unit_test(every_request_is_a_record),
         cmocka_unit_test(a_lease_refuses_and_is_lifted),
         cmocka_unit_test(an_open_stream_is_cut),
+        cmocka_unit_test(a_cut_leaves_alone_what_begins_after),
         cmocka_unit_test(programs_are_swapped_under_load),
         cmocka_unit_test(without_its_control_plane_it_goes_on_refusing),
         cmocka_unit_test(a_bad_image_is_refused_and_the_old_one_stays),

@@ -50,7 +50,7 @@ static void down(mp_str bytes)
 {
     static struct mp_gate *g; /* what was taken before stays in force, as in a proxy */
     static const struct mp_os os;
-    struct mp_gate_options options = {.workers = 1, .leases = 64, .os = &os};
+    struct mp_gate_options options = {.workers = 1, .leases = 64, .cuts = true, .os = &os};
     uint8_t type;
     mp_str body;
     size_t len;

@@ -8,6 +8,13 @@ const struct mpol_capability mp_inproc_capabilities[MP_INPROC_CAPABILITY_COUNT] 
 const struct mpol_capability mp_envoy_capabilities[MP_ENVOY_CAPABILITY_COUNT] = {
 #include "capability/envoy.def"
 };
+const struct mpol_capability mp_module_capabilities[MP_MODULE_CAPABILITY_COUNT] = {
+#include "capability/envoy_module.def"
+};
+static const struct mpol_capability envoy_and_module[] = {
+#include "capability/envoy.def"
+#include "capability/envoy_module.def"
+};
 #undef MP_CAPABILITY
 
 #define MP_GAP(verb, target, argument, value, why, repair) \
@@ -16,6 +23,10 @@ static const struct mp_capability_gap inproc_gaps[] = {
 #include "capability/inproc_gaps.def"
 };
 static const struct mp_capability_gap envoy_gaps[] = {
+#include "capability/envoy_gaps.def"
+#include "capability/envoy_alone_gaps.def"
+};
+static const struct mp_capability_gap envoy_module_gaps[] = {
 #include "capability/envoy_gaps.def"
 };
 #undef MP_GAP
@@ -48,10 +59,10 @@ static const struct mp_backend_table envoy_module_table = {
     .title = "an Envoy with the module",
     .flags = MPOL_BACKEND_CARVES_OUT,
     .inline_rules = true,
-    .capabilities = mp_envoy_capabilities,
-    .capability_count = MP_ENVOY_CAPABILITY_COUNT,
-    .gaps = envoy_gaps,
-    .gap_count = COUNT(envoy_gaps),
+    .capabilities = envoy_and_module,
+    .capability_count = COUNT(envoy_and_module),
+    .gaps = envoy_module_gaps,
+    .gap_count = COUNT(envoy_module_gaps),
 };
 
 static const struct mp_backend_table *const tables[] = {&envoy_table, &envoy_module_table,

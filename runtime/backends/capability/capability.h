@@ -2,7 +2,7 @@
  * capability.h - what each kind of mesh can do, as tables: one for the compiler, which refuses a
  * policy that asks for more (E0701), and for the backend that carries it out.
  *
- * Owns:    the tables (inproc.def, envoy.def). No code of any backend.
+ * Owns:    the tables (inproc.def, envoy.def, envoy_module.def). No code of any backend.
  * Callers: the backends; compiler/check by `--backend NAME`.
  * Threads: constant.
  */
@@ -59,10 +59,15 @@ enum {
     ,
     MP_ENVOY_CAPABILITY_COUNT = 0
 #include "capability/envoy.def"
+    ,
+    MP_MODULE_CAPABILITY_COUNT = 0
+#include "capability/envoy_module.def"
 };
 #undef MP_CAPABILITY
 
 extern const struct mpol_capability mp_inproc_capabilities[MP_INPROC_CAPABILITY_COUNT];
 extern const struct mpol_capability mp_envoy_capabilities[MP_ENVOY_CAPABILITY_COUNT];
+/* What the module can do and nothing else here. */
+extern const struct mpol_capability mp_module_capabilities[MP_MODULE_CAPABILITY_COUNT];
 
 #endif

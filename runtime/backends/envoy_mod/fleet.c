@@ -5,6 +5,8 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "capability/capability.h"
+#include "envoy_mod/fleet_cut.h"
 #include "inproc/inproc.h"
 
 #define NAME_MAX_BYTES 256
@@ -28,12 +30,14 @@ struct mp_fleet_peer {
 /* What is in force for one owner: a whole frame of LEASES. */
 struct owned {
     struct mp_frame_out frame; /* empty: this place is free */
+    struct mp_fleet_cuts cuts; /* what of it modules alone can carry */
     bool found; /* a proxy has it from an earlier life; nobody here has wanted it yet */
 };
 
 struct mp_fleet {
     struct mp_fleet_host host;
     struct mpol_backend_ops ops;
+    struct mpol_capability *capabilities; /* of ops */
     const struct mpol_backend_ops *inner;
     void *inner_ctx;
     struct mp_fleet_peer *peers;
@@ -42,6 +46,8 @@ struct mp_fleet {
     struct owned owned[OWNERS_MAX];
     uint64_t program_revision, inventory_revision, revision;
     char trouble[TROUBLE_MAX + NAME_MAX_BYTES];
+    struct mpol_lease_trouble *held; /* as it was told last */
+    size_t held_cap;
 };
 
 static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
@@ -134,17 +140,25 @@ static bool is_held_there(const struct mp_fleet *f, const struct mpol_lease *l)
     return l->given_back > 0 || mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_THROTTLE));
 }
 
+static const struct mpol_capability *row_of(const struct mpol_capability *rows, size_t count,
+                                            const struct mpol_lease *l)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (mp_str_eq(mp_str_of(rows[i].verb), str_of(l->verb)) &&
+            mp_str_eq(mp_str_of(rows[i].target), str_of(l->target_kind)))
+            return &rows[i];
+    }
+    return NULL;
+}
+
 /* `ctx` is the fleet, or NULL where only the table is asked. */
 static bool module_can(void *ctx, const struct mpol_lease *l)
 {
     if (is_held_there(ctx, l)) return false;
-    for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
-        const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
-        if (!mp_str_eq(mp_str_of(c->verb), str_of(l->verb))) continue;
-        if (!mp_str_eq(mp_str_of(c->target), str_of(l->target_kind))) continue;
-        return (l->hooks & ~c->hooks) == 0;
-    }
-    return false;
+    const struct mpol_capability *c =
+        mp_fleet_is_cut(l) ? row_of(mp_module_capabilities, MP_MODULE_CAPABILITY_COUNT, l)
+                           : row_of(mp_inproc_capabilities, MP_INPROC_CAPABILITY_COUNT, l);
+    return c != NULL && (l->hooks & ~c->hooks) == 0;
 }
 
 static enum mpol_err check_all(const struct mpol_desired *set)
@@ -156,24 +170,50 @@ static enum mpol_err check_all(const struct mpol_desired *set)
     return MPOL_OK;
 }
 
+/* The other backend is told nothing of what modules alone can do. */
+static enum mpol_err apply_inner(struct mp_fleet *f, const struct mpol_desired *set)
+{
+    struct mpol_desired rest = *set;
+    if (f->inner == NULL) return MPOL_OK;
+    struct mpol_lease *leases = mp_fleet_without_cuts(set, &rest.lease_count);
+    if (leases == NULL) return MPOL_ENOMEM;
+    rest.leases = leases;
+    enum mpol_err err = f->inner->apply(f->inner_ctx, &rest);
+    free(leases);
+    return err;
+}
+
+/* On MPOL_OK both are the caller's. */
+static enum mpol_err make_frames(struct mp_fleet *f, const struct mpol_desired *set,
+                                 struct owned *out)
+{
+    mp_frame_put_leases(&out->frame, set, module_can, f);
+    if (out->frame.failed) return MPOL_ENOMEM;
+    if (out->frame.len > MP_FRAME_DOWN_MAX) return MPOL_ELIMIT;
+    return (enum mpol_err)mp_fleet_cuts_take(&out->cuts, set);
+}
+
+static void owned_free(struct owned *o)
+{
+    mp_frame_out_free(&o->frame);
+    mp_fleet_cuts_free(&o->cuts);
+}
+
 static enum mpol_err fleet_apply(void *backend, const struct mpol_desired *set)
 {
     struct mp_fleet *f = backend;
-    struct mp_frame_out frame = {0};
-    struct owned *place = place_of(f, str_of(set->owner));
+    struct owned fresh = {.found = false}, *place = place_of(f, str_of(set->owner));
     enum mpol_err err = f->inner != NULL ? MPOL_OK : check_all(set);
     if (err != MPOL_OK) return err;
     if (place == NULL) return MPOL_ELIMIT;
-    mp_frame_put_leases(&frame, set, module_can, f);
-    if (frame.failed) err = MPOL_ENOMEM;
-    if (!frame.failed && frame.len > MP_FRAME_DOWN_MAX) err = MPOL_ELIMIT;
-    if (err == MPOL_OK && f->inner != NULL) err = f->inner->apply(f->inner_ctx, set);
+    err = make_frames(f, set, &fresh);
+    if (err == MPOL_OK) err = apply_inner(f, set);
     if (err != MPOL_OK) {
-        mp_frame_out_free(&frame);
+        owned_free(&fresh);
         return err;
     }
-    mp_frame_out_free(&place->frame);
-    *place = (struct owned){.frame = frame};
+    owned_free(place);
+    *place = fresh;
     f->revision = set->revision;
     tell_all(f, &place->frame);
     return MPOL_OK;
@@ -199,6 +239,46 @@ static void set_trouble(struct mp_fleet *f, enum mp_err err, mp_str who, const c
 
 static uint64_t lower(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
+static bool is_carried(const struct mp_fleet *f, const struct mpol_lease *cut)
+{
+    for (const struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
+        if (p->known && !is_silent(p) && mp_fleet_cut_concerns(cut, &p->info)) return true;
+    }
+    return false;
+}
+
+static bool room_for_held(struct mp_fleet *f, size_t count)
+{
+    if (count <= f->held_cap) return true;
+    struct mpol_lease_trouble *grown = realloc(f->held, 2 * count * sizeof *grown);
+    if (grown == NULL) return false;
+    f->held = grown;
+    f->held_cap = 2 * count;
+    return true;
+}
+
+/* What no module that is connected can cut waits for one, beside what waits in the other backend. */
+static bool add_held(struct mp_fleet *f, struct mpol_progress *p)
+{
+    static const char why[] = "no proxy with the module is connected where such streams are: "
+                              "nothing else cuts them";
+    size_t count = 0;
+    for (int i = 0; i < OWNERS_MAX; i++) count += f->owned[i].cuts.set.lease_count;
+    if (count == 0) return true;
+    if (!room_for_held(f, count + p->held_count)) return false;
+    if (p->held_count > 0) memcpy(f->held, p->held, p->held_count * sizeof *f->held);
+    p->held = f->held;
+    for (int i = 0; i < OWNERS_MAX; i++) {
+        const struct mpol_desired *cuts = &f->owned[i].cuts.set;
+        for (size_t k = 0; k < cuts->lease_count; k++) {
+            if (is_carried(f, &cuts->leases[k])) continue;
+            f->held[p->held_count++] = (struct mpol_lease_trouble){
+                .lease = cuts->leases[k].id, .trouble = MPOL_EAGAIN, .text = mpol_text(why)};
+        }
+    }
+    return true;
+}
+
 static enum mpol_err fleet_progress(void *backend, struct mpol_progress *out)
 {
     struct mp_fleet *f = backend;
@@ -221,6 +301,7 @@ static enum mpol_err fleet_progress(void *backend, struct mpol_progress *out)
         p.accepted = p.effective = 0;
         set_trouble(f, MP_EAGAIN, MP_STR(""), "no proxy with the module is connected", &p);
     }
+    if (!add_held(f, &p)) return MPOL_ENOMEM;
     *out = p;
     return MPOL_OK;
 }
@@ -254,10 +335,25 @@ static enum mpol_err fleet_check(void *backend, const struct mpol_lease *lease, 
                                  size_t why_size)
 {
     struct mp_fleet *f = backend;
+    if (mp_fleet_is_cut(lease)) return MPOL_OK;
     return f->inner->check(f->inner_ctx, lease, why, why_size);
 }
 
 /* ---- life ---- */
+
+/* What the other backend can do, or a module alone, and what only a module can. */
+static bool make_capabilities(struct mp_fleet *f)
+{
+    const struct mpol_capability *rows = f->ops.capabilities;
+    size_t count = f->ops.capability_count;
+    f->capabilities = malloc((count + MP_MODULE_CAPABILITY_COUNT) * sizeof *f->capabilities);
+    if (f->capabilities == NULL) return false;
+    memcpy(f->capabilities, rows, count * sizeof *rows);
+    memcpy(f->capabilities + count, mp_module_capabilities, sizeof mp_module_capabilities);
+    f->ops.capabilities = f->capabilities;
+    f->ops.capability_count = count + MP_MODULE_CAPABILITY_COUNT;
+    return true;
+}
 
 enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_backend_ops *inner,
                             void *inner_ctx, struct mp_fleet **out)
@@ -267,7 +363,6 @@ enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_
     f->host = *host;
     f->inner = inner;
     f->inner_ctx = inner_ctx;
-    /* What only modules can do is not offered beside xDS: a proxy without one would not do it. */
     f->ops = inner != NULL ? *inner : mp_inproc_ops;
     f->ops.size = sizeof f->ops;
     if (inner == NULL) f->ops.name = "envoy-module";
@@ -276,6 +371,10 @@ enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_
     f->ops.read_back = fleet_read_back;
     f->ops.close = fleet_close;
     f->ops.check = inner != NULL && inner->check != NULL ? fleet_check : NULL;
+    if (!make_capabilities(f)) {
+        free(f);
+        return MP_ENOMEM;
+    }
     *out = f;
     return MP_OK;
 }
@@ -286,7 +385,9 @@ void mp_fleet_destroy(struct mp_fleet *f)
     while (f->peers != NULL) mp_fleet_close(f->peers);
     mp_frame_out_free(&f->program);
     mp_frame_out_free(&f->inventory);
-    for (int i = 0; i < OWNERS_MAX; i++) mp_frame_out_free(&f->owned[i].frame);
+    for (int i = 0; i < OWNERS_MAX; i++) owned_free(&f->owned[i]);
+    free(f->capabilities);
+    free(f->held);
     free(f);
 }
 

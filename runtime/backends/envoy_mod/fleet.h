@@ -6,9 +6,9 @@
  * A proxy that is away blocks nothing: it keeps what it was told last, and is told anew when it
  * comes back.
  *
- * The fleet may stand before another backend (xDS): each lease then goes to both, what only the
- * other one can do goes to it alone, and a revision counts as accepted or effective when both say
- * so.
+ * The fleet may stand before another backend (xDS): each lease then goes to both, what only one of
+ * them can do goes to it alone, and a revision counts as accepted or effective when both say so. A
+ * `cut`, which only modules can, is held while none that it concerns is connected.
  *
  * Owns:    the proxies that are connected, and the newest frames for them.
  * Callers: daemon (bytes from and to sockets), engine (through mp_fleet_ops).

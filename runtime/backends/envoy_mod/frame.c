@@ -7,7 +7,7 @@
 
 /* Bytes of a lease without any text and arguments: what a count is checked against before memory is
  * taken for it. */
-#define LEASE_BYTES_MIN (8 + 8 + 5 * 4 + 4 + 8 + 8 + 1)
+#define LEASE_BYTES_MIN (8 + 8 + 5 * 4 + 4 + 8 + 8 + 8 + 1)
 
 /* ---- writing ---- */
 
@@ -309,6 +309,7 @@ static void put_lease(struct mp_frame_out *out, const struct mpol_lease *l)
     mp_frame_put_text(out, str_of(l->target));
     mp_frame_put_u32(out, l->hooks);
     mp_frame_put_u64(out, (uint64_t)l->ends_wall_ns);
+    mp_frame_put_u64(out, (uint64_t)l->begins_wall_ns);
     mp_frame_put_u64(out, bits_of(l->given_back));
     MP_ASSERT(l->arg_count <= MP_FRAME_ARGS_MAX);
     mp_frame_put_u8(out, (uint8_t)l->arg_count);
@@ -367,6 +368,7 @@ static void get_lease(struct mp_frame_in *in, struct rows *rows, uint32_t at)
     l.target = text_of(mp_frame_text(in));
     l.hooks = mp_frame_u32(in);
     l.ends_wall_ns = (int64_t)mp_frame_u64(in);
+    l.begins_wall_ns = (int64_t)mp_frame_u64(in);
     l.given_back = number_of(mp_frame_u64(in));
     if (!(l.given_back >= 0 && l.given_back <= 1)) in->bad = true;
     l.arg_count = mp_frame_u8(in);

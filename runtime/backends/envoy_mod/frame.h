@@ -20,7 +20,7 @@
 #include "base/str.h"
 #include "mpol/backend.h"
 
-#define MP_FRAME_PROTOCOL 1u
+#define MP_FRAME_PROTOCOL 2u
 #define MP_FRAME_HEAD 5u
 /* LIMIT: of a frame from the control plane, and of one from a module. */
 #define MP_FRAME_DOWN_MAX (16u << 20)

@@ -40,7 +40,8 @@ static enum mp_err open_workers(struct mp_gate *g)
 
 static enum mp_err fill(struct mp_gate *g, const struct mp_gate_options *options)
 {
-    struct mp_inproc_limits limits = {.leases = options->leases, .readers = options->workers};
+    struct mp_inproc_limits limits = {
+        .leases = options->leases, .readers = options->workers, .cuts = options->cuts};
     MP_TRY(mp_inproc_create(&g->arena, limits, g->key, &g->table));
     MP_TRY(mp_verdict_buckets_create(&g->arena, BUCKET_KEYS, g->key, &g->buckets));
     return open_workers(g);
@@ -139,11 +140,15 @@ enum mp_err mp_gate_inventory(struct mp_gate *g, mp_str lines, const char **why)
     return MP_OK;
 }
 
-static bool refuses(const struct mpol_lease *l)
+static bool ends_streams(const struct mpol_lease *l)
 {
+    static const enum mp_inproc_verb which[] = {MP_INPROC_DENY, MP_INPROC_QUARANTINE,
+                                                MP_INPROC_CUT};
     mp_str verb = {l->verb.ptr, l->verb.len};
-    return mp_str_eq(verb, mp_inproc_verb_word(MP_INPROC_DENY)) ||
-           mp_str_eq(verb, mp_inproc_verb_word(MP_INPROC_QUARANTINE));
+    for (size_t i = 0; i < sizeof which / sizeof *which; i++) {
+        if (mp_str_eq(verb, mp_inproc_verb_word(which[i]))) return true;
+    }
+    return false;
 }
 
 static const char *why_not(enum mpol_err err)
@@ -163,9 +168,9 @@ enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, co
         *why = why_not(err);
         return (enum mp_err)err;
     }
-    g->refuses = false;
-    for (size_t i = 0; i < set->lease_count && !g->refuses; i++)
-        g->refuses = refuses(&set->leases[i]);
+    g->may_cut = false;
+    for (size_t i = 0; i < set->lease_count && !g->may_cut; i++)
+        g->may_cut = ends_streams(&set->leases[i]);
     return MP_OK;
 }
 
@@ -192,7 +197,7 @@ void mp_gate_passed(const struct mp_gate *g, uint64_t *program, uint64_t *leases
     *program = passed ? g->current->gen->revision : 0;
 }
 
-bool mp_gate_may_cut(const struct mp_gate *g) { return g->refuses; }
+bool mp_gate_may_cut(const struct mp_gate *g) { return g->may_cut; }
 
 /* ---- workers ---- */
 
@@ -294,7 +299,8 @@ void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *
 }
 
 void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
-                     int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out)
+                     int64_t wall_ns, int64_t began_ns, uint32_t layer,
+                     struct mp_gate_answer *out)
 {
     MP_ASSERT(worker < g->worker_count);
     struct worker *w = &g->workers[worker];
@@ -305,8 +311,8 @@ void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_ho
         struct asked asked = {g, world, &world->gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
         decode(&asked, &record);
-        mp_verdict_recheck(world->gen->plan, view, world->inventory, &record, asked.d->scratch,
-                           &w->answer);
+        mp_verdict_recheck(world->gen->plan, view, world->inventory, &record, began_ns,
+                           asked.d->scratch, &w->answer);
         if (!w->answer.allow) answer_out(&w->answer, out);
     }
     mp_inproc_leave(w->epoch);

@@ -66,6 +66,7 @@ struct mp_gate_host {
 struct mp_gate_options {
     uint32_t workers;   /* places: numbers below it */
     uint32_t leases;    /* LIMIT: in force at one time */
+    bool cuts;          /* the host can end open streams: `cut` is taken too */
     struct mp_hash_key key;
     const struct mp_os *os; /* memory, regular expressions; outlives the gate */
 };
@@ -89,7 +90,7 @@ enum mp_err mp_gate_leases(struct mp_gate *g, const struct mpol_desired *set, co
 void mp_gate_step(struct mp_gate *g);
 /* The newest program and set that every worker has passed: no request meets an older one. */
 void mp_gate_passed(const struct mp_gate *g, uint64_t *program, uint64_t *leases);
-/* Does the set in force refuse anybody who may have a stream open? */
+/* Does the set in force refuse or cut anybody who may have a stream open? */
 bool mp_gate_may_cut(const struct mp_gate *g);
 
 /* ---- workers ---- */
@@ -110,10 +111,11 @@ struct mp_gate_answer {
 /* Answers a request. Without a program everything passes. */
 void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
                  int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out);
-/* The same for a stream that was let in: what leases deny it now; takes nothing from any
- * throttle, and asks no inline rule. */
+/* The same for a stream that was let in and began at wall time `began_ns`: what leases deny or cut
+ * it now; takes nothing from any throttle, and asks no inline rule. */
 void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
-                     int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out);
+                     int64_t wall_ns, int64_t began_ns, uint32_t layer,
+                     struct mp_gate_answer *out);
 /* The fields that the program in force reads, for telemetry; between enter and leave. NULL: no
  * program. */
 const struct mp_gate_want *mp_gate_enter(struct mp_gate *g, uint32_t worker, uint32_t *count);

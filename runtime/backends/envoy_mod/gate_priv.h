@@ -77,7 +77,7 @@ struct mp_gate {
     char *lines;           /* of inventory, for programs to come */
     size_t lines_len;
     uint64_t program_number;    /* of the table that brought it */
-    bool refuses;               /* the set in force denies or quarantines somebody */
+    bool may_cut;               /* the set in force denies, quarantines or cuts somebody */
 };
 
 /* gate_program.c: a program, checked and made ready for all workers. */

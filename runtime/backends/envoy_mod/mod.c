@@ -75,7 +75,8 @@ static bool open_workers(struct mod *m)
 static enum mp_err open_gate(struct mod *m)
 {
     struct mp_gate_options options = {
-        .workers = m->worker_count, .leases = MOD_LEASES_MAX, .os = &m->os};
+        .workers = m->worker_count, .leases = MOD_LEASES_MAX,
+        .cuts = mod_streams_can_cut(), .os = &m->os};
     /* Clients choose what is looked up: the key must be nobody's to guess. */
     if (getrandom(&options.key, sizeof options.key, 0) != sizeof options.key) return MP_EIO;
     return mp_gate_create(&options, &m->gate);

@@ -28,6 +28,7 @@ struct mod_stream {
     void *envoy; /* the proxy's filter */
     struct mod_worker *worker; /* NULL: not among the open ones */
     struct mod_stream *next, **at, *victim;
+    int64_t began_ns; /* wall time */
     uint16_t client_len, peer_len, service_len;
     char client[MOD_CLIENT_MAX], peer[MOD_PEER_MAX], service[MP_MOD_NAME_MAX];
 };
@@ -66,6 +67,12 @@ void mod_close(struct mod *m);
 void mod_stop(struct mod *m);
 int64_t mod_wall_ns(void);
 
+/* mod_filter.c, on the stream's worker: may it go on, as leases are now? */
+void mod_stream_recheck(struct mod *m, struct mod_stream *s, uint32_t worker,
+                        struct mp_gate_answer *out);
+
+/* mod_streams.c: can this proxy end a stream? */
+bool mod_streams_can_cut(void);
 /* mod_streams.c: on the stream's worker */
 void mod_stream_add(struct mod *m, uint32_t worker, struct mod_stream *s);
 void mod_stream_remove(struct mod_stream *s);

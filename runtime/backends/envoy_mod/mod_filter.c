@@ -211,16 +211,26 @@ static int on_request(struct request *r)
     /* The control plane's own paths end before a service; they prove what others do. */
     if (mp_str_starts(header(s->envoy, MP_STR(":path")), OUR_PATHS)) return ABI_CONTINUE;
     read_facts(m, s);
+    s->began_ns = mod_wall_ns();
+    /* Among the open ones before it is judged: a set that comes in between finds it there. */
+    mod_stream_add(m, worker, s);
     struct asking asking = {.m = m, .envoy = s->envoy, .stream = s};
     struct mp_gate_host host = {&asking, get_field};
     struct mp_gate_answer answer;
-    mp_gate_ask(m->gate, worker, &host, mod_wall_ns(), m->config.layer_bit, &answer);
-    if (!answer.allow) {
-        refuse(r, &answer);
-        return ABI_STOP;
-    }
-    mod_stream_add(m, worker, s);
-    return ABI_CONTINUE;
+    mp_gate_ask(m->gate, worker, &host, s->began_ns, m->config.layer_bit, &answer);
+    if (answer.allow) return ABI_CONTINUE;
+    mod_stream_remove(s);
+    refuse(r, &answer);
+    return ABI_STOP;
+}
+
+/* The proxy keeps a request's headers as long as its stream. */
+void mod_stream_recheck(struct mod *m, struct mod_stream *s, uint32_t worker,
+                        struct mp_gate_answer *out)
+{
+    struct asking asking = {.m = m, .envoy = s->envoy, .stream = s};
+    struct mp_gate_host host = {&asking, get_field};
+    mp_gate_recheck(m->gate, worker, &host, mod_wall_ns(), s->began_ns, m->config.layer_bit, out);
 }
 
 /* ---- hooks: configuration, on the main thread ---- */

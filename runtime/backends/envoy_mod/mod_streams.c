@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Streams that are open, and the cut of those that leases have come to deny.
+ * Streams that are open, and the cut of those that leases have come to deny or to cut.
  *
  * A list belongs to its worker. Another thread reaches a worker only through a scheduler, and a
  * scheduler belongs to a stream: one stream of every worker, the anchor, has one. When the anchor
@@ -11,7 +11,7 @@
 
 #define EVENT_LOOK 1
 
-static bool can_cut(void)
+bool mod_streams_can_cut(void)
 {
     return ABI_CALLBACK(http_filter_scheduler_new) != NULL &&
            ABI_CALLBACK(http_filter_scheduler_commit) != NULL &&
@@ -33,7 +33,7 @@ static void make_anchor(struct mod_worker *w, struct mod_stream *s)
 
 void mod_stream_add(struct mod *m, uint32_t worker, struct mod_stream *s)
 {
-    if (!can_cut()) return;
+    if (!mod_streams_can_cut()) return;
     struct mod_worker *w = &m->workers[worker];
     s->worker = w;
     s->next = w->first;
@@ -67,31 +67,6 @@ void mod_stream_remove(struct mod_stream *s)
 
 /* ---- looking ---- */
 
-/* What is still known of a request when only its stream is left. */
-struct facts {
-    const struct mod *m;
-    const struct mod_stream *s;
-};
-
-static bool get_fact(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out)
-{
-    const struct facts *f = ctx;
-    const struct mp_mod_config *c = &f->m->config;
-    out->kind = MP_FIELD_TEXT;
-    switch (want->source) {
-    case MP_GATE_LAYER: out->text = mp_str_of(c->layer); break;
-    case MP_GATE_CLIENT: out->text = (mp_str){f->s->client, f->s->client_len}; break;
-    case MP_GATE_CLIENT_IDENTITY:
-    case MP_GATE_PEER: out->text = (mp_str){f->s->peer, f->s->peer_len}; break;
-    case MP_GATE_SERVICE: out->text = (mp_str){f->s->service, f->s->service_len}; break;
-    case MP_GATE_INSTANCE:
-        out->text = c->layer_bit != MPOL_INGRESS ? mp_str_of(c->instance) : MP_STR("");
-        break;
-    default: return false;
-    }
-    return out->text.len > 0;
-}
-
 static void cut(struct mod_stream *s, const struct mp_gate_answer *a)
 {
     char details[MP_GATE_RULE_MAX + 8] = "mpol:";
@@ -112,21 +87,16 @@ static void look(struct mod *m, struct mod_worker *w)
 {
     struct mod_stream *victims = NULL;
     struct mp_gate_answer answer;
-    int64_t now = mod_wall_ns();
     for (struct mod_stream *s = w->first; s != NULL; s = s->next) {
-        struct facts facts = {m, s};
-        struct mp_gate_host host = {&facts, get_fact};
-        mp_gate_recheck(m->gate, w->number, &host, now, m->config.layer_bit, &answer);
+        mod_stream_recheck(m, s, w->number, &answer);
         if (answer.allow) continue;
         s->victim = victims;
         victims = s;
     }
     while (victims != NULL) {
         struct mod_stream *s = victims;
-        struct facts facts = {m, s};
-        struct mp_gate_host host = {&facts, get_fact};
         victims = s->victim;
-        mp_gate_recheck(m->gate, w->number, &host, now, m->config.layer_bit, &answer);
+        mod_stream_recheck(m, s, w->number, &answer);
         if (!answer.allow) cut(s, &answer);
     }
 }
@@ -149,7 +119,7 @@ void mod_streams_look(struct mod *m, struct mod_stream *s)
 
 void mod_streams_cut(struct mod *m)
 {
-    if (!can_cut()) return;
+    if (!mod_streams_can_cut()) return;
     for (uint32_t i = 0; i < m->worker_count; i++) {
         struct mod_worker *w = &m->workers[i];
         pthread_mutex_lock(&w->lock);

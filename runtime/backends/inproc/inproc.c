@@ -13,6 +13,7 @@ static const mp_str verb_words[MP_INPROC_VERB_COUNT] = {
     [MP_INPROC_QUARANTINE] = MP_STR_INIT("quarantine"),
     [MP_INPROC_THROTTLE] = MP_STR_INIT("throttle"),
     [MP_INPROC_CHALLENGE] = MP_STR_INIT("challenge"),
+    [MP_INPROC_CUT] = MP_STR_INIT("cut"),
 };
 
 mp_str mp_inproc_verb_word(enum mp_inproc_verb verb)
@@ -274,6 +275,7 @@ static enum mpol_err inproc_read_back(void *backend, struct mpol_text owner,
             .verb = text_of(mp_inproc_verb_word(l->verb)), .target_kind = text_of(l->target_kind),
             .target_type = text_of(l->target_type), .target = text_of(l->target),
             .hooks = l->hooks, .ends_wall_ns = l->ends_wall_ns, .given_back = l->given_back,
+            .begins_wall_ns = l->begins_wall_ns,
             .args = args, .arg_count = l->verb == MP_INPROC_THROTTLE ? 2 : 0,
         };
         if (found(ctx, &lease) != 0) break;

@@ -33,6 +33,7 @@ enum mp_inproc_verb {
     MP_INPROC_QUARANTINE,
     MP_INPROC_THROTTLE,
     MP_INPROC_CHALLENGE,
+    MP_INPROC_CUT, /* of a stream that began before the lease */
     MP_INPROC_VERB_COUNT
 };
 
@@ -51,7 +52,7 @@ struct mp_inproc_lease {
     uint32_t bits;          /* of a range of addresses: its prefix; 0: one key */
     mp_str owner, rule, target;
     mp_str target_kind, target_type;
-    int64_t ends_wall_ns;
+    int64_t begins_wall_ns, ends_wall_ns;
     double given_back;
     uint64_t pass;          /* of 2^32: how many a ramp lets through of what is denied */
     /* throttle */
@@ -80,6 +81,7 @@ struct mp_inproc_view {
 struct mp_inproc_limits {
     uint32_t leases;  /* in force at one time */
     uint32_t readers;
+    bool cuts; /* the readers know their open streams: `cut` is taken too */
 };
 
 enum mp_err mp_inproc_create(struct mp_arena *arena, struct mp_inproc_limits limits,

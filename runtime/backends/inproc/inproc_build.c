@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "capability/capability.h"
 #include "inproc/inproc_priv.h"
 
 static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
@@ -32,15 +33,26 @@ static bool verb_of(mp_str word, enum mp_inproc_verb *out)
     return false;
 }
 
-static bool can(mp_str verb, mp_str kind, uint32_t hooks, bool range)
+static const struct mpol_capability *row_of(const struct mpol_capability *rows, size_t count,
+                                            const struct mpol_lease *l)
 {
-    for (size_t i = 0; i < mp_inproc_ops.capability_count; i++) {
-        const struct mpol_capability *c = &mp_inproc_ops.capabilities[i];
-        if (mp_str_eq(verb, mp_str_of(c->verb)) && mp_str_eq(kind, mp_str_of(c->target))) {
-            return (hooks & ~c->hooks) == 0 && (!range || (c->flags & MPOL_CAN_RANGE) != 0);
-        }
+    for (size_t i = 0; i < count; i++) {
+        if (mp_str_eq(str_of(l->verb), mp_str_of(rows[i].verb)) &&
+            mp_str_eq(str_of(l->target_kind), mp_str_of(rows[i].target)))
+            return &rows[i];
     }
-    return false;
+    return NULL;
+}
+
+static bool can(const struct mp_inproc *b, const struct mpol_lease *l)
+{
+    bool range = mp_str_eq(str_of(l->target_type), mp_type_word(MP_TYPE_CIDR));
+    const struct mpol_capability *c =
+        row_of(mp_inproc_capabilities, MP_INPROC_CAPABILITY_COUNT, l);
+    if (c == NULL && b->limits.cuts)
+        c = row_of(mp_module_capabilities, MP_MODULE_CAPABILITY_COUNT, l);
+    return c != NULL && (l->hooks & ~c->hooks) == 0 &&
+           (!range || (c->flags & MPOL_CAN_RANGE) != 0);
 }
 
 /* The key as requests have it: an address as an address, whatever its spelling. */
@@ -113,12 +125,11 @@ static enum mp_err lease_read(struct mp_inproc *b, struct table *t, const struct
 {
     *out = (struct mp_inproc_lease){.id = from->id, .incident = from->incident,
                                     .hooks = from->hooks, .given_back = from->given_back,
+                                    .begins_wall_ns = from->begins_wall_ns,
                                     .ends_wall_ns = from->ends_wall_ns,
                                     .bucket = MP_INPROC_NO_BUCKET};
     if (!verb_of(str_of(from->verb), &out->verb)) return MP_EUNSUPPORTED;
-    bool range = mp_str_eq(str_of(from->target_type), mp_type_word(MP_TYPE_CIDR));
-    if (!can(str_of(from->verb), str_of(from->target_kind), from->hooks, range))
-        return MP_EUNSUPPORTED;
+    if (!can(b, from)) return MP_EUNSUPPORTED;
     MP_TRY(text_put(t, str_of(set->owner), &out->owner));
     MP_TRY(text_put(t, str_of(from->rule), &out->rule));
     MP_TRY(text_put(t, str_of(from->target), &out->target));
@@ -232,8 +243,8 @@ static bool same_lease(const struct mp_inproc_lease *a, const struct mp_inproc_l
     return a->id == b->id && a->incident == b->incident && a->verb == b->verb &&
            a->hooks == b->hooks && a->status == b->status && a->kind == b->kind &&
            a->rep == b->rep && a->bits == b->bits && a->is_rate == b->is_rate &&
-           a->ends_wall_ns == b->ends_wall_ns && !(a->given_back < b->given_back) &&
-           !(a->given_back > b->given_back) && !(a->to < b->to) && !(a->to > b->to) &&
+           a->begins_wall_ns == b->begins_wall_ns && a->ends_wall_ns == b->ends_wall_ns &&
+           !(a->given_back < b->given_back) && !(a->given_back > b->given_back) && !(a->to < b->to) && !(a->to > b->to) &&
            !(a->burst < b->burst) && !(a->burst > b->burst) && mp_str_eq(a->owner, b->owner) &&
            mp_str_eq(a->rule, b->rule) && mp_value_eq(a->rep, a->key, b->key);
 }

@@ -70,6 +70,9 @@ struct mpol_lease {
      * back. A throttle to share q admits q + (1-q)*given_back; to a rate r, r/(1-given_back); a
      * deny or quarantine lets that part of the requests pass, chosen by client and incident. */
     double given_back;
+    /* Wall time at which the engine admitted it, the same in every set and over restarts: a `cut`
+     * ends what began before. 0: unknown, nothing did. */
+    int64_t begins_wall_ns;
 };
 
 /* What is to be in force from now on, and nothing else of ours. */

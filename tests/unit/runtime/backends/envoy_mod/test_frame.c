@@ -24,7 +24,8 @@ static struct mpol_lease lease(uint64_t id, uint32_t arg_count)
                                .rule = mpol_text("r"), .verb = mpol_text("throttle"),
                                .target_kind = mpol_text("client"), .target_type = mpol_text("ip"),
                                .target = mpol_text("127.0.0.1"), .hooks = 7, .args = args,
-                               .arg_count = arg_count, .ends_wall_ns = 99, .given_back = 0.25};
+                               .arg_count = arg_count, .ends_wall_ns = 99, .begins_wall_ns = 98,
+                               .given_back = 0.25};
 }
 
 static mp_str body_of(const struct mp_frame_out *out)
@@ -51,6 +52,7 @@ static void a_set_is_read_as_it_was_written(void **state)
         assert_int_equal(a->incident, b->incident);
         assert_int_equal(a->hooks, b->hooks);
         assert_int_equal(a->ends_wall_ns, b->ends_wall_ns);
+        assert_int_equal(a->begins_wall_ns, b->begins_wall_ns);
         assert_true(!(a->given_back < b->given_back) && !(a->given_back > b->given_back));
         assert_memory_equal(b->target.ptr, "127.0.0.1", 9);
         assert_int_equal(a->arg_count, b->arg_count);

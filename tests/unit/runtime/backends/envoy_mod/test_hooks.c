@@ -322,6 +322,77 @@ static void a_full_ring_counts_what_it_drops(void **state)
     tear_down(&s);
 }
 
+/* ---- open streams ---- */
+
+static void open_stream(struct setting *s, struct host_stream *r, const char *client,
+                        const char *path)
+{
+    host_stream_init(r, 0, client);
+    host_header(r, ":path", path);
+    assert_true(host_begin(r, s->filter));
+}
+
+/* Workers look at their streams meanwhile. */
+static void put_in_force(struct setting *s, const struct mpol_lease *leases, size_t count)
+{
+    uint64_t revision = plane_leases(s->plane, leases, count);
+    int64_t until = bed_now_ns() + BED_WAIT_NS;
+    while (plane_info(s->plane).leases_passed != revision) {
+        assert_true(bed_now_ns() < until);
+        host_run_scheduled(0);
+        poll(NULL, 0, 1);
+    }
+}
+
+static void a_cut_ends_what_began_before(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct host_stream old, other, kept, late;
+    struct mpol_lease exempt = plane_lease(9, "exempt", "client", "ip", "127.0.0.2");
+    set_up(&s, "service");
+    enforce(&s, "mpol 1\nuse std.mesh\nnever deny request where request.path == \"/kept\"\n");
+    open_stream(&s, &old, "127.0.0.2:1", "/a");
+    open_stream(&s, &other, "127.0.0.3:1", "/a");
+    open_stream(&s, &kept, "127.0.0.2:2", "/kept");
+
+    struct mpol_lease leases[] = {plane_lease(1, "cut", "client", "ip", "127.0.0.2"), exempt};
+    put_in_force(&s, leases, 2);
+    assert_false(atomic_load(&old.reset)); /* an exception is one from this too */
+    put_in_force(&s, leases, 1);
+    assert_true(atomic_load(&old.reset));
+    assert_false(atomic_load(&other.reset));
+    assert_false(atomic_load(&kept.reset)); /* a guard protects it */
+
+    open_stream(&s, &late, "127.0.0.2:3", "/a");
+    put_in_force(&s, leases, 1); /* told again, it cuts nothing new */
+    assert_false(atomic_load(&late.reset));
+    struct mpol_lease again = plane_lease(2, "cut", "service", "string", "checkout");
+    put_in_force(&s, &again, 1);
+    assert_true(atomic_load(&late.reset));
+    assert_true(atomic_load(&other.reset));
+    assert_false(atomic_load(&kept.reset));
+    host_end(&kept, s.logger);
+    tear_down(&s);
+}
+
+static void a_guard_protects_an_open_stream(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct host_stream kept, other;
+    struct mpol_lease deny = plane_lease(1, "deny", "client", "ip", "127.0.0.2");
+    set_up(&s, "service");
+    enforce(&s, "mpol 1\nuse std.mesh\nnever deny request where request.path == \"/kept\"\n");
+    open_stream(&s, &kept, "127.0.0.2:1", "/kept");
+    open_stream(&s, &other, "127.0.0.2:2", "/other");
+    put_in_force(&s, &deny, 1);
+    assert_true(atomic_load(&other.reset));
+    assert_false(atomic_load(&kept.reset)); /* its path is still known */
+    host_end(&kept, s.logger);
+    tear_down(&s);
+}
+
 /* ---- workers at once ---- */
 
 #define THREADS 4
@@ -410,6 +481,8 @@ int main(void)
         cmocka_unit_test(a_gateway_speaks_of_whom_it_asks),
         cmocka_unit_test(inventory_is_known_to_rules_and_leases),
         cmocka_unit_test(a_full_ring_counts_what_it_drops),
+        cmocka_unit_test(a_cut_ends_what_began_before),
+        cmocka_unit_test(a_guard_protects_an_open_stream),
         cmocka_unit_test(programs_and_leases_change_under_workers),
     };
     snprintf(socket_path, sizeof socket_path, "/tmp/mpol-hooks-%d.sock", (int)getpid());
