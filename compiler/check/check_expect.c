@@ -158,7 +158,8 @@ static bool expect_args(struct ck_test *t, const struct ck_verb *verbs,
     return fine;
 }
 
-/* A string names any entity with that key; a bare name the kind of target, or the record at hand. */
+/* A string names any entity with that key;
+ * a bare name the kind of target, or the record at hand. */
 static bool expect_target(struct ck_test *t, const struct mp_ast_expr *ast,
                           struct mp_t_test_line *line)
 {

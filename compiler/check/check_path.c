@@ -154,7 +154,8 @@ static bool part_is(const struct path *path, uint32_t i, mp_str name)
     return i < path->count && path->parts[i].index == NULL && mp_str_eq(path->parts[i].name, name);
 }
 
-/* Does the path from part `from` begin with this key of a row? Answers how many parts it is long. */
+/* Does the path from part `from` begin with this key of a row? Answers how
+ * many parts it is long. */
 static bool begins_with_key(const struct path *path, uint32_t from, const struct mp_t_key *key,
                             uint32_t *len)
 {

@@ -279,8 +279,9 @@ struct ck_bind {
 struct ck_scope {
     const struct ck_file *file;       /* where names are looked up */
     const struct mp_t_keys *keys;     /* of the row; NULL: none can be read here */
-    const struct mp_t_walk *at; /* the way to each of `keys` from the rule's own row; NULL: `keys`
-                                         are the rule's own. Inside the expansion of a definition. */
+    /* inside the expansion of a definition: the way to each of `keys` from the rule's own row;
+     * NULL: `keys` are the rule's own */
+    const struct mp_t_walk *at;
     const struct mp_t_signal *record; /* at hand; NULL: none */
     bool bare;                        /* the record's fields stand bare: inside `where` */
     const struct mp_t_entity *member; /* inside count(m of SET where ...) */
@@ -354,7 +355,8 @@ mp_str ck_signal_record_word(const struct mp_t_signal *signal);
 
 /* ---- check_keys.c ---- */
 /* `per a, b max N` as keys, in the order written; `per mesh` has none. Poisoned keys are left
- * out. NULL for ast NULL. E0211, E0101, E0302. max 0: the smallest cap that the vocabulary gives. */
+ * out. NULL for ast NULL. E0211, E0101, E0302. max 0: the smallest cap that the vocabulary
+ * gives. */
 const struct mp_t_keys *ck_keys_of(struct ck *ck, const struct ck_file *file,
                                    const struct mp_ast_per *ast);
 /* Keys of one entity; of none: the mesh. */

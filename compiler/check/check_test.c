@@ -426,7 +426,8 @@ static bool same_subject(const struct mp_t_test_line *a, const struct mp_t_test_
     return true;
 }
 
-/* A moment lasts until the next line; it clashes with another at the same time, or inside a span. */
+/* A moment lasts until the next line;
+ * it clashes with another at the same time, or inside a span. */
 static bool same_time(const struct mp_t_test_line *a, const struct mp_t_test_line *b)
 {
     if (a->from_ns == b->from_ns) return true;

@@ -146,8 +146,8 @@ static void print_verb_help(const struct cli_args *args)
 
 static void print_help(void)
 {
-    puts(
-        "mpol - policies that close the security loop of a mesh: see, decide, act, check, return\n");
+    puts("mpol - policies that close the security loop of a mesh: "
+         "see, decide, act, check, return\n");
     for (const struct cli_verb *v = cli_verbs; v->name != NULL; v++) {
         printf("  %-9s %s\n", v->name, v->summary);
     }

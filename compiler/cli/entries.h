@@ -24,7 +24,8 @@ void cli_print_entry(FILE *out, const struct cli_entry_style *style, const struc
                      mp_str json);
 /* A message that would have gone out; in JSON {"message":{...}}. */
 void cli_print_message(FILE *out, const struct cli_entry_style *style, const struct mp_message *m);
-/* {"summary":{"records":…,"bad_lines":…,"late":…,"rules":{"NAME":{"matched":…,"false":…,"unknown":…}},
+/* {"summary":{"records":…,"bad_lines":…,"late":…,
+ * "rules":{"NAME":{"matched":…,"false":…,"unknown":…}},
  * "unread_lines":…,"unread_fields":…,"bad_values":…}}, or the same as a table. */
 void cli_print_summary(FILE *out, const struct cli_entry_style *style,
                        const struct mp_engine *engine, const struct cli_summary *summary);

@@ -69,7 +69,8 @@ static bool is_on_its_way(const char *state)
     return false;
 }
 
-/* Asks for the lease of this number until it is on its way no more, for two seconds; to be freed. */
+/* Asks for the lease of this number until it is on its way no more, for two seconds;
+ * to be freed. */
 static char *wait_for(struct decision *d, const char *lease)
 {
     const char *const words[] = {"decisions", "state", lease};

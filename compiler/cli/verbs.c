@@ -16,7 +16,8 @@ const struct cli_verb cli_verbs[] = {
      cli_replay},
     {"run", "[OPTIONS] POLICY... --state=DIR",
      "the daemon: follow telemetry, act, verify, keep the ledger", cli_run_options,
-     "  mpol run policies/ --telemetry=/var/log/mesh.jsonl --state=/var/lib/mpol --listen=127.0.0.1:9900\n",
+     "  mpol run policies/ --telemetry=/var/log/mesh.jsonl --state=/var/lib/mpol "
+     "--listen=127.0.0.1:9900\n",
      cli_run},
     {"why", "RULE KEY --state=DIR", "why a rule does or does not fire for a key, clause by clause",
      cli_why_options, "  mpol why checkout_errors checkout --state=/var/lib/mpol\n", cli_why},
@@ -25,7 +26,8 @@ const struct cli_verb cli_verbs[] = {
     {"decisions", "list | add VERB KIND=KEY [NAME=VALUE...] | delete KIND=KEY|#ID --state=DIR",
      "leases by hand: what is in force, one more, one less", cli_decisions_options,
      "  mpol decisions list --state=/var/lib/mpol\n"
-     "  mpol decisions add deny client.ip=10.0.0.7 --on=ingress --for=5m --reason='stuffing' --state=/var/lib/mpol\n"
+     "  mpol decisions add deny client.ip=10.0.0.7 --on=ingress --for=5m --reason='stuffing' "
+     "--state=/var/lib/mpol\n"
      "  mpol decisions add throttle service=checkout to=50% --yes --state=/var/lib/mpol\n"
      "  mpol decisions delete client.ip=10.0.0.7 --yes --state=/var/lib/mpol\n",
      cli_decisions},

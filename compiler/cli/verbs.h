@@ -7,8 +7,8 @@
 #include "cli/cli.h"
 
 #define CLI_VERBS(X)                                                                               \
-    X(check) X(lint) X(test) X(replay) X(run) X(why) X(status) X(decisions) X(release) X(brake) X(reload)   \
-    X(ledger) X(inspect) X(import) X(envoy) X(explain) X(version)
+    X(check) X(lint) X(test) X(replay) X(run) X(why) X(status) X(decisions) X(release)             \
+    X(brake) X(reload) X(ledger) X(inspect) X(import) X(envoy) X(explain) X(version)
 
 #define CLI_VERB_DECLARE(name)                                                                     \
     extern const struct cli_option cli_##name##_options[];                                         \

@@ -172,7 +172,8 @@ static struct word group_word(struct jit_gen *g, const struct mp_fn_row *f,
     return w;
 }
 
-/* The outputs that are always computed; all others are known to be false until a group says more. */
+/* The outputs that are always computed;
+ * all others are known to be false until a group says more. */
 static void begin_words(struct jit_gen *g, const struct mp_fn_row *f, const struct jit_plan *plan,
                         const struct words *words)
 {

@@ -2,7 +2,8 @@
  * api_priv.h - what is behind the handles of the public interface; this folder only.
  *
  *   mpol_engine      the loop (runtime/engine), the backend inproc, names of fields, readers
- *   generation       one program in force, and what is made for it: plan, decoders, inventory replicas
+ *   generation       one program in force, and what is made for it: plan, decoders, replicas of
+ *                    the inventory
  *   mpol_reader      one thread's way in: an epoch, a ring of records, a ring of notes
  *
  * The engine's thread is the only one that changes a generation, and it does so before it

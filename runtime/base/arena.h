@@ -39,7 +39,8 @@ void *mp_arena_alloc(struct mp_arena *a, size_t size, size_t align);
 /* Memory with anything in it: for large pieces whose owner clears each part when it is first
  * used, so that pages nobody needs are never touched. NULL on failure. */
 void *mp_arena_alloc_raw(struct mp_arena *a, size_t size, size_t align);
-/* Grows the newest piece in place where possible, else copies. NULL on failure, old piece intact. */
+/* Grows the newest piece in place where possible, else copies.
+ * NULL on failure, old piece intact. */
 void *mp_arena_grow(struct mp_arena *a, void *old, size_t old_size, size_t new_size, size_t align);
 /* A copy of s in the arena, with a NUL behind it that is not counted; ptr NULL on failure. */
 mp_str mp_arena_str(struct mp_arena *a, mp_str s);

@@ -3,7 +3,8 @@
 
 #include "base/hash.h"
 
-/* Fixed: the compiler's tables are filled by the author, and a hostile author only slows himself. */
+/* Fixed: the compiler's tables are filled by the author,
+ * and a hostile author only slows himself. */
 static const struct mp_hash_key map_key = {0x6d706f6c, 0x6d6170};
 
 void mp_map_init(struct mp_map *m, struct mp_arena *arena) { *m = (struct mp_map){.arena = arena}; }

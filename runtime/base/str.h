@@ -50,7 +50,8 @@ unsigned mp_str_distance(mp_str a, mp_str b, unsigned limit);
 
 struct mp_arena;
 
-/* A growing text in an arena. Memory failure is remembered in `failed` and asked once at the end. */
+/* A growing text in an arena. Memory failure is remembered in `failed` and
+ * asked once at the end. */
 struct mp_buf {
     struct mp_arena *arena;
     char *ptr;

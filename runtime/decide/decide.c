@@ -291,7 +291,8 @@ static struct ask ask_guard(const struct mp_decide *d, const struct mp_program *
 {
     const struct mp_guard_row *g = &p->guard[guard];
     const struct mp_quota_row *quota = &p->quota[g->quota];
-    /* What is counted is what the quota names: `never quarantine svc more than 20% of instances`. */
+    /* What is counted is what the quota names:
+     * `never quarantine svc more than 20% of instances`. */
     uint32_t entity = quota->entity != MP_NONE ? quota->entity : g->entity;
     return (struct ask){.p = p, .world = world, .quota = quota, .rule = MP_NONE,
                         .verb = mp_program_text(p, g->verb), .entity = entity, .type = g->type,

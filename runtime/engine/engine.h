@@ -63,7 +63,8 @@ struct mp_engine_sinks {
     /* A transition, with its canonical JSON text (one line, without the line end). */
     void (*entry)(void *ctx, const struct mp_entry *entry, mp_str json);
     /* A message that may go out now (it is committed). Answer MP_OK: delivered; MP_EAGAIN: in hand,
-     * mp_engine_message_done will tell; anything else: asked again after 1 s, 2 s, 4 s, ... 60 s. */
+     * mp_engine_message_done will tell; anything else: asked again after 1 s, 2 s, 4 s, ...
+     * 60 s. */
     enum mp_err (*message)(void *ctx, const struct mp_message *message);
     /* An inline rule's action on a record that the engine judged itself; carried_out: neither a
      * guard (R43) nor a stronger verdict passed it over, and a throttle had no token. */
@@ -185,9 +186,10 @@ bool mp_engine_braked(const struct mp_engine *e);
  * kept over restarts and reloads. Between equals an operator's word goes before a rule's, and the
  * newer one before the older. */
 struct mp_manual {
-    mp_str verb;   /* `deny` */
-    mp_str target; /* KIND=KEY: `client.ip=10.0.0.7`, `service=checkout`, `identity=spiffe://...`; a range
-                    * of addresses where the backend can do that: `client.ip=10.0.0.0/24` */
+    mp_str verb; /* `deny` */
+    /* KIND=KEY: `client.ip=10.0.0.7`, `service=checkout`, `identity=spiffe://...`; a range of
+     * addresses where the backend can do that: `client.ip=10.0.0.0/24` */
+    mp_str target;
     /* as a policy writes them: `to` `50%`, `on` `ingress`, `for` `5m` */
     const struct mp_note *args;
     uint32_t arg_count;
@@ -238,7 +240,8 @@ struct mp_undo_view {
     bool manual;
     mp_str rule, verb, kind, target, next;
 };
-/* How many leases go; 0 with *why set where the target is not understood, else nothing was there. */
+/* How many leases go; 0 with *why set where the target is not understood,
+ * else nothing was there. */
 uint32_t mp_engine_undo(struct mp_engine *e, const struct mp_undo *undo, void *ctx,
                         void (*each)(void *ctx, const struct mp_undo_view *view), mp_str *why);
 

@@ -262,7 +262,8 @@ struct en_told {
 };
 #define EN_TOLD_MAX 4096
 
-/* How many of something in a second of event time: what clients can cause must not fill a ledger. */
+/* How many of something in a second of event time:
+ * what clients can cause must not fill a ledger. */
 struct en_pace {
     int64_t second;
     uint32_t count;
@@ -626,7 +627,8 @@ void en_messages_pump(struct mp_engine *e);
 void en_message_due(struct mp_engine *e, uint32_t message);
 
 /* ---- entry.c ---- */
-/* Empties the entry at hand; every put does so at its end. Causes are added just before an event. */
+/* Empties the entry at hand; every put does so at its end.
+ * Causes are added just before an event. */
 void en_entry_begin(struct mp_engine *e);
 struct mp_buf *en_words(struct mp_engine *e, struct mp_buf *b);
 void en_cause(struct mp_engine *e, mp_str name, mp_str value);

@@ -72,7 +72,8 @@ enum mp_err en_restore_message(struct mp_engine *e, uint64_t id, struct en_in *i
 
 /* ---- state.c ---- */
 
-/* What is left of a rule that is gone: it is told once, when everything is back. Texts are copied. */
+/* What is left of a rule that is gone: it is told once, when everything is back.
+ * Texts are copied. */
 void en_remember_gone(struct mp_engine *e, const struct en_gone *gone, mp_str rule, mp_str key,
                       mp_str verb, mp_str target);
 /* The entry with which a restored row is durable. What comes from the store is; what comes from the

@@ -177,7 +177,8 @@ static inline uint64_t logic8(uint8_t op, uint64_t x, uint64_t y)
 }
 
 /* Operands side by side, eight at a time. The last eight may reach behind the run: into registers
- * of later runs, or into the spare bytes behind them all, which are written before they are read. */
+ * of later runs, or into the spare bytes behind them all, which are written before they are
+ * read. */
 static void logic_dense(struct frame *f, const struct mp_run *r, const uint32_t *a)
 {
     const uint8_t *x = f->truth + a[0];

@@ -133,7 +133,8 @@ uint16_t mp_grpc_port(const struct mp_grpc_server *server);
  * given back too. NULL is allowed. Not from within a callback. */
 void mp_grpc_close(struct mp_grpc_server *server);
 void mp_grpc_counts_get(const struct mp_grpc_server *server, struct mp_grpc_counts *out);
-/* What the last refused TLS peer did wrong; empty when none was. Borrowed until the loop runs on. */
+/* What the last refused TLS peer did wrong; empty when none was.
+ * Borrowed until the loop runs on. */
 mp_str mp_grpc_tls_trouble(const struct mp_grpc_server *server);
 
 /* Queues one message, and gives to the socket what it takes at once. MP_ELIMIT: the queue is

@@ -61,7 +61,8 @@ static enum mp_err listen_tcp(struct mp_grpc_server *server, const char *where,
     if (server->tls == NULL && !is_loopback(&address)) {
         snprintf(
             why, why_size,
-            "%s: others could reach this port, so it needs a certificate, its key and the CA of clients; "
+            "%s: others could reach this port, so it needs a certificate, its key "
+            "and the CA of clients; "
             "without them only loopback or unix:PATH",
             where);
         return MP_EINVAL;

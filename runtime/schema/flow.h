@@ -2,7 +2,8 @@
  * flow.h - the batons: what one stage hands to the next. Read this first, then walk the folders.
  *
  *   bytes ─ingest→ mp_record ─window→ mp_row ─eval→ mp_hits ─decide→ mp_decision ─act→ mp_lease
- *     ─backend→ mesh;   later rows ─verify→ mp_verdict ─act→ …;   every transition → mp_entry ─ledger
+ *     ─backend→ mesh;   later rows ─verify→ mp_verdict ─act→ …;
+ *   every transition → mp_entry ─ledger
  *
  * Stages do not know each other; runtime/engine wires them. Everything here is plain data that
  * borrows from the program, the record or the engine; nothing here is freed.

@@ -67,7 +67,8 @@ enum mp_err mp_store_load(struct mp_store *s, void *ctx,
                           enum mp_err (*row)(void *ctx, uint32_t kind, uint64_t id, mp_str bytes));
 
 /* ---- one batch ---- */
-/* False: the ring has no room for a batch of `bytes`, or the disk failed; nothing has been begun. */
+/* False: the ring has no room for a batch of `bytes`, or the disk failed;
+ * nothing has been begun. */
 bool mp_store_begin(struct mp_store *s, size_t bytes);
 void mp_store_entry(struct mp_store *s, uint64_t seq, int64_t time_ns, mp_str json,
                     const uint8_t hash[MP_STORE_HASH]);

@@ -49,7 +49,8 @@ struct mpol_arg {
     struct mpol_text text;
 };
 
-/* One change of the mesh that is to be in force. What it points to is valid during the call only. */
+/* One change of the mesh that is to be in force.
+ * What it points to is valid during the call only. */
 struct mpol_lease {
     size_t size;
     uint64_t id;       /* of the lease: the same in every set, never used again */
@@ -136,7 +137,8 @@ struct mpol_backend_ops {
      * capabilities (nothing is changed then), MPOL_ELIMIT when there are too many, MPOL_EAGAIN to
      * be asked again. */
     enum mpol_err (*apply)(void *backend, const struct mpol_desired *set);
-    /* Where it stands; called after every apply and at every step while something is outstanding. */
+    /* Where it stands; called after every apply and at every step while something is
+     * outstanding. */
     enum mpol_err (*progress)(void *backend, struct mpol_progress *out);
     /* Tells everything in the mesh that carries `owner`. NULL with MPOL_BACKEND_UNPROVEN. */
     enum mpol_err (*read_back)(void *backend, struct mpol_text owner, mpol_read_back_fn found,

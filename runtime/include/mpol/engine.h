@@ -103,7 +103,8 @@ MPOL_API int mpol_field_wanted(const struct mpol_engine *engine, uint32_t field)
 MPOL_API enum mpol_err mpol_record_create(struct mpol_engine *engine, struct mpol_record **out);
 MPOL_API void mpol_record_destroy(struct mpol_record *record);
 /* Empties it for an event of `signal` ("requests") at `wall_ns`, seen at one layer (MPOL_INGRESS
- * ...). MPOL_EINVAL: no such layer, or a time before 1970 or after 2115; the record is as it was. */
+ * ...). MPOL_EINVAL: no such layer, or a time before 1970 or after 2115; the record is as it
+ * was. */
 MPOL_API enum mpol_err mpol_record_begin(struct mpol_record *record, const char *signal,
                                          int64_t wall_ns, uint32_t layer);
 /* A field not set is absent. Setting it again replaces it. Text is copied; MPOL_ELIMIT beyond

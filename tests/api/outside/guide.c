@@ -21,7 +21,8 @@ static const char policy[] =
     "  when count(requests where path == \"/login\" and status == 401) over 10s >= 10\n"
     "    per client.ip max 10k\n"
     "  then deny client.ip for 1m and notify \"guesses from {client.ip}\" via chat\n"
-    "    verify count(requests where path == \"/login\" and status == 401) over 1s == 0 within 10s\n"
+    "    verify count(requests where path == \"/login\" and status == 401) "
+    "over 1s == 0 within 10s\n"
     "rule slow when p99_latency > 500ms for 2s\n"
     "  then cap svc to 10 for 1m\n"
     "never deny request where request.path == \"/healthz\"\n";
