@@ -249,7 +249,8 @@ static int run(const struct wish *wish)
     if (!ca_make() || !apps_start(wish->seed)) return 2;
     if (!mesh_start(wish->envoy) || !load_start(wish->seed)) return 2;
     tell_say(
-        "the shop is open: a gateway, %d sidecars and an edge connector, Envoys %s; one mpol; seed %llu\n",
+        "the shop is open: a gateway, %d sidecars and an edge connector, Envoys %s; "
+        "one mpol; seed %llu\n",
         APPS - 1, in_words[mesh_modules()], (unsigned long long)wish->seed);
     pthread_t status_thread;
     atomic_store(&running, true);
@@ -273,13 +274,15 @@ static int run(const struct wish *wish)
 }
 
 static const char usage[] =
-    "usage: envoy_shop [--seed N] [--story N] [--envoy FILE] [--no-module|--all-modules] [--keep] [--plain]\n"
+    "usage: envoy_shop [--seed N] [--story N] [--envoy FILE] [--no-module|--all-modules] "
+    "[--keep] [--plain]\n"
     "A mesh of Envoys on loopback, seven things that go wrong, and the policy that answers.\n"
     "  --seed N      the same traffic again\n"
     "  --story N     only this one, 1 to 7\n"
     "  --envoy FILE  the Envoy; otherwise $MPOL_ENVOY, or the one in the build folder\n"
     "  --no-module, --all-modules\n"
-    "                mpol's module in none or in all of the Envoys, not only in those that have streams\n"
+    "                mpol's module in none or in all of the Envoys, not only in those "
+    "that have streams\n"
     "  --keep        keep the folder with logs, bootstraps and state\n"
     "  --plain       no colour, no status line\n";
 

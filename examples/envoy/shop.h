@@ -4,11 +4,14 @@
  *
  *   load.c      customers on many loopback addresses, workloads with their certificates
  *      │ TLS
- *   topology.c  gateway ──mTLS──▶ sidecars of checkout (3), catalog (v1, v2), account; an edge connector;
+ *   topology.c  gateway ──mTLS──▶ sidecars of checkout (3), catalog (v1, v2), account;
+ *      │                          an edge connector;
  *      │                          `mpol run` is control plane and sink of all of them
  *   services.c  what they stand in front of
  *
- *   ca.c        a throw-away CA; wire.c  one HTTP/1.1 connection over TLS; child.c  processes, by pid
+ *   ca.c        a throw-away CA
+ *   wire.c      one HTTP/1.1 connection over TLS
+ *   child.c     processes, by pid
  *   follow.c    what mpol says it does, for ../telling
  *   watch.c     single clients of a story, whose every answer counts
  *   story_*.c   what goes wrong, and what must have happened then, seen from the clients

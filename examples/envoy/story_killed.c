@@ -18,7 +18,8 @@
 static const enum app callees[] = {ACCOUNT_1, CATALOG_1, CATALOG_2};
 #define CALLEES (sizeof callees / sizeof *callees)
 
-/* The value of the counter or gauge whose name ends so, at the Envoy of `app`; -1: cannot be had. */
+/* The value of the counter or gauge whose name ends so, at the Envoy of `app`;
+ * -1: cannot be had. */
 static long stat_of(enum app app, const char *name)
 {
     char path[160], page[1024];

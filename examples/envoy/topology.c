@@ -76,10 +76,14 @@ bool mesh_admin(uint16_t port, const char *path, char *out, size_t size)
     out[0] = '\0';
     if (fd < 0) return false;
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
-    int len = snprintf(ask, sizeof ask, "GET %s HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n", path);
+    int len = snprintf(ask, sizeof ask,
+                       "GET %s HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n", path);
     size_t got = 0;
     ssize_t n = send(fd, ask, (size_t)len, MSG_NOSIGNAL);
-    while (n > 0 && got < size - 1 && (n = recv(fd, out + got, size - 1 - got, 0)) > 0) got += (size_t)n;
+    while (n > 0 && got < size - 1) {
+        n = recv(fd, out + got, size - 1 - got, 0);
+        if (n > 0) got += (size_t)n;
+    }
     out[got] = '\0';
     close(fd);
     return strncmp(out, "HTTP/1.1 200", 12) == 0;
@@ -113,10 +117,11 @@ static bool write_inventory(void)
     static const char services[] =
         "{\"entity\":\"service\",\"name\":\"gateway\",\"tier\":\"critical\",\"callers\":[],"
         "\"identities\":[\"" SHOP_ID("gateway") "\"]}\n"
-        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"gateway\",\"cart\"],"
-        "\"identities\":[\"" SHOP_ID("checkout") "\"]}\n"
+        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
+        "\"callers\":[\"gateway\",\"cart\"],\"identities\":[\"" SHOP_ID("checkout") "\"]}\n"
         "{\"entity\":\"service\",\"name\":\"catalog\",\"candidate\":\"v2\","
-        "\"callers\":[\"gateway\",\"report\",\"batch\"],\"identities\":[\"" SHOP_ID("catalog") "\"]}\n"
+        "\"callers\":[\"gateway\",\"report\",\"batch\"],"
+        "\"identities\":[\"" SHOP_ID("catalog") "\"]}\n"
         "{\"entity\":\"service\",\"name\":\"account\",\"callers\":[\"gateway\"],"
         "\"identities\":[\"" SHOP_ID("account") "\"]}\n"
         "{\"entity\":\"service\",\"name\":\"outside\",\"callers\":[\"export\"],"
@@ -133,8 +138,8 @@ static bool write_inventory(void)
                   "\"ip\":\"127.0.0.1\",\"port\":%u}\n", shop_gateway_port);
     for (int i = 0; i < APPS; i++) {
         const struct app_place *app = &shop_apps[i];
-        fprintf(file, "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"%s\",\"ip\":\"127.0.0.1\","
-                      "\"port\":%u,\"version\":\"%s\"}\n",
+        fprintf(file, "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"%s\","
+                      "\"ip\":\"127.0.0.1\",\"port\":%u,\"version\":\"%s\"}\n",
                 app->instance, app->service, app->proxy_port, app->version);
     }
     return fclose(file) == 0;
@@ -154,11 +159,13 @@ bool control_start(void)
     word(&c, "--xds=127.0.0.1:%u", shop_xds_port);
     if (modules != MODULES_NONE) word(&c, "--module-socket=%s", shop_path(path, "modules"));
     if (!child_start(&control, c.words, NULL, NULL) || !follow_start(control.out)) return false;
-    for (int64_t until = tell_now_ns() + CONTROL_READY_NS; tell_now_ns() < until; tell_sleep_ns(LOOK_NS)) {
+    int64_t until_ns = tell_now_ns() + CONTROL_READY_NS;
+    for (; tell_now_ns() < until_ns; tell_sleep_ns(LOOK_NS)) {
         if (listens(shop_xds_port)) return true;
         if (!child_alive(&control)) break;
     }
-    fprintf(stderr, "shop: `mpol run` does not listen at --xds; its log is %s\n", shop_path(path, "mpol.log"));
+    fprintf(stderr, "shop: `mpol run` does not listen at --xds; its log is %s\n",
+            shop_path(path, "mpol.log"));
     return false;
 }
 
@@ -202,7 +209,8 @@ static void tls_words(struct command *c, enum identity id)
     }
 }
 
-static void place_words(struct command *c, const char *layer, const char *service, const char *instance)
+static void place_words(struct command *c, const char *layer, const char *service,
+                        const char *instance)
 {
     word(c, "%s", SHOP_MPOL);
     word(c, "envoy");
@@ -246,8 +254,9 @@ static bool launch(struct proxy *proxy, const char *envoy)
 {
     char path[SHOP_PATH], log[64];
     snprintf(log, sizeof log, "%s.log", proxy->instance);
-    const char *words[] = {envoy, "-c", shop_path(path, "%s.json", proxy->instance), "--concurrency", "1",
-                           "--disable-hot-restart", "--log-level", "warning", NULL};
+    const char *config = shop_path(path, "%s.json", proxy->instance);
+    const char *words[] = {envoy, "-c", config, "--concurrency", "1", "--disable-hot-restart",
+                           "--log-level", "warning", NULL};
     return child_start(&proxy->child, words, NULL, log);
 }
 
@@ -297,7 +306,9 @@ static bool help_names(const char *verb, const char *option)
     unlink(shop_path(path, "help"));
     child_run(words, "help");
     FILE *file = fopen(path, "r");
-    while (file != NULL && fgets(line, sizeof line, file) != NULL) found |= strstr(line, option) != NULL;
+    while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+        found |= strstr(line, option) != NULL;
+    }
     if (file != NULL) fclose(file);
     return found;
 }
@@ -305,7 +316,8 @@ static bool help_names(const char *verb, const char *option)
 bool mesh_check(enum modules wanted)
 {
     if (!help_names("run", "--xds")) {
-        fprintf(stderr, "shop: this build of `mpol run` has no --xds: it cannot be a control plane\n");
+        fprintf(stderr, "shop: this build of `mpol run` has no --xds: "
+                        "it cannot be a control plane\n");
         return false;
     }
     modules = module_is_there() ? wanted : MODULES_NONE;
@@ -320,7 +332,8 @@ bool mesh_start(const char *envoy)
     made = gateway_bootstrap();
     for (int i = 0; i < APPS; i++) made = app_bootstrap(&shop_apps[i]) && made;
     if (!made) {
-        fprintf(stderr, "shop: `mpol envoy bootstrap` has printed none; see run.log in %s\n", shop_dir);
+        fprintf(stderr, "shop: `mpol envoy bootstrap` has printed none; see run.log in %s\n",
+                shop_dir);
         return false;
     }
     for (int i = 0; i <= APPS; i++) made = launch(&proxies[i], envoy) && made;

@@ -227,7 +227,8 @@ static struct wire_answer ask_wire(struct wire *w, const struct wire_ask *ask, b
         if (answer.fresh && !connect_wire(w)) break;
         answer.resumed = SSL_session_reused(w->tls) == 1;
         if (exchange(w, ask, stream, &answer)) break;
-        /* A kept connection may have been closed under us: that is tried once more, on a new one. */
+        /* A kept connection may have been closed under us:
+         * that is tried once more, on a new one. */
         answer.status = 0;
         bool again = !answer.fresh;
         wire_drop(w);

@@ -6,7 +6,8 @@
  *   proxy.c     a reverse proxy: the gate to the outside, and one in front of every service
  *   guard.c     what the proxy does with libmpol: the part that an embedder copies
  *   services.c  six small HTTP services that call each other through their proxies
- *   story.c     which of it belongs to which tale; ../telling prints the lines and the closing table
+ *   story.c     which of it belongs to which tale; ../telling prints the lines and the closing
+ *               table
  *   shop.c      starts and stops all of it, and lets things go wrong
  *
  * Everything listens and calls on loopback, on ports that the kernel chooses.

@@ -114,10 +114,10 @@ static void *show_status(void *ctx)
         }
         if (guard_reloads() != reloads) story_policy(reloads = guard_reloads());
         struct mpol_status s = guard_status();
-        tell_status(
-            "%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · %u incidents, %u leases in force",
-            tell_seconds(tell_now_ns()), sent, (sent - before) * 4, good, refused, s.incidents_open,
-            s.leases_in_force);
+        tell_status("%6.1fs  %lu requests (%lu/s), %lu good, %lu refused · "
+                    "%u incidents, %u leases in force",
+                    tell_seconds(tell_now_ns()), sent, (sent - before) * 4, good, refused,
+                    s.incidents_open, s.leases_in_force);
         before = sent;
         tell_sleep_ns(NS_PER_S / 4);
     }
@@ -207,7 +207,8 @@ int main(int argc, char **argv)
                 option == 'h' ? stdout : stderr,
                 "usage: mesh [--seed N] [--policy FILE] [--plain]\n"
                 "A shop on loopback, four things that go wrong, and the policy that answers.\n"
-                "FILE is a second policy: edit it while the shop is open, it takes effect at once.\n");
+                "FILE is a second policy: edit it while the shop is open, "
+                "it takes effect at once.\n");
             return option == 'h' ? 0 : 2;
         }
     }

@@ -403,8 +403,10 @@ bool tell_table(void)
         if (tales[i].began_ns != 0) all = row(i, width) && all;
     }
     printf(
-        "detect: from the first bad request to the decision; effect, confirm (or harmful): from the\n"
-        "decision; release: from the end of the cause; leaked: bad requests that still passed after\n"
+        "detect: from the first bad request to the decision; "
+        "effect, confirm (or harmful): from the\n"
+        "decision; release: from the end of the cause; "
+        "leaked: bad requests that still passed after\n"
         "the decision; harmed: good requests refused.\n");
     pthread_mutex_unlock(&lock);
     return all;
