@@ -19,7 +19,8 @@
 #define HEAD "mpol 1\npackage t\nuse std.mesh\n"
 #define GUESSES(n)                                                                                 \
     HEAD "param tries: int = " n " in 1..100\n"                                                    \
-         "rule guesses when count(requests where status == 401) over 10s >= tries per client.ip max 1k\n" \
+         "rule guesses when count(requests where status == 401) over 10s >= tries "                \
+         "per client.ip max 1k\n"                                                                  \
          "  then deny client.ip for 20s and notify \"guesses from {client.ip}\" via chat\n"
 
 static struct {
@@ -226,7 +227,8 @@ static void a_text_that_a_param_was_given_outlives_the_program_that_was_given_it
         HEAD
         "param area: string = \"/nothing-of-that-name\"\nparam tries: int = 3 in 1..100\n"
         "rule closed when request.path starts with area then refuse request\n"
-        "rule guesses when count(requests where status == 401) over 10s >= tries per client.ip max 1k\n"
+        "rule guesses when count(requests where status == 401) over 10s >= tries "
+        "per client.ip max 1k\n"
         "  then deny client.ip for 20s\n");
     assert_true(ask("10.0.0.7", "/a/place/for/few/x"));
     assert_int_equal(mpol_engine_param(f.engine, mpol_text("area"), mpol_text("/a/place/for/few")),
@@ -447,7 +449,8 @@ static void identities_and_networks_are_denied_too(void **state)
     (void)state;
     begin(
         HEAD
-        "rule peers when count(requests where status == 401) over 10s >= 3 per request.peer max 1k\n"
+        "rule peers when count(requests where status == 401) over 10s >= 3 "
+        "per request.peer max 1k\n"
         "  then deny request.peer for 20s\n"
         "rule nets when count(requests where status == 402) over 10s >= 3 per client.asn max 1k\n"
         "  then deny client.asn for 20s\n");

@@ -59,8 +59,10 @@ static const char policy[] =
     "  cooldown 5s\n"
     "rule guesses when count(requests where status == 401) over 10s >= 5 per client.ip max 200\n"
     "  then deny client.ip for 20s\n"
-    "rule slow when p99(requests.latency) over 10s > 10s per instance then throttle instance to 10/s for 1m\n"
-    "rule many when distinct(requests.path) over 10s > 1000 per client.ip max 1k then deny client.ip for 20s\n"
+    "rule slow when p99(requests.latency) over 10s > 10s per instance "
+    "then throttle instance to 10/s for 1m\n"
+    "rule many when distinct(requests.path) over 10s > 1000 per client.ip max 1k "
+    "then deny client.ip for 20s\n"
     "rule door when request.path like \"/admin*\" and svc.tier is critical then deny request\n"
     "rule calm when request.path == \"/x0\" per client.ip max 100 then throttle request to 5/s\n"
     "never deny request where request.path == \"/healthz\"\n"
@@ -117,7 +119,8 @@ static void nothing_is_allocated_while_records_pass(void **state)
             char line[160];
             int len = snprintf(
                 line, sizeof line,
-                "{\"entity\":\"service\",\"name\":\"s%u\",\"tier\":\"critical\",\"callers\":[\"s%u\"]}",
+                "{\"entity\":\"service\",\"name\":\"s%u\",\"tier\":\"critical\","
+                "\"callers\":[\"s%u\"]}",
                 i / 500 % 20, (i / 500 + 1) % 20);
             mpol_engine_feed_line(engine, line, (size_t)len);
         }

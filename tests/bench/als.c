@@ -5,11 +5,11 @@
  *   bench_als MPOL       in a folder of its own
  *
  * als.read      one message with one request (some 550 bytes, as an Envoy 1.39 writes it) → struct
- * als.records   such messages on one stream, through `mpol run`, a rule counting them per client; with the
- *               client that sends them on the same machine. als.lost: those that never became
- *               records
- * als.push      the entry of a request on the wire → the denial that it led to is back at the proxy; als.push_400
- *               with 400 denials in force, all of which each push carries
+ * als.records   such messages on one stream, through `mpol run`, a rule counting them per client;
+ *               with the client that sends them on the same machine. als.lost: those that never
+ *               became records
+ * als.push      the entry of a request on the wire → the denial that it led to is back at the
+ *               proxy; als.push_400 with 400 denials in force, all of which each push carries
  */
 #include <math.h>
 #include <stdio.h>
@@ -32,7 +32,8 @@
 
 static const char policy[] =
     "use std.mesh\n"
-    "rule crowd when count(requests where status == 500) over 10s >= 1000000 per client.ip max 10k\n"
+    "rule crowd when count(requests where status == 500) over 10s >= 1000000 "
+    "per client.ip max 10k\n"
     "  then deny client.ip for 1m\n"
     "rule guess when count(requests where status == 401) over 10s >= 1 per client.ip max 10k\n"
     "  then deny client.ip for 1m\n";

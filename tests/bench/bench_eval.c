@@ -134,7 +134,8 @@ static int measure(uint32_t count, uint32_t tests)
         wrong |= sum[0] != sum[1];
     }
     printf(
-        "{\"bench\":\"eval.unit\",\"rules\":%u,\"comparisons\":%u,\"ns_per_row\":%.1f,\"walk_ns\":%.1f,"
+        "{\"bench\":\"eval.unit\",\"rules\":%u,\"comparisons\":%u,\"ns_per_row\":%.1f,"
+        "\"walk_ns\":%.1f,"
         "\"ratio\":%.2f,\"same\":%s}\n",
         count, tests, fast / ROWS, slow / ROWS, fast / slow, wrong ? "false" : "true");
     mp_program_free(p);

@@ -87,9 +87,12 @@ static void write_telemetry(const char *path_name, uint32_t lines, char path[PAT
         uint32_t service = draw(&seed, 200);
         fprintf(
             f,
-            "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:%02u:%02u.%06uZ\",\"service\":\"svc-%u\","
-            "\"instance\":\"svc-%u-%u\",\"client\":{\"ip\":\"10.%u.%u.%u\"},\"method\":\"%s\",\"path\":\"%s\","
-            "\"host\":\"shop\",\"status\":%u,\"latency\":\"%u.%ums\",\"bytes_in\":%u,\"bytes_out\":%u,"
+            "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:%02u:%02u.%06uZ\","
+            "\"service\":\"svc-%u\","
+            "\"instance\":\"svc-%u-%u\",\"client\":{\"ip\":\"10.%u.%u.%u\"},"
+            "\"method\":\"%s\",\"path\":\"%s\","
+            "\"host\":\"shop\",\"status\":%u,\"latency\":\"%u.%ums\",\"bytes_in\":%u,"
+            "\"bytes_out\":%u,"
             "\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}\n",
             i / 10000 / 60 % 60, i / 10000 % 60, i % 10000 * 100, service, service, draw(&seed, 4),
             draw(&seed, 4), draw(&seed, 4), draw(&seed, 256), draw(&seed, 10) < 3 ? "POST" : "GET",
@@ -108,10 +111,13 @@ static void write_policy(char path[PATH_BYTES])
         "  verify error_rate < 1% for 15s within 1m settle 5s\n"
         "  else quarantine svc for 10m\n"
         "rule slow when p99(requests.latency) over 1m > 2s per svc then notify \"{svc} is slow\"\n"
-        "rule flood at service when count(requests where path == \"/login\") over 30s > 500 per client.ip max 50k\n"
+        "rule flood at service when count(requests where path == \"/login\") over 30s > 500 "
+        "per client.ip max 50k\n"
         "  then deny client.ip for 2m\n"
-        "rule console at service when request.path starts with \"/admin\" and request.mtls is false then deny request\n"
-        "rule big at service when request.method == \"POST\" and request.bytes_in > 64MiB then deny request\n",
+        "rule console at service when request.path starts with \"/admin\" "
+        "and request.mtls is false then deny request\n"
+        "rule big at service when request.method == \"POST\" and request.bytes_in > 64MiB "
+        "then deny request\n",
         f);
     finish(f);
 }
@@ -154,8 +160,10 @@ static void measure_check_many(void)
     for (int i = 0; i < rules; i++) {
         fprintf(
             f,
-            "rule r%05d \"Rule number %d\"\n  at service\n  when error_rate > %d%% for %ds per svc unless svc.tier is batch\n"
-            "  then throttle svc to %d%% for 5m\n    verify error_rate < 1%% for 15s within 1m settle 5s\n"
+            "rule r%05d \"Rule number %d\"\n  at service\n"
+            "  when error_rate > %d%% for %ds per svc unless svc.tier is batch\n"
+            "  then throttle svc to %d%% for 5m\n"
+            "    verify error_rate < 1%% for 15s within 1m settle 5s\n"
             "  else quarantine svc for 10m\n  until error_rate < 0.5%% for 2m\n  cooldown 5m\n",
             i, i, 2 + i % 90, 10 + i % 50, 10 + i % 80);
     }

@@ -1,16 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The loop over a live Envoy, from the outside: what an operator, a client and a kill see.
  *
- *   bench_envoy MPOL [MODULES]     in a folder of its own; the Envoy is $MPOL_ENVOY or in the build folder
+ *   bench_envoy MPOL [MODULES]     in a folder of its own; the Envoy is $MPOL_ENVOY or in the build
+ *                                  folder
  *
- * envoy.deny        a decision is asked for on the control socket → the first 403 on a connection that a
- *                   client keeps busy, through ECDS. The client's own round trip is in it.
+ * envoy.deny        a decision is asked for on the control socket → the first 403 on a connection
+ *                   that a client keeps busy, through ECDS. The client's own round trip is in it.
  * envoy.leaks       200s on that connection after the lease was effective
- * envoy.decision    the answer to the last request that a rule needs → the rule opens an incident, by the
- *                   access log service without buffering
+ * envoy.decision    the answer to the last request that a rule needs → the rule opens an incident,
+ *                   by the access log service without buffering
  * module.decision   the same by the module, where there is one
- * envoy.reconciled  a control plane that was killed listens again and the Envoy is back → it was seen to
- *                   obey; requests that were let through meanwhile are envoy.let_in
+ * envoy.reconciled  a control plane that was killed listens again and the Envoy is back → it was
+ *                   seen to obey; requests that were let through meanwhile are envoy.let_in
  */
 #include <errno.h>
 #include <math.h>

@@ -5,8 +5,10 @@
  *
  *   bench_fleet MPOL FOLDER     FOLDER: where files of this run may lie
  *
- * fleet.told        a decision is asked for on the control socket → the last of 100 proxies has it in force
- * fleet.effective   the same → the control plane has seen all of them obey, on old and new connections
+ * fleet.told        a decision is asked for on the control socket → the last of 100 proxies has it
+ *                   in force
+ * fleet.effective   the same → the control plane has seen all of them obey, on old and new
+ *                   connections
  * fleet.gathered    it listens → all proxies are connected and have the baseline
  */
 #include <errno.h>

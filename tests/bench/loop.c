@@ -77,7 +77,8 @@ static struct mp_program *compile(const struct loop_rule *rules)
         const struct loop_rule *r = &rules[i];
         len += (size_t)snprintf(
             text + len, sizeof text - len,
-            "rule r%03d when %s > %.10g%s and %s > %.10g%s per svc then throttle svc to 50%% for 1m\n",
+            "rule r%03d when %s > %.10g%s and %s > %.10g%s per svc "
+            "then throttle svc to 50%% for 1m\n",
             i, agg_text[r->agg[0]], r->limit[0], agg_unit[r->agg[0]], agg_text[r->agg[1]],
             r->limit[1], agg_unit[r->agg[1]]);
     }
@@ -128,7 +129,8 @@ static size_t line(uint32_t number, char *out, size_t size)
            16);
     return (size_t)snprintf(
         out, size,
-        "{\"time\":1764000000,\"service\":\"%s\",\"instance\":\"%s-%u\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},"
+        "{\"time\":1764000000,\"service\":\"%s\",\"instance\":\"%s-%u\","
+        "\"client\":{\"ip\":\"%d.%d.%d.%d\"},"
         "\"method\":\"%s\",\"path\":\"%s\",\"mtls\":%s,\"status\":%d,\"latency\":\"%lldns\","
         "\"bytes_in\":%lld,\"bytes_out\":%lld}",
         e->service, e->service, draw(&seed, 4), e->ip[12], e->ip[13], e->ip[14], e->ip[15],

@@ -27,8 +27,8 @@ const void *HOOK(http_filter_config_new)(void *envoy, struct text name, struct t
 const void *HOOK(http_filter_new)(const void *config, void *envoy);
 const void *HOOK(http_filter_new)(const void *config, void *envoy) { return &here; }
 
-#define PASS(name)                                                                                  \
-    int HOOK(http_filter_##name)(void *envoy, const void *filter, bool end);                        \
+#define PASS(name)                                                                                 \
+    int HOOK(http_filter_##name)(void *envoy, const void *filter, bool end);                       \
     int HOOK(http_filter_##name)(void *envoy, const void *filter, bool end) { return 0; }
 PASS(request_headers)
 PASS(request_body)
@@ -38,8 +38,8 @@ PASS(response_body)
 PASS(response_trailers)
 PASS(local_reply)
 
-#define QUIET(name)                                                                                 \
-    void HOOK(http_filter_##name)(const void *what);                                                \
+#define QUIET(name)                                                                                \
+    void HOOK(http_filter_##name)(const void *what);                                               \
     void HOOK(http_filter_##name)(const void *what) {}
 QUIET(config_destroy)
 QUIET(destroy)

@@ -68,7 +68,8 @@ static size_t line(uint32_t number, char *out, size_t size)
            16);
     return (size_t)snprintf(
         out, size,
-        "{\"time\":1764000000,\"service\":\"%s\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},\"method\":\"%s\","
+        "{\"time\":1764000000,\"service\":\"%s\",\"client\":{\"ip\":\"%d.%d.%d.%d\"},"
+        "\"method\":\"%s\","
         "\"path\":\"%s\",\"mtls\":%s,\"bytes_in\":%lld,\"bot_score\":%lld,\"attack_score\":%lld,"
         "\"port\":%lld,\"peer_cert_expires_in\":\"%lldns\"}",
         e->service, e->ip[12], e->ip[13], e->ip[14], e->ip[15], e->method, e->path,

@@ -70,7 +70,8 @@ static const char *guesses(void)
     snprintf(
         text, sizeof text,
         "mpol 1\npackage bench\nuse std.mesh\n"
-        "rule guesses when count(requests where status == 401) over 10s >= %d per client.ip max 5k\n"
+        "rule guesses when count(requests where status == 401) over 10s >= %d "
+        "per client.ip max 5k\n"
         "  then deny client.ip for 20s\n",
         TRIES);
     return text;
@@ -200,7 +201,8 @@ static const char *many_rules(int newest)
             (size_t)(i % 2 == 0
                          ? snprintf(
                                text + len, sizeof text - len,
-                               "rule r%04d when ratio(requests where status >= 500) over 1m > %d%% for %ds per svc\n"
+                               "rule r%04d when ratio(requests where status >= 500) over 1m > %d%% "
+                               "for %ds per svc\n"
                                "  then throttle svc to 50%% for 1m\n",
                                i, a, b)
                          : snprintf(
@@ -223,7 +225,8 @@ struct asker {
     atomic_llong longest_ns;
 };
 
-/* Asks as fast as it can; the longest time between two answers is what a reload may not lengthen. */
+/* Asks as fast as it can; the longest time between two answers is what a reload
+ * may not lengthen. */
 static void *keep_asking(void *arg)
 {
     struct asker *a = arg;

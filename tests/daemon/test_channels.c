@@ -138,7 +138,8 @@ static void a_program_that_hangs_is_ended_with_what_it_started(void **state)
 {
     struct run r;
     put_program(
-        "#!/bin/sh\ncat >>got\n[ -e again ] && exit 0\n: >again\nsleep 1000 &\necho $! >child\nsleep 1000\n");
+        "#!/bin/sh\ncat >>got\n[ -e again ] && exit 0\n: >again\nsleep 1000 &\n"
+        "echo $! >child\nsleep 1000\n");
     start(&r, "--channel=chat=exec:./program");
     add_failures("t", "10.0.0.1", 3);
     add_failures("t", "10.0.0.2", 3);

@@ -18,7 +18,8 @@ static void start(struct run *r)
     put_file("t", "");
     put_file(
         "inventory",
-        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"web\"]}\n"
+        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
+        "\"callers\":[\"web\"]}\n"
         "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n"
         "{\"entity\":\"instance\",\"name\":\"checkout-2\",\"service\":\"checkout\"}\n");
     run_start(r, "p.mpol", STATE, "--telemetry=t", "--inventory=inventory", NULL);
@@ -274,7 +275,8 @@ static void a_rules_lease_is_deleted_and_it_says_what_comes(void **state)
     add_failures("t", "10.0.0.1", 3);
     wait_status("deny 10.0.0.1  effective");
     is_code(ask(&out, "decisions", "delete", "client.ip=10.0.0.1", "--yes", STATE, NULL), 0);
-    has(" deny client=10.0.0.1 by flood: the rule fires again only after its condition was false once");
+    has(" deny client=10.0.0.1 by flood: the rule fires again only after its "
+        "condition was false once");
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("nothing is in force");
     stop(&r);

@@ -88,7 +88,8 @@ static void an_older_state_is_brought_up_to_date(void **state)
 {
     struct run r;
     assert_int_equal(mkdir("state", 0700), 0);
-    sql("PRAGMA user_version=0; CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;");
+    sql("PRAGMA user_version=0; "
+        "CREATE TABLE meta(name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID;");
     start(&r);
     add_failures("t", "10.0.0.1", 3);
     wait_status(IN_FORCE("10.0.0.1"));

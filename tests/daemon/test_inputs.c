@@ -81,14 +81,16 @@ static void what_is_from_the_past_is_late_and_what_is_from_the_future_is_now(voi
     for (int i = 0; i < 5; i++) {
         add_to_file(
             "t",
-            "{\"time\":\"2001-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.1\",\"status\":401}\n");
+            "{\"time\":\"2001-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.1\","
+            "\"status\":401}\n");
     }
     wait_status("late 5,");
     assert_true(status_says("incidents:\n  none"));
     for (int i = 0; i < 3; i++) {
         add_to_file(
             "t",
-            "{\"time\":\"2099-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.2\",\"status\":401}\n");
+            "{\"time\":\"2099-01-01T00:00:00Z\",\"service\":\"a\",\"client\":\"10.0.0.2\","
+            "\"status\":401}\n");
     }
     wait_status(IN_FORCE("10.0.0.2"));
     assert_true(status_says("ahead 3,"));
@@ -283,8 +285,9 @@ static void envoy_line(char *line, size_t size, const char *client, const char *
 }
 
 #define FAILED "\"response_code\":401,\"response_code_details\":\"via_upstream\""
-#define REFUSED \
-    "\"response_code\":401,\"response_code_details\":\"rbac_access_denied_matched_policy[mpol:x/3]\""
+#define REFUSED                                                                                    \
+    "\"response_code\":401,"                                                                       \
+    "\"response_code_details\":\"rbac_access_denied_matched_policy[mpol:x/3]\""
 
 static void an_access_log_of_an_envoy_is_telemetry(void **state)
 {

@@ -379,7 +379,8 @@ static void a_path_that_is_too_long_for_a_socket_is_named(void **state)
 /* ---- the log ---- */
 
 static const char forged[] =
-    "{\"service\":\"a\\n2026-01-01T00:00:00Z info  FORGED\\u001b[31m\\u0085\\u202e\",\"client\":\"10.0.0.1\","
+    "{\"service\":\"a\\n2026-01-01T00:00:00Z info  FORGED\\u001b[31m\\u0085\\u202e\","
+    "\"client\":\"10.0.0.1\","
     "\"status\":500}\n";
 
 static const char key_policy[] =

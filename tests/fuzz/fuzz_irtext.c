@@ -29,8 +29,8 @@ static void run_image(mp_str image)
     if (err == MP_OK) {
         run_all(p);
         mp_program_free(p);
-    } else if (err != MP_ECORRUPT && err != MP_ELIMIT) { /* only a pattern may be wrong in what verifies */
-        abort();
+    } else if (err != MP_ECORRUPT && err != MP_ELIMIT) {
+        abort(); /* only a pattern may be wrong in what verifies */
     }
 }
 

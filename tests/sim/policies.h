@@ -79,7 +79,8 @@
     "rule evil when request.path == \"/evil\" then deny request\n"             \
     "rule api_rate when request.path starts with \"/api\" per client max 1k\n" \
     "  then throttle request to 3/s\n"                                         \
-    "rule refused when count(refusals) over 10s > 10 per svc then notify \"{svc} refuses\" cooldown 20s\n"
+    "rule refused when count(refusals) over 10s > 10 per svc then "            \
+    "notify \"{svc} refuses\" cooldown 20s\n"
 
 static const char *const sim_policies[][2] = {
     {SIM_HEAD SIM_GUARDS SIM_SERVICE("30%", "50%", "40s", "15s") SIM_INSTANCE("40%", "30s")

@@ -428,10 +428,10 @@ static bool one_seed(uint64_t seed, struct totals *t)
             memcpy(first, s.check.hash, sizeof first);
             entries = s.check.entries;
         } else if (memcmp(first, s.check.hash, sizeof first) != 0) {
-            printf(
-                "sim: seed %llu: the ledger of the %s run is another one (%llu entries, not %llu)\n",
-                (unsigned long long)seed, words[mode], (unsigned long long)s.check.entries,
-                (unsigned long long)entries);
+            printf("sim: seed %llu: the ledger of the %s run is another one "
+                   "(%llu entries, not %llu)\n",
+                   (unsigned long long)seed, words[mode], (unsigned long long)s.check.entries,
+                   (unsigned long long)entries);
             return false;
         }
     }
@@ -507,9 +507,9 @@ int main(int argc, char **argv)
     printf("sim: built without native code, which is left out\n");
 #endif
     printf(
-        "sim: seeds %llu.., %llu runs, %llu entries, %llu opened, %llu effective, %llu withheld, %llu confirmed, %llu failed, "
-        "%llu inconclusive, %llu harmful, %llu rolled back, %llu messages, %llu requests let through, %llu refused, "
-        "%llu failures\n",
+        "sim: seeds %llu.., %llu runs, %llu entries, %llu opened, %llu effective, %llu withheld, "
+        "%llu confirmed, %llu failed, %llu inconclusive, %llu harmful, %llu rolled back, "
+        "%llu messages, %llu requests let through, %llu refused, %llu failures\n",
         (unsigned long long)(one != 0 ? one : from), (unsigned long long)t.runs,
         (unsigned long long)t.entries, (unsigned long long)t.opened,
         (unsigned long long)t.effective, (unsigned long long)t.withheld,

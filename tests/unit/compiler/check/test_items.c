@@ -153,7 +153,8 @@ static void an_inline_throttle_has_buckets(void **state)
     struct checked c;
     checked_open(&c, MESH
                  "rule a when request.path like \"/api/*\" then throttle request to 100/min\n"
-                 "rule b when request.path like \"/api/*\" per client max 5k then throttle request to 5/s with burst = 9\n");
+                 "rule b when request.path like \"/api/*\" per client max 5k "
+                 "then throttle request to 5/s with burst = 9\n");
     assert_string_equal(checked_codes(&c), "");
     const struct mp_t_rule *a = checked_rule(&c, "a"), *b = checked_rule(&c, "b");
     assert_int_equal(a->kind, MP_RULE_INLINE);
@@ -267,7 +268,8 @@ static void the_kind_of_target_chooses_the_declaration(void **state)
         "rule a when request.path == \"/x\" then deny request with status = 404\n"
         "rule b when error_rate > 5% then throttle svc to 5/s\n"
         "rule c when error_rate > 5% then throttle svc to 30%\n"
-        "rule d when count(requests) over 1m > 5 per request.peer max 5k then deny request.peer for 5m\n");
+        "rule d when count(requests) over 1m > 5 per request.peer max 5k "
+        "then deny request.peer for 5m\n");
     assert_string_equal(checked_codes(&c), "");
     assert_int_equal(act(checked_rule(&c, "a"), 0, 0)->action->class, MP_CLASS_ACCESS);
     assert_int_equal(argument(act(checked_rule(&c, "b"), 0, 0), "to")->type.base, MP_TYPE_RATE);

@@ -46,7 +46,8 @@ static void contradictions(void **state)
     assert_errors("rule r when error_rate > 5% and error_rate over 1m < 3% then notify \"x\"\n",
                   "");
     assert_errors(
-        "rule r when svc.tier is batch and svc.tier is critical and error_rate > 5% then notify \"x\"\n",
+        "rule r when svc.tier is batch and svc.tier is critical and error_rate > 5% "
+        "then notify \"x\"\n",
         "L102");
     assert_errors("rule r when error_rate > 5% or error_rate < 3% then notify \"x\"\n", "");
     (void)state;
@@ -112,7 +113,8 @@ static void an_until_that_the_action_blinds(void **state)
 static void what_nobody_uses(void **state)
 {
     assert_warnings(
-        "param a: percent = 5%\nlist b: ip = [ 10.0.0.1 ]\ndef c per service: percent = error_rate\n"
+        "param a: percent = 5%\nlist b: ip = [ 10.0.0.1 ]\n"
+        "def c per service: percent = error_rate\n"
         "rule r when error_rate > 5% then notify \"x\"\n",
         "L106 L106 L106");
     assert_warnings("param a: percent = 5%\ndef c per service: percent = error_rate + a\n"

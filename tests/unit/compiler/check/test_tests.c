@@ -10,7 +10,7 @@
 
 #include "checked.h"
 
-#define RULES "use std.mesh\nparam trip: percent = 5%\n"                                             \
+#define RULES "use std.mesh\nparam trip: percent = 5%\n"                                           \
               "rule contain when error_rate > trip for 10s then throttle svc to 50% for 5m\n"
 
 static const struct mp_t_test_line *only_line(struct checked *c, const char *body)

@@ -226,7 +226,8 @@ static void check_native(uint32_t fn, int which, struct mp_inputs *in, const str
     for (uint32_t i = 0; i < row->outs_count; i++) {
         if (same_output(&fx.program->out[row->outs_at + i], i, &got, want)) continue;
         fail_msg(
-            "fn %u (%.*s) output %u of code %d: native known %d truth %d word %llx, interpreter %d %d %llx",
+            "fn %u (%.*s) output %u of code %d: native known %d truth %d word %llx, "
+            "interpreter %d %d %llx",
             fn, MP_STR_ARG(mp_program_text(fx.program, row->name)), i, which,
             (int)(got.known[i / 64] >> (i % 64) & 1), (int)(got.truth[i / 64] >> (i % 64) & 1),
             (unsigned long long)got.value[i].w[0], (int)(want->known[i / 64] >> (i % 64) & 1),

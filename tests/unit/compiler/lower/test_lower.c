@@ -41,7 +41,7 @@ static struct mp_t_signal requests = {.name = S("requests"), .alias = S("request
                                       .field_count = 3, .every_ns = 10000000000, .lateness_ns =
                                           2000000000};
 
-/* ---- def error_rate per service = ratio(requests where status in 5xx) over 10s, 20 samples ---- */
+/* ---- error_rate: ratio(requests where status in 5xx) over 10s, 20 samples ---- */
 static struct mp_t_key svc_key[] = {{.name = S("svc"),
                                      .type = {.base = MP_TYPE_ENTITY, .entity = &service},
                                      .root = &service}};

@@ -220,7 +220,8 @@ static void an_aggregate_is_read_where_its_key_is(void **state)
 static void an_inline_rule_reads_published_values(void **state)
 {
     struct mp_compilation *c = made("use std.mesh\n"
-                                    "rule r when request.path like \"/api/*\" and error_rate of svc > 50%\n"
+                                    "rule r when request.path like \"/api/*\" "
+                                    "and error_rate of svc > 50%\n"
                                     "then deny request\n");
     const struct mp_ir *ir = ir_of(c);
     assert_int_equal(ir->rule.ptr[0].kind, MP_RULE_INLINE);
@@ -236,7 +237,8 @@ static void rules_share_what_is_equal(void **state)
         "def two per service: percent = ratio(requests where status in 5xx) over 10s\n"
         "rule a when one > 5% then quarantine svc\n"
         "rule b when two > 7% then throttle svc to 50%\n"
-        "rule c when ratio(requests where status in 5xx) over 10s > 9% per svc then notify \"x\"\n");
+        "rule c when ratio(requests where status in 5xx) over 10s > 9% per svc "
+        "then notify \"x\"\n");
     assert_int_equal(ir_of(c)->agg.len, 1);
     assert_int_equal(count_columns(ir_of(c), MP_COL_AGG), 1);
     assert_int_equal(ir_of(c)->grouping.len, 1);
@@ -417,7 +419,8 @@ static struct mp_hits judged(struct mp_program *p, const struct mp_value *values
 
 static void what_a_request_leaves_out_never_protects_it(void **state)
 {
-    struct mp_compilation *c = made("use std.mesh\nlist ops: identity = [ spiffe://x/ns/ops/sa/* ]\n"
+    struct mp_compilation *c = made("use std.mesh\n"
+                                    "list ops: identity = [ spiffe://x/ns/ops/sa/* ]\n"
                                     "never deny request where request.peer in ops\n"
                                     "never deny request where request.peer not in ops\n"
                                     "never deny request where client.asn == 64500\n");

@@ -75,7 +75,8 @@ static void the_trigger_is_judged_when_the_record_arrives(void **state)
     struct loop l;
     loop_open(
         &l,
-        "use std.mesh\nrule flood when count(requests where status == 401) over 1m >= 3 per client.ip max 1k\n"
+        "use std.mesh\nrule flood when count(requests where status == 401) over 1m >= 3 "
+        "per client.ip max 1k\n"
         "then deny client.ip for 1m\n",
         false, MP_ENGINE_REPLAY);
     for (int i = 0; i < 3; i++) {
@@ -306,7 +307,8 @@ static void no_data_may_fire_or_clear(void **state)
     test_loop(
         &l,
         "use std.mesh\n"
-        "rule f when error_rate > 5% for 5s per svc then throttle svc to 50% for 1m if no data fire\n"
+        "rule f when error_rate > 5% for 5s per svc then throttle svc to 50% "
+        "for 1m if no data fire\n"
         "rule c when p99_latency > 1s per svc then cap svc to 5 for 10m\n"
         "  until p99_latency < 100ms for 10s if no data clear\n");
     loop_set(&l, "error_rate", "a", "unknown");
@@ -528,7 +530,8 @@ static void shadow_pretends(void **state)
     test_loop(
         &l,
         "use std.mesh\nrule errors mode shadow when error_rate > 5% per svc\n"
-        "then cap svc to 5 for 1m and notify \"x\" via slack verify error_rate < 1% for 5s within 30s\n"
+        "then cap svc to 5 for 1m and notify \"x\" via slack verify error_rate < 1% "
+        "for 5s within 30s\n"
         "else rollback and page \"y\"\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 100);
@@ -731,7 +734,8 @@ static void an_incident_lives_on_under_a_changed_rule(void **state)
     struct loop l;
     test_loop(
         &l,
-        "use std.mesh\nrule errors when error_rate > 5% for 20s per svc then throttle svc to 50% for 1m\n");
+        "use std.mesh\nrule errors when error_rate > 5% for 20s per svc "
+        "then throttle svc to 50% for 1m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 15);
     loop_set(&l, "error_rate", "b", "6%");
@@ -756,9 +760,8 @@ static void a_rule_that_is_gone_lets_go(void **state)
         "ramp 50% every 1m\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 5);
-    swap(
-        &l,
-        "use std.mesh\nrule other when error_rate > 50% per svc then throttle svc to 50% for 10m\n");
+    swap(&l, "use std.mesh\nrule other when error_rate > 50% per svc "
+             "then throttle svc to 50% for 10m\n");
     saw_in_order(&l, "5.000 incident errors a holding>releasing removed",
                  "5.000 lease errors a throttle a effective>withdrawing removed",
                  "withdrawing>withdrawn removed",
@@ -854,7 +857,8 @@ static void who_is_exempt_passes_the_inline_rules(void **state)
     loop_open(
         &l,
         "use std.mesh\nrule door when request.path starts with \"/admin\" then deny request\n"
-        "rule friend when count(requests where path == \"/hello\") over 1m >= 1 per client.ip max 100 "
+        "rule friend when count(requests where path == \"/hello\") over 1m >= 1 "
+        "per client.ip max 100 "
         "then exempt client.ip for 10s\n",
         false, MP_ENGINE_REPLAY);
     request(&l, 1, "\"path\":\"/admin\"");
@@ -878,7 +882,8 @@ static void a_rule_counts_what_others_did(void **state)
         "use std.mesh\n"
         "rule errors when error_rate > 5% per svc then throttle svc to 50% for 5m\n"
         "  verify error_rate < 1% for 5s within 20s else rollback cooldown 10s\n"
-        "rule stuck when count(ledger where policy == \"errors\" and outcome == failed) over 10m >= 2 per svc\n"
+        "rule stuck when count(ledger where policy == \"errors\" and outcome == failed) "
+        "over 10m >= 2 per svc\n"
         "then notify \"{svc} does not get better\" via slack cooldown 1h\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 40);
@@ -913,7 +918,8 @@ static void same_input_same_bytes(void **state)
             "use std.mesh\nrule errors when error_rate > 5% for 2s per svc\n"
             "then throttle svc to 50% for 20s verify error_rate < 1% for 2s within 10s\n"
             "else quarantine svc for 20s\nuntil error_rate < 1% for 3s\nramp 50% every 2s\n"
-            "rule flood when count(requests where status == 503) over 10s > 20 per client.ip max 1k\n"
+            "rule flood when count(requests where status == 503) over 10s > 20 "
+            "per client.ip max 1k\n"
             "then deny client.ip for 15s\n",
             false, MP_ENGINE_REPLAY);
         for (int i = 0; i < 12; i++) {

@@ -31,7 +31,7 @@ static void saw_not(const struct loop *l, const char *unwanted)
 #define ERRORS \
     "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
 #define FLOOD                                                                                      \
-    "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"                        \
+    "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"                       \
     "rule flood when chatter > 1/s per client then deny client for 1m\n"
 
 static void manual_loop(struct loop *l, const char *policy)
@@ -294,7 +294,8 @@ static void to_look_changes_nothing(void **state)
     loop_open(&l, ERRORS, false, MP_ENGINE_REPLAY);
     loop_line(
         &l,
-        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\",\"callers\":[\"web\",\"cart\"]}");
+        "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\","
+        "\"callers\":[\"web\",\"cart\"]}");
     loop_line(&l, "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}");
     loop_line(&l, "{\"entity\":\"instance\",\"name\":\"checkout-2\",\"service\":\"checkout\"}");
     loop_traffic(&l, "checkout", "10.0.0.7", 0, 4, 10, 0);
@@ -461,7 +462,8 @@ static void between_equals_the_operator_and_the_later_word_win(void **state)
     struct loop l;
     manual_loop(
         &l,
-        "use std.mesh\nrule slow priority 9 when error_rate > 5% per svc then route svc to \"other\" for 1m\n");
+        "use std.mesh\nrule slow priority 9 when error_rate > 5% per svc "
+        "then route svc to \"other\" for 1m\n");
     loop_set(&l, "error_rate", "a", "8%"); /* #1 */
     uint64_t first = decided(&l, "route svc=a to=v1 for=30s");
     is_in(&l, 1, "superseded");

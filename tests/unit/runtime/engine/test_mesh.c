@@ -179,7 +179,8 @@ static void a_ramp_gives_back_step_by_step(void **state)
     struct mesh m;
     open_mesh(
         &l, &m,
-        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m ramp 40% every 10s\n");
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% "
+        "for 1m ramp 40% every 10s\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 61);
     assert_string_equal(m.set, "throttle service a to=0.5 back=0.4; ");
@@ -434,7 +435,8 @@ static void joined_actions_are_one(void **state)
     open_mesh(
         &l, &m,
         "use std.mesh\nlist core: service = [\"b\"]\n"
-        "rule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and cap svc to 5 for 2m\n"
+        "rule errors when error_rate > 5% per svc then throttle svc to 50% for 1m "
+        "and cap svc to 5 for 2m\n"
         "never cap svc where svc in core\n");
     loop_set(&l, "error_rate", "a", "8%");
     loop_set(&l, "error_rate", "b", "8%");

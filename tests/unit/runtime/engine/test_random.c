@@ -18,16 +18,19 @@
 
 static const char *const policies[] = {
     "use std.mesh\n"
-    "rule errors when error_rate > 5% for 10s per svc then throttle svc to 50% for 2m and notify \"e {svc}\" via slack\n"
+    "rule errors when error_rate > 5% for 10s per svc then throttle svc to 50% for 2m "
+    "and notify \"e {svc}\" via slack\n"
     "  verify error_rate < 1% for 5s within 30s settle 2s harm request_rate > 500/s for 2s\n"
     "else throttle svc to 10/s for 3m verify p99_latency < 1s for 5s within 40s\n"
     "else rollback and page \"oncall\"\n"
     "until error_rate < 0.5% for 20s\nramp 25% every 10s\ncooldown 30s\nlimit 3 services per 1m\n"
     "rule slow when p99_latency > 2s per svc unless request_rate < 1/s then quarantine svc for 1m\n"
-    "rule busy when (request_rate > 100/s for 5s) and error_rate < 50% per svc then throttle svc to 20/s for 90s\n"
+    "rule busy when (request_rate > 100/s for 5s) and error_rate < 50% per svc "
+    "then throttle svc to 20/s for 90s\n"
     "  until request_rate < 50/s for 10s if no data clear\n"
     "rule dim mode shadow when error_rate > 1% per svc then deny 10.0.0.1 for 30s\n"
-    "rule talk when request_rate > 300/s per svc then notify \"busy {svc}\" via slack cooldown 20s\n"
+    "rule talk when request_rate > 300/s per svc then notify \"busy {svc}\" "
+    "via slack cooldown 20s\n"
     "never quarantine svc more than 2 services\n",
 
     "use std.mesh\nlist core: service = [\"c\"]\n"

@@ -43,8 +43,8 @@ static void leases_that_end_at_one_instant_outlive_their_grouping(void **state)
 }
 
 #define REMEMBERS                                                                                  \
-    "use std.mesh\nrule errors when error_rate > 5%% per svc then throttle svc to 50%% for 1m\n"      \
-    "    verify error_rate < 1%% for 5s within 20s\n"                                               \
+    "use std.mesh\nrule errors when error_rate > 5%% per svc then throttle svc to 50%% for 1m\n"   \
+    "    verify error_rate < 1%% for 5s within 20s\n"                                              \
     "  else page \"it was {at_trigger(%s)}\"\n"
 
 /* What was remembered is a number; the new rule takes a text from that place. */
@@ -72,14 +72,16 @@ static void a_message_of_a_step_goes_with_its_case(void **state)
     struct loop l;
     loop_open(
         &l,
-        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m and notify \"slow\"\n",
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m "
+        "and notify \"slow\"\n",
         true, MP_ENGINE_TEST);
     mp_engine_backend_mode(l.engine, MP_BACKEND_SLOW);
     loop_set(&l, "error_rate", "web", "8%");
     swap(
         &l,
         "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
-        "rule errors when chatter > 1/s per client then throttle client to 50% for 1m and notify \"fast\"\n");
+        "rule errors when chatter > 1/s per client then throttle client to 50% for 1m "
+        "and notify \"fast\"\n");
     struct mp_engine_status s;
     mp_engine_status(l.engine, &s);
     assert_int_equal(s.messages_waiting, 0);

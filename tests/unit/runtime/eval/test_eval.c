@@ -119,7 +119,9 @@ static int begin(void **state)
     fx.list[0] = value_list("bools", MP_TYPE_BOOL, bools, 1);
     fx.list[1] = value_list("ints", MP_TYPE_INT, ints, 4);
     fx.list[2] = value_list("nums", MP_TYPE_NUMBER, nums, 3);
-    fx.list[3] = text_list("texts", MP_TYPE_STRING, (const char *const[]){"checkout", "a text of more than twelve", "spiffe://prod/*", "", NULL});
+    fx.list[3] = text_list("texts", MP_TYPE_STRING,
+                           (const char *const[]){"checkout", "a text of more than twelve",
+                                                 "spiffe://prod/*", "", NULL});
     fx.list[4] = net_list(
         (const char *const[]){"10.1.0.0/16", "10.0.0.0/8", "192.0.2.7", "2001:db8::/32", NULL});
     fx.patterns =

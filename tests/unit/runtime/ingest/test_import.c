@@ -42,19 +42,26 @@ static const struct pair pairs[] = {
     {MP_IMPORT_COMBINED,
      "127.0.0.1 - frank [10/Oct/2000:13:55:36 -0700] \"GET /a.gif?x=1 HTTP/1.0\" 200 2326 "
      "\"http://www.example.com/start.html\" \"Mozilla/4.08 [en] (Win98; I ;Nav)\"",
-     "{\"time\":\"2000-10-10T13:55:36-07:00\",\"service\":\"web\",\"client\":{\"ip\":\"127.0.0.1\"},"
-     "\"method\":\"GET\",\"path\":\"/a.gif\",\"raw_path\":\"/a.gif\",\"query\":\"x=1\",\"http_version\":\"1.0\","
-     "\"status\":200,\"bytes_out\":2326,\"user\":\"frank\",\"user_agent\":\"Mozilla/4.08 [en] (Win98; I ;Nav)\","
+     "{\"time\":\"2000-10-10T13:55:36-07:00\",\"service\":\"web\","
+     "\"client\":{\"ip\":\"127.0.0.1\"},"
+     "\"method\":\"GET\",\"path\":\"/a.gif\",\"raw_path\":\"/a.gif\",\"query\":\"x=1\","
+     "\"http_version\":\"1.0\","
+     "\"status\":200,\"bytes_out\":2326,\"user\":\"frank\",\"user_agent\":\"Mozilla/4.08 [en] "
+     "(Win98; I ;Nav)\","
      "\"headers\":{\"referer\":\"http://www.example.com/start.html\"}}"},
     {MP_IMPORT_COMBINED, /* common, a virtual host, escapes, the time it took */
-     "Shop.example:443 10.0.0.9 - - [23/Nov/2026:10:00:00 +0000] \"POST /login HTTP/1.1\" 401 12 \"-\" "
+     "Shop.example:443 10.0.0.9 - - [23/Nov/2026:10:00:00 +0000] \"POST /login "
+     "HTTP/1.1\" 401 12 \"-\" "
      "\"curl \\\"x\\\" \\x22\" 0.012",
-     "{\"time\":\"2026-11-23T10:00:00+00:00\",\"service\":\"shop.example\",\"client\":{\"ip\":\"10.0.0.9\"},"
-     "\"method\":\"POST\",\"path\":\"/login\",\"raw_path\":\"/login\",\"http_version\":\"1.1\",\"status\":401,"
+     "{\"time\":\"2026-11-23T10:00:00+00:00\",\"service\":\"shop.example\","
+     "\"client\":{\"ip\":\"10.0.0.9\"},"
+     "\"method\":\"POST\",\"path\":\"/login\",\"raw_path\":\"/login\","
+     "\"http_version\":\"1.1\",\"status\":401,"
      "\"latency\":\"0.012s\",\"bytes_out\":12,\"user_agent\":\"curl \\\"x\\\" \\\"\"}"},
     {MP_IMPORT_COMBINED,
      "2001:db8::1 - - [23/Nov/2026:10:00:01 +0000] \"\\x16\\x03\\x01\" 400 157 \"-\" \"-\"",
-     "{\"time\":\"2026-11-23T10:00:01+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"2001:db8::1\"},"
+     "{\"time\":\"2026-11-23T10:00:01+00:00\",\"service\":\"web\","
+     "\"client\":{\"ip\":\"2001:db8::1\"},"
      "\"status\":400,\"bytes_out\":157}"},
     {MP_IMPORT_COMBINED, /* a list of addresses: who asks is the first */
      "10.0.0.1, 172.16.0.1, 172.16.0.2 - - [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 200 0",
@@ -62,63 +69,89 @@ static const struct pair pairs[] = {
      "\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"http_version\":\"1.1\",\"status\":200,"
      "\"bytes_out\":0}"},
     {MP_IMPORT_ENVOY_JSON, /* no answer was sent: there is no status */
-     "{\"start_time\":\"2026-11-23T10:00:02Z\",\"method\":\"GET\",\"response_code\":0,\"authority\":\"shop\"}",
-     "{\"time\":\"2026-11-23T10:00:02Z\",\"service\":\"shop\",\"method\":\"GET\",\"host\":\"shop\"}"},
+     "{\"start_time\":\"2026-11-23T10:00:02Z\",\"method\":\"GET\",\"response_code\":0,"
+     "\"authority\":\"shop\"}",
+     "{\"time\":\"2026-11-23T10:00:02Z\",\"service\":\"shop\",\"method\":\"GET\","
+     "\"host\":\"shop\"}"},
     {MP_IMPORT_COMBINED,
      "10.0.0.1 - john doe [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\" 304 -",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
-     "\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"http_version\":\"1.1\",\"status\":304,\"user\":\"john doe\"}"},
+     "\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"http_version\":\"1.1\",\"status\":304,"
+     "\"user\":\"john doe\"}"},
     {MP_IMPORT_COMBINED,
      "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET /\\xff\\xe9 HTTP/1.1\" 404 1 \"-\" \"-\"",
      "{\"time\":\"2026-11-23T10:00:02+00:00\",\"service\":\"web\",\"client\":{\"ip\":\"10.0.0.1\"},"
-     "\"method\":\"GET\",\"path\":\"/\xef\xbf\xbd\xef\xbf\xbd\",\"raw_path\":\"/\xef\xbf\xbd\xef\xbf\xbd\","
+     "\"method\":\"GET\",\"path\":\"/\xef\xbf\xbd\xef\xbf\xbd\","
+     "\"raw_path\":\"/\xef\xbf\xbd\xef\xbf\xbd\","
      "\"http_version\":\"1.1\",\"status\":404,\"bytes_out\":1}"},
     {MP_IMPORT_COMBINED, "garbage", NULL},
     {MP_IMPORT_COMBINED, "10.0.0.1 - - [yesterday] \"GET / HTTP/1.1\" 200 1", NULL},
     {MP_IMPORT_COMBINED, "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1", NULL},
     {MP_IMPORT_COMBINED, "10.0.0.1 - - [23/Nov/2026:10:00:02 +0000] \"GET / HTTP/1.1\"", NULL},
     {MP_IMPORT_NGINX_JSON,
-     "{\"time_local\":\"23/Nov/2026:10:00:00 +0000\",\"remote_addr\":\"10.0.0.9\",\"remote_user\":\"-\","
-     "\"request\":\"GET /x?y=1 HTTP/1.1\",\"status\": \"200\",\"body_bytes_sent\":\"5\",\"request_time\":\"0.004\","
-     "\"http_user_agent\":\"a\\\"b\",\"upstream_addr\":\"10.1.1.1:80, 10.1.1.2:80\",\"host\":\"Shop.example\"}",
-     "{\"time\":\"2026-11-23T10:00:00+00:00\",\"service\":\"shop.example\",\"instance\":\"10.1.1.2:80\","
-     "\"client\":{\"ip\":\"10.0.0.9\"},\"method\":\"GET\",\"host\":\"Shop.example\",\"path\":\"/x\","
-     "\"raw_path\":\"/x\",\"query\":\"y=1\",\"http_version\":\"1.1\",\"status\":200,\"latency\":\"0.004s\","
+     "{\"time_local\":\"23/Nov/2026:10:00:00 +0000\",\"remote_addr\":\"10.0.0.9\","
+     "\"remote_user\":\"-\","
+     "\"request\":\"GET /x?y=1 HTTP/1.1\",\"status\": \"200\",\"body_bytes_sent\":\"5\","
+     "\"request_time\":\"0.004\","
+     "\"http_user_agent\":\"a\\\"b\",\"upstream_addr\":\"10.1.1.1:80, 10.1.1.2:80\","
+     "\"host\":\"Shop.example\"}",
+     "{\"time\":\"2026-11-23T10:00:00+00:00\",\"service\":\"shop.example\","
+     "\"instance\":\"10.1.1.2:80\","
+     "\"client\":{\"ip\":\"10.0.0.9\"},\"method\":\"GET\","
+     "\"host\":\"Shop.example\",\"path\":\"/x\","
+     "\"raw_path\":\"/x\",\"query\":\"y=1\",\"http_version\":\"1.1\",\"status\":200,"
+     "\"latency\":\"0.004s\","
      "\"bytes_out\":5,\"user_agent\":\"a\\\"b\"}"},
     {MP_IMPORT_NGINX_JSON,
      "{\"msec\":1795428000.123,\"status\":503,\"request_uri\":\"/\",\"request_method\":\"GET\"}",
-     "{\"time\":\"1795428000.123\",\"service\":\"web\",\"method\":\"GET\",\"path\":\"/\",\"raw_path\":\"/\",\"status\":503}"},
+     "{\"time\":\"1795428000.123\",\"service\":\"web\",\"method\":\"GET\",\"path\":\"/\","
+     "\"raw_path\":\"/\",\"status\":503}"},
     {MP_IMPORT_NGINX_JSON, "{\"status\":503}", NULL},
     {MP_IMPORT_NGINX_JSON, "{\"bad", NULL},
     {MP_IMPORT_ENVOY_JSON,
-     "{\"start_time\":\"2026-11-23T10:00:00.123Z\",\"method\":\"GET\",\"path\":\"/r/0?x\",\"protocol\":\"HTTP/1.1\","
-     "\"response_code\":200,\"response_code_details\":\"via_upstream\",\"bytes_sent\":325,\"duration\":12,"
+     "{\"start_time\":\"2026-11-23T10:00:00.123Z\",\"method\":\"GET\",\"path\":\"/r/0?x\","
+     "\"protocol\":\"HTTP/1.1\","
+     "\"response_code\":200,\"response_code_details\":\"via_upstream\","
+     "\"bytes_sent\":325,\"duration\":12,"
      "\"x_forwarded_for\":\"-\",\"request_id\":\"abc-1\",\"authority\":\"reviews:9080\","
-     "\"upstream_host\":\"10.44.0.9:9080\",\"upstream_cluster\":\"outbound|9080||reviews.shop.svc.cluster.local\","
+     "\"upstream_host\":\"10.44.0.9:9080\","
+     "\"upstream_cluster\":\"outbound|9080||reviews.shop.svc.cluster.local\","
      "\"downstream_remote_address\":\"10.44.0.5:5555\",\"requested_server_name\":null}",
-     "{\"time\":\"2026-11-23T10:00:00.123Z\",\"service\":\"shop/reviews\",\"instance\":\"10.44.0.9:9080\","
-     "\"client\":{\"ip\":\"10.44.0.5\"},\"method\":\"GET\",\"host\":\"reviews:9080\",\"path\":\"/r/0\","
-     "\"raw_path\":\"/r/0\",\"query\":\"x\",\"http_version\":\"1.1\",\"status\":200,\"latency\":\"12ms\","
+     "{\"time\":\"2026-11-23T10:00:00.123Z\",\"service\":\"shop/reviews\","
+     "\"instance\":\"10.44.0.9:9080\","
+     "\"client\":{\"ip\":\"10.44.0.5\"},\"method\":\"GET\",\"host\":\"reviews:9080\","
+     "\"path\":\"/r/0\","
+     "\"raw_path\":\"/r/0\",\"query\":\"x\",\"http_version\":\"1.1\",\"status\":200,"
+     "\"latency\":\"12ms\","
      "\"bytes_out\":325}"},
     {MP_IMPORT_ENVOY_JSON,
-     "{\"start_time\":\"2026-11-23T10:00:01Z\",\"method\":\"GET\",\"path\":\"/x\",\"response_code\":403,"
+     "{\"start_time\":\"2026-11-23T10:00:01Z\",\"method\":\"GET\",\"path\":\"/x\","
+     "\"response_code\":403,"
      "\"response_code_details\":\"mpol:block_abusive\",\"authority\":\"reviews:9080\","
      "\"upstream_cluster\":\"inbound|9080||\",\"downstream_remote_address\":\"[2001:db8::1]:5555\","
      "\"downstream_peer_uri_san\":\"spiffe://c/ns/a/sa/b\",\"downstream_tls_version\":\"TLSv1.3\"}",
-     "{\"time\":\"2026-11-23T10:00:01Z\",\"service\":\"reviews\",\"client\":{\"ip\":\"2001:db8::1\"},"
-     "\"layer\":\"service\",\"method\":\"GET\",\"host\":\"reviews:9080\",\"path\":\"/x\",\"raw_path\":\"/x\","
-     "\"status\":403,\"peer\":\"spiffe://c/ns/a/sa/b\",\"refused_by\":\"block_abusive\",\"mtls\":true}"},
+     "{\"time\":\"2026-11-23T10:00:01Z\",\"service\":\"reviews\","
+     "\"client\":{\"ip\":\"2001:db8::1\"},"
+     "\"layer\":\"service\",\"method\":\"GET\",\"host\":\"reviews:9080\",\"path\":\"/x\","
+     "\"raw_path\":\"/x\","
+     "\"status\":403,\"peer\":\"spiffe://c/ns/a/sa/b\","
+     "\"refused_by\":\"block_abusive\",\"mtls\":true}"},
     /* as docs/ENVOY.md wants it: who speaks, when it was over, refused by an RBAC */
     {MP_IMPORT_ENVOY_JSON,
-     "{\"layer\":\"service\",\"service\":\"checkout\",\"instance\":\"checkout-2\",\"version\":\"v1\","
-     "\"emit_time\":\"2026-11-23T10:00:03.5Z\",\"start_time\":\"2026-11-23T10:00:00Z\",\"method\":\"GET\","
-     "\"path\":\"/pay\",\"response_code\":403,\"upstream_host\":\"127.0.0.1:9002\",\"upstream_cluster\":\"app\","
+     "{\"layer\":\"service\",\"service\":\"checkout\",\"instance\":\"checkout-2\","
+     "\"version\":\"v1\","
+     "\"emit_time\":\"2026-11-23T10:00:03.5Z\",\"start_time\":\"2026-11-23T10:00:00Z\","
+     "\"method\":\"GET\","
+     "\"path\":\"/pay\",\"response_code\":403,\"upstream_host\":\"127.0.0.1:9002\","
+     "\"upstream_cluster\":\"app\","
      "\"response_code_details\":\"rbac_access_denied_matched_policy[mpol:shop.contain/20001]\"}",
      "{\"time\":\"2026-11-23T10:00:03.5Z\",\"service\":\"checkout\",\"instance\":\"checkout-2\","
-     "\"layer\":\"service\",\"version\":\"v1\",\"method\":\"GET\",\"path\":\"/pay\",\"raw_path\":\"/pay\","
+     "\"layer\":\"service\",\"version\":\"v1\",\"method\":\"GET\",\"path\":\"/pay\","
+     "\"raw_path\":\"/pay\","
      "\"status\":403,\"refused_by\":\"shop.contain\"}"},
     {MP_IMPORT_ENVOY_JSON, /* a gateway's route to one version */
-     "{\"start_time\":\"2026-11-23T10:00:00Z\",\"layer\":\"ingress\",\"upstream_cluster\":\"checkout@v2\"}",
+     "{\"start_time\":\"2026-11-23T10:00:00Z\",\"layer\":\"ingress\","
+     "\"upstream_cluster\":\"checkout@v2\"}",
      "{\"time\":\"2026-11-23T10:00:00Z\",\"service\":\"checkout\",\"layer\":\"ingress\"}"},
     {MP_IMPORT_ENVOY_JSON, /* a probe of our own */
      "{\"start_time\":\"2026-11-23T10:00:00Z\",\"method\":\"GET\",\"path\":\"/.mpol/probe/12\"}",

@@ -131,9 +131,11 @@ static void the_line_of_the_issue_becomes_a_record(void **state)
 {
     assert_int_equal(
         line_of(
-            "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:00:00.123456Z\",\"service\":\"checkout\","
+            "{\"signal\":\"requests\",\"time\":\"2026-11-23T10:00:00.123456Z\","
+            "\"service\":\"checkout\","
             "\"instance\":\"checkout-1\",\"client\":{\"ip\":\"10.0.0.7\"},\"method\":\"POST\","
-            "\"path\":\"/pay\",\"host\":\"shop\",\"status\":503,\"latency\":\"12.5ms\",\"bytes_in\":512,"
+            "\"path\":\"/pay\",\"host\":\"shop\",\"status\":503,\"latency\":\"12.5ms\","
+            "\"bytes_in\":512,"
             "\"bytes_out\":0,\"peer\":\"spiffe://shop/ns/web/sa/web\",\"mtls\":true}"),
         MP_INGEST_RECORD);
     assert_int_equal(out.record.time_ns, INT64_C(1795428000123456000));
@@ -585,7 +587,8 @@ static void it_takes_what_jansson_takes(void **state)
     printf("seed %llu\n", (unsigned long long)seed);
     const char *base =
         "{\"time\":1795428000.5,\"service\":\"check\\u006fut\",\"client\":{\"ip\":\"10.0.0.7\"},"
-        "\"path\":\"/p\\/q\",\"status\":503,\"claims\":{\"roles\":[\"a\",\"b\"]},\"x\":[[],{\"y\":null}]}";
+        "\"path\":\"/p\\/q\",\"status\":503,\"claims\":{\"roles\":[\"a\",\"b\"]},"
+        "\"x\":[[],{\"y\":null}]}";
     unsigned taken = 0;
     for (int i = 0; i < 60000; i++) {
         char line[512];
@@ -672,12 +675,15 @@ static void same_record(const struct mp_record *a, const struct mp_record *b)
 static void a_line_means_the_same_whatever_came_before(void **state)
 {
     static const char *const bases[] = {
-        "{\"time\":1795428000.5,\"service\":\"checkout\",\"client\":{\"ip\":\"10.0.0.7\",\"asn\":12},"
+        "{\"time\":1795428000.5,\"service\":\"checkout\","
+        "\"client\":{\"ip\":\"10.0.0.7\",\"asn\":12},"
         "\"path\":\"/p/q\",\"status\":503,\"mtls\":true,\"weight\":2,\"other\":{\"x\":null}}",
         "{\"signal\":\"cpu\",\"time\":\"2026-11-23T10:00:00Z\",\"service\":\"pay\",\"value\":0.25}",
-        "{\"time\":1795428001,\"service\":\"web\",\"path\":\"/\\u0061\",\"claims\":{\"roles\":[\"a\"]},\"id\":\"7\"}",
+        "{\"time\":1795428001,\"service\":\"web\",\"path\":\"/\\u0061\","
+        "\"claims\":{\"roles\":[\"a\"]},\"id\":\"7\"}",
         "{\"entity\":\"service\",\"name\":\"pay\",\"tier\":\"batch\"}",
-        "{\"time\":1795428002,\"service\":\"web\",\"status\":200,\"refused_by\":\"r\",\"latency\":-1.5e3} ",
+        "{\"time\":1795428002,\"service\":\"web\",\"status\":200,\"refused_by\":\"r\","
+        "\"latency\":-1.5e3} ",
     };
     struct mp_ingest *forgets;
     assert_int_equal(mp_ingest_create(&arena, &world.p, (struct mp_hash_key){1, 2}, &forgets),

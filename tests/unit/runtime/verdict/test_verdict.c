@@ -305,7 +305,8 @@ static void any_leases_answer_as_the_book_says(void **state)
                                r / 64 % 2 == 0 ? MPOL_INGRESS : MPOL_SERVICE};
             snprintf(
                 fields, sizeof fields,
-                "\"service\":\"s%u\",\"caller\":\"s%u\",\"client\":{\"ip\":\"10.0.0.%u\"},\"layer\":\"%s\"",
+                "\"service\":\"s%u\",\"caller\":\"s%u\","
+                "\"client\":{\"ip\":\"10.0.0.%u\"},\"layer\":\"%s\"",
                 q.service, q.caller, q.client, q.layer == MPOL_INGRESS ? "ingress" : "service");
             bool allow = ask(fields);
             if (allow != passes_by_the_book(&q)) fail_msg("round %d: %s", round, fields);
@@ -433,7 +434,8 @@ static void a_request_is_sent_elsewhere(void **state)
     begin(
         TARGETS
         "rule b when request.path == \"/x\" then send request to \"decoy\"\n"
-        "rule a when request.method == \"PUT\" then send request to \"a place with a long name\"\n");
+        "rule a when request.method == \"PUT\" then send request "
+        "to \"a place with a long name\"\n");
     assert_true(ask(WEB ",\"path\":\"/x\""));
     assert_true(mp_str_eq(f.answer.send_to, MP_STR("decoy")));
     assert_true(ask(WEB ",\"path\":\"/x\",\"method\":\"PUT\""));

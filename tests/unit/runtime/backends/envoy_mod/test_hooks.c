@@ -18,17 +18,21 @@
 #include "envoy_mod/ring.h"
 #include "host.h"
 
-#define POLICY                                                                                      \
-    "mpol 1\nuse std.mesh\n"                                                                        \
-    "rule no_admin when request.path starts with \"/admin\" then deny request\n"                     \
-    "rule slow_down when request.path starts with \"/slow\" per client max 100 then throttle request " \
-    "to 1/s with burst = 2\n"                                                                       \
-    "rule args when request.args[\"q\"] == \"a b\" or request.cookies[\"c\"] == \"2\" then deny request\n" \
-    "rule many when request.headers[\"x-many\"] == \"1, 2, 3\" then deny request with status = 400\n" \
-    "rule words when request.query contains \"union\" and request.raw_path starts with \"/w\" then deny request\n" \
-    "rule calls when request.grpc_service == \"pay.Pay\" and request.grpc_method == \"Take\" then deny request\n" \
-    "rule who when request.peer == spiffe://a/b and request.mtls is true and request.bytes_in > 10B "  \
-    "then deny request\n"                                                                           \
+#define POLICY                                                                                     \
+    "mpol 1\nuse std.mesh\n"                                                                       \
+    "rule no_admin when request.path starts with \"/admin\" then deny request\n"                   \
+    "rule slow_down when request.path starts with \"/slow\" per client max 100 "                   \
+    "then throttle request to 1/s with burst = 2\n"                                                \
+    "rule args when request.args[\"q\"] == \"a b\" or request.cookies[\"c\"] == \"2\" "            \
+    "then deny request\n"                                                                          \
+    "rule many when request.headers[\"x-many\"] == \"1, 2, 3\" then deny request "                 \
+    "with status = 400\n"                                                                          \
+    "rule words when request.query contains \"union\" and request.raw_path starts with \"/w\" "    \
+    "then deny request\n"                                                                          \
+    "rule calls when request.grpc_service == \"pay.Pay\" and request.grpc_method == \"Take\" "     \
+    "then deny request\n"                                                                          \
+    "rule who when request.peer == spiffe://a/b and request.mtls is true "                         \
+    "and request.bytes_in > 10B then deny request\n"                                               \
     "rule re when request.user_agent matches \"^bot[0-9]+$\" then deny request\n"
 
 static char socket_path[64];
@@ -112,8 +116,8 @@ static void a_wrong_configuration_is_refused(void **state)
         "{\"layer\":\"service\",\"service\":\"a\",\"instance\":\"b\",\"colour\":\"red\"}",
         "{\"layer\":\"service\",\"service\":\"a\",\"instance\":1}",
         "{\"layer\":\"service\",\"service\":\"a\",\"instance\":\"b\",\"socket\":\""
-        "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890123456789"
-        "0123456789\"}"};
+        "0123456789012345678901234567890123456789012345678901234567890123456789"
+        "0123456789012345678901234567890123456789\"}"};
     struct abi_text name = {"mpol", 4};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         uint32_t before = atomic_load(&host.warnings);
@@ -248,10 +252,11 @@ static void a_gateway_speaks_of_whom_it_asks(void **state)
     tear_down(&s);
 }
 
-#define KNOWS                                                                                       \
-    "mpol 1\nuse std.mesh\n"                                                                        \
-    "rule tiers when request.path starts with \"/t\" and svc.tier == critical then deny request\n"  \
-    "rule calls when request.path starts with \"/c\" and request.caller == \"web\" then deny request\n" \
+#define KNOWS                                                                                      \
+    "mpol 1\nuse std.mesh\n"                                                                       \
+    "rule tiers when request.path starts with \"/t\" and svc.tier == critical then deny request\n" \
+    "rule calls when request.path starts with \"/c\" and request.caller == \"web\" "               \
+    "then deny request\n"                                                                          \
     "rule errors when error_rate > 50% per svc then quarantine svc\n"
 
 static uint32_t ask_as(struct setting *s, const char *path, const char *peer)
@@ -277,8 +282,10 @@ static void inventory_is_known_to_rules_and_leases(void **state)
     plane_inventory(
         s.plane,
         "{\"entity\":\"service\",\"name\":\"checkout\",\"tier\":\"critical\"}\nno line\n"
-        "{\"entity\":\"service\",\"name\":\"web\",\"identities\":[\"spiffe://a/web\",\"spiffe://a/x\"]}\n"
-        "{\"entity\":\"service\",\"name\":\"api\",\"identities\":[\"spiffe://a/api\",\"spiffe://a/x\"]}\n");
+        "{\"entity\":\"service\",\"name\":\"web\",\"identities\":[\"spiffe://a/web\","
+        "\"spiffe://a/x\"]}\n"
+        "{\"entity\":\"service\",\"name\":\"api\",\"identities\":[\"spiffe://a/api\","
+        "\"spiffe://a/x\"]}\n");
     /* and what came before it */
     assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, NULL, 0)));
     assert_int_equal(ask_as(&s, "/t", NULL), 403);
@@ -431,8 +438,8 @@ static void *work(void *arg)
     return NULL;
 }
 
-#define NEVER(n)                                                                                    \
-    "mpol 1\nuse std.mesh\nrule n when request.path == \"/never\" then deny request\n"               \
+#define NEVER(n)                                                                                   \
+    "mpol 1\nuse std.mesh\nrule n when request.path == \"/never\" then deny request\n"             \
     "rule r when request.path == \"/rare" n "\" then deny request\n"
 
 static void programs_and_leases_change_under_workers(void **state)

@@ -23,7 +23,8 @@ struct row {
 };
 
 static const struct row rows[] = {
-    {"HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\nContent-Type: text/plain\r\n\r\nRBAC: access denied",
+    {"HTTP/1.1 403 Forbidden\r\nContent-Length: 19\r\nContent-Type: text/plain\r\n\r\n"
+     "RBAC: access denied",
      MP_HTTP1_DONE, MP_HTTP1_DONE, 403, "RBAC: access denied", true},
     {"HTTP/1.1 404 Not Found\r\ncontent-length:0\r\n\r\n", MP_HTTP1_DONE, MP_HTTP1_DONE, 404, "",
      true},
@@ -35,11 +36,13 @@ static const struct row rows[] = {
      false},
     {"HTTP/1.1 200 OK\r\n\r\nuntil the end", MP_HTTP1_MORE, MP_HTTP1_DONE, 200, "until the end",
      false},
-    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n0123456789\r\n0\r\n\r\n",
+    {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\nA;x=y\r\n"
+     "0123456789\r\n0\r\n\r\n",
      MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "abc0123456789", true},
     {"HTTP/1.1 200 OK\r\nTransfer-Encoding: Chunked\r\n\r\n00\r\nTrailer: yes\r\n\r\n",
      MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "", true},
-    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!",
+    {"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\n"
+     "Content-Length: 1\r\n\r\n!",
      MP_HTTP1_DONE, MP_HTTP1_DONE, 200, "!", true},
     /* cut */
     {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal", MP_HTTP1_MORE, MP_HTTP1_BAD, 200, "hal",

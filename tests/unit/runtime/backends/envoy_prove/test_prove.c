@@ -351,8 +351,10 @@ static const char *admin(void *ctx, unsigned connection, unsigned request, const
     struct rig *r = ctx;
     if (strcmp(path, "/runtime?format=json") != 0) return NO;
     return r->requests++ < r->threshold
-               ? "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"entries\": {}}\n\r\n0\r\n\r\n"
-               : "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n10\r\n{\"entries\": {\"a.\r\n"
+               ? "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n10\r\n"
+                 "{\"entries\": {}}\n\r\n0\r\n\r\n"
+               : "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n10\r\n"
+                 "{\"entries\": {\"a.\r\n"
                  "1d\r\nb\":{\"final_value\":\"30\"}}}   \n\r\n0\r\n\r\n";
 }
 

@@ -15,9 +15,9 @@
     "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":" port "}}," \
     "\"stats\":[{\"name\":\"cx_total\"}],\"health_status\":{" health "},\"weight\":" weight  \
     ",\"locality\":{}}"
-#define CLUSTERS(hosts)                                                                               \
-    "{\"cluster_statuses\":[{\"name\":\"mpol-xds\"},{\"name\":\"checkout\",\"host_statuses\":[" hosts \
-    "]}]}"
+#define CLUSTERS(hosts)                                                                            \
+    "{\"cluster_statuses\":[{\"name\":\"mpol-xds\"},"                                              \
+    "{\"name\":\"checkout\",\"host_statuses\":[" hosts "]}]}"
 #define EDS(status) "\"eds_health_status\":\"" status "\""
 
 #define IN MP_PROVE_IN

@@ -152,7 +152,8 @@ static void a_reader_in_the_middle_keeps_its_table(void **state)
     uint32_t before = view->lease_count;
     struct mpol_lease l = lease(1, "deny", "client", "ip", "10.0.0.1");
     enum mpol_err err = MPOL_OK;
-    /* Every table but the reader's is used in turn; the publisher never waits and never takes it. */
+    /* Every table but the reader's is used in turn;
+     * the publisher never waits and never takes it. */
     for (uint64_t round = 1; round <= 50; round++) {
         l.id = round;
         err = apply(b, round, &l, 1);
