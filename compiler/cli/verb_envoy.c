@@ -6,12 +6,16 @@
 
 #include <arpa/inet.h>
 #include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/quote.h"
 #include "cli/envoy_text.h"
 
+#define HEADER_BYTES_MAX 256 /* LIMIT: of a name */
 #define ROUTES_MAX 64 /* LIMIT: --route and --log-header, each */
 
 const struct cli_option cli_envoy_options[] = {
@@ -126,6 +130,14 @@ static int put_addresses(struct envoy *e)
     return CLI_OK;
 }
 
+/* It may be there on the proxy's machine; that it is not here is worth a word. */
+static void look_for(const char *option, const char *file)
+{
+    if (access(file, R_OK) == 0) return;
+    fprintf(stderr, "mpol envoy: warning: --%s=%s: %s; Envoy looks for it where it starts\n", option,
+            file, strerror(errno));
+}
+
 /* Three files that are given together or not at all. */
 static int put_tls(struct envoy *e, const char *flag, const char *const options[3],
                    const char *const words[3])
@@ -133,8 +145,11 @@ static int put_tls(struct envoy *e, const char *flag, const char *const options[
     int given = 0;
     for (int i = 0; i < 3; i++) {
         const char *file = cli_value(e->args, options[i], NULL);
-        if (file != NULL) put(e, words[i], file);
-        given += file != NULL;
+        if (file == NULL) continue;
+        if (file[0] == '\0') return cli_complain(e->args, "--%s= names no file", options[i]);
+        look_for(options[i], file);
+        put(e, words[i], file);
+        given++;
     }
     if (given != 0 && given != 3) {
         return cli_complain(e->args, "--%s, --%s and --%s belong together", options[0], options[1],
@@ -219,6 +234,17 @@ static int put_route(struct envoy *e, const char *text)
     return CLI_OK;
 }
 
+/* RFC 9110 §5.1; a name with a colon would be a pseudo-header, which records have anyway. */
+static bool is_header(const char *name)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (name[0] == '\0' || strlen(name) > HEADER_BYTES_MAX) return false;
+    for (; *name != '\0'; name++) {
+        if (!isalnum((unsigned char)*name) && strchr(others, *name) == NULL) return false;
+    }
+    return true;
+}
+
 static void list_put(struct envoy *e, struct envoy_list *out, const char *name,
                      struct envoy_words *items, size_t count)
 {
@@ -236,6 +262,10 @@ static int put_lists(struct envoy *e)
     const char *const *values = cli_values(e->args, "log-header", &count);
     if (count > ROUTES_MAX) return cli_complain(e->args, "more than %d headers", ROUTES_MAX);
     for (size_t i = 0; i < count; i++) {
+        if (!is_header(values[i])) {
+            return cli_complain(e->args, "--log-header=%s: no name of a header, as `x-api-key` is",
+                                values[i]);
+        }
         envoy_word_put(&e->headers[e->header_count++], "header", mp_str_of(values[i]));
     }
     values = cli_values(e->args, "route", &count);

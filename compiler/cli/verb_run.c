@@ -135,6 +135,17 @@ static const char *const *copy_values(const struct cli_args *args, const char *n
     return copy;
 }
 
+/* What is said of a port that is not there would be silently of no use. */
+static const char *without_port(const struct cli_args *args)
+{
+    static const char *const of_port[] = {"xds-cert", "xds-key", "xds-ca", "sds"};
+    if (cli_value(args, "xds", NULL) != NULL) return NULL;
+    for (size_t i = 0; i < sizeof of_port / sizeof *of_port; i++) {
+        if (cli_value(args, of_port[i], NULL) != NULL) return of_port[i];
+    }
+    return NULL;
+}
+
 int cli_run(const struct cli_args *args)
 {
     static const char *const formats[] = {"text", "json", NULL};
@@ -152,6 +163,8 @@ int cli_run(const struct cli_args *args)
                                         .log_json = format == 1};
     if (options.state_dir == NULL)
         return cli_complain(args, "say where to keep the ledger: --state=DIR");
+    const char *alone = without_port(args);
+    if (alone != NULL) return cli_complain(args, "--%s is of the port of --xds: say that too", alone);
     options.telemetry = copy_values(args, "telemetry", &options.telemetry_count);
     options.inventory = copy_values(args, "inventory", &options.inventory_count);
     options.channels = copy_values(args, "channel", &options.channel_count);

@@ -60,9 +60,19 @@ void dm_inventory_told(struct dm *d)
     mp_engine_inventory_changed(d->engine);
 }
 
-static void take_entity(struct stream *s, const struct mp_entity_line *entity)
+/* The line is taken without it. */
+static void tell_odd(struct stream *s, const struct mp_ingested *in)
 {
-    if (mp_inventory_put(mp_engine_inventory(s->d->engine), entity) != MP_OK) {
+    if (in->odd.len == 0) return;
+    dm_log(s->d, "warn", "%s:%llu: `%.*s` is not %.*s: left out (more of these are only counted)",
+           s->name, (unsigned long long)s->line, MP_STR_ARG(in->odd),
+           MP_STR_ARG(mp_type_noun(in->odd_type)));
+}
+
+static void take_entity(struct stream *s, const struct mp_ingested *in)
+{
+    tell_odd(s, in);
+    if (mp_inventory_put(mp_engine_inventory(s->d->engine), in->entity) != MP_OK) {
         bad_line(s, "the inventory is full");
     }
     s->d->inventory_news = s->d->inventory_unkept = true;
@@ -104,7 +114,7 @@ static void take_line(struct stream *s, mp_str line)
     case MP_INGEST_ALIVE:
         mp_engine_alive(d->engine, s->source, in.signal, in.record.time_ns);
         break;
-    case MP_INGEST_ENTITY: take_entity(s, in.entity); break;
+    case MP_INGEST_ENTITY: take_entity(s, &in); break;
     case MP_INGEST_OTHER: break; /* counted by the ingest (dm_unread) */
     case MP_INGEST_BAD: bad_line(s, in.why); break;
     }

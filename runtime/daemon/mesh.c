@@ -255,6 +255,17 @@ static bool open_secrets(struct dm_mesh *m)
     return true;
 }
 
+/* Nobody comes in with a certificate that is out of date, on either side. Told once for each. */
+static void look_at_dates(struct dm_mesh *m)
+{
+    char why[OUT_OF_DATE_BYTES] = "";
+    int64_t now_s = m->d->os.wall_ns(m->d->os.ctx) / 1000000000;
+    mp_grpc_out_of_date(m->server, now_s, why, sizeof why);
+    if (strcmp(why, m->out_of_date) == 0) return;
+    memcpy(m->out_of_date, why, sizeof why);
+    if (why[0] != '\0') dm_log(m->d, "warn", "--xds: %s: proxies are not let in with it", why);
+}
+
 bool dm_mesh_open(struct dm *d)
 {
     struct dm_mesh *m = d->mesh;
@@ -287,12 +298,15 @@ bool dm_mesh_open(struct dm *d)
     } else {
         dm_log(d, "info", "proxies are served on %s", o->xds);
     }
+    look_at_dates(m);
     return true;
 }
 
 void dm_mesh_watch(struct dm *d)
 {
-    if (d->mesh != NULL) dm_records_tick(d->mesh->records);
+    if (d->mesh == NULL) return;
+    dm_records_tick(d->mesh->records);
+    if (d->mesh->server != NULL) look_at_dates(d->mesh);
 }
 
 void dm_mesh_close(struct dm *d)

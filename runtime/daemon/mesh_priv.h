@@ -14,6 +14,8 @@
 
 struct mesh_proof;
 
+#define OUT_OF_DATE_BYTES 256
+
 /* The mesh of proxies that `--xds` serves. */
 struct dm_mesh {
     struct dm *d;
@@ -24,6 +26,7 @@ struct dm_mesh {
     struct mp_prover *prover;
     struct dm_records *records; /* what proxies saw */
     struct mesh_proof *proofs;  /* that are asked for; a list */
+    char out_of_date[OUT_OF_DATE_BYTES]; /* what was said of its certificates; empty: nothing */
     uv_timer_t prove_timer;     /* what host.prove could not begin at once */
     bool timers_open;
 };

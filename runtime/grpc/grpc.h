@@ -107,7 +107,9 @@ struct mp_grpc_options {
 
 /* Since the start, but those marked `now`. */
 struct mp_grpc_counts {
-    uint64_t connections_now, streams_now, queued_bytes_now, incoming_bytes_now;
+    uint64_t connections_now, streams_now;
+    uint64_t queued_bytes_now; /* wait to be sent */
+    uint64_t queue_memory_now, incoming_bytes_now; /* memory for them, and for what comes in */
     uint64_t connections, streams;
     uint64_t messages_in, messages_out, bytes_in, bytes_out; /* bytes: of messages */
     uint64_t connections_refused; /* one too many */
@@ -128,6 +130,10 @@ enum mp_err mp_grpc_open(uv_loop_t *loop, const struct mp_grpc_options *options,
                          struct mp_grpc_server **out, char *why, size_t why_size);
 /* The port it listens on; 0 for a unix socket. */
 uint16_t mp_grpc_port(const struct mp_grpc_server *server);
+/* Is one of its certificates not valid at this time (seconds since 1970)? `why` gets which, one
+ * line; untouched where all are, or where it speaks plain. */
+bool mp_grpc_out_of_date(const struct mp_grpc_server *server, int64_t now_s, char *why,
+                         size_t why_size);
 /* Ends: peers are told (UNAVAILABLE, GOAWAY), `closed` is called for all streams before this
  * returns, sockets are closed. The loop must run until its handles are gone; then the memory is
  * given back too. NULL is allowed. Not from within a callback. */

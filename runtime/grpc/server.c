@@ -431,6 +431,12 @@ static enum mp_err make_tls(struct mp_grpc_server *server, const struct mp_grpc_
     return mp_tls_context_create(&tls, &server->tls, why, why_size);
 }
 
+bool mp_grpc_out_of_date(const struct mp_grpc_server *server, int64_t now_s, char *why,
+                         size_t why_size)
+{
+    return server->tls != NULL && mp_tls_out_of_date(server->tls, now_s, why, why_size);
+}
+
 static enum mp_err copy_methods(struct mp_grpc_server *server, const struct mp_grpc_options *o)
 {
     server->methods = calloc(o->method_count + 1, sizeof *server->methods);

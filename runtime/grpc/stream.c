@@ -41,7 +41,8 @@ static void drop_incoming(struct mp_grpc_stream *stream)
 
 static void drop_outgoing(struct mp_grpc_stream *stream)
 {
-    counts(stream)->queued_bytes_now -= stream->out.cap;
+    counts(stream)->queued_bytes_now -= stream->out.len;
+    counts(stream)->queue_memory_now -= stream->out.cap;
     free(stream->out.bytes);
     stream->out = (struct grpc_outgoing){0};
 }
@@ -63,7 +64,7 @@ void grpc_stream_free(struct mp_grpc_stream *stream)
 static bool room_in_all(const struct mp_grpc_stream *stream, size_t more)
 {
     const struct mp_grpc_shared *shared = stream->session->shared;
-    size_t used = shared->counts.incoming_bytes_now + shared->counts.queued_bytes_now;
+    size_t used = shared->counts.incoming_bytes_now + shared->counts.queue_memory_now;
     return more <= shared->limits.total_bytes && used <= shared->limits.total_bytes - more;
 }
 
@@ -160,6 +161,7 @@ static ssize_t read_out(nghttp2_session *h2, int32_t id, uint8_t *to, size_t siz
     if (part > 0) memcpy(to, out->bytes + out->from, part);
     out->from += part;
     out->len -= part;
+    counts(stream)->queued_bytes_now -= part;
     if (out->len > 0) return (ssize_t)part;
     out->from = 0;
     if (out->cap > KEPT_BYTES) drop_outgoing(stream);
@@ -200,7 +202,7 @@ static enum mp_err reserve_out(struct mp_grpc_stream *stream, size_t more)
     if (!room_in_all(stream, cap - out->cap)) return MP_ELIMIT;
     char *grown = realloc(out->bytes, cap);
     if (grown == NULL) return MP_ENOMEM;
-    counts(stream)->queued_bytes_now += cap - out->cap;
+    counts(stream)->queue_memory_now += cap - out->cap;
     out->bytes = grown;
     out->cap = cap;
     return MP_OK;
@@ -214,6 +216,7 @@ static void append(struct mp_grpc_stream *stream, mp_str message)
     for (int i = 0; i < 4; i++) to[1 + i] = (uint8_t)(message.len >> (24 - 8 * i));
     if (message.len > 0) memcpy(to + GRPC_HEAD_BYTES, message.ptr, message.len);
     out->len += GRPC_HEAD_BYTES + message.len;
+    counts(stream)->queued_bytes_now += GRPC_HEAD_BYTES + message.len;
 }
 
 enum mp_err mp_grpc_send(struct mp_grpc_stream *stream, mp_str message)

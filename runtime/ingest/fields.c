@@ -130,6 +130,7 @@ bool mp_entity_make(struct mp_ingest *in, uint32_t entity, const char **why)
     struct wanted want = {.type = e->key_type, .entity = MP_NONE};
     line->entity = entity;
     line->attr_count = 0;
+    in->odd = MP_NONE;
     *why = "an entity without its key";
     if (key == NULL || !mp_convert_leaf(in, key, &want, &line->key)) return false;
     if (mp_is_leaf(in, in->keys[entity].namespace) &&
@@ -145,7 +146,11 @@ bool mp_entity_make(struct mp_ingest *in, uint32_t entity, const char **why)
         *a = (struct mp_entity_attr){.attr = attr};
         want = mp_wanted_attr(in->p, attr);
         a->known = mp_convert_leaf(in, leaf, &want, &a->value);
-        if (a->known || leaf->kind == MP_JSON_NULL) line->attr_count++;
+        if (a->known || leaf->kind == MP_JSON_NULL) {
+            line->attr_count++;
+        } else if (in->odd == MP_NONE && !in->odd_told[attr]) {
+            in->odd = attr;
+        }
     }
     return true;
 }

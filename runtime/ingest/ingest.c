@@ -145,6 +145,16 @@ static uint32_t entity_of(const struct mp_program *p, mp_str name)
     return MP_NONE;
 }
 
+/* Once for each attribute: a file of a thousand lines has the same mistake a thousand times. */
+static void tell_odd(struct mp_ingest *in, struct mp_ingested *out)
+{
+    out->odd = MP_STR("");
+    if (in->odd == MP_NONE) return;
+    in->odd_told[in->odd] = true;
+    out->odd = mp_program_text(in->p, in->p->attr[in->odd].name);
+    out->odd_type = (enum mp_type)mp_wanted_attr(in->p, in->odd).type;
+}
+
 static enum mp_ingest_kind entity_line(struct mp_ingest *in, struct mp_ingested *out)
 {
     mp_str name;
@@ -152,6 +162,7 @@ static enum mp_ingest_kind entity_line(struct mp_ingest *in, struct mp_ingested 
     uint32_t entity = entity_of(in->p, name);
     if (entity == MP_NONE) return other(in, out);
     if (!mp_entity_make(in, entity, &out->why)) return bad(in, out, out->why);
+    tell_odd(in, out);
     out->entity = &in->entity;
     out->kind = MP_INGEST_ENTITY;
     return out->kind;

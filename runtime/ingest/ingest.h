@@ -48,6 +48,10 @@ struct mp_ingested {
     uint32_t signal;
     bool has_time; /* false: record.time_ns is the default that was handed in */
     const struct mp_entity_line *entity;
+    /* ENTITY: the first of its attributes that is none of its type, which is left out and counted;
+     * empty: there is none, or this ingest has told it before */
+    mp_str odd;
+    enum mp_type odd_type; /* what it should be */
     const char *why;
     uint32_t column; /* BAD: the byte that was not expected, from 1; 0: the line as a whole */
 };

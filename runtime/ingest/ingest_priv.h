@@ -94,6 +94,8 @@ struct mp_ingest {
     struct mp_value *set_values;
     uint32_t set_used;
     struct mp_entity_line entity;
+    uint32_t odd;   /* row of attr of this line that is none of its type; MP_NONE: none to tell */
+    bool *odd_told; /* one a row of attr */
 
     struct guess guesses[GUESSES];
     uint32_t leaf_number;   /* in this line */

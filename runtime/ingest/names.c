@@ -162,7 +162,7 @@ size_t mp_names_bytes(const struct mp_program *p)
     size_t names = name_room(p) * (sizeof(struct name) + sizeof(struct leaf));
     size_t rows = (size_t)p->field_count + p->attr_count + p->entity_count;
     return names + slot_count(p) * sizeof(uint32_t) + rows * sizeof(struct source_name) + texts +
-           p->field_count * sizeof(struct wanted);
+           p->field_count * sizeof(struct wanted) + p->attr_count + 1;
 }
 
 enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena)
@@ -177,7 +177,8 @@ enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena)
     in->wanted = MP_NEW(arena, struct wanted, p->field_count);
     in->attrs = MP_NEW(arena, struct source_name, p->attr_count);
     in->keys = MP_NEW(arena, struct source_name, p->entity_count);
-    if (in->names == NULL || in->leaves == NULL || in->slots == NULL || in->fields == NULL ||
+    in->odd_told = MP_NEW(arena, bool, p->attr_count + 1);
+    if (in->odd_told == NULL || in->names == NULL || in->leaves == NULL || in->slots == NULL || in->fields == NULL ||
         in->wanted == NULL || in->attrs == NULL || in->keys == NULL) {
         return MP_ENOMEM;
     }

@@ -7,6 +7,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <time.h>
 
 #include "base/assert.h"
 
@@ -149,6 +151,43 @@ void mp_tls_context_destroy(struct mp_tls_context *c)
     if (c == NULL) return;
     SSL_CTX_free(c->ctx);
     free(c);
+}
+
+/* ---- dates ---- */
+
+/* `what` it is, whose, and since or until when it is good. */
+static bool is_out_of_date(const X509 *cert, int64_t now_s, const char *what, char *why,
+                           size_t why_size)
+{
+    time_t now = (time_t)now_s;
+    char name[128] = "", time[32] = "";
+    struct tm at = {0};
+    bool early = X509_cmp_time(X509_get0_notBefore(cert), &now) > 0;
+    bool late = X509_cmp_time(X509_get0_notAfter(cert), &now) < 0;
+    if (!early && !late) return false;
+    X509_NAME_oneline(X509_get_subject_name(cert), name, (int)sizeof name);
+    ASN1_TIME_to_tm(early ? X509_get0_notBefore(cert) : X509_get0_notAfter(cert), &at);
+    strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%SZ", &at);
+    for (char *c = name; *c != '\0'; c++) {
+        if ((unsigned char)*c < 0x20) *c = '?';
+    }
+    snprintf(why, why_size, "%s %s %s %s", what, name, early ? "is not valid before" : "ended at",
+             time);
+    return true;
+}
+
+bool mp_tls_out_of_date(const struct mp_tls_context *context, int64_t now_s, char *why,
+                        size_t why_size)
+{
+    const X509 *own = SSL_CTX_get0_certificate(context->ctx);
+    if (own != NULL && is_out_of_date(own, now_s, "the certificate", why, why_size)) return true;
+    STACK_OF(X509_OBJECT) *trusted =
+        X509_STORE_get0_objects(SSL_CTX_get_cert_store(context->ctx));
+    for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
+        const X509 *ca = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
+        if (ca != NULL && is_out_of_date(ca, now_s, "the authority", why, why_size)) return true;
+    }
+    return false;
 }
 
 /* ---- connections ---- */

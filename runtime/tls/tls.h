@@ -29,6 +29,10 @@ struct mp_tls_options {
 enum mp_err mp_tls_context_create(const struct mp_tls_options *options, struct mp_tls_context **out,
                                   char *why, size_t why_size);
 void mp_tls_context_destroy(struct mp_tls_context *context);
+/* Is one of its certificates, our own or one of whom we trust, not valid at this time (seconds
+ * since 1970)? `why` gets the first, one line; untouched where all are. */
+bool mp_tls_out_of_date(const struct mp_tls_context *context, int64_t now_s, char *why,
+                        size_t why_size);
 
 /* One connection; a client has its first bytes to send at once. */
 enum mp_err mp_tls_create(struct mp_tls_context *context, struct mp_tls **out);

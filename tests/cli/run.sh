@@ -153,6 +153,12 @@ expect 2 envoy bootstrap "${who[@]}" --upstream=a:70000;            said err 'HO
 expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --listen=b:1;   said err 'numeric ADDR:PORT'
 expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --service=a/b;  said err 'without further slashes'
 expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --tls-cert=x;   said err 'belong together'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --log-header=:path;  said err 'log-header=:path: no name of a header'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --log-header='x y';  said err 'no name of a header'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --log-header=;       said err 'no name of a header'
+expect 2 envoy bootstrap "${who[@]}" --upstream=a:1 --tls-cert= --tls-key=x --tls-ca=y; said err 'tls-cert= names no file'
+expect 0 envoy bootstrap "${who[@]}" --upstream=a:1 "--tls-cert=$good" --tls-key=none.key "--tls-ca=$good"
+said err '--tls-key=none.key: No such file'; said out 'none.key'
 expect 2 envoy bootstrap "${who[@]}" --route=pay=checkout;          said err '/PREFIX=SERVICE'
 expect 2 envoy bootstrap "${who[@]}" --route=/.mpol/x=checkout;     said err "mpol's own"
 expect 2 envoy bootstrap --layer=service;                           said err 'needs --service'
@@ -165,6 +171,9 @@ port=(run "$tmp/tell.mpol" --xds=127.0.0.1:0 "--state=$tmp/port")
 expect 2 "${port[@]}" "--xds-cert=$tmp/none";                       said err 'all three'
 expect 2 "${port[@]}" --xds-key=x --xds-ca=y;                       said err 'all three'
 expect 2 "${port[@]}" "--xds-cert=$tmp/tell.mpol" --xds-key=x --xds-ca=y; said err 'no certificate in PEM'
+
+expect 2 run "$tmp/tell.mpol" "--state=$tmp/port" --xds-cert=x;     said err '--xds-cert is of the port of --xds'
+expect 2 run "$tmp/tell.mpol" "--state=$tmp/port" --sds=x;          said err '--sds is of the port of --xds'
 
 # The same answer where nobody reads it to the end.
 "$mpol" check --format=json "$tmp/bad.mpol" 2>/dev/null | head -c 1 >/dev/null

@@ -373,6 +373,18 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
     stop();
 }
 
+/* It is served, and nobody comes: that is said when it starts. */
+static void a_port_with_an_ended_certificate_says_so(void **state)
+{
+    struct test_ca *ca = test_ca_create(".", "ca");
+    (void)state;
+    test_cert_create(ca, ".", "server", "IP:127.0.0.1", true);
+    start("--xds=unix:xds", "--xds-cert=server.pem", "--xds-key=server.key", "--xds-ca=ca.pem");
+    assert_true(run_said(&r, "the certificate /CN=server ended at "));
+    test_ca_free(ca);
+    stop();
+}
+
 /* ---- who sends what is none ---- */
 
 static void what_is_no_message_ends_its_stream_alone(void **state)
@@ -590,6 +602,7 @@ int main(int argc, char **argv)
         CASE(a_node_id_that_is_none_gets_the_baseline_and_no_ear),
         CASE(who_speaks_of_another_instance_is_not_heard),
         CASE(a_certificate_of_another_service_takes_nobodys_place),
+        CASE(a_port_with_an_ended_certificate_says_so),
         CASE(what_is_no_message_ends_its_stream_alone),
         CASE(types_that_we_do_not_serve_are_not_answered),
         CASE(a_first_request_that_is_too_large_is_refused),

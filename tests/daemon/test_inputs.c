@@ -55,6 +55,22 @@ static void bad_lines_are_counted_told_and_skipped(void **state)
     stop(&r);
 }
 
+static void an_attribute_of_another_type_is_told_with_its_place(void **state)
+{
+    struct run r;
+    (void)state;
+    put_file("p.mpol", flood_policy);
+    put_file("inventory", "{\"entity\":\"instance\",\"name\":\"a\",\"port\":80}\n"
+                          "{\"entity\":\"instance\",\"name\":\"b\",\"port\":\"http\"}\n"
+                          "{\"entity\":\"instance\",\"name\":\"c\",\"port\":\"https\"}\n");
+    put_file("t", "");
+    run_start(&r, "p.mpol", "--state=state", "--inventory=inventory", "--telemetry=t", NULL);
+    assert_true(run_said(&r, "inventory:2: `port` is not a port: left out"));
+    assert_false(run_said(&r, "inventory:3:"));
+    assert_true(status_says("bad values 2"));
+    stop(&r);
+}
+
 static void a_line_of_one_mebibyte_is_taken(void **state)
 {
     struct run r;
@@ -354,6 +370,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(bad_lines_are_counted_told_and_skipped),
         TEST(a_line_of_one_mebibyte_is_taken),
+        TEST(an_attribute_of_another_type_is_told_with_its_place),
         TEST(what_is_from_the_past_is_late_and_what_is_from_the_future_is_now),
         TEST(a_rotated_file_is_followed_to_its_last_line),
         TEST(a_cut_file_begins_anew),

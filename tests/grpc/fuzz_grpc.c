@@ -95,13 +95,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         good = take(s, (mp_str){copy, len});
         free(copy);
     }
-    if (shared.counts.incoming_bytes_now + shared.counts.queued_bytes_now >
+    if (shared.counts.incoming_bytes_now + shared.counts.queue_memory_now >
         shared.limits.total_bytes)
         abort();
+    if (shared.counts.queued_bytes_now > shared.counts.queue_memory_now) abort();
     if (good && (data[0] & 8) != 0) mp_grpc_session_end(s, MP_STR("end"));
     give(s);
     mp_grpc_session_destroy(s);
     if (opened != closed || shared.counts.streams_now != 0) abort();
     if (shared.counts.incoming_bytes_now != 0 || shared.counts.queued_bytes_now != 0) abort();
+    if (shared.counts.queue_memory_now != 0) abort();
     return 0;
 }

@@ -3,6 +3,7 @@
  */
 #include "fixture.h"
 
+#include <time.h>
 #include <unistd.h>
 
 #include "certs.h"
@@ -221,6 +222,23 @@ static void files_that_do_not_fit_are_told(void **state)
     assert_int_equal(uv_loop_close(&loop), 0);
 }
 
+/* The certificates of this test are good from two days ago until tomorrow. */
+static void certificates_that_are_out_of_date_are_told(void **state)
+{
+    struct rig r;
+    char why[256] = "";
+    int64_t now = (int64_t)time(NULL);
+    (void)state;
+    open_rig(&r, NULL);
+    assert_false(mp_grpc_out_of_date(r.server, now, why, sizeof why));
+    assert_string_equal(why, "");
+    assert_true(mp_grpc_out_of_date(r.server, now + 2 * 86400, why, sizeof why));
+    assert_non_null(strstr(why, "the certificate /CN=server ended at 20"));
+    assert_true(mp_grpc_out_of_date(r.server, now - 3 * 86400, why, sizeof why));
+    assert_non_null(strstr(why, "the certificate /CN=server is not valid before 20"));
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -229,6 +247,7 @@ int main(void)
         cmocka_unit_test(another_protocol_is_refused),
         cmocka_unit_test(a_full_queue_waits_for_the_peer_also_with_tls),
         cmocka_unit_test(files_that_do_not_fit_are_told),
+        cmocka_unit_test(certificates_that_are_out_of_date_are_told),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }

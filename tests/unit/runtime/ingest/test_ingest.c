@@ -437,6 +437,27 @@ static void a_line_of_inventory_names_an_entity(void **state)
     assert_int_equal(line_of("{\"entity\":\"planet\",\"name\":\"x\"}"), MP_INGEST_OTHER);
 }
 
+static void an_attribute_of_another_type_is_left_out_and_told_once(void **state)
+{
+    struct mp_ingest_counts before, after;
+    (void)state;
+    mp_ingest_counts(ingest, &before);
+    assert_int_equal(line_of("{\"entity\":\"service\",\"name\":\"a\",\"tier\":\"critical\"}"),
+                     MP_INGEST_ENTITY);
+    assert_int_equal(out.odd.len, 0);
+    assert_int_equal(
+        line_of("{\"entity\":\"service\",\"name\":\"a\",\"tier\":[1],\"callers\":\"web\"}"),
+        MP_INGEST_ENTITY);
+    assert_int_equal(out.entity->attr_count, 1);
+    assert_true(mp_str_eq(out.odd, MP_STR("tier")));
+    assert_int_equal(out.odd_type, MP_TYPE_ENUM);
+    assert_int_equal(line_of("{\"entity\":\"service\",\"name\":\"b\",\"tier\":[2]}"),
+                     MP_INGEST_ENTITY);
+    assert_int_equal(out.odd.len, 0); /* it has been told */
+    mp_ingest_counts(ingest, &after);
+    assert_int_equal(after.bad_values, before.bad_values + 2);
+}
+
 static void a_record_can_be_made_field_by_field(void **state)
 {
     struct mp_field_in fields[] = {
@@ -726,6 +747,7 @@ int main(void)
         CASE(the_frame_of_a_line_is_understood),
         CASE(a_refused_request_is_a_record_of_refusals),
         CASE(a_line_of_inventory_names_an_entity),
+        CASE(an_attribute_of_another_type_is_left_out_and_told_once),
         CASE(a_record_can_be_made_field_by_field),
         CASE(numbers_field_by_field_have_the_ranges_of_a_line),
         CASE(what_is_no_record_is_bad_with_a_reason),
