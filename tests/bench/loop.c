@@ -9,6 +9,7 @@
 #include "base/hash.h"
 #include "bench.h"
 #include "loop_rules.h"
+#include "schema/decimal.h"
 
 #define T0 1764000000000000000LL
 #define STEP_NS 10000 /* event time between two records: 100,000 requests a second */
@@ -157,14 +158,25 @@ static void run_c(struct loop_c *c, uint32_t from, uint32_t to, uint64_t at)
     }
 }
 
+/* Where the tables by hand have a rule: r000 and on, then i00 and on. */
+static uint32_t place(mp_str name)
+{
+    bool counted = name.ptr[0] == 'r';
+    int64_t number = -1, count = counted ? LOOP_RULE_COUNT : LOOP_INLINE_COUNT;
+    bool read = mp_decimal_int((mp_str){name.ptr + 1, name.len - 1}, 0, 1, &number);
+    if (!read || number < 0 || number >= count) {
+        bench_fail("`%.*s` is no rule of this bench", MP_STR_ARG(name));
+    }
+    return (uint32_t)(counted ? number : LOOP_RULE_COUNT + number);
+}
+
 static uint64_t compare(const struct mp_engine *e, const struct mp_program *p,
                         const unsigned long long *by_hand)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < p->rule_count; i++) {
         mp_str name = mp_program_text(p, p->rule[i].name);
-        int number = atoi(name.ptr + 1),
-            at = name.ptr[0] == 'r' ? number : LOOP_RULE_COUNT + number;
+        uint32_t at = place(name);
         struct mp_rule_counts n = mp_engine_rule_counts(e, i);
         uint64_t is_true = n.judged - n.false_ - n.unknown;
         if (is_true != by_hand[at]) {

@@ -117,6 +117,18 @@ const char *get_file(const char *name)
     return room;
 }
 
+uint32_t number_at(const char *text, uint32_t max)
+{
+    char *end = NULL;
+    bool digit = text[0] >= '0' && text[0] <= '9';
+    errno = 0;
+    unsigned long n = digit ? strtoul(text, &end, 10) : 0;
+    if (!digit || errno != 0 || n > max || strchr("\n:", *end) == NULL) {
+        fail_msg("no number up to %u: %.40s", max, text);
+    }
+    return (uint32_t)n;
+}
+
 const char *failure_line(const char *client)
 {
     static char line[200];
@@ -183,7 +195,7 @@ void run_start(struct run *r, ...)
     run_spawn(r, -1, args);
     run_wait(r, "ready: ");
     const char *port = strstr(r->log, "listening on port ");
-    if (port != NULL) r->port = atoi(port + strlen("listening on port "));
+    if (port != NULL) r->port = (int)number_at(port + strlen("listening on port "), UINT16_MAX);
 }
 
 /* False: nothing came within the time; at its end `ended` is set. */

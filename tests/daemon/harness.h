@@ -28,6 +28,9 @@ void add_to_file(const char *name, const char *text); /* appended */
 void put_bytes(const char *name, const void *bytes, size_t len);
 /* The file as text, "" where there is none; lives until the next call. */
 const char *get_file(const char *name);
+/* The decimal number at `text`, up to a colon or the end of its line. Fails the test where there is
+ * anything else, or more than `max`. */
+uint32_t number_at(const char *text, uint32_t max);
 /* `count` failed logins of a client, as lines. */
 void add_failures(const char *name, const char *client, int count);
 const char *failure_line(const char *client);

@@ -145,7 +145,7 @@ static void a_program_that_hangs_is_ended_with_what_it_started(void **state)
     add_failures("t", "10.0.0.2", 3);
     run_wait(&r, "was not taken: timed out");
     run_wait(&r, "notify chat: stuck -> accepted");
-    pid_t child = (pid_t)atoi(get_file("child"));
+    pid_t child = (pid_t)number_at(get_file("child"), INT32_MAX);
     int waited = 0;
     while (child > 0 && kill(child, 0) == 0)
         pause_between(&waited, "the end of what a program started");
@@ -215,7 +215,7 @@ static void serve(const struct server *s, struct request *q, int status)
         char length[32];
         q->body = end + 4;
         header(q, "Content-Length", length, sizeof length);
-        q->body_len = (size_t)atoi(length);
+        q->body_len = number_at(length, sizeof q->text);
         needed = (size_t)(q->body - q->text) + q->body_len;
     }
     assert_non_null(q->body);
