@@ -133,8 +133,11 @@ static bool find_backend(struct mp_engine *e, struct en_lease *l, struct mp_manu
 {
     l->backend = en_backend_for(e, l->l.action, l->l.target.entity, l->l.target.type);
     if (l->backend == EN_NONE) {
-        out->why = l->l.target.bits != 0 ? MP_STR("no backend can do it to a range of addresses")
-                                         : MP_STR("no backend can do it");
+        mp_str verb = mp_program_text(e->p, e->p->action[l->l.action].name);
+        mp_str kind = en_target_word(e->p, l->l.target.entity, l->l.target.type);
+        out->why = en_manual_say(e, "no backend here can carry out `%.*s` on %s`%.*s`",
+                                 MP_STR_ARG(verb), l->l.target.bits != 0 ? "a range of " : "",
+                                 MP_STR_ARG(kind));
         return false;
     }
     uint32_t hooks = en_backend_hooks(e, l->backend, l->l.action, l->l.target.entity,

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "../envoy/proxy.h"
+#include "bed.h"
 
 #define POLICY(path)                                                                                \
     "use std.mesh\n"                                                                               \
@@ -37,7 +38,7 @@ static void start_mpol(struct shop *s)
               s->socket, NULL);
 }
 
-static void open_shop(struct shop *s)
+static void open_shop_before(struct shop *s, int app_port)
 {
     char folder[100];
     int xds_port = free_port();
@@ -47,17 +48,20 @@ static void open_shop(struct shop *s)
     snprintf(s->socket, sizeof s->socket, "--module-socket=%s/m.sock", folder);
     put_file("policy.mpol", POLICY("/admin"));
     put_file("inventory.jsonl", inventory);
-    upstream_start(&s->app);
+    if (app_port == 0) upstream_start(&s->app);
     start_mpol(s);
-    struct proxy_is is = {"service", "checkout", "checkout-1", s->app.port, xds_port};
+    struct proxy_is is = {"service", "checkout", "checkout-1",
+                          app_port != 0 ? app_port : s->app.port, xds_port};
     proxy_start(&s->sidecar, &is, s->socket, NULL);
     wait_status("service/checkout/checkout-1: program 1, leases passed");
 }
 
+static void open_shop(struct shop *s) { open_shop_before(s, 0); }
+
 static void close_shop(struct shop *s)
 {
     proxy_stop(&s->sidecar);
-    upstream_stop(&s->app);
+    if (s->app.pid > 0) upstream_stop(&s->app);
     assert_int_equal(run_stop(&s->mpol), 0);
     run_free(&s->mpol);
 }
@@ -142,6 +146,64 @@ static void what_is_denied_is_not_only_new_requests(void **state)
     close_shop(&s);
 }
 
+/* ---- streams, and answers of the module's own ---- */
+
+static const char *decide(const char *verb, const char *more, bool in_force)
+{
+    const char *out;
+    int code = ask(&out, "decisions", "add", verb, "client.ip=" BAD, "--for=5m", "--yes",
+                   "--state=state", more, NULL);
+    if ((code == 0) != in_force) fail_msg("%s", out);
+    return out;
+}
+
+static void open_stream(struct bed_client *c, const char *from, int port)
+{
+    *c = (struct bed_client){.fd = -1, .from = from};
+    assert_true(bed_connect(c, from, port));
+    assert_int_equal(bed_stream(c, "/stream"), 200);
+    assert_true(bed_stream_goes_on(c));
+}
+
+static void an_operator_cuts_what_is_open(void **state)
+{
+    struct shop s;
+    struct bed_client bad, good, again;
+    struct bed_service *app = bed_service_start();
+    open_shop_before(&s, bed_service_port(app));
+    open_stream(&bad, BAD, s.sidecar.port);
+    open_stream(&good, GOOD, s.sidecar.port);
+    decide("cut", "--on=service", true);
+    int64_t until = bed_now_ns() + BED_WAIT_NS;
+    while (bed_stream_goes_on(&bad)) assert_true(bed_now_ns() < until);
+    wait_status("cut 127.0.0.2");
+    open_stream(&again, BAD, s.sidecar.port); /* it is in force */
+    decide("throttle", "to=50%", true);       /* a new set, and the cut is in it */
+    wait_status("throttle 127.0.0.2");
+    for (int i = 0; i < 20; i++) assert_true(bed_stream_goes_on(&again));
+    for (int i = 0; i < 20; i++) assert_true(bed_stream_goes_on(&good));
+    /* At a hook where there is no proxy it waits, and says so. */
+    assert_non_null(strstr(decide("cut", "--on=edge", false),
+                           "stuck: no proxy with the module is connected"));
+    bed_disconnect(&bad);
+    bed_disconnect(&good);
+    bed_disconnect(&again);
+    close_shop(&s);
+    bed_service_stop(app);
+}
+
+static void a_denial_answers_as_it_says(void **state)
+{
+    struct shop s;
+    open_shop(&s);
+    decide("deny", "status=451", true);
+    wait_get_once(BAD, s.sidecar.port, "/", 451);
+    wait_status("effective, in force");
+    for (int i = 0; i < 20; i++) assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 451);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    close_shop(&s);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +215,8 @@ int main(int argc, char **argv)
                                         folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(what_is_denied_is_not_only_new_requests, folder_make,
                                         folder_drop),
+        cmocka_unit_test_setup_teardown(an_operator_cuts_what_is_open, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(a_denial_answers_as_it_says, folder_make, folder_drop),
     };
     if (argc < 3 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

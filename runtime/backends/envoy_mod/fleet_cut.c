@@ -7,6 +7,8 @@
 
 static mp_str str_of(struct mpol_text t) { return (mp_str){t.ptr, t.len}; }
 
+/* ---- cuts ---- */
+
 bool mp_fleet_is_cut(const struct mpol_lease *lease)
 {
     return mp_str_eq(str_of(lease->verb), mp_inproc_verb_word(MP_INPROC_CUT));
@@ -64,12 +66,52 @@ bool mp_fleet_cut_concerns(const struct mpol_lease *lease, const struct mp_fleet
     return true;
 }
 
-struct mpol_lease *mp_fleet_without_cuts(const struct mpol_desired *set, size_t *count)
+/* ---- what the backend behind is told ---- */
+
+static bool is_status(const struct mpol_lease *l, uint32_t i)
 {
-    struct mpol_lease *rest = malloc((set->lease_count + 1) * sizeof *rest);
-    *count = 0;
-    for (size_t i = 0; rest != NULL && i < set->lease_count; i++) {
-        if (!mp_fleet_is_cut(&set->leases[i])) rest[(*count)++] = set->leases[i];
+    return mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_DENY)) &&
+           mp_str_eq(str_of(l->args[i].name), MP_STR("status"));
+}
+
+static size_t count_args(const struct mpol_desired *set)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < set->lease_count; i++) {
+        for (uint32_t k = 0; k < set->leases[i].arg_count; k++) {
+            if (is_status(&set->leases[i], k)) count += set->leases[i].arg_count;
+        }
     }
-    return rest;
+    return count;
+}
+
+/* Its arguments without a status: its own where it has none, else behind `args`. */
+static void drop_status(struct mpol_lease *l, struct mpol_arg **args)
+{
+    struct mpol_arg *to = *args;
+    uint32_t count = 0;
+    bool has = false;
+    for (uint32_t i = 0; i < l->arg_count && !has; i++) has = is_status(l, i);
+    if (!has) return;
+    for (uint32_t i = 0; i < l->arg_count; i++) {
+        if (!is_status(l, i)) to[count++] = l->args[i];
+    }
+    l->args = to;
+    l->arg_count = count;
+    *args += count;
+}
+
+struct mpol_lease *mp_fleet_for_inner(const struct mpol_desired *set, size_t *count)
+{
+    size_t lease_bytes = (set->lease_count + 1) * sizeof(struct mpol_lease);
+    struct mpol_lease *all = malloc(lease_bytes + count_args(set) * sizeof(struct mpol_arg));
+    if (all == NULL) return NULL;
+    struct mpol_arg *args = (struct mpol_arg *)(void *)((char *)all + lease_bytes);
+    *count = 0;
+    for (size_t i = 0; i < set->lease_count; i++) {
+        if (mp_fleet_is_cut(&set->leases[i])) continue;
+        all[*count] = set->leases[i];
+        drop_status(&all[(*count)++], &args);
+    }
+    return all;
 }

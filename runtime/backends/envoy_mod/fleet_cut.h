@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fleet_cut.h - leases that modules alone can carry: `cut`. The fleet keeps those in force, to say
- * of which of them no module that is connected can end a stream; inner of envoy_mod.
+ * fleet_cut.h - what modules alone can carry: `cut`, and a denial's own status. The fleet keeps the
+ * cuts in force, to say of which of them no module that is connected can end a stream.
  *
  * Threads: one. Memory: malloc; a copy of the leases.
  */
@@ -23,7 +23,9 @@ enum mp_err mp_fleet_cuts_take(struct mp_fleet_cuts *c, const struct mpol_desire
 void mp_fleet_cuts_free(struct mp_fleet_cuts *c);
 /* May streams of the lease's target end at this proxy? */
 bool mp_fleet_cut_concerns(const struct mpol_lease *lease, const struct mp_fleet_info *proxy);
-/* `set` without them, in memory that the caller frees with free(); NULL: no memory. */
-struct mpol_lease *mp_fleet_without_cuts(const struct mpol_desired *set, size_t *count);
+/* Of `set` what the backend behind the fleet is told: all but cuts, and a denial without its
+ * status, which only the module can say; that backend answers what it can. In memory that the
+ * caller frees with free(); NULL: no memory. */
+struct mpol_lease *mp_fleet_for_inner(const struct mpol_desired *set, size_t *count);
 
 #endif

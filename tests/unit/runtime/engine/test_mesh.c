@@ -22,6 +22,7 @@ struct mesh {
     struct mpol_lease_trouble held; /* its id 0: none */
     uint64_t revision, accepted, effective;
     int applied, closed;
+    int64_t begins_ns;         /* of the oldest lease in the last one taken */
     char set[2048];            /* the last one taken: `verb target to=50% given=0; ` */
 };
 
@@ -66,6 +67,7 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
                                l->target_kind.ptr, (int)l->target.len, l->target.ptr, to,
                                l->given_back);
     }
+    m->begins_ns = set->lease_count > 0 ? sorted[0]->begins_wall_ns : 0;
     m->revision = set->revision;
     m->applied++;
     return MPOL_OK;
@@ -92,6 +94,7 @@ static const struct mpol_capability all[] = {
     {"throttle", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"quarantine", "service", MPOL_ANY_LAYER, MPOL_CAN_PARTIAL},
     {"cap", "service", MPOL_ANY_LAYER, 0},
+    {"cut", "service", MPOL_ANY_LAYER, 0},
 };
 
 static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *why,
@@ -107,7 +110,7 @@ static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *
 static const struct mpol_backend_ops ops = {.size = sizeof ops,
                                             .name = "mesh",
                                             .capabilities = all,
-                                            .capability_count = 3,
+                                            .capability_count = sizeof all / sizeof *all,
                                             .apply = apply,
                                             .progress = progress,
                                             .close = close_mesh,
@@ -315,7 +318,7 @@ static void an_operator_is_told_what_can_never_be(void **state)
     ask.target = MP_STR("client=10.0.0.7");
     mp_engine_decide(l.engine, &ask, &answer);
     assert_int_equal(answer.how, MP_MANUAL_BAD);
-    assert_true(mp_str_eq(answer.why, MP_STR("no backend can do it")));
+    assert_true(mp_str_eq(answer.why, MP_STR("no backend here can carry out `deny` on `client`")));
     mp_engine_status(l.engine, &s);
     assert_int_equal(s.entries, 0);
     loop_close(&l);
@@ -467,6 +470,78 @@ static void what_nobody_can_do_is_named(void **state)
     loop_close(&l);
 }
 
+static void a_cut_stands_beside_a_quarantine(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m,
+              "use std.mesh\nrule errors when error_rate > 5% per svc\n"
+              "  then quarantine svc for 10m and cut svc\n");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 1);
+    assert_string_equal(m.set, "quarantine service a to=0 back=0; cut service a to=0 back=0; ");
+    loop_at(&l, 70);
+    assert_string_equal(m.set, "quarantine service a to=0 back=0; "); /* a minute, by itself */
+    loop_close(&l);
+}
+
+struct rows {
+    struct mp_arena arena;
+    struct mp_state_row row[64];
+    uint32_t count;
+};
+
+static void keep_row(void *ctx, const struct mp_state_row *row)
+{
+    struct rows *r = ctx;
+    assert_true(r->count < 64);
+    r->row[r->count] = *row;
+    r->row[r->count++].bytes = mp_arena_str(&r->arena, row->bytes);
+}
+
+static void a_lease_begins_once_over_all_lives(void **state)
+{
+    (void)state;
+    static struct rows rows;
+    struct loop l, n;
+    struct mesh m;
+    uint8_t hash[32];
+    struct mp_engine_status s;
+    memset(&rows, 0, sizeof rows);
+    mp_arena_init(&rows.arena, NULL, 0);
+    open_mesh(&l, &m, plain);
+    loop_at(&l, 3);
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 4);
+    int64_t began = m.begins_ns;
+    assert_int_equal(began, T0 + 3 * SEC);
+    loop_set(&l, "error_rate", "b", "8%");
+    loop_at(&l, 5);
+    assert_int_equal(m.begins_ns, began); /* in every set */
+    mp_engine_changes(l.engine, &rows, keep_row);
+    mp_engine_chain(l.engine, hash);
+    mp_engine_status(l.engine, &s);
+    loop_close(&l);
+
+    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2},
+                                        .pending = true, .now_ns = T0 + 20 * SEC,
+                                        .mono_ns = 5 * SEC};
+    options.limits.incidents = options.limits.leases = 256;
+    loop_open_with(&n, plain, true, &options);
+    m = (struct mesh){.accepts = true, .obeys = true};
+    assert_int_equal(mp_engine_backend(n.engine, &ops, &m), MP_OK);
+    for (uint32_t i = 0; i < rows.count; i++) {
+        if (rows.row[i].bytes.len == 0) continue;
+        assert_int_equal(mp_engine_restore(n.engine, &rows.row[i]), MP_OK);
+    }
+    assert_int_equal(mp_engine_resume(n.engine, s.entries, hash), MP_OK);
+    mp_engine_advance(n.engine, T0 + 21 * SEC, 6 * SEC);
+    assert_int_equal(m.begins_ns, began);
+    loop_close(&n);
+    mp_arena_free(&rows.arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -485,6 +560,8 @@ int main(void)
         cmocka_unit_test(the_stricter_of_two_stands_for_both),
         cmocka_unit_test(joined_actions_are_one),
         cmocka_unit_test(what_nobody_can_do_is_named),
+        cmocka_unit_test(a_cut_stands_beside_a_quarantine),
+        cmocka_unit_test(a_lease_begins_once_over_all_lives),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

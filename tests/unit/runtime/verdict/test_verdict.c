@@ -64,7 +64,7 @@ static void begin(const char *policy)
         fail_msg("%s", why);
 
     struct mp_hash_key key = {7, 8};
-    struct mp_inproc_limits limits = {.leases = 16, .readers = 2};
+    struct mp_inproc_limits limits = {.leases = 16, .readers = 2, .cuts = true};
     assert_int_equal(mp_inproc_create(&f.arena, limits, key, &f.inproc), MP_OK);
     assert_int_equal(mp_inproc_reader_open(f.inproc, &f.reader), MP_OK);
     assert_int_equal(mp_verdict_buckets_create(&f.arena, 1024, key, &f.buckets), MP_OK);
@@ -100,7 +100,8 @@ static struct mpol_lease *lease(const char *verb, const char *kind, const char *
     f.leases[i] = (struct mpol_lease){
         .size = sizeof f.leases[i], .id = i + 1, .incident = 100 + i, .rule = mpol_text("a_rule"),
         .verb = mpol_text(verb), .target_kind = mpol_text(kind), .target_type = mpol_text(type),
-        .target = mpol_text(target), .hooks = MPOL_SERVICE, .ends_wall_ns = NOW + 30 * S};
+        .target = mpol_text(target), .hooks = MPOL_SERVICE, .begins_wall_ns = NOW,
+        .ends_wall_ns = NOW + 30 * S};
     put_in_force();
     return &f.leases[i];
 }
@@ -507,9 +508,45 @@ static void what_nobody_told_us_protects(void **state)
     end();
 }
 
+/* ---- open streams ---- */
+
+/* May a stream that is open since `began_ns` after NOW go on? */
+static bool goes_on(int64_t began_ns, const char *fields)
+{
+    char line[1024];
+    struct mp_ingested in;
+    snprintf(line, sizeof line, "{\"signal\":\"requests\",%s}", fields);
+    assert_int_equal(mp_ingest_line(f.ingest, mp_str_of(line), 0, NOW + 5 * S, &in),
+                     MP_INGEST_RECORD);
+    const struct mp_inproc_view *view = mp_inproc_enter(f.reader);
+    mp_verdict_recheck(f.plan, view, f.inventory, &in.record, NOW + began_ns, f.scratch, &f.answer);
+    mp_inproc_leave(f.reader);
+    return f.answer.allow;
+}
+
+static void a_cut_ends_what_began_before_it(void **state)
+{
+    (void)state;
+    begin(TARGETS "never deny request where request.path == \"/healthz\"\n");
+    lease("cut", "service", "string", "web");
+    assert_false(goes_on(-1, WEB ",\"path\":\"/x\""));
+    assert_true(mp_str_eq(f.answer.verb, MP_STR("cut")));
+    assert_true(mp_str_eq(f.answer.rule, MP_STR("a_rule")));
+    assert_true(goes_on(0, WEB ",\"path\":\"/x\""));
+    assert_true(goes_on(-1, WEB ",\"path\":\"/healthz\"")); /* the guard */
+    assert_true(ask(WEB ",\"path\":\"/x\""));               /* what begins is not its matter */
+    lease("exempt", "client", "ip", "10.0.0.7");
+    assert_true(goes_on(-1, WEB ",\"path\":\"/x\""));
+    lease("quarantine", "service", "string", "web");
+    assert_false(goes_on(1, OTHER ",\"path\":\"/x\""));
+    assert_true(mp_str_eq(f.answer.verb, MP_STR("quarantine")));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_cut_ends_what_began_before_it),
         cmocka_unit_test(what_nothing_concerns_passes),
         cmocka_unit_test(a_denied_client_is_refused_and_no_other),
         cmocka_unit_test(a_lease_holds_where_it_says),

@@ -37,6 +37,21 @@ static enum mpol_err apply(struct mp_inproc *b, uint64_t revision, const struct 
     return mp_inproc_ops.apply(b, &set);
 }
 
+/* Nobody in this process knows which streams are open, unless it says so. */
+static void a_cut_is_for_those_who_know_their_streams(void **state)
+{
+    (void)state;
+    struct mpol_lease cut = lease(1, "cut", "client", "ip", "10.0.0.7");
+    assert_int_equal(apply(create(4), 1, &cut, 1), MPOL_EUNSUPPORTED);
+    mp_arena_free(&arena);
+    struct mp_inproc_limits limits = {.leases = 4, .readers = 1, .cuts = true};
+    struct mp_inproc *b;
+    mp_arena_init(&arena, NULL, 0);
+    assert_int_equal(mp_inproc_create(&arena, limits, (struct mp_hash_key){3, 4}, &b), MP_OK);
+    assert_int_equal(apply(b, 1, &cut, 1), MPOL_OK);
+    mp_arena_free(&arena);
+}
+
 static const struct mp_inproc_lease *find(struct mp_inproc *b, struct mp_inproc_reader *r,
                                           const char *kind, enum mp_rep rep, struct mp_value key)
 {
@@ -220,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_reader_in_the_middle_keeps_its_table),
         cmocka_unit_test(what_is_too_much_is_refused_whole),
         cmocka_unit_test(a_ramp_lets_its_part_of_the_clients_through),
+        cmocka_unit_test(a_cut_is_for_those_who_know_their_streams),
     };
     return cmocka_run_group_tests_name("inproc", tests, NULL, NULL);
 }
