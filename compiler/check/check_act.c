@@ -544,6 +544,20 @@ static void check_membership(struct call *c)
     refuse_unused(c);
 }
 
+/* Where an action holds that says no `on` (R7). */
+static uint32_t hooks_of(const struct call *c)
+{
+    const struct mp_t_action *a = c->action;
+    bool has_on = false;
+    for (uint32_t i = 0; i < a->param_count; i++) {
+        const struct mp_t_action_param *p = &a->params[i];
+        has_on |= p->type_count > 0 && p->types[0].base == MP_TYPE_HOOK;
+    }
+    if (c->out->target_kind == MP_TARGET_LEASE && !has_on) return MP_LAYER_ALL;
+    if (c->place->layers != 0) return c->place->layers;
+    return c->out->target_kind == MP_TARGET_RECORD ? MP_LAYER_ALL : MP_LAYER_SERVICE;
+}
+
 bool ck_check_act(struct ck *ck, const struct ck_act_place *place, const struct mp_ast_act *ast,
                   struct mp_t_act *out)
 {
@@ -564,8 +578,6 @@ bool ck_check_act(struct ck *ck, const struct ck_act_place *place, const struct 
     for (uint32_t i = 0; i < c.action->param_count; i++) bind(&c, i);
     refuse_unused(&c);
     fill_burst(&c);
-    if (out->hooks == 0) out->hooks = place->layers;
-    if (out->hooks == 0) out->hooks = out->target_kind == MP_TARGET_RECORD ? MP_LAYER_ALL
-                                                                           : MP_LAYER_SERVICE;
+    if (out->hooks == 0) out->hooks = hooks_of(&c);
     return !c.failed;
 }

@@ -436,7 +436,7 @@ static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t numb
     bool hook = type == MP_TYPE_HOOK;
     struct mp_value v;
     if (word == NULL && row->preset == MP_NONE) {
-        if (hook) return true; /* where nothing is said, at the service */
+        if (hook) return true; /* where nothing is said: en_manual_read */
         mp_str takes = nouns_of(e, row);
         out->why = en_manual_say(e, "`%.*s` needs `%.*s`: %.*s", MP_STR_ARG(verb), MP_STR_ARG(name),
                                  MP_STR_ARG(takes));
@@ -460,13 +460,23 @@ static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t numb
     return false;
 }
 
+static bool has_on(const struct mp_engine *e, const struct mp_action_row *a)
+{
+    for (uint32_t i = a->params_at; i < a->params_at + a->params_count; i++) {
+        const struct mp_action_param_row *row = &e->p->action_param[i];
+        if (row->types_count > 0 && e->p->action_type[row->types_at].type == MP_TYPE_HOOK)
+            return true;
+    }
+    return false;
+}
+
 bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_lease *l,
                     struct mp_manual_answer *out)
 {
     l->rule = EN_MANUAL;
     l->act = MP_NONE;
     l->rung = 1;
-    l->hooks = MP_LAYER_SERVICE;
+    l->hooks = 0;
     if (!is_verb(e, ask->verb)) return no_verb(e, ask->verb, out);
     if (!en_manual_target(e, ask->target, l, &out->why, &out->help)) return false;
     if (!find_action(e, ask->verb, l, out)) return false;
@@ -476,6 +486,7 @@ bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_
         if ((e->p->action_param[i].flags & MP_PARAM_TARGET) != 0) continue;
         if (!bind(e, ask, i, l, out)) return false;
     }
+    if (l->hooks == 0) l->hooks = has_on(e, a) ? MP_LAYER_SERVICE : MP_LAYER_ALL;
     MP_ASSERT(l->ttl_ns > 0); /* a reversible action has a `for` (E0409) */
     return true;
 }

@@ -235,18 +235,6 @@ static int by_content(const void *x, const void *y)
     return mp_str_cmp(a->onto, b->onto);
 }
 
-/* A quarantine, a `route` and what a service requires have no `on`: wherever the records were
- * read that led to them, they hold at every proxy. */
-static bool is_at(const struct mpol_lease *l, uint32_t layer)
-{
-    static const enum envoy_verb everywhere[] = {ENVOY_QUARANTINE, ENVOY_DRAIN, ENVOY_ROUTE,
-                                                 ENVOY_REQUIRE};
-    for (size_t i = 0; i < sizeof everywhere / sizeof *everywhere; i++) {
-        if (mp_str_eq(str_of(l->verb), verb_words[everywhere[i]])) return true;
-    }
-    return (l->hooks & layer) != 0;
-}
-
 /* Most sets come in an order of ids already; those of one verb and kind then differ by key alone. */
 enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t layer,
                                  struct mp_arena *arena, struct envoy_leases *out)
@@ -257,7 +245,7 @@ enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t laye
     for (size_t i = 0; i < plan->lease_count; i++) {
         const struct mpol_lease *l = &plan->leases[i];
         const char *why;
-        if (layer != 0 && !is_at(l, layer)) continue;
+        if (layer != 0 && (l->hooks & layer) == 0) continue;
         bool is_client = mp_str_eq(str_of(l->target_kind), kind_words[ENVOY_CLIENT]);
         char *address = is_client ? mp_arena_alloc_raw(arena, ADDRESS_TEXT_MAX, 1) : NULL;
         if (is_client && address == NULL) return MP_ENOMEM;
@@ -355,7 +343,7 @@ bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_wor
     struct envoy_lease l;
     const char *why;
     (void)world;
-    if (!is_at(lease, audience->layer)) return false;
+    if ((lease->hooks & audience->layer) == 0) return false;
     if (mp_envoy_lease_read(lease, address, &l, &why) != MP_OK) return false;
     if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_RANGE || l.kind == ENVOY_IDENTITY) return true;
     /* Endpoints and identities are everybody's business. */

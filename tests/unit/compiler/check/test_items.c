@@ -54,7 +54,7 @@ static void the_smallest_rule_runs_per_service_and_is_named_by_its_condition(voi
     assert_text(a->action->name, "quarantine");
     assert_int_equal(a->target_kind, MP_TARGET_LEASE);
     assert_int_equal(a->duration_ns, 600000000000);
-    assert_int_equal(a->hooks, MP_LAYER_SERVICE);
+    assert_int_equal(a->hooks, MP_LAYER_ALL); /* it has no `on` */
     checked_close(&c);
     (void)state;
 }

@@ -228,6 +228,67 @@ static void every_verb_of_the_vocabulary_can_be_said(void **state)
     loop_close(&l);
 }
 
+struct hooks {
+    const char *kind;
+    uint32_t found;
+};
+
+static bool keep_hooks(void *ctx, const struct mp_lease_view *v)
+{
+    struct hooks *h = ctx;
+    if (mp_str_eq(v->verb, mp_str_of(h->kind))) h->found = v->lease->hooks;
+    return true;
+}
+
+static uint32_t hooks_of(struct loop *l, const char *verb)
+{
+    struct hooks h = {verb, 0};
+    mp_engine_leases(l->engine, &h, keep_hooks);
+    return h.found;
+}
+
+static void without_on_a_verb_holds_at_the_service_or_where_it_has_none_everywhere(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *words, *verb;
+        uint32_t hooks;
+    } all[] = {
+        {"quarantine instance=web-1", "quarantine", MP_LAYER_ALL},
+        {"drain instance=web-2", "drain", MP_LAYER_ALL},
+        {"route service=pay to=v2", "route", MP_LAYER_ALL},
+        {"require service=pay what=mtls", "require", MP_LAYER_ALL},
+        {"deny client=10.0.0.7", "deny", MP_LAYER_SERVICE},
+        {"exempt client=10.0.0.8 on=edge", "exempt", MP_LAYER_EDGE},
+    };
+    struct loop l;
+    manual_loop(&l, ERRORS);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
+        decided(&l, all[i].words);
+        assert_int_equal(hooks_of(&l, all[i].verb), all[i].hooks);
+    }
+    loop_close(&l);
+}
+
+static void what_a_rule_reads_bounds_no_verb_without_on(void **state)
+{
+    (void)state;
+    struct loop l;
+    manual_loop(&l, "use std.mesh\n"
+                    "rule sick at ingress when error_rate > 5% per svc then quarantine svc for 1m\n"
+                    "rule flood at ingress when count(requests) over 10s > 3 per client\n"
+                    "  then deny client for 1m\n");
+    loop_traffic(&l, "web", "10.0.0.7", 0, 10, 5, 50);
+    assert_int_equal(hooks_of(&l, "quarantine"), 0); /* those were records of sidecars */
+    for (int i = 0; i < 60; i++) {
+        loop_line(&l, "{\"signal\":\"requests\",\"layer\":\"ingress\",\"service\":\"web\","
+                      "\"client\":\"10.0.0.7\",\"status\":503}");
+    }
+    assert_int_equal(hooks_of(&l, "quarantine"), MP_LAYER_ALL);
+    assert_int_equal(hooks_of(&l, "deny"), MP_LAYER_INGRESS);
+    loop_close(&l);
+}
+
 static void what_cannot_be_understood_is_told(void **state)
 {
     (void)state;
@@ -800,6 +861,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(it_lives_and_ends_like_a_lease_of_a_rule),
         cmocka_unit_test(every_verb_of_the_vocabulary_can_be_said),
+        cmocka_unit_test(without_on_a_verb_holds_at_the_service_or_where_it_has_none_everywhere),
+        cmocka_unit_test(what_a_rule_reads_bounds_no_verb_without_on),
         cmocka_unit_test(what_cannot_be_understood_is_told),
         cmocka_unit_test(to_look_changes_nothing),
         cmocka_unit_test(guards_hold_for_operators),

