@@ -223,6 +223,8 @@ void dm_metrics(struct dm *d, struct dm_bytes *out);
 /* One metric without labels. */
 void dm_metric(struct dm_bytes *out, const char *name, const char *type, const char *help,
                const char *unit_suffix, double value);
+/* The value of a label, without its quotes. */
+void dm_label_text(struct dm_bytes *out, mp_str s);
 /* Ready: a program, a store that writes, inputs that are open. Writes a line for each. */
 bool dm_ready(struct dm *d, struct dm_bytes *out);
 
@@ -261,7 +263,11 @@ void dm_modules_inventory(struct dm *d); /* it has changed */
 bool dm_modules_open(struct dm *d);
 void dm_modules_watch(struct dm *d);   /* somebody came or went */
 void dm_modules_tick(struct dm *d);    /* twice a second */
+struct mp_fleet;
+const struct mp_fleet *dm_modules_fleet(const struct dm *d); /* NULL: there is no such socket */
+/* modules_tell.c: lines of status, and metrics. */
 void dm_modules_status(struct dm *d, struct dm_bytes *out);
+void dm_modules_metrics(struct dm *d, struct dm_bytes *out);
 /* Is the module of this node (LAYER/SERVICE/INSTANCE) connected? */
 bool dm_modules_has(const struct dm *d, mp_str node);
 void dm_modules_close(struct dm *d);

@@ -12,7 +12,7 @@ void dm_metric(struct dm_bytes *out, const char *name, const char *type, const c
                     unit_suffix, value);
 }
 
-static void label_text(struct dm_bytes *out, mp_str s)
+void dm_label_text(struct dm_bytes *out, mp_str s)
 {
     for (size_t i = 0; i < s.len; i++) {
         if (s.ptr[i] == '"' || s.ptr[i] == '\\') dm_bytes_add(out, "\\", 1);
@@ -34,9 +34,9 @@ static void rule_metrics(struct dm *d, struct dm_bytes *out)
         uint64_t values[] = {c.matched, c.false_, c.unknown, c.withheld};
         for (size_t k = 0; k < 4; k++) {
             dm_bytes_printf(out, "mpol_rule_total{package=\"");
-            label_text(out, mp_program_text(p, p->rule[i].package));
+            dm_label_text(out, mp_program_text(p, p->rule[i].package));
             dm_bytes_printf(out, "\",rule=\"");
-            label_text(out, mp_program_text(p, p->rule[i].name));
+            dm_label_text(out, mp_program_text(p, p->rule[i].name));
             dm_bytes_printf(out, "\",outcome=\"%s\"} %" PRIu64 "\n", outcomes[k], values[k]);
         }
     }
@@ -93,6 +93,7 @@ void dm_metrics(struct dm *d, struct dm_bytes *out)
     }
     rule_metrics(d, out);
     dm_mesh_metrics(d, out);
+    dm_modules_metrics(d, out);
     dm_bytes_printf(out, "# EOF\n");
 }
 

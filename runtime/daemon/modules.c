@@ -435,55 +435,7 @@ void dm_modules_free(struct dm *d)
     d->modules = NULL;
 }
 
-/* ---- for people ---- */
-
-struct search {
-    mp_str node;
-    bool found;
-};
-
-static void compare_node(void *ctx, const struct mp_fleet_info *i)
+const struct mp_fleet *dm_modules_fleet(const struct dm *d)
 {
-    struct search *s = ctx;
-    char name[3 * 256];
-    int len = snprintf(name, sizeof name, "%.*s/%.*s/%.*s", MP_STR_ARG(i->layer),
-                       MP_STR_ARG(i->service), MP_STR_ARG(i->instance));
-    if (len > 0 && (size_t)len < sizeof name)
-        s->found |= mp_str_eq(s->node, (mp_str){name, (size_t)len});
-}
-
-bool dm_modules_has(const struct dm *d, mp_str node)
-{
-    struct search s = {node, false};
-    if (d->modules != NULL) mp_fleet_each(d->modules->fleet, &s, compare_node);
-    return s.found;
-}
-
-struct telling {
-    struct dm_bytes *out;
-    uint32_t count;
-};
-
-static void tell_proxy(void *ctx, const struct mp_fleet_info *i)
-{
-    struct telling *t = ctx;
-    t->count++;
-    dm_bytes_printf(t->out,
-                    "  %.*s/%.*s/%.*s: program %" PRIu64 "%s, leases %s, verdicts %" PRIu64
-                    ", refused %" PRIu64 ", cut %" PRIu64 ", records dropped %" PRIu64 "%s%s%.*s\n",
-                    MP_STR_ARG(i->layer), MP_STR_ARG(i->service), MP_STR_ARG(i->instance),
-                    i->program, i->program == i->program_passed ? "" : " (not passed)",
-                    i->leases == i->leases_passed ? "passed" : "not passed", i->counts.verdicts,
-                    i->counts.refusals, i->counts.cut, i->counts.dropped,
-                    i->silent ? ", SILENT" : "", i->trouble.len > 0 ? ", " : "",
-                    MP_STR_ARG(i->trouble));
-}
-
-void dm_modules_status(struct dm *d, struct dm_bytes *out)
-{
-    struct telling t = {out, 0};
-    if (d->modules == NULL) return;
-    dm_bytes_printf(out, "modules:\n");
-    mp_fleet_each(d->modules->fleet, &t, tell_proxy);
-    dm_bytes_printf(out, "%s", t.count == 0 ? "  none\n" : "");
+    return d->modules != NULL ? d->modules->fleet : NULL;
 }

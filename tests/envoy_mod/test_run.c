@@ -35,7 +35,7 @@ struct shop {
 static void start_mpol(struct shop *s)
 {
     run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds,
-              s->socket, NULL);
+              s->socket, "--listen=127.0.0.1:0", NULL);
 }
 
 static void open_shop_before(struct shop *s, int app_port)
@@ -130,6 +130,36 @@ static void records_of_the_module_trip_rules_and_a_kill_lifts_nothing(void **sta
     close_shop(&s);
 }
 
+static void every_module_has_its_numbers(void **state)
+{
+#define OF "{proxy=\"service/checkout/checkout-1\"} "
+    static const char *const lines[] = {
+        "\nmpol_modules 1\n",
+        "# TYPE mpol_module_refusals counter\n",
+        "\nmpol_module_connected" OF "1\n",
+        "\nmpol_module_silent" OF "0\n",
+        "\nmpol_module_program_taken" OF "1\n",
+        "\nmpol_module_program_passed" OF "1\n",
+        "\nmpol_module_verdicts_total" OF,
+        "\nmpol_module_dropped_total" OF "0\n",
+        "\nmpol_module_cut_total" OF "0\n",
+    };
+    struct shop s;
+    const char *body;
+    (void)state;
+    open_shop(&s);
+    assert_int_equal(get_once(BAD, s.sidecar.port, "/admin/users"), 403);
+    wait_get(s.mpol.port, "/metrics", 200, "mpol_module_refusals_total" OF "1\n");
+    wait_get(s.mpol.port, "/metrics", 200, "mpol_module_records_total" OF "1\n");
+    assert_int_equal(get(s.mpol.port, "/metrics", &body), 200);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
+        if (strstr(body, lines[i]) == NULL) fail_msg("no %s in: %s", lines[i], body);
+    }
+    proxy_stop(&s.sidecar);
+    wait_get(s.mpol.port, "/metrics", 200, "\nmpol_modules 0\n");
+    close_shop(&s);
+}
+
 /* With the module in all of them there is nothing that goes on. */
 static void what_is_denied_is_not_only_new_requests(void **state)
 {
@@ -213,6 +243,7 @@ int main(int argc, char **argv)
                                         folder_drop),
         cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing,
                                         folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(every_module_has_its_numbers, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(what_is_denied_is_not_only_new_requests, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(an_operator_cuts_what_is_open, folder_make, folder_drop),
