@@ -164,7 +164,9 @@ int cli_run(const struct cli_args *args)
     if (options.state_dir == NULL)
         return cli_complain(args, "say where to keep the ledger: --state=DIR");
     const char *alone = without_port(args);
-    if (alone != NULL) return cli_complain(args, "--%s is of the port of --xds: say that too", alone);
+    if (alone != NULL) {
+        return cli_complain(args, "--%s is of the port of --xds: say that too", alone);
+    }
     options.telemetry = copy_values(args, "telemetry", &options.telemetry_count);
     options.inventory = copy_values(args, "inventory", &options.inventory_count);
     options.channels = copy_values(args, "channel", &options.channel_count);

@@ -178,8 +178,8 @@ enum mp_err mp_names_build(struct mp_ingest *in, struct mp_arena *arena)
     in->attrs = MP_NEW(arena, struct source_name, p->attr_count);
     in->keys = MP_NEW(arena, struct source_name, p->entity_count);
     in->odd_told = MP_NEW(arena, bool, p->attr_count + 1);
-    if (in->odd_told == NULL || in->names == NULL || in->leaves == NULL || in->slots == NULL || in->fields == NULL ||
-        in->wanted == NULL || in->attrs == NULL || in->keys == NULL) {
+    if (in->odd_told == NULL || in->names == NULL || in->leaves == NULL || in->slots == NULL ||
+        in->fields == NULL || in->wanted == NULL || in->attrs == NULL || in->keys == NULL) {
         return MP_ENOMEM;
     }
     for (uint32_t i = 0; i < FRAME_COUNT; i++) put(in, mp_str_of(frame_names[i].text));

@@ -30,16 +30,32 @@ for f in $code $(files '*.sh' '*.cmake' 'CMakeLists.txt'); do
     head -n 5 "$f" | grep -q 'SPDX-License-Identifier: Apache-2.0' || echo "$f"
 done | complain "no SPDX line"
 
-# Tables in tests are as wide as their rows.
-awk 'FILENAME ~ /^tests.*\.def$/ { next }
-     length($0) > (FILENAME ~ /^tests/ ? 150 : 125) { printf "%s:%d: %d columns\n", FILENAME, FNR, length($0) }' $code |
-    complain "a line over 125 columns (150 in tests)"
+# A line has 100 columns. Tables are as wide as their rows, and a row of a test may be a whole policy;
+# the folders around Envoy are at least no wider than they were.
+wide='\.def$|^(runtime/(backends|daemon)|tests/(conformance|envoy|envoy_mod))/'
+wide+='|^runtime/engine/(message|inline|manual[a-z_]*)\.c$'
+wide+='|^compiler/(check/check_act|cli/verb_envoy|cli/envoy/.*)\.[ch]$'
+wider() { # COLUMNS FILE… → FILE:LINE
+    LC_ALL=C.UTF-8 grep -HnE "^.{$(($1 + 1)),}" -- "${@:2}" | cut -d: -f1,2
+}
+{
+    wider 100 $(printf '%s\n' $code | grep -vE "$wide")
+    wider 125 $(printf '%s\n' $code | grep -E "$wide" | grep -v '^tests/.*\.def$')
+} | complain "a line over 100 columns (125 in tables and around Envoy)"
 
-# A grammar is one file, and a test file is as long as what it tests.
-wc -l $(files 'runtime/*.[ch]' 'compiler/*.[ch]' 'examples/*.[ch]' 'grammar/*.re') | awk '$1 > 900 && $2 != "total"' |
-    complain "a file over 900 lines"
+# A file has 900 lines. A grammar is one file; each of these tests is one table, or one module's promises.
+long='^grammar/mpol\.y$|^tests/unit/runtime/(window/test_window|engine/test_engine|eval/test_eval)\.c$'
+long+='|^tests/unit/runtime/backends/envoy_xds/test_resources\.c$'
+for f in $code; do
+    lines=$(wc -l <"$f")
+    if [[ $f =~ $long ]]; then
+        [ "$lines" -gt 900 ] || echo "$f: no exception is needed"
+    elif [ "$lines" -gt 900 ]; then
+        echo "$f: $lines lines"
+    fi
+done | complain "a file over 900 lines"
 
-grep -nE '(^|[^A-Za-z0-9_.>])(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi)[ \t]*\(' $(files 'runtime/*.[ch]' 'compiler/*.[ch]' 'examples/*.[ch]' 'grammar/*') |
+grep -nE '(^|[^A-Za-z0-9_.>])(strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi)[ \t]*\(' $(printf '%s\n' $code | grep -vE '^tests/envoy') |
     complain "a banned function"
 
 grep -nE '(^|[^A-Za-z])(TODO|FIXME|XXX)([^A-Za-z(]|$)' $code | complain "something to do that names no issue"
