@@ -236,6 +236,27 @@ static void wrong_input_is_two_with_what_helps(void **state)
 
 /* ---- it stays ---- */
 
+/* Streams are ended by modules inside proxies, and by nothing else. */
+static void what_only_modules_can_do_is_refused_or_waits(void **state)
+{
+    struct run r;
+    put_file("p.mpol", flood_policy);
+    run_start(&r, "p.mpol", STATE, "--xds=unix:xds", NULL);
+    is_code(ask(&out, "decisions", "add", "cut", "client.ip=127.0.0.2", "--yes", STATE, NULL), 2);
+    has("no backend here can carry out `cut` on `client`");
+    is_code(ask(&out, "decisions", "add", "deny", "client.ip=127.0.0.2", "status=451", "--yes",
+                STATE, NULL),
+            2);
+    has("403 and nothing else");
+    stop(&r);
+    run_start(&r, "p.mpol", STATE, "--xds=unix:xds", "--module-socket=m.sock", NULL);
+    ask(&out, "decisions", "add", "cut", "client.ip=127.0.0.2", "--yes", STATE, NULL);
+    has("stuck: no proxy with the module is connected");
+    is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
+    has("cut   client=127.0.0.2");
+    stop(&r);
+}
+
 static void it_outlives_kill_and_reload(void **state)
 {
     struct run r;
@@ -293,6 +314,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(what_is_withheld_is_one_and_in_the_ledger, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(wrong_input_is_two_with_what_helps, folder_make,
+                                        folder_drop),
+        cmocka_unit_test_setup_teardown(what_only_modules_can_do_is_refused_or_waits, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(it_outlives_kill_and_reload, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(a_rules_lease_is_deleted_and_it_says_what_comes,

@@ -22,6 +22,7 @@ struct mp_fleet_peer {
     struct mp_fleet_info info;
     char texts[4][NAME_MAX_BYTES];
     char trouble[TROUBLE_MAX];
+    bool idle;        /* refused the program, and has none: everything passes there */
     uint64_t refused; /* revision of the set that it refused, 0: none */
     enum mp_err refused_err;
     int64_t told_ns;
@@ -241,7 +242,8 @@ static uint64_t lower(uint64_t a, uint64_t b) { return a < b ? a : b; }
 static bool is_carried(const struct mp_fleet *f, const struct mpol_lease *cut)
 {
     for (const struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
-        if (p->known && !is_silent(p) && mp_fleet_cut_concerns(cut, &p->info)) return true;
+        if (!p->known || p->idle || is_silent(p)) continue;
+        if (mp_fleet_cut_concerns(cut, &p->info)) return true;
     }
     return false;
 }
@@ -292,6 +294,10 @@ static enum mpol_err fleet_progress(void *backend, struct mpol_progress *out)
         asked++;
         p.accepted = lower(p.accepted, peer->info.leases);
         p.effective = lower(p.effective, peer->info.leases_passed);
+        if (peer->idle && f->inner == NULL && f->revision != 0) {
+            p.accepted = p.effective = 0;
+            set_trouble(f, MP_EAGAIN, peer->info.instance, peer->trouble, &p);
+        }
         if (peer->refused == f->revision && f->revision != 0) {
             set_trouble(f, peer->refused_err, peer->info.instance, peer->trouble, &p);
         }
@@ -464,6 +470,7 @@ static void refused(struct mp_fleet_peer *p, const struct mp_frame_taken *t)
         p->refused = t->revision;
         p->refused_err = (enum mp_err)t->err;
     }
+    if (t->what == MP_FRAME_PROGRAM && p->info.program == 0) p->idle = true;
     event(p, p->trouble);
 }
 
@@ -484,7 +491,10 @@ static bool on_taken(struct mp_fleet_peer *p, mp_str body)
         return true;
     }
     if (!was_told(p->fleet, t.what, t.revision)) return false;
-    if (t.what == MP_FRAME_PROGRAM) p->info.program = t.revision;
+    if (t.what == MP_FRAME_PROGRAM) {
+        p->info.program = t.revision;
+        p->idle = false;
+    }
     if (t.what == MP_FRAME_LEASES) p->info.leases = t.revision;
     p->info.trouble = MP_STR("");
     return true;

@@ -113,6 +113,15 @@ static void obey(struct mp_fleet_peer *p, uint64_t revision)
     say(p, &out);
 }
 
+static void refuse_program(struct mp_fleet_peer *p)
+{
+    struct mp_frame_out out = {0};
+    struct mp_frame_taken taken = {.what = MP_FRAME_PROGRAM, .revision = 1, .err = MP_ECORRUPT,
+                                   .why = MP_STR("no image")};
+    mp_frame_put_taken(&out, &taken);
+    say(p, &out);
+}
+
 static struct mpol_lease lease(uint64_t id, const char *verb, const char *kind, const char *key)
 {
     return (struct mpol_lease){.size = sizeof(struct mpol_lease), .id = id, .rule = mpol_text("r"),
@@ -185,6 +194,34 @@ static void a_gateway_cuts_for_the_services_that_it_asks(void **state)
     mp_fleet_destroy(fleet);
 }
 
+/* Without a program everything passes in a module, whatever set it has taken. */
+static void a_module_without_a_program_carries_nothing(void **state)
+{
+    (void)state;
+    struct mpol_lease cut = lease(1, "cut", "client", "10.0.0.1");
+    open_fleet();
+    assert_int_equal(mp_fleet_program(fleet, MP_STR("no image"), NULL, 0), MP_OK);
+    struct mp_fleet_peer *p = join("service", "web");
+    apply(1, &cut, 1);
+    obey(p, 1);
+    assert_int_equal(progress().held_count, 0);
+    refuse_program(p);
+    assert_int_equal(progress().held_count, 1);
+    mp_fleet_destroy(fleet);
+
+    struct mp_fleet_host host = {.send = on_send, .now_ns = on_now};
+    assert_int_equal(mp_fleet_create(&host, NULL, NULL, &fleet), MP_OK); /* modules alone */
+    assert_int_equal(mp_fleet_program(fleet, MP_STR("no image"), NULL, 0), MP_OK);
+    p = join("service", "web");
+    refuse_program(p);
+    struct mpol_lease deny = lease(2, "quarantine", "service", "web");
+    apply(1, &deny, 1);
+    obey(p, 1);
+    assert_int_equal(progress().effective, 0);
+    assert_non_null(strstr(progress().trouble_text.ptr, "program refused: no image"));
+    mp_fleet_destroy(fleet);
+}
+
 /* A proxy without the module answers what it can; the module says the status. */
 static void a_status_is_for_modules(void **state)
 {
@@ -212,6 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cut_waits_for_a_module_that_it_concerns),
         cmocka_unit_test(a_gateway_cuts_for_the_services_that_it_asks),
+        cmocka_unit_test(a_module_without_a_program_carries_nothing),
         cmocka_unit_test(a_status_is_for_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
