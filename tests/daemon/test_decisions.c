@@ -119,7 +119,7 @@ static void without_a_yes_it_is_only_shown(void **state)
     struct run r;
     start(&r);
     is_code(ask(&out, "decisions", "add", "quarantine", "service=checkout", STATE, NULL), 2);
-    has("quarantine service=checkout on service for 10m");
+    has("quarantine service=checkout on ingress+service+edge for 10m");
     has("  tier         critical");
     has("  callers      1: [web]");
     has("  instances    2");

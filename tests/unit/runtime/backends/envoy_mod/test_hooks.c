@@ -383,6 +383,30 @@ static void a_cut_ends_what_began_before(void **state)
     tear_down(&s);
 }
 
+static void an_identity_is_cut_wherever_it_asks_from(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct host_stream thief, other, plain;
+    set_up(&s, "service");
+    enforce(&s, "mpol 1\nuse std.mesh\n");
+    host_stream_init(&thief, 0, "127.0.0.2:1");
+    host_stream_init(&other, 0, "127.0.0.2:2");
+    thief.peer = "spiffe://a/thief";
+    other.peer = "spiffe://a/other";
+    assert_true(host_begin(&thief, s.filter));
+    assert_true(host_begin(&other, s.filter));
+    open_stream(&s, &plain, "127.0.0.2:3", "/a");
+    struct mpol_lease cut = plane_lease(1, "cut", "identity", "identity", "spiffe://a/thief");
+    put_in_force(&s, &cut, 1);
+    assert_true(atomic_load(&thief.reset));
+    assert_false(atomic_load(&other.reset));
+    assert_false(atomic_load(&plain.reset));
+    host_end(&other, s.logger);
+    host_end(&plain, s.logger);
+    tear_down(&s);
+}
+
 static void a_guard_protects_an_open_stream(void **state)
 {
     (void)state;
@@ -489,6 +513,7 @@ int main(void)
         cmocka_unit_test(inventory_is_known_to_rules_and_leases),
         cmocka_unit_test(a_full_ring_counts_what_it_drops),
         cmocka_unit_test(a_cut_ends_what_began_before),
+        cmocka_unit_test(an_identity_is_cut_wherever_it_asks_from),
         cmocka_unit_test(a_guard_protects_an_open_stream),
         cmocka_unit_test(programs_and_leases_change_under_workers),
     };
