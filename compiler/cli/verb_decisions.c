@@ -60,11 +60,21 @@ static char *fetch(struct decision *d, const char *const *words, size_t count, i
     return NULL;
 }
 
+#define MEMBER ",\"state\":\"" /* before the state in JSON */
+#define AFTER ",\"facts\":["   /* behind it and what goes with it */
+
+/* A state as it is written in text, or with its member. */
+static const char *word_of(const char *state)
+{
+    bool member = strncmp(state, MEMBER, strlen(MEMBER)) == 0;
+    return member ? state + strlen(MEMBER) : state;
+}
+
 static bool is_on_its_way(const char *state)
 {
     static const char *const words[] = {"admitted", "applying", "accepted"};
     for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        if (strncmp(state, words[i], strlen(words[i])) == 0) return true;
+        if (strncmp(word_of(state), words[i], strlen(words[i])) == 0) return true;
     }
     return false;
 }
@@ -73,36 +83,61 @@ static bool is_on_its_way(const char *state)
  * to be freed. */
 static char *wait_for(struct decision *d, const char *lease)
 {
-    const char *const words[] = {"decisions", "state", lease};
+    const char *const words[] = {"decisions", "state", lease, d->json ? "json" : "text"};
     char *state = NULL;
     for (int i = 0; i < LOOKS; i++) {
         int code = CLI_USAGE;
         free(state);
-        state = fetch(d, words, 3, &code);
+        state = fetch(d, words, 4, &code);
         if (state == NULL || code != CLI_OK || !is_on_its_way(state)) return state;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
     }
     return state;
 }
 
-/* `...: #12 applying`: a person wants to know whether it is obeyed, and a stuck lease is not. */
+/* The state in an answer, in text to its end, in JSON the members up to the facts:
+ * `: #12 applying`, or `"id":12 … ,"state":"applying","facts":[`. A quote within a text of JSON is
+ * escaped, so that none of these is part of one. */
+struct found {
+    const char *state, *after;
+    char lease[24];
+};
+
+static bool find_state(const struct decision *d, const char *answer, struct found *out)
+{
+    const char *name = d->json ? ",\"id\":" : ": #";
+    const char *number = strstr(answer, name);
+    if (number == NULL) return false;
+    number += strlen(name);
+    size_t digits = strspn(number, "0123456789");
+    if (digits == 0 || digits >= sizeof out->lease) return false;
+    memcpy(out->lease, number, digits);
+    out->lease[digits] = '\0';
+    out->state = d->json ? strstr(number, MEMBER) : number + digits + 1;
+    if (out->state == NULL || (!d->json && number[digits] != ' ')) return false;
+    out->after = d->json ? strstr(out->state, AFTER) : strchr(answer, '\0');
+    return out->after != NULL;
+}
+
+/* A person or a script wants to know whether it is obeyed, and a stuck lease is not. */
 static int put_decided(struct decision *d, char *answer)
 {
-    char *number = strstr(answer, ": #");
-    size_t digits = number != NULL ? strspn(number + 3, "0123456789") : 0;
-    char lease[24];
-    if (digits == 0 || digits >= sizeof lease || number[3 + digits] != ' ') {
+    struct found at;
+    if (!find_state(d, answer, &at)) {
         fputs(answer, stdout);
         return CLI_OK;
     }
-    memcpy(lease, number + 3, digits);
-    lease[digits] = '\0';
-    char *rest = number + 3 + digits + 1, *state = NULL;
-    if (is_on_its_way(rest)) state = wait_for(d, lease);
-    const char *now = state != NULL && state[0] != '\0' ? state : rest;
-    bool stuck = strncmp(now, "stuck", strlen("stuck")) == 0;
-    fwrite(answer, 1, (size_t)(rest - answer), stdout);
+    char *state = is_on_its_way(at.state) ? wait_for(d, at.lease) : NULL;
+    bool known = state != NULL && state[0] != '\0';
+    const char *now = known ? state : at.state;
+    bool stuck = strncmp(word_of(now), "stuck", strlen("stuck")) == 0;
+    fwrite(answer, 1, (size_t)(at.state - answer), stdout);
     fputs(now, stdout);
+    if (known) fputs(at.after, stdout);
+    if (d->json) {
+        free(state);
+        return stuck ? CLI_FINDINGS : CLI_OK;
+    }
     if (is_on_its_way(now))
         fputs("the mesh was not seen to obey yet; `mpol decisions list` tells\n", stdout);
     if (stuck) fputs("it is not in force; it is tried again until its end\n", stdout);
@@ -114,7 +149,7 @@ static int decide(struct decision *d)
 {
     int code = CLI_USAGE;
     d->words[2] = "do";
-    if (d->json || strcmp(d->words[1], "add") != 0)
+    if (strcmp(d->words[1], "add") != 0)
         return cli_control_ask(d->args, d->words, d->count);
     char *answer = fetch(d, d->words, d->count, &code);
     if (answer == NULL) return cli_no_memory(d->args);

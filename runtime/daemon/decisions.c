@@ -3,7 +3,7 @@
  * request is
  *
  *   decisions list FORMAT
- *   decisions state ID
+ *   decisions state ID [FORMAT]       in JSON its members alone, from the comma before them
  *   decisions add MODE FORMAT WIDE REASON VERB TARGET [NAME=VALUE]...
  *   decisions delete MODE FORMAT REASON TARGET|#ID
  *
@@ -366,19 +366,33 @@ static bool lease_id(const char *word, uint64_t *out)
     return *end == '\0';
 }
 
+/* `state`, and what goes with it. */
+static void json_state(struct request *r, const struct mp_lease_view *v)
+{
+    member(r->out, "state", v->state);
+    if (v->trouble.len > 0) member(r->out, "trouble", v->trouble);
+    if (v->lease != NULL) json_streams(r->d, v, r->out);
+}
+
 static int state(struct request *r)
 {
     uint64_t lease = 0;
-    if (r->count != 3 || !lease_id(r->words[2], &lease)) {
+    if (r->count < 3 || !lease_id(r->words[2], &lease)) {
         dm_bytes_printf(r->out, "say which: 12\n");
         return 2;
     }
     struct mp_lease_view v = view_of(r, lease);
-    put_state(r, &v);
+    if (word_is(r, 3, "json")) {
+        json_state(r, &v);
+    } else {
+        put_state(r, &v);
+    }
     return 0;
 }
 
-static void json_answer(struct request *r, const struct mp_manual_answer *a, mp_str state)
+/* `v` NULL: nothing was done. */
+static void json_answer(struct request *r, const struct mp_manual_answer *a,
+                        const struct mp_lease_view *v)
 {
     static const char *const how[] = {"bad", "withheld", "admitted"};
     struct dm_bytes *out = r->out;
@@ -395,7 +409,7 @@ static void json_answer(struct request *r, const struct mp_manual_answer *a, mp_
         json_hooks(out, a->hooks);
         dm_bytes_printf(out, ",\"for_seconds\":%.9g", (double)a->ttl_ns / 1e9);
     }
-    if (state.len > 0) member(out, "state", state);
+    if (v != NULL) json_state(r, v);
     dm_bytes_printf(out, ",\"facts\":[");
     for (uint32_t i = 0; i < a->fact_count; i++) {
         dm_bytes_printf(out, "%s[", i > 0 ? "," : "");
@@ -410,7 +424,7 @@ static void json_answer(struct request *r, const struct mp_manual_answer *a, mp_
 static int tell_bad(struct request *r, const struct mp_manual_answer *a)
 {
     if (r->json) {
-        json_answer(r, a, MP_STR(""));
+        json_answer(r, a, NULL);
     } else {
         dm_bytes_printf(r->out, "%.*s%s%.*s\n", MP_STR_ARG(a->why), a->help.len > 0 ? "; " : "",
                         MP_STR_ARG(a->help));
@@ -422,7 +436,7 @@ static int tell_look(struct request *r, const struct mp_manual_answer *a)
 {
     int code = a->how == MP_MANUAL_WITHHELD && !r->show;
     if (r->json) {
-        json_answer(r, a, MP_STR(""));
+        json_answer(r, a, NULL);
         return code;
     }
     put_what(r->out, a);
@@ -439,7 +453,7 @@ static int tell_done(struct request *r, const struct mp_manual_answer *a)
     struct mp_lease_view v = {.state = MP_STR("withheld")};
     if (!withheld) v = view_of(r, a->lease);
     if (r->json) {
-        json_answer(r, a, v.state);
+        json_answer(r, a, &v);
         return withheld || !durable;
     }
     put_what(r->out, a);

@@ -113,6 +113,33 @@ static void a_denied_client_gets_403_and_no_other_does(void **state)
     close_shop(&s);
 }
 
+/* A script reads one object, and what it says has happened. */
+static void an_answer_in_json_waits_until_it_is_obeyed(void **state)
+{
+    struct shop s;
+    const char *out;
+    (void)state;
+    open_shop(&s);
+    assert_int_equal(ask(&out, "decisions", "add", "deny", "client.ip=" BAD, "--for=5m", "--yes",
+                         "--format=json", "--state=state", NULL),
+                     0);
+    assert_int_equal(get_once(BAD, s.sidecar.port, "/"), 403);
+    assert_ptr_equal(strstr(out, "{\"version\":1,\"looked\":false,\"how\":\"admitted\","), out);
+    if (strstr(out, ",\"state\":\"effective\",\"only\":\"" ONLY_NEW "\",\"facts\":[") == NULL)
+        fail_msg("%s", out);
+    assert_string_equal(strchr(out, '\n'), "\n");
+
+    proxy_stop(&s.sidecar);
+    wait_status("AWAY");
+    assert_int_equal(ask(&out, "decisions", "add", "deny", "client.ip=127.0.0.9", "--for=5m", "--yes",
+                         "--format=json", "--state=state", NULL),
+                     1);
+    assert_non_null(
+        strstr(out, ",\"state\":\"stuck\",\"trouble\":\"no proxy of layer service is connected\","));
+    assert_string_equal(strchr(out, '\n'), "\n");
+    close_shop(&s);
+}
+
 /* ---- ADS belongs to somebody else ---- */
 
 static char *replaced(const char *text, const char *from, const char *to)
@@ -224,6 +251,8 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(a_denied_client_gets_403_and_no_other_does, folder_make,
+                                        mesh_drop),
+        cmocka_unit_test_setup_teardown(an_answer_in_json_waits_until_it_is_obeyed, folder_make,
                                         mesh_drop),
         cmocka_unit_test_setup_teardown(a_kill_lets_nobody_in_and_the_next_life_says_the_same,
                                         folder_make, mesh_drop),
