@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Installs what BUILD has built into a folder of its own, builds the project OUTSIDE against it in both
-# ways that people know, and runs it.
+# Installs what BUILD has built into a folder of its own, builds the project OUTSIDE against it in
+# both ways that people know, and runs it.
 #
 #   outside.sh BUILD OUTSIDE
 set -eu
@@ -10,10 +10,12 @@ outside=$2
 place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT INT TERM
 
-cmake --install "$build" --prefix "$place/root" >"$place/install.log" || { cat "$place/install.log"; exit 1; }
+cmake --install "$build" --prefix "$place/root" >"$place/install.log" ||
+  { cat "$place/install.log"; exit 1; }
 
 echo "as a CMake package:"
-cmake -G Ninja -S "$outside" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$place/root" >"$place/configure.log" ||
+cmake -G Ninja -S "$outside" -B "$place/cmake" -DCMAKE_PREFIX_PATH="$place/root" \
+  >"$place/configure.log" ||
   { cat "$place/configure.log"; exit 1; }
 cmake --build "$place/cmake" >"$place/build.log" || { cat "$place/build.log"; exit 1; }
 "$place/cmake/embed"
@@ -33,7 +35,8 @@ LD_LIBRARY_PATH=$lib "$place/embed"
 for so in "$lib"/libmpol.so "$lib"/libmpol-rt.so; do
   needed=$(objdump -p "$so" | awk '/NEEDED/ { print $2 }' | grep -v '^libc\.so\|^ld-linux' || true)
   test -z "$needed" || { echo "$so needs $needed"; exit 1; }
-  foreign=$(nm -D --defined-only "$so" | awk '$2 ~ /[TDBR]/ { print $3 }' | grep -v '^mpol_' || true)
+  foreign=$(nm -D --defined-only "$so" | awk '$2 ~ /[TDBR]/ { print $3 }' |
+    grep -v '^mpol_' || true)
   test -z "$foreign" || { echo "$so exports $foreign"; exit 1; }
 done
 echo "libc only, mpol_* only"

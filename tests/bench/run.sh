@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# Measures what mpol promises about speed: prints a JSON line a figure, and exits 1 where one does not
-# hold (thresholds.txt), 2 where something cannot be measured.
+# Measures what mpol promises about speed: prints a JSON line a figure, and exits 1 where one does
+# not hold (thresholds.txt), 2 where something cannot be measured.
 #
 #   bash tests/bench/run.sh [BUILD]     BUILD: a release build, default `build`
 #
@@ -46,8 +46,8 @@ done
 } | tee "$work/figures"
 [ ! -e "$work/failed" ] || exit 2
 
-# Every figure of thresholds.txt that this build has: without LLVM there is none of native code, without
-# jq none beside it, without an Envoy none of a mesh.
+# Every figure of thresholds.txt that this build has: without LLVM there is none of native code,
+# without jq none beside it, without an Envoy none of a mesh.
 awk -v quick="${BENCH_QUICK:-}" '
     function member(line, name,    at, rest) {
         at = index(line, "\"" name "\":")
@@ -56,12 +56,16 @@ awk -v quick="${BENCH_QUICK:-}" '
         sub(/[,}].*/, "", rest)
         return rest
     }
+    BEGIN {
+        figure = "^\\{\"name\":\"[a-z0-9_.]+\",\"value\":[-+.e0-9]+,\"unit\":\"[^\"]*\","
+        figure = figure "\"vs\":(null|\"[^\"]*\"),\"ratio\":(null|[-+.e0-9]+)\\}$"
+    }
     FNR == NR {
         if ($0 !~ /^#/ && NF == 4) { which[$1] = $2; how[$1] = $3; limit[$1] = $4 }
         next
     }
     {
-        if ($0 !~ /^\{"name":"[a-z0-9_.]+","value":[-+.e0-9]+,"unit":"[^"]*","vs":(null|"[^"]*"),"ratio":(null|[-+.e0-9]+)\}$/) {
+        if ($0 !~ figure) {
             print "bench: not a figure: " $0 > "/dev/stderr"; bad = 1; next
         }
         name = member($0, "name"); gsub(/"/, "", name); seen++
@@ -70,7 +74,9 @@ awk -v quick="${BENCH_QUICK:-}" '
         if (is == "null") next
         holds = how[name] == "<=" ? is + 0 <= limit[name] + 0 : is + 0 >= limit[name] + 0
         if (!holds) {
-            print "bench: " name ": " which[name] " is " is ", must be " how[name] " " limit[name] > "/dev/stderr"; bad = 1
+            promise = how[name] " " limit[name]
+            print "bench: " name ": " which[name] " is " is ", must be " promise > "/dev/stderr"
+            bad = 1
         }
     }
     END { if (seen < 12) { print "bench: figures are missing" > "/dev/stderr"; bad = 1 } exit bad }

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Every example does what it says: checks without an error, passes its own tests, and replays its trace
-# to what expect.txt has, with every executor there is.
+# Every example does what it says: checks without an error, passes its own tests, and replays its
+# trace to what expect.txt has, with every executor there is.
 #
-#   run.sh MPOL [--bless]      --bless writes expect.txt anew: read the difference before you commit it
+#   run.sh MPOL [--bless]      --bless writes expect.txt anew: read the difference before you commit
 set -u
 mpol=$1 bless=${2:-}
 root=$(cd "$(dirname "$0")/../.." && pwd)
@@ -39,8 +39,10 @@ done
 # And so is what documents show: every block of ```mpol is a policy.
 pages=$(mktemp -d)
 trap 'rm -rf "$pages"' EXIT
-awk -v to="$pages" '/^```mpol/ { n++; file = to "/" n ".mpol"; next } /^```/ { file = "" } file { print >file }' \
-    "$root"/docs/*.md
+awk -v to="$pages" '
+    /^```mpol/ { n++; file = to "/" n ".mpol"; next }
+    /^```/ { file = "" }
+    file { print >file }' "$root"/docs/*.md
 for policy in "$pages"/*.mpol; do
     "$mpol" check "$policy" || { fail "a policy in docs/"; cat "$policy"; }
     grep -q '^test ' "$policy" && { "$mpol" test "$policy" || fail "a test in docs/"; }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Documents say what is there: pictures are those of the tables, quoted code is that of the file, and what
-# the vocabulary, the command and the metrics have is explained.
+# Documents say what is there: pictures are those of the tables, quoted code is that of the file,
+# and what the vocabulary, the command and the metrics have is explained.
 #
 #   documents.sh SOURCE
 set -u
@@ -32,7 +32,8 @@ for table in runtime/act/*_fsm.def; do
     grep -qF "<!-- picture of $table -->" docs/ARCHITECTURE.md || echo "$table"
 done | complain "a state machine without a picture in docs/ARCHITECTURE.md"
 
-# `<!-- part of FILE -->` and then a block: these lines stand in the file, together and in this order.
+# `<!-- part of FILE -->` and then a block: these lines stand in the file, together and in this
+# order.
 grep -n '^<!-- part of ' docs/*.md | while IFS=: read -r doc line text; do
     file=$(printf '%s' "$text" | sed 's/^<!-- part of \(.*\) -->$/\1/')
     part=$(block "$doc" "$line")
@@ -49,7 +50,8 @@ grep -oE '"mpol_[a-z_]+"' runtime/daemon/metrics.c | tr -d '"' | sort -u | while
     grep -qE "$metric(_total)?\b" docs/OPERATING.md || echo "$metric"
 done | complain "a metric that docs/OPERATING.md does not explain"
 
-sed -n '/^signal /,/^}/s/^  \([a-z_0-9]*\): .*/\1/p' stdlib/mesh.mpol | sort -u | while read -r field; do
+sed -n '/^signal /,/^}/s/^  \([a-z_0-9]*\): .*/\1/p' stdlib/mesh.mpol | sort -u |
+    while read -r field; do
     grep -qE "\b$field\b" docs/OPERATING.md || echo "$field"
 done | complain "a field that docs/OPERATING.md does not name"
 

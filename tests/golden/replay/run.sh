@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# What policies do to telemetry: NAME.mpol, NAME.ndjson (and NAME.inventory) give NAME.out, one line a
-# transition, without what a wording may change.
+# What policies do to telemetry: NAME.mpol, NAME.ndjson (and NAME.inventory) give NAME.out, one line
+# a transition, without what a wording may change.
 #
 #   run.sh MPOL [--bless] [NAME...]
 set -u
