@@ -113,13 +113,16 @@ static void close_mesh(struct mesh *m)
     run_free(&m->mpol);
 }
 
-static void decide(const char *verb, const char *target)
+/* `to`: an argument, or NULL. */
+static void decide_to(const char *verb, const char *target, const char *to)
 {
     const char *out;
-    int code =
-        ask(&out, "decisions", "add", verb, target, "--for=5m", "--yes", "--state=state", NULL);
+    int code = ask(&out, "decisions", "add", verb, target, "--for=5m", "--yes", "--state=state", to,
+                   NULL);
     if (code != 0) fail_msg("%s", out);
 }
+
+static void decide(const char *verb, const char *target) { decide_to(verb, target, NULL); }
 
 /* ---- who asks ---- */
 
@@ -148,6 +151,23 @@ static void an_identity_is_refused_on_every_connection_and_no_other_is(void **st
     tls_close(again);
     tls_close(cart);
     tls_close(web);
+    close_mesh(&m);
+}
+
+static void an_identity_has_a_share_of_its_own_and_all_others_that_of_who_answers(void **state)
+{
+    struct mesh m;
+    open_mesh(&m);
+    decide_to("throttle", "identity=spiffe://shop/ns/default/sa/web", "to=0%");
+    wait_tls_get_once(m.one.port, "web", "/", 429);
+    assert_int_equal(tls_get_once(m.one.port, "cart", "/"), 200);
+    assert_int_equal(tls_get_once(m.one.port, NULL, "/"), 200);
+    decide("exempt", "identity=spiffe://shop/ns/default/sa/gateway");
+    decide_to("throttle", "service=checkout", "to=0%");
+    wait_tls_get_once(m.one.port, "cart", "/", 429);
+    wait_tls_get_once(m.one.port, NULL, "/", 429);
+    assert_int_equal(tls_get_once(m.one.port, "web", "/"), 429);
+    assert_int_equal(tls_get_once(m.one.port, "gateway", "/"), 200);
     close_mesh(&m);
 }
 
@@ -248,6 +268,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, mesh_drop)
     const struct CMUnitTest tests[] = {
         TEST(an_identity_is_refused_on_every_connection_and_no_other_is),
+        TEST(an_identity_has_a_share_of_its_own_and_all_others_that_of_who_answers),
         TEST(strict_mtls_refuses_who_shows_nothing),
         TEST(an_instance_in_quarantine_gets_nothing_from_the_gateway),
         TEST(a_proxy_with_the_certificate_of_another_service_is_unknown),

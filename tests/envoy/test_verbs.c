@@ -194,6 +194,30 @@ static void a_share_is_of_one_client_or_of_who_answers(void **state)
     assert_int_equal(answered("10.0.0.9", shops[1].port, 20, 200), 20);
 }
 
+/* A look at the certificate of who shows none must not end in a pass. */
+static void who_shows_no_certificate_meets_the_share_of_who_answers(void **state)
+{
+    (void)state;
+    begin_anew();
+    begin();
+    to_number(add("throttle", "identity", "spiffe://shop/ns/default/sa/other"), "to", "percent", 0.5);
+    add("exempt", "identity", "spiffe://shop/ns/default/sa/friend");
+    to_number(add("throttle", "service", "shop"), "to", "percent", 0);
+    in_force();
+    assert_int_equal(answered("10.0.0.7", shops[0].port, 20, 429), 20);
+    begin();
+    to_number(add("throttle", "client", "10.0.0.8"), "to", "percent", 1);
+    to_number(add("throttle", "client", "10.0.0.9"), "to", "percent", 0.5);
+    to_number(add("throttle", "identity", "spiffe://shop/ns/default/sa/other"), "to", "percent", 0);
+    to_number(add("throttle", "service", "shop"), "to", "percent", 0);
+    in_force();
+    assert_int_equal(answered("10.0.0.7", shops[1].port, 20, 429), 20);
+    begin();
+    to_number(add("throttle", "identity", "spiffe://shop/ns/default/sa/other"), "to", "percent", 0);
+    in_force();
+    assert_int_equal(answered("10.0.0.7", shops[0].port, 20, 200), 20);
+}
+
 /* ---- who answers ---- */
 
 static void a_rate_of_a_service_is_divided_among_its_instances(void **state)
@@ -310,6 +334,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(many_addresses_are_denied_at_once),
         cmocka_unit_test(a_rate_of_a_client_is_a_bucket_of_its_own),
         cmocka_unit_test(a_share_is_of_one_client_or_of_who_answers),
+        cmocka_unit_test(who_shows_no_certificate_meets_the_share_of_who_answers),
         cmocka_unit_test(a_rate_of_a_service_is_divided_among_its_instances),
         cmocka_unit_test(an_instance_comes_back_by_weight),
         cmocka_unit_test(a_route_between_versions_moves_requests),

@@ -135,6 +135,37 @@ void mp_envoy_put_no_probe_shape(struct pb_out *out)
     pb_end(out, not);
 }
 
+/* CelMatcher{expr_match 1{cel_expr_parsed 3{expr 2}}}, Expr{id 2, ident 4{name 1}, select 5{operand 1,
+ * field 2}}: `connection.mtls`, the one input that says no where there is no TLS, and goes on. */
+void mp_envoy_put_has_certificate(struct pb_out *out)
+{
+    size_t single = pb_begin(out, 1), input = pb_begin(out, 1);
+    pb_text(out, 1, MP_STR("connection"));
+    pb_pair_end(out, pb_any_begin(out, 2, MP_STR(MP_ENVOY_TYPE_PREFIX
+        "xds.type.matcher.v3.HttpAttributesCelMatchInput")));
+    pb_end(out, input);
+    size_t custom = pb_begin(out, 3);
+    pb_text(out, 1, MP_STR("certificate"));
+    struct pb_pair any = pb_any_begin(out, 2, MP_STR(MP_ENVOY_TYPE_PREFIX
+        "xds.type.matcher.v3.CelMatcher"));
+    struct pb_pair parsed = pb_within(out, 1, 3);
+    size_t expr = pb_begin(out, 2);
+    pb_uint(out, 2, 1);
+    size_t select = pb_begin(out, 5), operand = pb_begin(out, 1);
+    pb_uint(out, 2, 2);
+    size_t ident = pb_begin(out, 4);
+    pb_text(out, 1, MP_STR("connection"));
+    pb_end(out, ident);
+    pb_end(out, operand);
+    pb_text(out, 2, MP_STR("mtls"));
+    pb_end(out, select);
+    pb_end(out, expr);
+    pb_pair_end(out, parsed);
+    pb_pair_end(out, any);
+    pb_end(out, custom);
+    pb_end(out, single);
+}
+
 /* ConsistentHashing{threshold 1, modulo 2, seed 3} matches where hash(input, seed) % modulo is at
  * least the threshold: the same clients at every proxy, others for another incident (R27). */
 #define PARTS 1000000u

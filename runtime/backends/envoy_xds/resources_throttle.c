@@ -279,16 +279,33 @@ static void put_else_own(struct envoy_build *b, struct pb_out *out)
     pb_end(out, else_own);
 }
 
-/* A Matcher. Identities come last: without TLS the look at them ends the tree, with no fault at
- * all. */
+/* A Matcher. Without TLS the look at an identity ends the tree, with no fault at all, so who has
+ * shown no certificate is told apart before. */
+static void put_identity_shares(struct envoy_build *b, struct pb_out *out)
+{
+    size_t list = pb_begin(out, 1), field = pb_begin(out, 1), predicate = pb_begin(out, 1);
+    mp_envoy_put_has_certificate(out);
+    pb_end(out, predicate);
+    struct pb_pair tree = pb_within(out, 2, 1);
+    put_share_tree(b, out, ENVOY_IDENTITY);
+    put_else_own(b, out);
+    pb_pair_end(out, tree);
+    pb_end(out, field);
+    pb_end(out, list);
+    put_else_own(b, out);
+}
+
 static void put_share_matcher(struct envoy_build *b, struct pb_out *out)
 {
     bool clients = rows_of(b, ENVOY_CLIENT) > 0, identities = rows_of(b, ENVOY_IDENTITY) > 0;
-    if (clients) put_share_tree(b, out, ENVOY_CLIENT);
     struct pb_pair next = {0, 0};
+    if (clients) put_share_tree(b, out, ENVOY_CLIENT);
     if (clients && identities) next = pb_within(out, 3, 1);
-    if (identities) put_share_tree(b, out, ENVOY_IDENTITY);
-    put_else_own(b, out);
+    if (identities) {
+        put_identity_shares(b, out);
+    } else {
+        put_else_own(b, out);
+    }
     if (clients && identities) pb_pair_end(out, next);
 }
 
