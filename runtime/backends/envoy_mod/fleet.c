@@ -359,7 +359,7 @@ static bool make_capabilities(struct mp_fleet *f)
     size_t count = f->ops.capability_count;
     f->capabilities = malloc((count + MP_MODULE_CAPABILITY_COUNT) * sizeof *f->capabilities);
     if (f->capabilities == NULL) return false;
-    memcpy(f->capabilities, rows, count * sizeof *rows);
+    if (count > 0) memcpy(f->capabilities, rows, count * sizeof *rows);
     memcpy(f->capabilities + count, mp_module_capabilities, sizeof mp_module_capabilities);
     f->ops.capabilities = f->capabilities;
     f->ops.capability_count = count + MP_MODULE_CAPABILITY_COUNT;
