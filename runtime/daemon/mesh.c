@@ -42,6 +42,12 @@ static int64_t now_ns(void *ctx)
     return m->d->os.mono_ns(m->d->os.ctx);
 }
 
+static bool module_carries(void *ctx, const struct mp_envoy_node *node)
+{
+    struct dm_mesh *m = ctx;
+    return dm_modules_carry(m->d, node->layer_word, node->service, node->instance);
+}
+
 /* ---- streams of discovery ---- */
 
 struct ads {
@@ -163,7 +169,8 @@ bool dm_mesh_ready(struct dm *d)
                                  .prove = mesh_prove,
                                  .prove_cancel = mesh_prove_cancel,
                                  .log = tell,
-                                 .now_ns = now_ns};
+                                 .now_ns = now_ns,
+                                 .module_carries = module_carries};
     if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
         dm_backend(d, &mp_envoy_ops, m->envoy) != MP_OK) {
         return no_memory();

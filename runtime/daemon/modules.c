@@ -210,6 +210,20 @@ static void on_record(void *ctx, const struct mp_fleet_info *from, const struct 
     if (len > 0) tell_inline(m, &in, r->key);
 }
 
+/* ---- what is left to them ---- */
+
+static void on_carriers(void *ctx)
+{
+    struct dm *d = ((struct dm_modules *)ctx)->d;
+    if (d->mesh != NULL && d->mesh->envoy != NULL && !d->ending)
+        mp_envoy_modules_changed(d->mesh->envoy);
+}
+
+bool dm_modules_carry(const struct dm *d, mp_str layer, mp_str service, mp_str instance)
+{
+    return d->modules != NULL && mp_fleet_carries(d->modules->fleet, layer, service, instance);
+}
+
 /* ---- bytes in ---- */
 
 static void on_event(void *ctx, const struct mp_fleet_info *who, const char *what)
@@ -288,7 +302,8 @@ enum mp_err dm_backend(struct dm *d, const struct mpol_backend_ops *ops, void *c
                                  .send = send_bytes,
                                  .record = on_record,
                                  .event = on_event,
-                                 .now_ns = now_mono_ns};
+                                 .now_ns = now_mono_ns,
+                                 .carriers = on_carriers};
     enum mp_err err = mp_fleet_create(&host, ops, ctx, &m->fleet);
     if (err == MP_OK) err = mp_engine_backend(d->engine, mp_fleet_ops(m->fleet), m->fleet);
     return err;

@@ -26,6 +26,7 @@ struct mp_fleet_peer {
     uint64_t refused; /* revision of the set that it refused, 0: none */
     enum mp_err refused_err;
     int64_t told_ns;
+    bool carries; /* has passed a revision, and nothing was amiss since */
 };
 
 /* What is in force for one owner: a whole frame of LEASES. */
@@ -226,6 +227,58 @@ static bool is_silent(const struct mp_fleet_peer *p)
     return f->host.now_ns(f->host.ctx) - p->told_ns > MP_FLEET_SILENT_NS;
 }
 
+/* ---- who carries what modules can ---- */
+
+/* Revisions of two owners cannot be compared. */
+static bool has_one_owner(const struct mp_fleet *f)
+{
+    int owners = 0;
+    for (int i = 0; i < OWNERS_MAX; i++) {
+        owners += f->owned[i].frame.len > 0 && !f->owned[i].found;
+    }
+    return owners == 1;
+}
+
+static bool carries_now(const struct mp_fleet_peer *p)
+{
+    const struct mp_fleet *f = p->fleet;
+    if (!p->known || is_silent(p) || !has_one_owner(f)) return false;
+    if (p->idle || p->info.program_passed == 0) return false; /* everything passes there */
+    if (p->refused != 0 && p->refused == f->revision) return false;
+    /* One that was told a newer revision has a moment to pass it. */
+    return p->carries || p->info.leases_passed == f->revision;
+}
+
+static void say_carriers(const struct mp_fleet *f)
+{
+    if (f->host.carriers != NULL) f->host.carriers(f->host.ctx);
+}
+
+static void look_at_carriers(struct mp_fleet *f)
+{
+    bool changed = false;
+    for (struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
+        bool now = carries_now(p);
+        changed |= now != p->carries;
+        p->carries = now;
+    }
+    if (changed) say_carriers(f);
+}
+
+bool mp_fleet_carries(const struct mp_fleet *f, mp_str layer, mp_str service, mp_str instance)
+{
+    bool some = false;
+    for (const struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
+        if (!p->known || !mp_str_eq(p->info.instance, instance)) continue;
+        if (!mp_str_eq(p->info.service, service) || !mp_str_eq(p->info.layer, layer)) continue;
+        if (!p->carries) return false;
+        some = true;
+    }
+    return some;
+}
+
+/* ---- progress ---- */
+
 static void set_trouble(struct mp_fleet *f, enum mp_err err, mp_str who, const char *what,
                         struct mpol_progress *out)
 {
@@ -285,6 +338,7 @@ static enum mpol_err fleet_progress(void *backend, struct mpol_progress *out)
     struct mp_fleet *f = backend;
     struct mpol_progress p = {.size = sizeof p, .accepted = f->revision, .effective = f->revision};
     uint32_t asked = 0;
+    look_at_carriers(f); /* before the other backend is asked: silence gives it more to do */
     if (f->inner != NULL) {
         enum mpol_err err = f->inner->progress(f->inner_ctx, &p);
         if (err != MPOL_OK) return err;
@@ -447,6 +501,7 @@ static bool on_hello(struct mp_fleet_peer *p, mp_str body)
     p->info.version = keep_text(p, 3, is_name(h.version) ? h.version : MP_STR("?"));
     p->info.workers = h.workers;
     event(p, "connected");
+    say_carriers(p->fleet); /* it may be another process of a proxy that carries */
     tell(p, &p->fleet->program);
     tell(p, &p->fleet->inventory);
     for (int i = 0; i < OWNERS_MAX; i++) {
@@ -472,6 +527,7 @@ static void refused(struct mp_fleet_peer *p, const struct mp_frame_taken *t)
     }
     if (t->what == MP_FRAME_PROGRAM && p->info.program == 0) p->idle = true;
     event(p, p->trouble);
+    look_at_carriers(p->fleet);
 }
 
 /* It can only have taken what it was told. */
@@ -508,6 +564,7 @@ static bool on_passed(struct mp_fleet_peer *p, mp_str body)
     if (!mp_frame_closed(&in) || !was_told(p->fleet, what, revision)) return false;
     if (what == MP_FRAME_PROGRAM) p->info.program_passed = revision;
     if (what == MP_FRAME_LEASES) p->info.leases_passed = revision;
+    look_at_carriers(p->fleet);
     return true;
 }
 
@@ -604,6 +661,7 @@ void mp_fleet_close(struct mp_fleet_peer *p)
     *p->at = p->next;
     if (p->next != NULL) p->next->at = p->at;
     p->fleet->peer_count--;
+    if (p->carries) say_carriers(p->fleet);
     mp_frame_out_free(&p->in);
     free(p);
 }

@@ -57,6 +57,9 @@ struct mp_fleet_host {
     void (*event)(void *ctx, const struct mp_fleet_info *who, const char *what);
     /* Monotonic time. */
     int64_t (*now_ns)(void *ctx);
+    /* mp_fleet_carries() may say something else now. It may be called from within every function
+     * of this header and of the backend, and must call none but that one. May be NULL. */
+    void (*carriers)(void *ctx);
 };
 
 /* LIMIT: proxies at one time. One that does not answer for so long is silent: it holds nothing
@@ -85,6 +88,12 @@ struct mp_fleet_peer *mp_fleet_open(struct mp_fleet *f, void *connection);
 /* Bytes from it. False: they are not what a module says, and the connection should be closed. */
 bool mp_fleet_take(struct mp_fleet_peer *peer, mp_str bytes);
 void mp_fleet_close(struct mp_fleet_peer *peer);
+
+/* Does the module of this proxy hold every lease that a module can, so that nothing else has to?
+ * From when all its workers have passed the program and the newest revision until it is gone,
+ * silent, or has refused a revision. Where two processes say that they are this proxy, both
+ * must. */
+bool mp_fleet_carries(const struct mp_fleet *f, mp_str layer, mp_str service, mp_str instance);
 
 /* Tells all proxies that have said who they are. */
 void mp_fleet_each(const struct mp_fleet *f, void *ctx,

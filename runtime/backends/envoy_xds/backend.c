@@ -173,6 +173,14 @@ void mp_envoy_world_changed(struct mp_envoy *e)
     push_all(e);
 }
 
+void mp_envoy_modules_changed(struct mp_envoy *e)
+{
+    if (!e->ready || !proxies_ask_modules(e)) return;
+    if (e->accepted >= e->revision && e->revision > 0) e->accepted = e->revision - 1;
+    if (e->effective > e->accepted) e->effective = e->accepted;
+    e->touched = true;
+}
+
 static enum mpol_err envoy_apply(void *backend, const struct mpol_desired *set)
 {
     struct mp_envoy *e = backend;

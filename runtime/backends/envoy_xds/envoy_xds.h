@@ -30,6 +30,7 @@
 #include "envoy_xds/world.h"
 #include "mpol/backend.h"
 
+struct mp_envoy_node;
 struct mp_envoy;        /* the backend: the ctx of mp_envoy_ops */
 struct mp_envoy_stream; /* one stream of discovery */
 
@@ -127,6 +128,9 @@ struct mp_envoy_host {
     void (*log)(void *ctx, enum mp_envoy_note note, mp_str line);
     /* Monotonic time. */
     int64_t (*now_ns)(void *ctx);
+    /* Does a module in this proxy hold all denials that a module can, as far as is known? Call
+     * mp_envoy_modules_changed() when the answer may be another one. NULL: no. */
+    bool (*module_carries)(void *ctx, const struct mp_envoy_node *node);
 };
 
 /* ---- life ---- */
@@ -185,6 +189,10 @@ void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven a
 
 /* The inventory changed: endpoints and identities are built anew, and what differs is sent. */
 void mp_envoy_world_changed(struct mp_envoy *e);
+/* host.module_carries may answer otherwise. Proxies whose module carries are not given what is
+ * left to it; those whose module carries no more are given it again, and until they have it the
+ * newest revision counts as new. */
+void mp_envoy_modules_changed(struct mp_envoy *e);
 
 /* ---- questions ---- */
 

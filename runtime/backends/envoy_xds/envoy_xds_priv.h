@@ -143,6 +143,7 @@ struct proxy {
     struct mp_envoy_audience audience;
     struct mp_envoy_route routes[ROUTES_MAX];
     bool tls, known;
+    bool module; /* says its bootstrap; what is known is audience.module */
     int64_t merge_ns; /* until its workers see changed endpoints */
     uint32_t panic_percent;
     bool silent, unproven;
@@ -282,6 +283,9 @@ void proof_merge(struct mp_envoy *e, int64_t now_ns);
 /* The stream's first request named this node. False: the stream cannot go on (s->why). */
 bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *node);
 void proxy_detach(struct mp_envoy_stream *s);
+/* Asks anew whose module carries, and gives proxies what they lack, or need no more. True: some
+ * lack something. */
+bool proxies_ask_modules(struct mp_envoy *e);
 /* Does what this proxy does count: known, connected, subscribed to something? */
 bool proxy_counts(const struct proxy *p);
 void proxies_free(struct mp_envoy *e);

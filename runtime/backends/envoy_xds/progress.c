@@ -239,7 +239,7 @@ void mp_envoy_refusers(const struct mp_envoy *e, const struct mpol_lease *lease,
     size_t i = 0, count = sizeof refusing / sizeof *refusing;
     while (i < count && !mp_str_eq(refusing[i], (mp_str){lease->verb.ptr, lease->verb.len})) i++;
     for (const struct proxy *p = e->proxies; i < count && p != NULL; p = p->next) {
-        if (is_refused_at(e, lease, p)) each(ctx, p->id, p->audience.module);
+        if (is_refused_at(e, lease, p)) each(ctx, p->id, p->module);
     }
 }
 

@@ -213,6 +213,13 @@ static mp_str lay(char **at, mp_str s)
     return (mp_str){to, s.len};
 }
 
+static bool module_carries(const struct mp_envoy *e, const struct proxy *p)
+{
+    struct mp_envoy_node node;
+    if (e->host.module_carries == NULL || !p->known) return false;
+    return mp_envoy_node_read(p->id, &node) && e->host.module_carries(e->host.ctx, &node);
+}
+
 static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t)
 {
     size_t size = t->id.len + t->identity.len + t->address.len + t->agent.len + t->listen.len +
@@ -235,7 +242,8 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     p->merge_ns = t->merge_ns;
     p->panic_percent = t->panic_percent;
     p->known = t->known;
-    p->audience = (struct mp_envoy_audience){.layer = t->node.layer, .module = t->module,
+    p->module = t->module;
+    p->audience = (struct mp_envoy_audience){.layer = t->node.layer,
                                              .service = lay(&at, t->node.service),
                                              .instance = lay(&at, t->node.instance),
                                              .routes = p->routes, .route_count = t->route_count};
@@ -243,6 +251,7 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
         p->routes[i].prefix = lay(&at, t->routes[i].prefix);
         p->routes[i].service = lay(&at, t->routes[i].service);
     }
+    p->audience.module = module_carries(e, p);
     xd_free(e, old, old_size);
     return true;
 }
@@ -319,6 +328,33 @@ bool proxy_counts(const struct proxy *p)
     return p->known && !p->silent && subs > 0;
 }
 
+/* It is of another audience now. */
+static void change_audience(struct mp_envoy_stream *s)
+{
+    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+        content_leave(s->e, s->types[type].content);
+        s->types[type].content = NULL;
+    }
+    stream_want(s);
+    stream_push(s);
+}
+
+bool proxies_ask_modules(struct mp_envoy *e)
+{
+    bool lacking = false;
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        bool carries = module_carries(e, p);
+        if (carries == p->audience.module) continue;
+        p->audience.module = carries;
+        lacking |= !carries;
+        for (struct mp_envoy_stream *s = p->stream, *next; s != NULL; s = next) {
+            next = s->sibling;
+            if (!s->ended) change_audience(s);
+        }
+    }
+    return lacking;
+}
+
 void proxies_free(struct mp_envoy *e)
 {
     while (e->proxies != NULL) proxy_free(e, e->proxies);
@@ -355,7 +391,7 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .node = p->id, .layer = p->audience.layer, .service = p->audience.service,
             .instance = p->audience.instance, .identity = p->identity, .address = p->address,
             .agent = p->agent, .listen = p->listen, .admin = p->admin, .tls = p->tls,
-            .module = p->audience.module, .connected = p->stream != NULL, .known = p->known,
+            .module = p->module, .connected = p->stream != NULL, .known = p->known,
             .silent = p->silent, .unproven = p->unproven, .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
             .effective = p->effective, .leases = leases_of(e, p),

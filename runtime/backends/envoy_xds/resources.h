@@ -53,7 +53,7 @@ struct mp_envoy_audience {
     mp_str service, instance;
     const struct mp_envoy_route *routes;
     uint32_t route_count;
-    bool module; /* the dynamic module refuses by address and identity itself */
+    bool module; /* its module holds long lists of addresses: they are left out here */
 };
 
 struct mp_envoy_resource {

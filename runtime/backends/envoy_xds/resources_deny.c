@@ -69,7 +69,7 @@ static enum mp_err filter_build(struct envoy_build *b, const struct filter *f,
 
 /* More addresses than these of one rule are one list with one policy, which is named after the
  * oldest of their leases: 2 us an address in the proxy, against 10 us for a row with a policy of
- * its own. */
+ * its own. To a module that holds them they are left altogether. */
 #define ROWS_MAX 32
 
 struct denial {
@@ -244,6 +244,12 @@ static size_t denied(struct envoy_leases of, const struct envoy_lease **out)
     return count;
 }
 
+/* What is being given back a module leaves to the filters. */
+static bool is_modules(const struct envoy_build *b, const struct envoy_lease *l)
+{
+    return b->audience->module && l->given_back <= 0;
+}
+
 static enum mp_err denied_addresses(struct envoy_build *b, struct addresses *a)
 {
     struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_DENY, ENVOY_CLIENT);
@@ -258,7 +264,7 @@ static enum mp_err denied_addresses(struct envoy_build *b, struct addresses *a)
         bool listed = to - i > ROWS_MAX;
         for (; i < to; i++) {
             if (listed) {
-                all[a->listed_count++] = all[i];
+                if (!is_modules(b, all[i])) all[a->listed_count++] = all[i];
                 continue;
             }
             mp_str policy = mp_envoy_policy_name(b->arena, all[i]);

@@ -118,7 +118,7 @@ static void a_length_is_bounded(void **state)
 
 struct peer_log {
     struct mp_frame_out sent;
-    uint32_t records, events;
+    uint32_t records, events, carriers;
     int64_t now_ns;
 };
 
@@ -144,10 +144,12 @@ static void on_event(void *ctx, const struct mp_fleet_info *who, const char *wha
 
 static int64_t on_now(void *ctx) { return ((struct peer_log *)ctx)->now_ns; }
 
+static void on_carriers(void *ctx) { ((struct peer_log *)ctx)->carriers++; }
+
 static const struct mp_fleet_host *host_of(struct peer_log *log)
 {
     static struct mp_fleet_host host;
-    host = (struct mp_fleet_host){log, on_send, on_record, on_event, on_now};
+    host = (struct mp_fleet_host){log, on_send, on_record, on_event, on_now, on_carriers};
     return &host;
 }
 
@@ -177,14 +179,19 @@ static bool say_taken(struct mp_fleet_peer *p, uint64_t revision, enum mp_err er
     return say(p, &out);
 }
 
-static bool say_passed(struct mp_fleet_peer *p, uint64_t revision)
+static bool say_passed_of(struct mp_fleet_peer *p, uint8_t what, uint64_t revision)
 {
     struct mp_frame_out out = {0};
     size_t began = mp_frame_begin(&out, MP_FRAME_PASSED);
-    mp_frame_put_u8(&out, MP_FRAME_LEASES);
+    mp_frame_put_u8(&out, what);
     mp_frame_put_u64(&out, revision);
     mp_frame_end(&out, began);
     return say(p, &out);
+}
+
+static bool say_passed(struct mp_fleet_peer *p, uint64_t revision)
+{
+    return say_passed_of(p, MP_FRAME_LEASES, revision);
 }
 
 static struct mpol_progress progress(struct mp_fleet *f)
@@ -341,6 +348,59 @@ static void who_speaks_out_of_turn_is_not_heard(void **state)
     mp_frame_out_free(&log.sent);
 }
 
+static bool carries(const struct mp_fleet *f, const char *instance)
+{
+    return mp_fleet_carries(f, MP_STR("service"), MP_STR("checkout"), mp_str_of(instance));
+}
+
+static void a_module_carries_from_when_it_passed_until_something_is_amiss(void **state)
+{
+    (void)state;
+    struct peer_log log = {.now_ns = 1000};
+    struct mp_fleet *f;
+    assert_int_equal(mp_fleet_create(host_of(&log), NULL, NULL, &f), MP_OK);
+    assert_int_equal(mp_fleet_program(f, MP_STR("image"), NULL, 0), MP_OK);
+    apply(f, 5);
+    struct mp_fleet_peer *a = join(f, "a");
+    assert_true(say_taken(a, 5, MP_OK) && say_passed(a, 5));
+    assert_false(carries(f, "a")); /* without a program everything passes there */
+    uint32_t told = log.carriers;
+    assert_true(say_passed_of(a, MP_FRAME_PROGRAM, 1));
+    assert_true(carries(f, "a"));
+    assert_false(carries(f, "b"));
+    assert_int_equal(log.carriers, told + 1);
+
+    apply(f, 6); /* it has a moment */
+    progress(f);
+    assert_true(carries(f, "a"));
+    assert_int_equal(log.carriers, told + 1);
+    log.now_ns += MP_FLEET_SILENT_NS + 1;
+    progress(f);
+    assert_false(carries(f, "a"));
+    assert_true(say_taken(a, 6, MP_OK) && say_passed(a, 6));
+    assert_true(carries(f, "a"));
+
+    struct mp_fleet_peer *twin = join(f, "a"); /* another process of the same proxy */
+    assert_false(carries(f, "a"));
+    assert_true(say_passed_of(twin, MP_FRAME_PROGRAM, 1) && say_passed(twin, 6));
+    assert_true(carries(f, "a"));
+    mp_fleet_close(twin);
+    assert_true(carries(f, "a"));
+
+    apply(f, 7);
+    assert_true(say_taken(a, 7, MP_ELIMIT));
+    assert_false(carries(f, "a"));
+    apply(f, 8);
+    assert_true(say_taken(a, 8, MP_OK) && say_passed(a, 8));
+    assert_true(carries(f, "a"));
+    told = log.carriers;
+    mp_fleet_close(a);
+    assert_false(carries(f, "a"));
+    assert_int_equal(log.carriers, told + 1);
+    mp_fleet_destroy(f);
+    mp_frame_out_free(&log.sent);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -350,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_revision_is_effective_when_all_have_passed),
         cmocka_unit_test(beside_another_backend_both_must_have_done_it),
         cmocka_unit_test(who_speaks_out_of_turn_is_not_heard),
+        cmocka_unit_test(a_module_carries_from_when_it_passed_until_something_is_amiss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

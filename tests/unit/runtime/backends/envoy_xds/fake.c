@@ -148,10 +148,16 @@ struct mp_envoy_world fake_world(struct fake_mesh *m)
                                    identities, service_of, services};
 }
 
+static bool host_carries(void *ctx, const struct mp_envoy_node *node)
+{
+    (void)node;
+    return ((struct fake_mesh *)ctx)->modules_carry;
+}
+
 struct mp_envoy_host fake_host(struct fake_mesh *m)
 {
     return (struct mp_envoy_host){m,           host_send, host_end, host_prove,
-                                  host_cancel, host_log,  host_now};
+                                  host_cancel, host_log,  host_now, host_carries};
 }
 
 bool fake_is(const struct fake_mesh *m, const void *wire)

@@ -68,6 +68,7 @@ struct fake_mesh {
     int64_t now_ns;
     bool authenticated; /* the port asks for certificates */
     bool nobody_proves;
+    bool modules_carry; /* all proxies have a module that holds the denials */
     char log[16384];
     /* The world: texts must live. */
     struct mp_envoy_instance instances[FAKE_INSTANCES_MAX];

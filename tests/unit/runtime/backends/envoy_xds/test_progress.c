@@ -624,6 +624,78 @@ static void the_throttle_that_fits_best_has_refused(void **state)
     assert_false(mp_envoy_refused_by(m.envoy, &what, &rule, &lease));
 }
 
+/* ---- long lists and modules ---- */
+
+static bool has_bytes(const struct fake_proxy *p, const char *name, const char *text)
+{
+    const struct fake_resource *r = fake_has(p, name);
+    return r != NULL && mp_str_contains((mp_str){r->bytes, r->len}, mp_str_of(text));
+}
+
+/* A list of one rule, longer than what is told address by address, and a denial of another. */
+static void deny_a_list(uint64_t revision, double given_back)
+{
+    char text[48];
+    set_begin(&s, revision);
+    for (int i = 0; i < 100; i++) {
+        snprintf(text, sizeof text, "10.0.0.%d", i + 1);
+        set_add(&s, "deny", "client", text)->given_back = given_back;
+    }
+    set_add(&s, "deny", "client", "10.9.9.9")->rule = mpol_text("other");
+    apply();
+}
+
+static void a_long_list_is_left_to_a_module_that_carries(void **state)
+{
+    (void)state;
+    struct fake_proxy *p = fake_proxy(&m, shop);
+    fake_connect(p, NULL);
+    deny_a_list(2, 0);
+    fake_pump(&m);
+    assert_true(has_bytes(p, MP_ENVOY_DENY, "10.0.0.77"));
+    assert_int_equal(progress().effective, 2);
+
+    m.modules_carry = true; /* it has passed them */
+    mp_envoy_modules_changed(m.envoy);
+    fake_pump(&m);
+    assert_false(has_bytes(p, MP_ENVOY_DENY, "10.0.0.77"));
+    assert_true(has_bytes(p, MP_ENVOY_DENY, "10.9.9.9"));
+    deny_a_list(3, 0);
+    fake_pump(&m);
+    assert_false(has_bytes(p, MP_ENVOY_DENY, "10.0.0.77"));
+    assert_int_equal(progress().effective, 3);
+    fake_connect(p, NULL); /* anew, and it still carries */
+    fake_pump(&m);
+    assert_false(has_bytes(p, MP_ENVOY_DENY, "10.0.0.77"));
+
+    deny_a_list(4, 0.01); /* modules leave to the filters what is being given back */
+    fake_pump(&m);
+    assert_true(has_bytes(p, MP_ENVOY_DENY, "10.0.0.77"));
+}
+
+static void what_a_module_carries_no_more_counts_as_new(void **state)
+{
+    (void)state;
+    struct fake_proxy *p = fake_proxy(&m, shop);
+    m.modules_carry = true;
+    fake_connect(p, NULL);
+    deny_a_list(2, 0);
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 2);
+    p->silent = true; /* the list is on its way */
+    m.modules_carry = false;
+    mp_envoy_modules_changed(m.envoy);
+    assert_int_equal(progress().accepted, 1);
+    assert_int_equal(progress().effective, 1);
+    p->silent = false;
+    fake_pump(&m);
+    assert_true(has_bytes(p, MP_ENVOY_DENY, "10.0.0.77"));
+    assert_int_equal(progress().effective, 2);
+    uint64_t responses = counts().responses;
+    mp_envoy_modules_changed(m.envoy); /* nothing has changed */
+    assert_int_equal(counts().responses, responses);
+}
+
 /* ---- many ---- */
 
 static void a_thousand_leases_reach_a_hundred_proxies(void **state)
@@ -822,6 +894,8 @@ int main(void)
         TEST(who_becomes_known_comes_anew),
         TEST(the_one_gone_for_longest_is_forgotten),
         TEST(the_throttle_that_fits_best_has_refused),
+        TEST(a_long_list_is_left_to_a_module_that_carries),
+        TEST(what_a_module_carries_no_more_counts_as_new),
         TEST(a_thousand_leases_reach_a_hundred_proxies),
         TEST(sharing_changes_no_byte),
         TEST(too_many_leases_are_refused_and_nothing_changes),
