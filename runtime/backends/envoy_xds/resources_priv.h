@@ -148,7 +148,8 @@ void mp_envoy_put_skip(struct pb_out *out);
 void mp_envoy_put_execute(struct pb_out *out, mp_str type_url, mp_str config);
 
 /* Fields of a Predicate: the input is exactly this; the path has, or has not, the probe's shape;
- * the other side has shown a certificate, which may be asked without TLS too; the client is one of those that are still refused after so much has been given back. */
+ * the other side has shown a certificate, which may be asked without TLS too; the client is one of
+ * those that are still refused after so much has been given back. */
 void mp_envoy_put_exactly(struct pb_out *out, enum envoy_input input, mp_str text);
 void mp_envoy_put_probe_shape(struct pb_out *out);
 void mp_envoy_put_no_probe_shape(struct pb_out *out);
