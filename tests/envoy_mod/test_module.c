@@ -243,6 +243,30 @@ static void a_cut_leaves_alone_what_begins_after(void **state)
     tear_down(&s);
 }
 
+#define PROTECTED(path)                                                                            \
+    "mpol 1\nuse std.mesh\nnever deny request where request.path == \"" path "\"\n"
+
+/* The path of an open stream can still be read, long after its headers have gone on. */
+static void a_guard_holds_for_an_open_stream(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct bed_options o = options();
+    struct bed_client c;
+    set_up(&s, &o);
+    enforce(&s, PROTECTED("/stream"));
+    open_stream(&s, &c, "127.0.0.5");
+    struct mpol_lease leases[] = {plane_lease(1, "cut", "client", "ip", "127.0.0.5"),
+                                  plane_lease(2, "deny", "client", "ip", "127.0.0.5")};
+    assert_true(plane_wait_effective(s.plane, plane_leases(s.plane, leases, 2)));
+    goes_on(&c);
+    assert_int_equal(get_from(&s, "127.0.0.5", "/up"), 403);
+    enforce(&s, PROTECTED("/up"));
+    wait_until_cut(&c);
+    bed_disconnect(&c);
+    tear_down(&s);
+}
+
 /* ---- swap under load ---- */
 
 struct load {
@@ -397,6 +421,7 @@ static int all(const char *program)
         cmocka_unit_test(a_lease_refuses_and_is_lifted),
         cmocka_unit_test(an_open_stream_is_cut),
         cmocka_unit_test(a_cut_leaves_alone_what_begins_after),
+        cmocka_unit_test(a_guard_holds_for_an_open_stream),
         cmocka_unit_test(programs_are_swapped_under_load),
         cmocka_unit_test(without_its_control_plane_it_goes_on_refusing),
         cmocka_unit_test(a_bad_image_is_refused_and_the_old_one_stays),

@@ -176,7 +176,7 @@ static enum mpol_err apply_inner(struct mp_fleet *f, const struct mpol_desired *
 {
     struct mpol_desired rest = *set;
     if (f->inner == NULL) return MPOL_OK;
-    struct mpol_lease *leases = mp_fleet_for_inner(set, &rest.lease_count);
+    struct mpol_lease *leases = mp_fleet_without_cuts(set, &rest.lease_count);
     if (leases == NULL) return MPOL_ENOMEM;
     rest.leases = leases;
     enum mpol_err err = f->inner->apply(f->inner_ctx, &rest);
@@ -394,14 +394,10 @@ static enum mpol_err fleet_check(void *backend, const struct mpol_lease *lease, 
                                  size_t why_size)
 {
     struct mp_fleet *f = backend;
-    struct mpol_desired one = {.size = sizeof one, .leases = lease, .lease_count = 1};
-    size_t count;
-    struct mpol_lease *rest = mp_fleet_for_inner(&one, &count);
-    if (rest == NULL) return MPOL_ENOMEM;
-    enum mpol_err err =
-        count == 0 ? MPOL_OK : f->inner->check(f->inner_ctx, rest, why, why_size);
-    free(rest);
-    return err;
+    if (mp_fleet_is_cut(lease)) return MPOL_OK;
+    struct mpol_arg args[MP_FRAME_ARGS_MAX];
+    struct mpol_lease as_it_can = mp_fleet_without_status(lease, args);
+    return f->inner->check(f->inner_ctx, &as_it_can, why, why_size);
 }
 
 /* ---- life ---- */

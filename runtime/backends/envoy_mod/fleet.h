@@ -9,7 +9,7 @@
  * The fleet may stand before another backend (xDS): each lease then goes to both, what only one of
  * them can do goes to it alone, and a revision counts as accepted or effective when both say so. A
  * `cut`, which only modules can, is held while none that it concerns is connected; the status of a
- * denial only modules are told.
+ * denial is theirs too: the other one answers what it can.
  *
  * Owns:    the proxies that are connected, and the newest frames for them.
  * Callers: daemon (bytes from and to sockets), engine (through mp_fleet_ops).

@@ -66,52 +66,29 @@ bool mp_fleet_cut_concerns(const struct mpol_lease *lease, const struct mp_fleet
     return true;
 }
 
-/* ---- what the backend behind is told ---- */
+/* ---- what the backend behind is asked and told ---- */
 
-static bool is_status(const struct mpol_lease *l, uint32_t i)
+struct mpol_lease *mp_fleet_without_cuts(const struct mpol_desired *set, size_t *count)
 {
-    return mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_DENY)) &&
-           mp_str_eq(str_of(l->args[i].name), MP_STR("status"));
-}
-
-static size_t count_args(const struct mpol_desired *set)
-{
-    size_t count = 0;
-    for (size_t i = 0; i < set->lease_count; i++) {
-        for (uint32_t k = 0; k < set->leases[i].arg_count; k++) {
-            if (is_status(&set->leases[i], k)) count += set->leases[i].arg_count;
-        }
-    }
-    return count;
-}
-
-/* Its arguments without a status: its own where it has none, else behind `args`. */
-static void drop_status(struct mpol_lease *l, struct mpol_arg **args)
-{
-    struct mpol_arg *to = *args;
-    uint32_t count = 0;
-    bool has = false;
-    for (uint32_t i = 0; i < l->arg_count && !has; i++) has = is_status(l, i);
-    if (!has) return;
-    for (uint32_t i = 0; i < l->arg_count; i++) {
-        if (!is_status(l, i)) to[count++] = l->args[i];
-    }
-    l->args = to;
-    l->arg_count = count;
-    *args += count;
-}
-
-struct mpol_lease *mp_fleet_for_inner(const struct mpol_desired *set, size_t *count)
-{
-    size_t lease_bytes = (set->lease_count + 1) * sizeof(struct mpol_lease);
-    struct mpol_lease *all = malloc(lease_bytes + count_args(set) * sizeof(struct mpol_arg));
-    if (all == NULL) return NULL;
-    struct mpol_arg *args = (struct mpol_arg *)(void *)((char *)all + lease_bytes);
+    struct mpol_lease *rest = malloc((set->lease_count + 1) * sizeof *rest);
     *count = 0;
-    for (size_t i = 0; i < set->lease_count; i++) {
-        if (mp_fleet_is_cut(&set->leases[i])) continue;
-        all[*count] = set->leases[i];
-        drop_status(&all[(*count)++], &args);
+    for (size_t i = 0; rest != NULL && i < set->lease_count; i++) {
+        if (!mp_fleet_is_cut(&set->leases[i])) rest[(*count)++] = set->leases[i];
     }
-    return all;
+    return rest;
+}
+
+struct mpol_lease mp_fleet_without_status(const struct mpol_lease *lease,
+                                          struct mpol_arg args[MP_FRAME_ARGS_MAX])
+{
+    struct mpol_lease l = *lease;
+    bool deny = mp_str_eq(str_of(l.verb), mp_inproc_verb_word(MP_INPROC_DENY));
+    if (!deny || l.arg_count > MP_FRAME_ARGS_MAX) return l;
+    l.args = args;
+    l.arg_count = 0;
+    for (uint32_t i = 0; i < lease->arg_count; i++) {
+        if (mp_str_eq(str_of(lease->args[i].name), MP_STR("status"))) continue;
+        args[l.arg_count++] = lease->args[i];
+    }
+    return l;
 }

@@ -23,9 +23,11 @@ enum mp_err mp_fleet_cuts_take(struct mp_fleet_cuts *c, const struct mpol_desire
 void mp_fleet_cuts_free(struct mp_fleet_cuts *c);
 /* May streams of the lease's target end at this proxy? */
 bool mp_fleet_cut_concerns(const struct mpol_lease *lease, const struct mp_fleet_info *proxy);
-/* Of `set` what the backend behind the fleet is told: all but cuts, and a denial without its
- * status, which only the module can say; that backend answers what it can. In memory that the
- * caller frees with free(); NULL: no memory. */
-struct mpol_lease *mp_fleet_for_inner(const struct mpol_desired *set, size_t *count);
+/* `set` without them, in memory that the caller frees with free(); NULL: no memory. */
+struct mpol_lease *mp_fleet_without_cuts(const struct mpol_desired *set, size_t *count);
+/* A denial without its own status, which only modules can say; any other lease as it is. Its
+ * arguments are in `args`, if there are not more. */
+struct mpol_lease mp_fleet_without_status(const struct mpol_lease *lease,
+                                          struct mpol_arg args[MP_FRAME_ARGS_MAX]);
 
 #endif

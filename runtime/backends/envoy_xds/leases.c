@@ -153,7 +153,7 @@ static enum mp_err take_set(struct mp_envoy *e, const struct mpol_desired *set, 
     if (owner.ptr == NULL) return MP_ELIMIT;
     for (size_t i = 0; i < set->lease_count; i++) {
         char why[WHY_MAX] = "";
-        enum mp_err err = mp_envoy_lease_check(&set->leases[i], why, sizeof why);
+        enum mp_err err = mp_envoy_lease_fits(&set->leases[i], why, sizeof why);
         if (err != MP_OK) {
             xd_log(e, MP_ENVOY_WARNING, "lease %llu is refused: %s",
                    (unsigned long long)set->leases[i].id, why);

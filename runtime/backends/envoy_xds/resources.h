@@ -80,9 +80,11 @@ enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan,
 bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_world *world,
                        const struct mp_envoy_audience *audience);
 
-/* Can this lease be carried out as it is? MP_EUNSUPPORTED: the verb, the target, a hook or an
- * argument is not of ours. MP_EINVAL: a key that is no address, a rate below 0, ... One line in
- * `why`. */
+/* Can this lease be carried out? MP_EUNSUPPORTED: the verb, the target, a hook or an argument is
+ * not of ours. MP_EINVAL: a key that is no address, a rate below 0, ... One line in `why`. A denial
+ * can, whatever its status: better 403 than no denial of what has been in force before. */
+enum mp_err mp_envoy_lease_fits(const struct mpol_lease *lease, char *why, size_t why_size);
+/* The same of one that is new: and exactly as it says? */
 enum mp_err mp_envoy_lease_check(const struct mpol_lease *lease, char *why, size_t why_size);
 
 /* A throttle of a lease as it is now: false where it is none, or of the other kind. */

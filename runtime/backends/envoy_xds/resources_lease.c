@@ -103,12 +103,6 @@ static enum mp_err read_require(const struct mpol_lease *l, struct envoy_lease *
     return MP_OK;
 }
 
-static enum mp_err read_deny(const struct mpol_lease *l, const char **why)
-{
-    if (number_of(arg_named(l, "status"), 403) == 403) return MP_OK;
-    return refuse(MP_EUNSUPPORTED, "an Envoy's access filter answers 403 and nothing else", why);
-}
-
 /* ---- one lease ---- */
 
 /* Texts go into messages whose strings must be UTF-8, and into access logs. */
@@ -182,24 +176,36 @@ enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
     case ENVOY_THROTTLE: MP_TRY(read_throttle(lease, &l, why)); break;
     case ENVOY_ROUTE: MP_TRY(read_route(lease, &l, why)); break;
     case ENVOY_REQUIRE: MP_TRY(read_require(lease, &l, why)); break;
-    case ENVOY_DENY: MP_TRY(read_deny(lease, why)); break;
     default: break;
     }
     *out = l;
     return MP_OK;
 }
 
-enum mp_err mp_envoy_lease_check(const struct mpol_lease *lease, char *why, size_t why_size)
+static enum mp_err say(enum mp_err err, const struct mpol_lease *l, const char *text, char *why,
+                       size_t why_size)
+{
+    snprintf(why, why_size, "%.*s %.*s: %s", MP_STR_ARG(str_of(l->verb)),
+             MP_STR_ARG(str_of(l->target_kind)), text);
+    return err;
+}
+
+enum mp_err mp_envoy_lease_fits(const struct mpol_lease *lease, char *why, size_t why_size)
 {
     char address[ADDRESS_TEXT_MAX];
     struct envoy_lease l;
     const char *text = "";
     enum mp_err err = mp_envoy_lease_read(lease, address, &l, &text);
-    if (err != MP_OK) {
-        snprintf(why, why_size, "%.*s %.*s: %s", MP_STR_ARG(str_of(lease->verb)),
-                 MP_STR_ARG(str_of(lease->target_kind)), text);
-    }
-    return err;
+    return err == MP_OK ? MP_OK : say(err, lease, text, why, why_size);
+}
+
+enum mp_err mp_envoy_lease_check(const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    MP_TRY(mp_envoy_lease_fits(lease, why, why_size));
+    bool deny = mp_str_eq(str_of(lease->verb), verb_words[ENVOY_DENY]);
+    if (!deny || number_of(arg_named(lease, "status"), 403) == 403) return MP_OK;
+    return say(MP_EUNSUPPORTED, lease, "an Envoy's access filter answers 403 and nothing else", why,
+               why_size);
 }
 
 /* ---- all of them ---- */
@@ -250,7 +256,7 @@ enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t laye
         char *address = is_client ? mp_arena_alloc_raw(arena, ADDRESS_TEXT_MAX, 1) : NULL;
         if (is_client && address == NULL) return MP_ENOMEM;
         enum mp_err err = mp_envoy_lease_read(l, address, &all[count], &why);
-        MP_ASSERT(err == MP_OK); /* whoever made the plan has asked mp_envoy_lease_check */
+        MP_ASSERT(err == MP_OK); /* whoever made the plan has asked mp_envoy_lease_fits */
         count++;
     }
     qsort(all, count, sizeof *all, by_content);

@@ -828,6 +828,8 @@ static void leases_that_no_proxy_can_carry_are_refused(void **state)
     l = add(&s, "deny", "client", "10.0.0.1");
     arg_number(l, "status", "status", 451);
     assert_false(check(l));
+    char why[200];
+    assert_int_equal(mp_envoy_lease_fits(l, why, sizeof why), MP_OK); /* where it is held already */
     l = add(&s, "require", "service", "checkout");
     arg_text(l, "what", "jwt");
     assert_false(check(l));
