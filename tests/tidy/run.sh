@@ -49,18 +49,18 @@ wider() { # COLUMNS FILE… → FILE:LINE
     wider 125 $(printf '%s\n' $lined | grep -E "$wide")
 } | complain "a line over 100 columns (125 in tables and around Envoy)"
 
-# A file has 900 lines. A grammar is one file; each of these tests is one table, or one module's
+# A file has 900 lines, one of tests 1000. A grammar is one file; each of these tests is one module's
 # promises.
-long='^grammar/mpol\.y$'
-long+='|^tests/unit/runtime/(window/test_window|engine/test_engine|eval/test_eval)\.c$'
+long='^grammar/mpol\.y$|^tests/unit/runtime/(window/test_window|engine/test_engine)\.c$'
 for f in $code; do
     lines=$(wc -l <"$f")
+    case $f in tests/*) limit=1000 ;; *) limit=900 ;; esac
     if [[ $f =~ $long ]]; then
-        [ "$lines" -gt 900 ] || echo "$f: no exception is needed"
-    elif [ "$lines" -gt 900 ]; then
-        echo "$f: $lines lines"
+        [ "$lines" -gt $limit ] || echo "$f: no exception is needed"
+    elif [ "$lines" -gt $limit ]; then
+        echo "$f: $lines lines, over $limit"
     fi
-done | complain "a file over 900 lines"
+done | complain "a file that is too long"
 
 banned='strcpy|strcat|sprintf|vsprintf|strtok|gets|alloca|atoi'
 grep -nE "(^|[^A-Za-z0-9_.>])($banned)[ \t]*\(" $(printf '%s\n' $code | grep -vE '^tests/envoy') |
