@@ -49,8 +49,8 @@ wider() { # COLUMNS FILE… → FILE:LINE
     wider 125 $(printf '%s\n' $lined | grep -E "$wide")
 } | complain "a line over 100 columns (125 in tables and around Envoy)"
 
-# A file has 900 lines, one of tests 1000. A grammar is one file; each of these tests is one module's
-# promises.
+# A file has 900 lines, one of tests 1000. A grammar is one file; each of these tests is what one
+# module promises.
 long='^grammar/mpol\.y$|^tests/unit/runtime/(window/test_window|engine/test_engine)\.c$'
 for f in $code; do
     lines=$(wc -l <"$f")
