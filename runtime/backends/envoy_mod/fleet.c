@@ -25,8 +25,9 @@ struct mp_fleet_peer {
     bool idle;        /* refused the program, and has none: everything passes there */
     uint64_t refused; /* revision of the set that it refused, 0: none */
     enum mp_err refused_err;
-    int64_t told_ns;
-    bool carries; /* has passed a revision, and nothing was amiss since */
+    int64_t told_ns; /* the first that it has not answered since; 0: it was told nothing */
+    bool answered;   /* since it was told last */
+    bool carries;    /* has passed a revision, and nothing was amiss since */
 };
 
 /* What is in force for one owner: a whole frame of LEASES. */
@@ -60,7 +61,8 @@ static void tell(struct mp_fleet_peer *p, const struct mp_frame_out *frame)
 {
     struct mp_fleet *f = p->fleet;
     if (!p->known || frame->len == 0) return;
-    p->told_ns = f->host.now_ns(f->host.ctx);
+    if (p->answered || p->told_ns == 0) p->told_ns = f->host.now_ns(f->host.ctx);
+    p->answered = false;
     f->host.send(f->host.ctx, p->connection, (mp_str){frame->ptr, frame->len});
 }
 
@@ -608,8 +610,12 @@ static bool on_frame(struct mp_fleet_peer *p, uint8_t type, mp_str body)
     if (!p->known && type != MP_FRAME_HELLO) return false;
     switch (type) {
     case MP_FRAME_HELLO: return on_hello(p, body);
-    case MP_FRAME_TAKEN: return on_taken(p, body);
-    case MP_FRAME_PASSED: return on_passed(p, body);
+    case MP_FRAME_TAKEN:
+        p->answered = true;
+        return on_taken(p, body);
+    case MP_FRAME_PASSED:
+        p->answered = true;
+        return on_passed(p, body);
     case MP_FRAME_RECORDS: return on_records(p, body);
     case MP_FRAME_LEASES: return on_leases(p, body);
     case MP_FRAME_COUNTS: return mp_frame_get_counts(body, &p->info.counts);

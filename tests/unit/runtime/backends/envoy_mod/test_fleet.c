@@ -178,6 +178,36 @@ static void a_cut_waits_for_a_module_that_it_concerns(void **state)
     mp_fleet_destroy(fleet);
 }
 
+/* From the first thing that it does not answer on, and not anew from each. */
+static void who_hangs_is_waited_for_once(void **state)
+{
+    (void)state;
+    open_fleet();
+    struct mpol_lease l = lease(1, "deny", "client", "10.0.0.1");
+    struct mp_fleet_peer *web = join("service", "web");
+    apply(1, &l, 1);
+    obey(web, 1);
+    assert_int_equal(progress().effective, 1);
+    apply(2, &l, 1);
+    clock_ns += MP_FLEET_SILENT_NS - 1;
+    assert_int_equal(progress().effective, 1);
+    apply(3, &l, 1);
+    clock_ns += 2;
+    assert_int_equal(progress().effective, 3);
+    apply(4, &l, 1);
+    assert_int_equal(progress().effective, 4);
+
+    obey(web, 4); /* it wakes, and is waited for again */
+    apply(5, &l, 1);
+    assert_int_equal(progress().effective, 4);
+    clock_ns += MP_FLEET_SILENT_NS - 1;
+    obey(web, 5);
+    apply(6, &l, 1);
+    clock_ns += 2;
+    assert_int_equal(progress().effective, 5);
+    mp_fleet_destroy(fleet);
+}
+
 static void a_gateway_cuts_for_the_services_that_it_asks(void **state)
 {
     (void)state;
@@ -248,6 +278,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_cut_waits_for_a_module_that_it_concerns),
+        cmocka_unit_test(who_hangs_is_waited_for_once),
         cmocka_unit_test(a_gateway_cuts_for_the_services_that_it_asks),
         cmocka_unit_test(a_module_without_a_program_carries_nothing),
         cmocka_unit_test(a_status_is_for_modules),
