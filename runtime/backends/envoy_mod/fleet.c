@@ -174,10 +174,12 @@ static enum mpol_err check_all(const struct mpol_desired *set)
     return MPOL_OK;
 }
 
-static enum mpol_err apply_inner(struct mp_fleet *f, const struct mpol_desired *set)
+static enum mpol_err apply_inner(struct mp_fleet *f, const struct mpol_desired *set,
+                                 const struct mp_fleet_cuts *cuts)
 {
     struct mpol_desired rest = *set;
     if (f->inner == NULL) return MPOL_OK;
+    if (cuts->set.lease_count == 0) return f->inner->apply(f->inner_ctx, set);
     struct mpol_lease *leases = mp_fleet_without_cuts(set, &rest.lease_count);
     if (leases == NULL) return MPOL_ENOMEM;
     rest.leases = leases;
@@ -210,7 +212,7 @@ static enum mpol_err fleet_apply(void *backend, const struct mpol_desired *set)
     if (err != MPOL_OK) return err;
     if (place == NULL) return MPOL_ELIMIT;
     err = make_frames(f, set, &fresh);
-    if (err == MPOL_OK) err = apply_inner(f, set);
+    if (err == MPOL_OK) err = apply_inner(f, set, &fresh.cuts);
     if (err != MPOL_OK) {
         owned_free(&fresh);
         return err;
