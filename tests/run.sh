@@ -15,13 +15,13 @@ set -u
 mpol_root=$(cd "$(dirname "$0")/.." && pwd)
 . "$mpol_root/cmake/bootstrap.sh"
 
-build=$mpol_root/build select=() options=() envoy=yes skip=long all=yes
+build=$mpol_root/build select=() options=() envoy=yes skip=() all=yes
 while [ $# -gt 0 ]; do
     case $1 in
         --no-jit) MPOL_JIT=OFF ;;
-        --only) select+=(-L "^$2\$"); all=; if [ "$2" = long ]; then skip=; fi; shift ;;
+        --only) select+=(-L "^$2\$"); all=; shift ;;
         --match) select+=(-R "$2"); all=; shift ;;
-        --skip) skip="$skip|$2"; shift ;;
+        --skip) skip+=("$2"); shift ;;
         --no-envoy) envoy= ;;
         --build) build=$mpol_root/$2; shift ;;
         --) shift; options=("$@"); break ;;
@@ -35,7 +35,9 @@ mpol_bootstrap "$build" ${options[@]+"${options[@]}"} || exit 2
 
 [ -n "$envoy" ] && mpol_envoy "$build"
 
-if [ -n "$skip" ]; then select+=(-LE "^($skip)\$"); fi
+# Whoever asks for a test by its layer or name gets it.
+[ -n "$all" ] && skip+=(long)
+if [ ${#skip[@]} -gt 0 ]; then select+=(-LE "^($(IFS='|'; echo "${skip[*]}"))\$"); fi
 results=$build/test-results.txt
 ctest --test-dir "$build" --output-on-failure -j "$(nproc)" ${select[@]+"${select[@]}"} \
     >"$results" 2>&1
