@@ -11,12 +11,13 @@
 #include "../envoy/proxy.h"
 #include "bed.h"
 
-#define POLICY(path)                                                                                \
-    "use std.mesh\n"                                                                               \
-    "rule closed when request.path starts with \"" path "\" then deny request\n"                    \
+#define PROBER                                                                                     \
     "rule prober\n"                                                                                \
     "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"               \
     "  then deny client.ip on service for 1m\n"
+#define POLICY(path)                                                                               \
+    "use std.mesh\n"                                                                               \
+    "rule closed when request.path starts with \"" path "\" then deny request\n" PROBER
 
 static const char inventory[] =
     "{\"entity\":\"service\",\"name\":\"checkout\"}\n"
@@ -160,6 +161,65 @@ static void every_module_has_its_numbers(void **state)
     close_shop(&s);
 }
 
+/* ---- a long list ---- */
+
+#define MANY 40
+
+static const char *address(int i)
+{
+    static char text[32];
+    snprintf(text, sizeof text, "127.0.1.%d", i + 1);
+    return text;
+}
+
+static void all_are_refused(const struct shop *s)
+{
+    for (int i = 0; i < MANY; i++) {
+        if (get_once(address(i), s->sidecar.port, "/") != 403) fail_msg("%s got in", address(i));
+    }
+}
+
+static bool filters_name(const struct shop *s, const char *text)
+{
+    return proxy_admin_says(&s->sidecar, "/config_dump?resource=ecds_filters", text);
+}
+
+/* The filters are given other things too, so that what they hold is the newest that they got. */
+static void wait_list_is(const struct shop *s, bool there)
+{
+    for (int waited = 0; filters_name(s, "127.0.1.40") != there;
+         pause_between(&waited, there ? "the list is back" : "the list is gone")) {}
+}
+
+/* The module holds it, and Envoy's filters do when there is no module any more. */
+static void a_long_list_is_in_one_of_two_hands(void **state)
+{
+    struct shop s;
+    (void)state;
+    open_shop(&s);
+    for (int i = 0; i < MANY; i++) {
+        for (int k = 0; k < 3; k++) get_once(address(i), s.sidecar.port, "/404");
+        wait_get_once(address(i), s.sidecar.port, "/", 403);
+    }
+    wait_list_is(&s, false);
+    all_are_refused(&s);
+    run_kill(&s.mpol);
+    run_free(&s.mpol);
+    all_are_refused(&s);
+    put_file("policy.mpol", "use std.mesh\n" PROBER); /* what needs no module */
+    run_start(&s.mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s.xds,
+              "--listen=127.0.0.1:0", NULL);
+    wait_list_is(&s, true);
+    all_are_refused(&s);
+    run_kill(&s.mpol);
+    run_free(&s.mpol);
+    start_mpol(&s);
+    wait_list_is(&s, false);
+    all_are_refused(&s);
+    assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    close_shop(&s);
+}
+
 /* With the module in all of them there is nothing that goes on. */
 static void what_is_denied_is_not_only_new_requests(void **state)
 {
@@ -244,6 +304,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing,
                                         folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(every_module_has_its_numbers, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(a_long_list_is_in_one_of_two_hands, folder_make,
+                                        folder_drop),
         cmocka_unit_test_setup_teardown(what_is_denied_is_not_only_new_requests, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(an_operator_cuts_what_is_open, folder_make, folder_drop),
