@@ -39,6 +39,7 @@ done
     }
     with_envoy "$build/tests/bench/bench_envoy" "$build/mpol" "$build/lib/mpol"
     with_envoy "$build/tests/bench/bench_module" "$build/lib/mpol" "$build/lib/empty"
+    with_envoy "$build/tests/bench/bench_addresses" "$build/mpol" "$build/lib/mpol"
     # Many simulated proxies, where the build has the means.
     if [ -x "$build/tests/bench/bench_fleet" ]; then
         "$build/tests/bench/bench_fleet" "$build/mpol" "$work" || touch "$work/failed"

@@ -289,6 +289,8 @@ void direct_begin(struct fake_mesh *m, const struct mp_envoy_limits *limits, uin
     fake_start_on(mesh, limits, &host);
 }
 
+struct uv_loop_s *direct_loop(void) { return &loop; }
+
 static void end_host(void)
 {
     ending = true;

@@ -10,6 +10,8 @@
 
 /* A control plane for the proxies of `m` and `real_count` Envoys. It does not listen yet. */
 void direct_begin(struct fake_mesh *m, const struct mp_envoy_limits *limits, uint32_t real_count);
+/* Where all of it happens, from direct_begin on. */
+struct uv_loop_s *direct_loop(void);
 /* After the first apply; a second call does nothing. */
 void direct_listen(const char *address);
 /* The first of the proxies in memory asks for these clusters (names and a NULL; NULL: none). */

@@ -329,17 +329,24 @@ void content_leave(struct mp_envoy *e, struct content *c)
 
 /* ---- all of them ---- */
 
-/* Endpoints are for whoever asks for the cluster, so every lease about a place may concern them. */
+/* Endpoints are for whoever asks for the cluster, so every lease about a place may concern them.
+ * Denials, of which there are many, are for filters alone. */
+static bool concerns_type(const struct mp_envoy *e, const struct content *c,
+                          const struct mpol_lease *l)
+{
+    if (c->type == MP_ENVOY_EDS) return is_place(l);
+    if (c->type != MP_ENVOY_ECDS && mp_str_eq((mp_str){l->verb.ptr, l->verb.len}, MP_STR("deny")))
+        return false;
+    return mp_envoy_concerns(l, &e->world, &c->audience);
+}
+
 static bool concerned(const struct mp_envoy *e, const struct content *c,
                       const struct mpol_lease *changed, size_t count)
 {
     if (changed == NULL) return true;
     if (c->baseline) return false;
     for (size_t i = 0; i < count; i++) {
-        if (c->type == MP_ENVOY_EDS ? is_place(&changed[i])
-                                    : mp_envoy_concerns(&changed[i], &e->world, &c->audience)) {
-            return true;
-        }
+        if (concerns_type(e, c, &changed[i])) return true;
     }
     return false;
 }

@@ -21,16 +21,27 @@ static bool text_copy(struct mp_arena *a, struct mpol_text *t)
     return s.ptr != NULL;
 }
 
+/* Of a long list most words are those of the lease before. */
+static bool word_copy(struct mp_arena *a, const struct mpol_text *before, struct mpol_text *t)
+{
+    if (before == NULL || !mp_str_eq(str_of(*before), str_of(*t))) return text_copy(a, t);
+    *t = *before;
+    return true;
+}
+
+/* `before`: a lease whose texts live as long; NULL: there is none. */
 static enum mp_err lease_copy(struct mp_arena *a, const struct mpol_lease *from,
-                              struct mpol_lease *out)
+                              const struct mpol_lease *before, struct mpol_lease *out)
 {
     *out = *from;
-    struct mpol_text *texts[] = {&out->rule, &out->verb, &out->target_kind, &out->target_type,
-                                 &out->target};
-    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        if (!text_copy(a, texts[i])) return MP_ELIMIT;
-    }
-    struct mpol_arg *args = MP_NEW(a, struct mpol_arg, from->arg_count + 1);
+    if (!word_copy(a, before != NULL ? &before->rule : NULL, &out->rule) ||
+        !word_copy(a, before != NULL ? &before->verb : NULL, &out->verb) ||
+        !word_copy(a, before != NULL ? &before->target_kind : NULL, &out->target_kind) ||
+        !word_copy(a, before != NULL ? &before->target_type : NULL, &out->target_type) ||
+        !text_copy(a, &out->target))
+        return MP_ELIMIT;
+    if (from->arg_count == 0) return MP_OK;
+    struct mpol_arg *args = MP_NEW(a, struct mpol_arg, from->arg_count);
     if (args == NULL) return MP_ELIMIT;
     for (uint32_t i = 0; i < from->arg_count; i++) {
         args[i] = from->args[i];
@@ -49,6 +60,10 @@ struct pair {
     struct lease note;
 };
 
+/* Room that is written before it is read: of long lists, zeros cost more than what is in them. */
+#define ROOM(arena, type, count)                                                                   \
+    ((type *)mp_arena_alloc_raw((arena), (count) * sizeof(type), _Alignof(type)))
+
 static int order(const struct lease *a, const struct mpol_lease *la, const struct lease *b,
                  const struct mpol_lease *lb)
 {
@@ -63,9 +78,20 @@ static int pair_order(const void *x, const void *y)
     return order(&a->note, &a->lease, &b->note, &b->lease);
 }
 
+/* Most sets come in order. */
+static bool is_sorted(const struct plan *p)
+{
+    for (uint32_t i = 1; i < p->count; i++) {
+        if (order(&p->notes[i - 1], &p->leases[i - 1], &p->notes[i], &p->leases[i]) >= 0)
+            return false;
+    }
+    return true;
+}
+
 /* Ids are unique in a set: two of one id would make the answer depend on their order. */
 static enum mp_err sort(struct plan *p, struct pair *pairs)
 {
+    if (is_sorted(p)) return MP_OK;
     for (uint32_t i = 0; i < p->count; i++) pairs[i] = (struct pair){p->leases[i], p->notes[i]};
     qsort(pairs, p->count, sizeof *pairs, pair_order);
     for (uint32_t i = 0; i < p->count; i++) {
@@ -135,12 +161,17 @@ static size_t compare(const struct plan *old, struct plan *p, struct mpol_lease 
 
 /* ---- a plan ---- */
 
+static const struct mpol_lease *newest(const struct plan *p)
+{
+    return p->count > 0 ? &p->leases[p->count - 1] : NULL;
+}
+
 static enum mp_err take_others(struct mp_envoy *e, mp_str owner, struct plan *p)
 {
     for (uint32_t i = 0; i < e->plan.count; i++) {
         const struct lease *note = &e->plan.notes[i];
         if (mp_str_eq(note->owner, owner)) continue;
-        MP_TRY(lease_copy(&p->arena, &e->plan.leases[i], &p->leases[p->count]));
+        MP_TRY(lease_copy(&p->arena, &e->plan.leases[i], newest(p), &p->leases[p->count]));
         p->notes[p->count].owner = mp_arena_str(&p->arena, note->owner);
         if (p->notes[p->count++].owner.ptr == NULL) return MP_ELIMIT;
     }
@@ -159,7 +190,7 @@ static enum mp_err take_set(struct mp_envoy *e, const struct mpol_desired *set, 
                    (unsigned long long)set->leases[i].id, why);
             return err;
         }
-        MP_TRY(lease_copy(&p->arena, &set->leases[i], &p->leases[p->count]));
+        MP_TRY(lease_copy(&p->arena, &set->leases[i], newest(p), &p->leases[p->count]));
         p->notes[p->count++].owner = owner;
     }
     return MP_OK;
@@ -169,11 +200,11 @@ static enum mp_err fill(struct mp_envoy *e, const struct mpol_desired *set, stru
                         struct mpol_lease **changed, size_t *changed_count)
 {
     size_t most = set->lease_count + e->plan.count;
-    p->leases = MP_NEW(&p->arena, struct mpol_lease, most + 1);
+    p->leases = ROOM(&p->arena, struct mpol_lease, most + 1);
     p->notes = MP_NEW(&p->arena, struct lease, most + 1);
-    p->places = MP_NEW(&p->arena, struct mpol_lease, most + 1);
-    struct pair *pairs = MP_NEW(&p->arena, struct pair, most + 1);
-    *changed = MP_NEW(&p->arena, struct mpol_lease, 2 * most + 1);
+    p->places = ROOM(&p->arena, struct mpol_lease, most + 1);
+    struct pair *pairs = ROOM(&p->arena, struct pair, most + 1);
+    *changed = ROOM(&p->arena, struct mpol_lease, 2 * most + 1);
     if (p->leases == NULL || p->notes == NULL || p->places == NULL) return MP_ENOMEM;
     if (pairs == NULL || *changed == NULL) return MP_ENOMEM;
     MP_TRY(take_others(e, str_of(set->owner), p));
