@@ -198,6 +198,47 @@ static void an_envoy_with_another_control_plane_obeys(void **state)
     close_shop(&s);
 }
 
+/* ---- a gateway that leads to all when few are left ---- */
+
+static void a_gateway_in_panic_is_told_and_holds_nothing_up(void **state)
+{
+    struct shop s;
+    struct proxy gate = {0};
+    char line[160];
+    (void)state;
+    open_shop(&s);
+    snprintf(line, sizeof line,
+             "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\","
+             "\"ip\":\"127.0.0.1\",\"port\":%d}\n",
+             s.sidecar.port);
+    assert_int_equal(run_stop(&s.mpol), 0);
+    run_free(&s.mpol);
+    put_file("inventory.jsonl", line);
+    start_mpol(&s);
+    struct proxy_is is = {"ingress", "gate", "gate-1", 0, s.xds_port};
+    proxy_start(&gate, &is, "--route=/=checkout", NULL);
+    proxy_stop(&gate);
+    char *config = replaced(get_file("gate-1.json"),
+                            "\"healthy_panic_threshold\": {\"value\": 0},", ""),
+         *untold = replaced(config, "\"panic_percent\": 0,", "");
+    put_file("panics.json", untold);
+    free(config);
+    free(untold);
+    proxy_start_file(&gate, "panics.json");
+    wait_get_once(GOOD, gate.port, "/", 200);
+
+    const char *out;
+    int code = ask(&out, "decisions", "add", "quarantine", "instance=checkout-1", "--for=5m", "--yes",
+                   "--state=state", NULL);
+    if (code != 0) fail_msg("%s", out);
+    run_wait(&s.mpol, "proxy ingress/gate/gate-1: checkout is in panic: 0 of 1 can take requests");
+    wait_status("effective, in force");
+    wait_status("unproven: nobody can look, or a cluster is in panic");
+    assert_int_equal(get_once(GOOD, gate.port, "/"), 403); /* led to it, and refused there */
+    proxy_stop(&gate);
+    close_shop(&s);
+}
+
 /* ---- the control plane is gone ---- */
 
 static void a_kill_lets_nobody_in_and_the_next_life_says_the_same(void **state)
@@ -258,6 +299,8 @@ int main(int argc, char **argv)
                                         folder_make, mesh_drop),
         cmocka_unit_test_setup_teardown(an_envoy_with_another_control_plane_obeys, folder_make,
                                         mesh_drop),
+        cmocka_unit_test_setup_teardown(a_gateway_in_panic_is_told_and_holds_nothing_up,
+                                        folder_make, mesh_drop),
         cmocka_unit_test_setup_teardown(requests_become_records_and_trip_a_rule, folder_make,
                                         mesh_drop),
     };
