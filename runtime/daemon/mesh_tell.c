@@ -11,7 +11,7 @@ struct telling {
     struct dm *d;
     struct dm_bytes *out;
     int64_t now_ns;
-    uint32_t connected, away, unproven, refusing, unknown;
+    uint32_t connected, away, unproven, refusing, unknown, lacking;
 };
 
 static void age(struct dm_bytes *out, const struct telling *t, int64_t since_ns)
@@ -54,6 +54,7 @@ static void count_proxy(struct telling *t, const struct mp_envoy_proxy *p)
     t->unproven += p->connected && p->unproven;
     t->refusing += p->nack_text.len > 0;
     t->unknown += p->connected && !p->known;
+    t->lacking += p->lacks.len > 0;
 }
 
 static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
@@ -71,6 +72,11 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
                     p->known ? "" : ", UNKNOWN: gets the baseline",
                     p->silent ? ", does not answer" : "");
     if (p->connected) tell_types(t, p);
+    if (p->lacks.len > 0) {
+        dm_bytes_printf(t->out,
+                        "      LACKS %.*s: leases that need it are not in force here\n",
+                        MP_STR_ARG(p->lacks));
+    }
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
 }
@@ -153,6 +159,8 @@ static void proxy_metrics(struct dm_mesh *m, struct dm_bytes *out)
          t.refusing},
         {"mpol_xds_proxies_unknown", "gauge", "connected proxies that are not who they say", "",
          t.unknown},
+        {"mpol_xds_proxies_lacking", "gauge",
+         "connected proxies that do not ask for what a lease needs", "", t.lacking},
         {"mpol_xds_requests", "counter", "discovery requests", "_total", c.messages},
         {"mpol_xds_acks", "counter", "responses that proxies took", "_total", c.acks},
         {"mpol_xds_nacks", "counter", "responses that proxies refused", "_total", c.nacks},

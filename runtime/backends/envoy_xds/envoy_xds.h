@@ -235,6 +235,8 @@ struct mp_envoy_proxy {
     int64_t ack_ns, nack_ns; /* last; 0: never */
     /* of the last NACK; empty: none since the last good one */
     mp_str nack_type, nack_resource, nack_text;
+    /* a resource that a lease in force needs and it does not ask for; empty: none */
+    mp_str lacks;
     uint64_t accepted, effective; /* revisions of the last owner's set */
     uint32_t leases; /* in force that concern it */
     struct mp_envoy_proxy_type types[MP_ENVOY_TYPES];

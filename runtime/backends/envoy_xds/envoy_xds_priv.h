@@ -147,6 +147,8 @@ struct proxy {
     int64_t merge_ns; /* until its workers see changed endpoints */
     uint32_t panic_percent;
     bool silent, unproven;
+    /* what a lease needs and it does not ask for; `lacked`: when it was looked at last */
+    mp_str lacks, lacked;
     struct mp_envoy_stream *stream; /* the first of its streams, by `sibling`; NULL: gone */
     int64_t since_ns, ack_ns, nack_ns;
     enum mp_envoy_type nack_type;

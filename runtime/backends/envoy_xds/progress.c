@@ -255,10 +255,12 @@ static bool is_refusing(const struct proxy *p)
     return false;
 }
 
-/* Why nobody carries a lease: who would have to and does not, and what it has not asked for. */
+/* Why a lease is not carried: who would have to and does not, and what it has not asked for. */
 struct gap {
     const struct proxy *proxy; /* NULL: there is nobody */
     mp_str lack;               /* empty: it refuses, or does not answer */
+    /* how many lack something; do not; and of those, have been seen to obey */
+    uint32_t lacking, carriers, obeying;
 };
 
 /* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that
@@ -267,22 +269,26 @@ static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct ga
 {
     mp_str cluster = cluster_of(e, l), lack;
     bool carried = false;
-    *gap = (struct gap){NULL, {NULL, 0}};
-    for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
+    *gap = (struct gap){.proxy = NULL};
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         enum part part = part_of(e, l, cluster, p, &lack);
-        if (part == LACKS && e->looked_ns - p->since_ns >= GRACE_NS) {
-            *gap = (struct gap){p, lack};
-            return false;
-        }
-        e->graced |= part == LACKS;
-        if (part != CARRIES) continue;
-        if (p->silent || is_refusing(p)) {
-            gap->proxy = p;
-        } else {
-            carried = true;
+        if (part == LACKS && e->looked_ns - p->since_ns < GRACE_NS) {
+            e->graced = true;
+        } else if (part == LACKS) {
+            p->lacks = lack;
+            if (gap->lacking++ == 0) {
+                gap->proxy = p;
+                gap->lack = lack;
+            }
+        } else if (part == CARRIES) {
+            bool able = !p->silent && !is_refusing(p);
+            if (!able && gap->lacking == 0) gap->proxy = p;
+            carried |= able;
+            gap->carriers++;
+            gap->obeying += able && p->effective >= e->revision;
         }
     }
-    return carried;
+    return carried && gap->lacking == 0;
 }
 
 /* ---- trouble ---- */
@@ -304,6 +310,23 @@ static uint32_t say_refused(const struct proxy *p, char *out, size_t size)
                     (int)p->nack_text_len, p->nack_text);
 }
 
+/* Where it is in force all the same comes first: a long name may be cut. */
+static uint32_t say_lack(const struct gap *gap, char *out, size_t size)
+{
+    char where[64] = "", more[32] = "", others[48] = "";
+    if (gap->obeying > 0) {
+        xd_print(where, sizeof where - 1, "in force at %u of %u proxies; ", gap->obeying,
+                 gap->carriers + gap->lacking);
+    } else if (gap->carriers > 0) {
+        xd_print(others, sizeof others - 1, "; %u other%s given it", gap->carriers,
+                 gap->carriers == 1 ? " is" : "s are");
+    }
+    if (gap->lacking > 1) xd_print(more, sizeof more - 1, " and %u more do", gap->lacking - 1);
+    return xd_print(out, size, "%sproxy %.*s%s not ask for %.*s%s", where,
+                    MP_STR_ARG(gap->proxy->id), gap->lacking > 1 ? more : " does",
+                    MP_STR_ARG(gap->lack), others);
+}
+
 static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
                          const struct gap *gap, char *out, size_t size)
 {
@@ -311,10 +334,7 @@ static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
     mp_str cluster = cluster_of(e, l);
     bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
     mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
-    if (gap->lack.len > 0) {
-        return xd_print(out, size, "proxy %.*s does not ask for %.*s", MP_STR_ARG(p->id),
-                        MP_STR_ARG(gap->lack));
-    }
+    if (gap->lack.len > 0) return say_lack(gap, out, size);
     if (p != NULL && p->silent)
         return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
     if (p != NULL) return say_refused(p, out, size);
@@ -380,6 +400,20 @@ static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memo
     return q.can;
 }
 
+/* A proxy that lacks something lets through what a lease refuses, also one that all others have
+ * carried before it came. */
+static void warn_of_lacks(const struct mp_envoy *e)
+{
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (p->lacks.len > 0 && p->lacked.len == 0) {
+            xd_log(e, MP_ENVOY_WARNING,
+                   "proxy %.*s does not ask for %.*s: leases that need it are not in force there",
+                   MP_STR_ARG(p->id), MP_STR_ARG(p->lacks));
+        }
+        p->lacked = p->lacks;
+    }
+}
+
 /* Leases that no proxy ever had, and that none could have now. Asking that of each lease and each
  * proxy is much, so it is done when one of both has changed, and not at every ACK. */
 static void reckon_held(struct mp_envoy *e)
@@ -388,15 +422,18 @@ static void reckon_held(struct mp_envoy *e)
     if (!e->regroup && !e->graced) return;
     e->held_count = 0;
     e->regroup = e->graced = false;
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) p->lacks = MP_STR("");
     for (uint32_t i = 0; i < e->plan.count; i++) {
         struct lease *note = &e->plan.notes[i];
         struct gap gap;
+        bool can = ask_once(e, &e->plan.leases[i], &memory, &gap);
         if (note->carried) continue;
-        note->can = ask_once(e, &e->plan.leases[i], &memory, &gap);
+        note->can = can;
         if (!note->can && mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
             hold(e, &e->plan.leases[i], &gap);
         }
     }
+    warn_of_lacks(e);
 }
 
 static void note_carried(struct mp_envoy *e)
@@ -433,8 +470,10 @@ void progress_reckon(struct mp_envoy *e)
         if (p->stream == NULL) continue;
         look_silent(e, p, now_ns);
         struct standing s = stand(p);
+        uint64_t obeyed = p->effective;
         p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;
         p->effective = s.unobeyed != 0 && s.unobeyed <= p->accepted ? s.unobeyed - 1 : p->accepted;
+        e->regroup |= e->held_count > 0 && p->effective != obeyed; /* the text says where */
         if (!proxy_counts(p)) continue;
         first(&pending, s.pending);
         first(&unobeyed, s.unobeyed);

@@ -394,7 +394,8 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .module = p->module, .connected = p->stream != NULL, .known = p->known,
             .silent = p->silent, .unproven = p->unproven, .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
-            .effective = p->effective, .leases = leases_of(e, p),
+            .effective = p->effective,
+            .lacks = p->stream != NULL ? p->lacks : MP_STR(""), .leases = leases_of(e, p),
             .nack_resource = {p->nack_name, p->nack_name_len},
             .nack_text = {p->nack_text, p->nack_text_len},
         };

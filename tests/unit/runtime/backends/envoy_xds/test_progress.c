@@ -345,10 +345,52 @@ static void who_does_not_ask_for_a_filter_carries_nothing_of_it(void **state)
     apply();
     fake_pump(&m);
     struct mpol_progress p = progress();
-    held_is(&p, "proxy service/shop/shop-1 does not ask for mpol-throttle");
+    held_is(&p, "in force at 1 of 2 proxies; proxy service/shop/shop-1 does not ask for "
+                "mpol-throttle");
+    assert_true(mp_str_eq(look(shop).lacks, MP_STR(MP_ENVOY_THROTTLE)));
+    assert_int_equal(look(gate).lacks.len, 0);
     fake_connect(fake_proxy(&m, shop), NULL);
     fake_pump(&m);
     assert_int_equal(progress().held_count, 0);
+    assert_int_equal(look(shop).lacks.len, 0);
+}
+
+/* It says where the lease is in force, as far as that has been seen, and who lets through. */
+static void a_lease_that_one_proxy_lacks_tells_where_it_is_in_force(void **state)
+{
+    (void)state;
+    static const char *const some[] = {MP_ENVOY_DENY, NULL};
+    static const char *const others[] = {"service/a/a-1", "service/b/b-1"};
+    for (int i = 0; i < 2; i++) fake_connect(fake_proxy(&m, others[i]), NULL);
+    fake_open(fake_proxy(&m, shop));
+    fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
+    fake_pump(&m);
+    m.now_ns += INT64_C(2000000000);
+    fake_proxy(&m, others[0])->held = fake_proxy(&m, others[1])->held = true;
+    want(2, "deny", "identity", "spiffe://mesh/x");
+    fake_pump(&m);
+    struct mpol_progress p = progress();
+    held_is(&p, "proxy service/shop/shop-1 does not ask for mpol-allow; 2 others are given it");
+    fake_proxy(&m, others[0])->held = false;
+    fake_pump(&m);
+    p = progress();
+    held_is(&p,
+            "in force at 1 of 3 proxies; proxy service/shop/shop-1 does not ask for mpol-allow");
+    fake_proxy(&m, others[1])->held = false;
+    fake_pump(&m);
+    p = progress();
+    held_is(&p,
+            "in force at 2 of 3 proxies; proxy service/shop/shop-1 does not ask for mpol-allow");
+    assert_non_null(strstr(m.log, "leases that need it are not in force there"));
+    fake_close(fake_proxy(&m, shop)); /* then it lets nobody through */
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0);
+    fake_open(fake_proxy(&m, shop)); /* and again, when all others carry the lease */
+    fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
+    fake_pump(&m);
+    m.now_ns += INT64_C(2000000000);
+    progress();
+    assert_true(mp_str_eq(look(shop).lacks, MP_STR(MP_ENVOY_ALLOW)));
 }
 
 static void endpoints_are_carried_by_who_asked_for_the_cluster(void **state)
@@ -881,6 +923,7 @@ int main(void)
         TEST(a_lease_without_a_proxy_is_held_and_others_go_on),
         TEST(a_layer_without_a_proxy_is_named),
         TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
+        TEST(a_lease_that_one_proxy_lacks_tells_where_it_is_in_force),
         TEST(endpoints_are_carried_by_who_asked_for_the_cluster),
         TEST(who_has_carried_a_lease_may_go),
         TEST(the_only_proxy_refuses_from_the_start),
