@@ -48,13 +48,14 @@ struct telling {
 static void tell_proxy(void *ctx, const struct mp_fleet_info *i)
 {
     struct telling *t = ctx;
+    bool passed = i->leases == i->leases_passed && !i->silent;
     t->count++;
     dm_bytes_printf(t->out,
                     "  %.*s/%.*s/%.*s: program %" PRIu64 "%s, leases %s, verdicts %" PRIu64
                     ", refused %" PRIu64 ", cut %" PRIu64 ", records dropped %" PRIu64 "%s%s%.*s\n",
                     MP_STR_ARG(i->layer), MP_STR_ARG(i->service), MP_STR_ARG(i->instance),
                     i->program, i->program == i->program_passed ? "" : " (not passed)",
-                    i->leases == i->leases_passed ? "passed" : "not passed", i->counts.verdicts,
+                    passed ? "passed" : "not passed", i->counts.verdicts,
                     i->counts.refusals, i->counts.cut, i->counts.dropped,
                     i->silent ? ", SILENT" : "", i->trouble.len > 0 ? ", " : "",
                     MP_STR_ARG(i->trouble));
@@ -79,7 +80,8 @@ enum { CONNECTED, SILENT, PROGRAM, PROGRAM_PASSED, LEASES, LEASES_PASSED, VERDIC
 static const struct {
     const char *name, *type, *help, *suffix;
 } families[METRICS] = {
-    [CONNECTED] = {"mpol_module_connected", "gauge", "1: the module of this proxy is connected", ""},
+    [CONNECTED] = {"mpol_module_connected", "gauge", "1: the module of this proxy is connected",
+                   ""},
     [SILENT] = {"mpol_module_silent", "gauge", "1: it does not answer what it was told", ""},
     [PROGRAM] = {"mpol_module_program_taken", "gauge", "revision of the program in force there",
                  ""},
