@@ -227,6 +227,14 @@ static int by_rule(const void *x, const void *y)
     return order != 0 ? order : mp_str_cmp((*a)->key, (*b)->key);
 }
 
+/* A list of one rule, which long ones mostly are, comes in this order. */
+static void sort_by_rule(const struct envoy_lease **all, size_t count)
+{
+    size_t i = 1;
+    while (i < count && by_rule(&all[i - 1], &all[i]) <= 0) i++;
+    if (i < count) qsort(all, count, sizeof *all, by_rule);
+}
+
 static int by_key(const void *x, const void *y)
 {
     const struct denial *a = x, *b = y;
@@ -257,7 +265,7 @@ static enum mp_err denied_addresses(struct envoy_build *b, struct addresses *a)
     struct denial *rows = MP_NEW(b->arena, struct denial, of.count + 1);
     if (all == NULL || rows == NULL) return MP_ENOMEM;
     size_t count = denied(of, all);
-    qsort(all, count, sizeof *all, by_rule);
+    sort_by_rule(all, count);
     for (size_t i = 0; i < count;) {
         size_t to = i;
         while (to < count && mp_str_eq(all[to]->rule, all[i]->rule)) to++;

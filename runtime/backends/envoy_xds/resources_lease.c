@@ -109,6 +109,11 @@ static enum mp_err read_require(const struct mpol_lease *l, struct envoy_lease *
 static bool is_clean(mp_str s)
 {
     for (size_t at = 0; at < s.len;) {
+        unsigned char c = (unsigned char)s.ptr[at];
+        if (c >= ' ' && c < 0x7f) {
+            at++; /* nearly all */
+            continue;
+        }
         size_t n = mp_str_utf8(s, at);
         if (n == 0 || mp_str_control(s, at) != 0) return false;
         at += n;
@@ -139,6 +144,11 @@ static enum mp_err read_key(const struct mpol_lease *l, char *address, struct en
     return MP_OK;
 }
 
+static bool is_word(const char *text, mp_str word)
+{
+    return strncmp(text, word.ptr, word.len) == 0 && text[word.len] == '\0';
+}
+
 static bool key_fits(const struct mpol_capability *c, const struct mpol_lease *l)
 {
     bool range = mp_str_eq(str_of(l->target_type), MP_STR("cidr"));
@@ -153,8 +163,7 @@ static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *ou
         return refuse(MP_EUNSUPPORTED, "not a verb or target of an Envoy", why);
     for (size_t i = 0; i < MP_ENVOY_CAPABILITY_COUNT; i++) {
         const struct mpol_capability *c = &mp_envoy_capabilities[i];
-        if (!mp_str_eq(mp_str_of(c->verb), verb_words[verb])) continue;
-        if (!mp_str_eq(mp_str_of(c->target), kind_words[kind])) continue;
+        if (!is_word(c->verb, verb_words[verb]) || !is_word(c->target, kind_words[kind])) continue;
         if (!key_fits(c, l)) return refuse(MP_EUNSUPPORTED, "not to a range of addresses", why);
         if ((l->hooks & ~c->hooks) != 0) return refuse(MP_EUNSUPPORTED, "not at this hook", why);
         out->verb = (enum envoy_verb)verb;
