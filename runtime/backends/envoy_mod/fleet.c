@@ -665,7 +665,7 @@ void mp_fleet_close(struct mp_fleet_peer *p)
     *p->at = p->next;
     if (p->next != NULL) p->next->at = p->at;
     p->fleet->peer_count--;
-    if (p->carries) say_carriers(p->fleet);
+    if (p->known) say_carriers(p->fleet); /* also for a twin that does carry */
     mp_frame_out_free(&p->in);
     free(p);
 }

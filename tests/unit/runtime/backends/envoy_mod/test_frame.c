@@ -386,6 +386,12 @@ static void a_module_carries_from_when_it_passed_until_something_is_amiss(void *
     assert_true(carries(f, "a"));
     mp_fleet_close(twin);
     assert_true(carries(f, "a"));
+    twin = join(f, "a");
+    assert_false(carries(f, "a"));
+    told = log.carriers;
+    mp_fleet_close(twin); /* it never did */
+    assert_true(carries(f, "a"));
+    assert_int_equal(log.carriers, told + 1);
 
     apply(f, 7);
     assert_true(say_taken(a, 7, MP_ELIMIT));
