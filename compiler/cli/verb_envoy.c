@@ -333,6 +333,7 @@ static int bootstrap(struct envoy *e)
     }
     put(e, "merge_ms", "0"); /* update_merge_window of our clusters */
     put(e, "panic_percent", "0"); /* and healthy_panic_threshold */
+    put(e, "by_version", "true"); /* and lb_subset_config */
     put(e, "ads", "yes");
     return print(e, "bootstrap.json");
 }
@@ -347,6 +348,7 @@ static int snippet(struct envoy *e)
     put(e, kind == 1 ? "single" : "ads", "yes");
     put(e, "merge_ms", "1000"); /* Envoy's own, which another configuration may have */
     put(e, "panic_percent", "50");
+    put(e, "by_version", "false");
     return print(e, kind == 1 ? "snippet_istio.txt" : "snippet_plain.txt");
 }
 

@@ -157,6 +157,8 @@ static void connect_all(void)
     const char *clusters[SERVICES + 1];
     for (int i = 0; i < SERVICES; i++) clusters[i] = mesh.instances[i].service.ptr;
     clusters[SERVICES] = NULL;
+    for (int i = 0; i < SERVICES; i++) mesh.proxies[0].routes[i] = clusters[i];
+    mesh.proxies[0].route_count = SERVICES;
     for (uint32_t i = 0; i < mesh.proxy_count; i++) {
         if (mesh.proxies[i].stream != NULL) continue;
         if (!fake_connect(&mesh.proxies[i], i == 0 ? clusters : NULL)) abort();

@@ -60,6 +60,26 @@ static void set_begin(struct set *s, uint64_t revision, const char *owner)
     s->desired.leases = s->leases;
 }
 
+/* What an action must say; the names are of the mesh that peers make (suite.h). */
+static const struct argument {
+    const char *verb;
+    struct mpol_arg arg;
+} arguments[] = {
+    {"throttle", {.name = {"to", 2}, .type = {"percent", 7}, .kind = MPOL_ARG_NUMBER, .number = 0.5}},
+    {"route", {.name = {"to", 2}, .type = {"string", 6}, .text = {"v1", 2}}},
+    {"mirror", {.name = {"to", 2}, .type = {"string", 6}, .text = {"service-0", 9}}},
+};
+
+static void add_argument(struct sample *x, const char *verb)
+{
+    for (size_t i = 0; i < sizeof arguments / sizeof *arguments; i++) {
+        if (strcmp(arguments[i].verb, verb) != 0) continue;
+        x->args[0] = arguments[i].arg;
+        x->lease.args = x->args;
+        x->lease.arg_count = 1;
+    }
+}
+
 /* Adds the lease that capability `c` allows on target number `n`. */
 static struct sample *set_add(struct set *s, uint64_t id, const struct mpol_capability *c,
                               unsigned n)
@@ -72,12 +92,7 @@ static struct sample *set_add(struct set *s, uint64_t id, const struct mpol_capa
         .verb = mpol_text(c->verb), .target_kind = mpol_text(c->target),
         .target_type = mpol_text(key_type(c->target)), .target = mpol_text(x->target),
         .hooks = c->hooks, .ends_wall_ns = INT64_C(1000000000) * 1000};
-    if (strcmp(c->verb, "throttle") == 0) {
-        x->args[0] = (struct mpol_arg){.name = mpol_text("to"), .type = mpol_text("percent"),
-                                       .kind = MPOL_ARG_NUMBER, .number = 0.5};
-        x->lease.args = x->args;
-        x->lease.arg_count = 1;
-    }
+    add_argument(x, c->verb);
     s->leases[s->desired.lease_count++] = x->lease;
     return x;
 }

@@ -262,6 +262,10 @@ void direct_connect_fakes(const char *const *clusters)
 {
     for (uint32_t i = 0; i < mesh->proxy_count; i++) {
         if (mesh->proxies[i].stream != NULL) continue;
+        for (uint32_t n = 0; i == 0 && clusters != NULL && clusters[n] != NULL; n++) {
+            mesh->proxies[i].routes[n] = clusters[n];
+            mesh->proxies[i].route_count = n + 1;
+        }
         if (!fake_connect(&mesh->proxies[i], i == 0 ? clusters : NULL)) abort();
     }
 }

@@ -270,6 +270,24 @@ bool proxy_admin_says(const struct proxy *p, const char *path, const char *text)
     return get(p->admin, path, &body) == 200 && strstr(body, text) != NULL;
 }
 
+long long proxy_counter(const struct proxy *p, const char *name)
+{
+    char path[160];
+    const char *body;
+    snprintf(path, sizeof path, "/stats?filter=^%s$", name);
+    if (get(p->admin, path, &body) != 200) fail_msg("no statistics of %s", p->file);
+    const char *at = strstr(body, name);
+    return at != NULL ? strtoll(at + strlen(name) + 1, NULL, 10) : 0;
+}
+
+void wait_counter(const struct proxy *p, const char *name, long long value)
+{
+    int waited = 0;
+    char what[160];
+    snprintf(what, sizeof what, "%s of %lld", name, value);
+    while (proxy_counter(p, name) != value) pause_between(&waited, what);
+}
+
 /* ---- who asks ---- */
 
 void client_open(struct client *c, const char *from, int port)
@@ -330,15 +348,20 @@ int get_once(const char *from, int port, const char *path)
     return status;
 }
 
+int get_with(int port, const char *line)
+{
+    struct client c;
+    client_open(&c, "127.0.0.1", port);
+    int status = ask_more(&c, "/", line);
+    client_close(&c);
+    return status;
+}
+
 int get_for(const char *client, int port)
 {
     char header[128];
-    struct client c;
     snprintf(header, sizeof header, "X-Forwarded-For: %s\r\n", client);
-    client_open(&c, "127.0.0.1", port);
-    int status = ask_more(&c, "/", header);
-    client_close(&c);
-    return status;
+    return get_with(port, header);
 }
 
 int64_t wait_get_once(const char *from, int port, const char *path, int status)

@@ -45,6 +45,10 @@ void proxy_start_file(struct proxy *p, const char *file);
 void proxy_stop(struct proxy *p);
 /* A part of the admin's answer to GET `path`. */
 bool proxy_admin_says(const struct proxy *p, const char *path, const char *text);
+/* A counter of its `/stats`; 0 where it has not been counted yet. */
+long long proxy_counter(const struct proxy *p, const char *name);
+/* Until it is so. */
+void wait_counter(const struct proxy *p, const char *name, long long value);
 
 /* ---- who asks ---- */
 
@@ -63,6 +67,8 @@ void client_close(struct client *c);
 int get_once(const char *from, int port, const char *path);
 /* The same for a client that a trusted x-forwarded-for names. */
 int get_for(const char *client, int port);
+/* The same with this line among the headers ("X-Canary: yes\r\n"). */
+int get_with(int port, const char *line);
 /* Asks again and again, on new connections, until the status comes. The microseconds that it
  * took. */
 int64_t wait_get_once(const char *from, int port, const char *path, int status);

@@ -13,13 +13,13 @@
 
 static struct fake_mesh mesh;
 static struct set s;
-static struct upstream apps[2];
+static struct upstream apps[2], copy;
 static struct proxy shops[2], gate;
 static uint64_t revision;
 static struct mpol_arg args[SET_MAX];
 static size_t arg_count;
 
-/* ---- a mesh: gate → shop-1 (v1), shop-2 (v2) ---- */
+/* ---- a mesh: gate → shop-1 (v1), shop-2 (v2), or copy-1, which has no proxy of its own ---- */
 
 static void open_mesh(void)
 {
@@ -35,8 +35,10 @@ static void open_mesh(void)
         fake_instance(&mesh, i == 0 ? "shop-1" : "shop-2", "shop", i == 0 ? "v1" : "v2",
                       "127.0.0.1", (uint16_t)shops[i].port);
     }
+    upstream_start(&copy);
+    fake_instance(&mesh, "copy-1", "copy", "v1", "127.0.0.1", (uint16_t)copy.port);
     struct proxy_is at_gate = {"ingress", "gate", "gate-1", 0, port};
-    proxy_start(&gate, &at_gate, "--route=/=shop", "--xff-hops=1", NULL);
+    proxy_start(&gate, &at_gate, "--route=/copy=copy", "--route=/=shop", "--xff-hops=1", NULL);
     direct_begin(&mesh, NULL, 3);
     revision = 1;
     set_begin(&s, revision);
@@ -278,6 +280,115 @@ static void a_route_between_versions_moves_requests(void **state)
     assert_in_range(answered("10.0.0.7", gate.port, 200, 429), 12, 28);
 }
 
+/* How many of so many requests that carry this header line were answered with this status. */
+static int answered_with(const char *line, int count, int status)
+{
+    int seen = 0;
+    for (int i = 0; i < count; i++) seen += get_with(gate.port, line) == status;
+    return seen;
+}
+
+static struct mpol_lease *route_by_header(const char *to, const char *header, const char *value)
+{
+    struct mpol_lease *l = add("route", "service", "shop");
+    to_text(l, "to", to);
+    to_text(l, "header", header);
+    to_text(l, "value", value);
+    return l;
+}
+
+/* shop-2, the only one of v2, refuses everything itself. */
+static void a_header_leads_to_a_version_and_others_go_as_before(void **state)
+{
+    (void)state;
+    begin_anew();
+    begin();
+    route_by_header("v2", "x-canary", "yes");
+    to_number(add("throttle", "instance", "shop-2"), "to", "percent", 0);
+    in_force();
+    assert_int_equal(answered_with("X-Canary: yes\r\n", 20, 429), 20);
+    assert_in_range(answered_with("X-Canary: no\r\n", 60, 429), 10, 50);
+    assert_in_range(answered_with("", 60, 429), 10, 50);
+    begin();
+    to_number(add("throttle", "instance", "shop-2"), "to", "percent", 0);
+    in_force();
+    assert_in_range(answered_with("X-Canary: yes\r\n", 60, 429), 10, 50);
+}
+
+static void a_header_leads_to_another_service_by_weight(void **state)
+{
+    (void)state;
+    begin_anew();
+    begin();
+    route_by_header("copy", "x-copy", "");
+    to_number(add("throttle", "service", "shop"), "to", "percent", 0);
+    in_force();
+    assert_int_equal(answered_with("X-Copy: whatever\r\n", 20, 200), 20);
+    assert_int_equal(answered_with("", 20, 429), 20);
+    begin();
+    to_number(route_by_header("copy", "x-copy", ""), "weight", "percent", 0.5);
+    to_number(add("throttle", "service", "shop"), "to", "percent", 0);
+    in_force();
+    assert_in_range(answered_with("X-Copy: whatever\r\n", 100, 200), 25, 75);
+}
+
+/* The answer is that of who was asked; the copy's is dropped. */
+static void a_mirror_gets_a_copy_and_answers_nobody(void **state)
+{
+    (void)state;
+    begin_anew();
+    static const char copies[] = "cluster.copy.upstream_rq_200";
+    begin();
+    to_number(add("throttle", "service", "shop"), "to", "percent", 0);
+    to_text(add("mirror", "service", "shop"), "to", "copy");
+    in_force();
+    long long had = proxy_counter(&gate, copies);
+    assert_int_equal(answered_with("", 20, 429), 20);
+    wait_counter(&gate, copies, had + 20);
+    begin();
+    in_force();
+    assert_int_equal(answered_with("", 20, 200), 20);
+    assert_int_equal(proxy_counter(&gate, copies), had + 20);
+}
+
+static void held_is(const char *text)
+{
+    struct mpol_progress p = direct_progress();
+    assert_int_equal(p.held_count, 1);
+    char line[256];
+    snprintf(line, sizeof line, "%.*s", (int)p.held[0].text.len, p.held[0].text.ptr);
+    assert_string_equal(line, text);
+}
+
+static void what_leads_nowhere_is_told_and_never_in_force(void **state)
+{
+    (void)state;
+    begin_anew();
+    begin();
+    to_text(add("route", "service", "shop"), "to", "v9");
+    in_force();
+    held_is("no instance of shop has version v9, and no service is called so");
+    begin();
+    to_text(add("mirror", "service", "shop"), "to", "nosuch");
+    in_force();
+    held_is("no service nosuch is in the inventory");
+    begin();
+    add("quarantine", "service", "nosuch");
+    in_force();
+    held_is("no service nosuch is in the inventory, and no proxy of it is connected");
+    begin();
+    to_text(add("mirror", "service", "copy"), "to", "shop");
+    in_force();
+    assert_int_equal(direct_progress().held_count, 0);
+    begin_anew();
+    begin();
+    struct mpol_lease *l = add("throttle", "service", "shop");
+    l->hooks = MPOL_INGRESS;
+    to_number(l, "to", "percent", 0.5);
+    in_force();
+    held_is("the proxies of service shop are at layer service: write `on service`");
+}
+
 static void a_drained_instance_is_led_to_no_more(void **state)
 {
     (void)state;
@@ -338,6 +449,10 @@ int main(int argc, char **argv)
         cmocka_unit_test(a_rate_of_a_service_is_divided_among_its_instances),
         cmocka_unit_test(an_instance_comes_back_by_weight),
         cmocka_unit_test(a_route_between_versions_moves_requests),
+        cmocka_unit_test(a_header_leads_to_a_version_and_others_go_as_before),
+        cmocka_unit_test(a_header_leads_to_another_service_by_weight),
+        cmocka_unit_test(a_mirror_gets_a_copy_and_answers_nobody),
+        cmocka_unit_test(what_leads_nowhere_is_told_and_never_in_force),
         cmocka_unit_test(a_drained_instance_is_led_to_no_more),
         cmocka_unit_test(a_service_comes_back_client_by_client),
         cmocka_unit_test(without_a_certificate_nobody_is_let_in),

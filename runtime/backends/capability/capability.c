@@ -106,10 +106,19 @@ const struct mp_capability_gap *mp_backend_gap(const struct mp_backend_table *t,
     return NULL;
 }
 
+static bool has_upper(mp_str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        if (value.ptr[i] >= 'A' && value.ptr[i] <= 'Z') return true;
+    }
+    return false;
+}
+
 static bool has_value(const char *row, mp_str type, mp_str value)
 {
     mp_str wanted = mp_str_of(row);
     if (row[0] == '!') return value.len > 0 && !mp_str_eq(mp_str_sub(wanted, 1, wanted.len), value);
+    if (mp_str_eq(wanted, MP_STR("A-Z"))) return has_upper(value);
     return mp_str_eq(wanted, type) || mp_str_eq(wanted, value);
 }
 

@@ -17,7 +17,8 @@ struct mp_capability_gap {
     const char *verb;
     const char *target;   /* entity or type; "*": any. "event": an action on the record at hand */
     const char *argument; /* NULL: whatever the arguments are */
-    /* the argument's value, or its type ("percent"); "!V": any other than V */
+    /* the argument's value, or its type ("percent"); "!V": any other than V; "A-Z": one with a
+     * letter in upper case */
     const char *value;
     const char *why;      /* one line */
     const char *repair;

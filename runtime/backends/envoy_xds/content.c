@@ -230,7 +230,7 @@ struct res *content_find(const struct content *c, mp_str name)
 
 static bool same_routes(const struct mp_envoy_audience *a, const struct mp_envoy_audience *b)
 {
-    if (a->route_count != b->route_count) return false;
+    if (a->route_count != b->route_count || a->by_version != b->by_version) return false;
     for (uint32_t i = 0; i < a->route_count; i++) {
         if (!mp_str_eq(a->routes[i].prefix, b->routes[i].prefix)) return false;
         if (!mp_str_eq(a->routes[i].service, b->routes[i].service)) return false;

@@ -52,6 +52,9 @@
 /* Says which version of the layer is obeyed, for who reads it back. */
 #define MP_ENVOY_KEY_VERSION "mpol.version"
 
+/* In the metadata `envoy.lb` of endpoints: the version, which a cluster may choose by. */
+#define MP_ENVOY_KEY_SUBSET "version"
+
 #define MP_ENVOY_ROUTES "mpol-routes"
 #define MP_ENVOY_CERTIFICATE "mpol-cert"
 #define MP_ENVOY_TRUST "mpol-trust"

@@ -169,35 +169,43 @@ static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, m
 
 enum part { NO_PART, CARRIES, LACKS };
 
-static bool is_text(void *ctx, mp_str text)
+#define LACKS_VERSIONS "endpoints by version (lb_subset_config)"
+
+/* Has it a route to the service, or to one of its versions? */
+static bool routes_to(const struct proxy *p, mp_str service)
 {
-    mp_str *wanted = ctx;
-    if (!mp_str_eq(*wanted, text)) return true;
-    wanted->ptr = NULL;
+    for (uint32_t i = 0; i < p->audience.route_count; i++) {
+        mp_str to = p->audience.routes[i].service;
+        if (!mp_str_starts(to, service)) continue;
+        if (to.len == service.len || to.ptr[service.len] == MP_ENVOY_VERSION_MARK) return true;
+    }
     return false;
 }
 
-/* Does a `route` lead to another service, which is a matter of routes, or to another version,
- * which is one of endpoints? */
-static bool leads_away(const struct mp_envoy *e, const struct mpol_lease *l)
+/* What a proxy has to do with a lease that is a matter of routes. One that knows the endpoints and
+ * takes its routes from elsewhere would lead requests past the lease. */
+static enum part part_of_routes(const struct mp_envoy_aim *aim, mp_str service,
+                                const struct proxy *p, mp_str *lack)
 {
-    for (uint32_t i = 0; i < l->arg_count; i++) {
-        const struct mpol_arg *a = &l->args[i];
-        if (!mp_str_eq((mp_str){a->name.ptr, a->name.len}, MP_STR("to")) ||
-            a->kind != MPOL_ARG_TEXT)
-            continue;
-        mp_str to = {a->text.ptr, a->text.len};
-        e->world.services(e->world.ctx, is_text, &to);
-        return to.ptr == NULL;
+    if (asks_for(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES))) {
+        *lack = MP_STR(LACKS_VERSIONS);
+        if (!routes_to(p, service)) return NO_PART;
+        return aim->by_version && !p->audience.by_version ? LACKS : CARRIES;
     }
-    return false;
+    *lack = MP_STR(MP_ENVOY_ROUTES);
+    return has_endpoints(p->stream, service) ? LACKS : NO_PART;
 }
 
 /* What a proxy has to do with a lease; LACKS: it has not asked for `lack`. */
 static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
                          const struct proxy *p, mp_str *lack)
 {
+    struct mp_envoy_aim aim;
     if (p->stream == NULL || !p->known) return NO_PART;
+    if (mp_envoy_lease_aim(l, &e->world, &aim) && (aim.by_routes || aim.nowhere)) {
+        mp_str service = {l->target.ptr, l->target.len};
+        return aim.nowhere ? NO_PART : part_of_routes(&aim, service, p, lack);
+    }
     bool some = cluster.len > 0 && has_endpoints(p->stream, cluster);
     if (!mp_envoy_concerns(l, &e->world, &p->audience)) return some ? CARRIES : NO_PART;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
@@ -206,11 +214,7 @@ static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, m
         if (!asks_for(p->stream, needs[i].type, needs[i].name)) return LACKS;
         some = true;
     }
-    mp_str verb = verb_of(l);
-    if (mp_str_eq(verb, MP_STR("route")) && leads_away(e, l)) {
-        some = asks_for(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES));
-    }
-    if (mp_str_eq(verb, MP_STR("exempt"))) some |= proxy_counts(p);
+    if (mp_str_eq(verb_of(l), MP_STR("exempt"))) some |= proxy_counts(p);
     return some ? CARRIES : NO_PART;
 }
 
@@ -255,6 +259,49 @@ static bool is_refusing(const struct proxy *p)
     return false;
 }
 
+/* ---- who is not there ---- */
+
+static bool is_text(void *ctx, mp_str text)
+{
+    mp_str *wanted = ctx;
+    if (!mp_str_eq(*wanted, text)) return true;
+    wanted->ptr = NULL;
+    return false;
+}
+
+static bool is_any(void *ctx, const struct mp_envoy_instance *instance)
+{
+    (void)instance;
+    *(bool *)ctx = true;
+    return false;
+}
+
+static bool is_in_world(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    const struct mp_envoy_world *w = &e->world;
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, name = {l->target.ptr, l->target.len};
+    struct mp_envoy_instance instance;
+    bool any = false;
+    if (mp_str_eq(kind, MP_STR("instance"))) return w->instance(w->ctx, name, &instance);
+    w->instances(w->ctx, name, is_any, &any);
+    if (!any) w->services(w->ctx, is_text, &name);
+    return any || name.ptr == NULL;
+}
+
+/* A service or an instance that no inventory and no proxy speaks of: an action on it would change
+ * nothing, and must not be told as if it did. */
+static bool is_nobody(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, name = {l->target.ptr, l->target.len};
+    bool service = mp_str_eq(kind, MP_STR("service"));
+    if ((!service && !mp_str_eq(kind, MP_STR("instance"))) || is_in_world(e, l)) return false;
+    for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (p->stream == NULL || !p->known) continue;
+        if (is_own(l, p) || (service && has_endpoints(p->stream, name))) return false;
+    }
+    return true;
+}
+
 /* Why a lease is not carried: who would have to and does not, and what it has not asked for. */
 struct gap {
     const struct proxy *proxy; /* NULL: there is nobody */
@@ -270,6 +317,7 @@ static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct ga
     mp_str cluster = cluster_of(e, l), lack;
     bool carried = false;
     *gap = (struct gap){.proxy = NULL};
+    if (is_nobody(e, l)) return false;
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         enum part part = part_of(e, l, cluster, p, &lack);
         if (part == LACKS && e->looked_ns - p->since_ns < GRACE_NS) {
@@ -293,13 +341,13 @@ static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct ga
 
 /* ---- trouble ---- */
 
-static mp_str layer_word(uint32_t hooks)
+static mp_str layer_name(uint32_t hooks)
 {
     switch (hooks & MPOL_ANY_LAYER) {
-    case MPOL_INGRESS: return MP_STR("layer ingress");
-    case MPOL_SERVICE: return MP_STR("layer service");
-    case MPOL_EDGE: return MP_STR("layer edge");
-    default: return MP_STR("these layers");
+    case MPOL_INGRESS: return MP_STR("ingress");
+    case MPOL_SERVICE: return MP_STR("service");
+    case MPOL_EDGE: return MP_STR("edge");
+    default: return MP_STR("");
     }
 }
 
@@ -327,20 +375,65 @@ static uint32_t say_lack(const struct gap *gap, char *out, size_t size)
                     MP_STR_ARG(gap->lack), others);
 }
 
+static uint32_t say_nobody(const struct mpol_lease *l, char *out, size_t size)
+{
+    return xd_print(out, size, "no %.*s %.*s is in the inventory, and no proxy of it is connected",
+                    (int)l->target_kind.len, l->target_kind.ptr, (int)l->target.len,
+                    l->target.ptr);
+}
+
+static uint32_t say_aim(const struct mpol_lease *l, const struct mp_envoy_aim *aim, char *out,
+                        size_t size)
+{
+    mp_str service = {l->target.ptr, l->target.len};
+    if (!aim->nowhere) {
+        return xd_print(out, size, "no proxy leads to service %.*s by " MP_ENVOY_ROUTES,
+                        MP_STR_ARG(service));
+    }
+    if (aim->mirror) {
+        return xd_print(out, size, "no service %.*s is in the inventory", MP_STR_ARG(aim->onto));
+    }
+    return xd_print(out, size, "no instance of %.*s has version %.*s, and no service is called so",
+                    MP_STR_ARG(service), MP_STR_ARG(aim->onto));
+}
+
+/* A proxy of the target itself, at a layer where the lease does not hold. */
+static const struct proxy *proxy_elsewhere(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (p->stream != NULL && p->known && is_own(l, p) && (l->hooks & p->audience.layer) == 0)
+            return p;
+    }
+    return NULL;
+}
+
 static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
                          const struct gap *gap, char *out, size_t size)
 {
     const struct proxy *p = gap->proxy;
     mp_str cluster = cluster_of(e, l);
     bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
+    struct mp_envoy_aim aim;
     mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
     if (gap->lack.len > 0) return say_lack(gap, out, size);
     if (p != NULL && p->silent)
         return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
     if (p != NULL) return say_refused(p, out, size);
+    if (is_nobody(e, l)) return say_nobody(l, out, size);
+    if (mp_envoy_lease_aim(l, &e->world, &aim) && (aim.by_routes || aim.nowhere))
+        return say_aim(l, &aim, out, size);
+    const struct proxy *elsewhere = proxy_elsewhere(e, l);
+    if (elsewhere != NULL) {
+        return xd_print(out, size, "the proxies of %.*s %.*s are at layer %.*s: write `on %.*s`",
+                        (int)l->target_kind.len, l->target_kind.ptr, (int)l->target.len,
+                        l->target.ptr, MP_STR_ARG(layer_name(elsewhere->audience.layer)),
+                        MP_STR_ARG(layer_name(elsewhere->audience.layer)));
+    }
     if (of.len > 0)
         return xd_print(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
-    return xd_print(out, size, "no proxy of %s is connected", layer_word(l->hooks).ptr);
+    mp_str layer = layer_name(l->hooks);
+    if (layer.len == 0) return xd_print(out, size, "no proxy of these layers is connected");
+    return xd_print(out, size, "no proxy of layer %.*s is connected", MP_STR_ARG(layer));
 }
 
 static bool room_for_held(struct mp_envoy *e)

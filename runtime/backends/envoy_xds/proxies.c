@@ -79,7 +79,7 @@ struct told {
     bool known;
     mp_str id, identity, address, agent, listen, admin;
     char agent_text[48], id_text[NODE_MAX], name_text[MP_ENVOY_NODE_MAX];
-    bool tls, module;
+    bool tls, module, by_version;
     int64_t merge_ns;
     uint32_t panic_percent;
     struct mp_envoy_route routes[ROUTES_MAX];
@@ -153,6 +153,7 @@ static void tell(const struct mp_envoy_stream *s, const struct mp_discovery_node
     t->admin = member_text(mpol.text, "admin");
     t->tls = member_bool(mpol.text, "tls");
     t->module = member_bool(mpol.text, "module");
+    t->by_version = member_bool(mpol.text, "versions");
     t->merge_ns = member_merge_ns(s->e, mpol.text);
     t->panic_percent = member_panic(mpol.text);
     tell_routes(mpol.text, t);
@@ -244,6 +245,7 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     p->known = t->known;
     p->module = t->module;
     p->audience = (struct mp_envoy_audience){.layer = t->node.layer,
+                                             .by_version = t->by_version,
                                              .service = lay(&at, t->node.service),
                                              .instance = lay(&at, t->node.instance),
                                              .routes = p->routes, .route_count = t->route_count};

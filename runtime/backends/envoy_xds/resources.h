@@ -20,7 +20,8 @@
  *   SERVICE, SERVICE@VERSION   EDS: the instances; quarantined ones are UNHEALTHY, a `drain` is DRAINING,
  *                  a `route` between versions and what has been given back of a quarantine are
  *                  weights.
- *   mpol-routes    RDS: the routes of the proxy's bootstrap, `route` to another service in weights.
+ *   mpol-routes    RDS: the routes of the proxy's bootstrap, `route` to another service in weights,
+ *                  `route` by header, `mirror`.
  *   mpol-cert, mpol-trust   SDS: certificate and key of the service; who is trusted, and what is revoked.
  * Which verbs that are is in capability/envoy.def.
  */
@@ -54,6 +55,7 @@ struct mp_envoy_audience {
     const struct mp_envoy_route *routes;
     uint32_t route_count;
     bool module; /* its module holds long lists of addresses: they are left out here */
+    bool by_version; /* its clusters choose endpoints by version where a route says so */
 };
 
 struct mp_envoy_resource {
@@ -86,6 +88,18 @@ bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_wor
 enum mp_err mp_envoy_lease_fits(const struct mpol_lease *lease, char *why, size_t why_size);
 /* The same of one that is new: and exactly as it says? */
 enum mp_err mp_envoy_lease_check(const struct mpol_lease *lease, char *why, size_t why_size);
+
+/* What a lease that leads requests somewhere is a matter of, as the world is now. */
+struct mp_envoy_aim {
+    bool by_routes;  /* of mpol-routes */
+    bool by_version; /* and of clusters that choose by version */
+    bool nowhere;    /* no service and no version is called `onto` */
+    bool mirror;
+    mp_str onto;     /* borrows the lease */
+};
+/* False: it leads nowhere else, since it is no `route` and no `mirror`. */
+bool mp_envoy_lease_aim(const struct mpol_lease *lease, const struct mp_envoy_world *world,
+                        struct mp_envoy_aim *out);
 
 /* A throttle of a lease as it is now: false where it is none, or of the other kind. */
 bool mp_envoy_lease_share(const struct mpol_lease *lease, double *admitted);

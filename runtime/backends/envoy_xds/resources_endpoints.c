@@ -81,9 +81,9 @@ static bool plain(const struct endpoint *all, uint32_t count)
 }
 
 /* ---- writing: ClusterLoadAssignment{cluster_name 1, endpoints 2},
- * LocalityLbEndpoints{lb_endpoints 2}, LbEndpoint{endpoint 1, health_status 2,
- * load_balancing_weight 4}, Endpoint{address 1}, Address{socket_address 1}, SocketAddress{address
- * 2, port_value 3} ---- */
+ * LocalityLbEndpoints{lb_endpoints 2}, LbEndpoint{endpoint 1, health_status 2, metadata 3,
+ * load_balancing_weight 4}, Metadata{filter_metadata 1}, Endpoint{address 1},
+ * Address{socket_address 1}, SocketAddress{address 2, port_value 3} ---- */
 
 static struct mp_envoy_endpoint served(const struct endpoint *e, bool weighted)
 {
@@ -101,7 +101,16 @@ static struct mp_envoy_endpoint served(const struct endpoint *e, bool weighted)
     return out;
 }
 
-static void put_endpoint(struct pb_out *out, const struct mp_envoy_endpoint *e)
+void mp_envoy_put_version(struct pb_out *out, uint32_t field, mp_str version)
+{
+    size_t metadata = pb_begin(out, field);
+    struct pb_pair balancing = pb_map_begin(out, 1, MP_STR("envoy.lb"));
+    pb_struct_text(out, MP_STR(MP_ENVOY_KEY_SUBSET), version);
+    pb_pair_end(out, balancing);
+    pb_end(out, metadata);
+}
+
+static void put_endpoint(struct pb_out *out, const struct mp_envoy_endpoint *e, mp_str version)
 {
     size_t lb = pb_begin(out, 2), endpoint = pb_begin(out, 1);
     struct pb_pair address = pb_within(out, 1, 1);
@@ -110,19 +119,21 @@ static void put_endpoint(struct pb_out *out, const struct mp_envoy_endpoint *e)
     pb_pair_end(out, address);
     pb_end(out, endpoint);
     pb_uint(out, 2, e->health);
+    if (version.len > 0) mp_envoy_put_version(out, 3, version);
     if (e->weight > 0) pb_wrapped_uint(out, 4, e->weight);
     pb_end(out, lb);
 }
 
 static mp_str copy(struct envoy_build *b, mp_str s) { return mp_arena_str(b->arena, s); }
 
+/* `versions`: of each endpoint, empty where it is unknown. */
 static enum mp_err write(struct envoy_build *b, mp_str cluster, const struct mp_envoy_endpoint *all,
-                         uint32_t count, struct mp_envoy_resource *out)
+                         const mp_str *versions, uint32_t count, struct mp_envoy_resource *out)
 {
     struct pb_out o = pb_out_arena(b->arena);
     pb_text(&o, 1, cluster);
     size_t locality = count > 0 ? pb_begin(&o, 2) : 0;
-    for (uint32_t i = 0; i < count; i++) put_endpoint(&o, &all[i]);
+    for (uint32_t i = 0; i < count; i++) put_endpoint(&o, &all[i], versions[i]);
     if (count > 0) pb_end(&o, locality);
     mp_str version = mp_envoy_version(b->arena, pb_view(&o)), name = copy(b, cluster);
     if (o.failed || version.ptr == NULL || name.ptr == NULL) return MP_ENOMEM;
@@ -162,6 +173,8 @@ static void apply_shifts(struct envoy_build *b, mp_str service, struct endpoint 
 {
     struct envoy_leases routes = mp_envoy_leases_of(b->leases, ENVOY_ROUTE, ENVOY_SERVICE);
     for (size_t i = 0; i < routes.count; i++) {
+        /* By header it is a matter of routes. */
+        if (routes.ptr[i].header.len > 0) continue;
         if (mp_str_eq(routes.ptr[i].key, service)) shift(&routes.ptr[i], all, count);
     }
 }
@@ -186,15 +199,17 @@ enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster,
     MP_TRY(mp_envoy_instances_of(b, service, &instances));
     struct endpoint *all = MP_NEW(b->arena, struct endpoint, instances.count + 1);
     struct mp_envoy_endpoint *to = MP_NEW(b->arena, struct mp_envoy_endpoint, instances.count + 1);
-    if (all == NULL || to == NULL) return MP_ENOMEM;
+    mp_str *versions = MP_NEW(b->arena, mp_str, instances.count + 1);
+    if (all == NULL || to == NULL || versions == NULL) return MP_ENOMEM;
     uint32_t count = list(b, &instances, service, all), kept = 0;
     if (version.len == 0) apply_shifts(b, service, all, count);
     bool weighted = !plain(all, count);
     for (uint32_t i = 0; i < count; i++) {
         if (version.len > 0 && !mp_str_eq(all[i].instance->version, version)) continue;
+        versions[kept] = all[i].instance->version;
         to[kept] = served(&all[i], weighted);
         to[kept].ip = copy(b, to[kept].ip);
         if (to[kept++].ip.ptr == NULL) return MP_ENOMEM;
     }
-    return write(b, cluster, to, kept, out);
+    return write(b, cluster, to, versions, kept, out);
 }

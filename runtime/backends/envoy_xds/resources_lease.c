@@ -16,7 +16,7 @@ static const mp_str verb_words[ENVOY_VERBS] = {
     [ENVOY_EXEMPT] = MP_STR_INIT("exempt"),     [ENVOY_DENY] = MP_STR_INIT("deny"),
     [ENVOY_QUARANTINE] = MP_STR_INIT("quarantine"), [ENVOY_THROTTLE] = MP_STR_INIT("throttle"),
     [ENVOY_DRAIN] = MP_STR_INIT("drain"),       [ENVOY_ROUTE] = MP_STR_INIT("route"),
-    [ENVOY_REQUIRE] = MP_STR_INIT("require"),
+    [ENVOY_MIRROR] = MP_STR_INIT("mirror"),         [ENVOY_REQUIRE] = MP_STR_INIT("require"),
 };
 static const mp_str kind_words[ENVOY_KINDS] = {
     [ENVOY_CLIENT] = MP_STR_INIT("client"),   [ENVOY_IDENTITY] = MP_STR_INIT("identity"),
@@ -82,10 +82,43 @@ static enum mp_err read_throttle(const struct mpol_lease *l, struct envoy_lease 
     return MP_OK;
 }
 
+#define HEADER_MAX 128 /* bytes of its name */
+
+/* A header's name as HTTP/2 writes it (RFC 9113, 8.2.1); none of the names that begin with a colon. */
+static bool is_header(mp_str name)
+{
+    static const char others[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.ptr[i] == '\0' || strchr(others, name.ptr[i]) == NULL) return false;
+    }
+    return name.len <= HEADER_MAX;
+}
+
+static bool is_clean(mp_str s);
+
+static enum mp_err read_header(const struct mpol_lease *l, struct envoy_lease *out,
+                               const char **why)
+{
+    out->header = text_of(arg_named(l, "header"), MP_STR(""));
+    out->value = text_of(arg_named(l, "value"), MP_STR(""));
+    if (!is_header(out->header))
+        return refuse(MP_EINVAL, "a header's name is in lower case, like `x-canary`", why);
+    if (!is_clean(out->value)) return refuse(MP_EINVAL, "a header's value that is no text", why);
+    if (out->header.len == 0 && out->value.len > 0)
+        return refuse(MP_EINVAL, "a value of no header: name it by `header`", why);
+    if (out->header.len > 0 && out->from.len > 0)
+        return refuse(MP_EUNSUPPORTED, "by header it leads from all versions: leave `from` out", why);
+    return MP_OK;
+}
+
+/* A `route` or a `mirror`. */
 static enum mp_err read_route(const struct mpol_lease *l, struct envoy_lease *out, const char **why)
 {
     out->from = text_of(arg_named(l, "from"), MP_STR(""));
     out->onto = text_of(arg_named(l, "to"), MP_STR(""));
+    if (out->onto.len == 0 || !is_clean(out->onto))
+        return refuse(MP_EINVAL, "it leads to nothing: `to` is a service or a version", why);
+    MP_TRY(read_header(l, out, why));
     out->weight = number_of(arg_named(l, "weight"), 1);
     if (!(out->weight >= 0 && out->weight <= 1))
         return refuse(MP_EINVAL, "a weight is from 0% to 100%", why);
@@ -183,7 +216,8 @@ enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
     l.given_back = lease->given_back > 0 ? lease->given_back < 1 ? lease->given_back : 1 : 0;
     switch (l.verb) {
     case ENVOY_THROTTLE: MP_TRY(read_throttle(lease, &l, why)); break;
-    case ENVOY_ROUTE: MP_TRY(read_route(lease, &l, why)); break;
+    case ENVOY_ROUTE:
+    case ENVOY_MIRROR: MP_TRY(read_route(lease, &l, why)); break;
     case ENVOY_REQUIRE: MP_TRY(read_require(lease, &l, why)); break;
     default: break;
     }
@@ -247,7 +281,9 @@ static int by_content(const void *x, const void *y)
     if ((order = compare_numbers(a->burst, b->burst)) != 0) return order;
     if ((order = compare_numbers(a->weight, b->weight)) != 0) return order;
     if ((order = mp_str_cmp(a->from, b->from)) != 0) return order;
-    return mp_str_cmp(a->onto, b->onto);
+    if ((order = mp_str_cmp(a->onto, b->onto)) != 0) return order;
+    if ((order = mp_str_cmp(a->header, b->header)) != 0) return order;
+    return mp_str_cmp(a->value, b->value);
 }
 
 /* Most sets come in an order of ids already; those of one verb and kind then differ by key alone. */
@@ -362,6 +398,8 @@ bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_wor
     if (mp_envoy_lease_read(lease, address, &l, &why) != MP_OK) return false;
     if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_RANGE || l.kind == ENVOY_IDENTITY) return true;
     /* Endpoints and identities are everybody's business. */
-    if (l.verb == ENVOY_QUARANTINE || l.verb == ENVOY_DRAIN || l.verb == ENVOY_ROUTE) return true;
+    static const bool everybody[ENVOY_VERBS] = {[ENVOY_QUARANTINE] = true, [ENVOY_DRAIN] = true,
+                                                [ENVOY_ROUTE] = true, [ENVOY_MIRROR] = true};
+    if (everybody[l.verb]) return true;
     return mp_envoy_lease_own(&l, audience);
 }

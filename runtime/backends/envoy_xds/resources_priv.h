@@ -17,6 +17,7 @@ enum envoy_verb {
     ENVOY_THROTTLE,
     ENVOY_DRAIN,
     ENVOY_ROUTE,
+    ENVOY_MIRROR,
     ENVOY_REQUIRE,
     ENVOY_VERBS
 };
@@ -44,8 +45,9 @@ struct envoy_lease {
     bool is_rate;      /* throttle */
     /* throttle: a share 0 .. 1 or a rate per second; what is given back is not in it */
     double to, burst;
-    mp_str from, onto; /* route */
+    mp_str from, onto; /* route, mirror */
     double weight;
+    mp_str header, value; /* route: only what carries it; empty: all, any value */
     bool strict; /* require */
 };
 
@@ -65,6 +67,9 @@ enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t laye
  * first. */
 struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb,
                                        enum envoy_kind kind);
+/* Where a `route` or a `mirror` leads, as the world is now. */
+enum envoy_onto { ENVOY_ONTO_NOTHING, ENVOY_ONTO_VERSION, ENVOY_ONTO_SERVICE };
+enum envoy_onto mp_envoy_leads_onto(const struct envoy_lease *l, const struct mp_envoy_world *w);
 /* Is it about the audience's own service or instance? */
 bool mp_envoy_lease_own(const struct envoy_lease *l, const struct mp_envoy_audience *audience);
 /* Of those of one verb and kind about the audience itself, the one with the least given back;
@@ -96,6 +101,8 @@ enum mp_err mp_envoy_build_share(struct envoy_build *b, struct mp_envoy_resource
 enum mp_err mp_envoy_build_runtime(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_endpoints(struct envoy_build *b, mp_str cluster,
                                      struct mp_envoy_resource *out);
+/* A Metadata message as `field`: this version, for clusters that choose by it. */
+void mp_envoy_put_version(struct pb_out *out, uint32_t field, mp_str version);
 enum mp_err mp_envoy_build_routes(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_certificate(struct envoy_build *b, struct mp_envoy_resource *out);
 enum mp_err mp_envoy_build_trust(struct envoy_build *b, struct mp_envoy_resource *out);

@@ -239,6 +239,21 @@ void fake_close(struct fake_proxy *p)
     p->inbox_count = 0;
 }
 
+/* ListValue of Structs: Value.list_value 6, ListValue.values 1, Value.struct_value 5. */
+static void put_routes(struct pb_out *out, const struct fake_proxy *p)
+{
+    struct pb_pair entry = pb_map_begin(out, 1, MP_STR("routes"));
+    size_t list = pb_begin(out, 6);
+    for (uint32_t i = 0; i < p->route_count; i++) {
+        struct pb_pair route = pb_within(out, 1, 5);
+        pb_struct_text(out, MP_STR("prefix"), MP_STR("/"));
+        pb_struct_text(out, MP_STR("service"), mp_str_of(p->routes[i]));
+        pb_pair_end(out, route);
+    }
+    pb_end(out, list);
+    pb_pair_end(out, entry);
+}
+
 static mp_str write_metadata(struct fake_proxy *p, struct mp_arena *a)
 {
     struct pb_out out = pb_out_arena(a);
@@ -248,6 +263,8 @@ static mp_str write_metadata(struct fake_proxy *p, struct mp_arena *a)
     if (p->metadata_admin != NULL)
         pb_struct_text(&out, MP_STR("admin"), mp_str_of(p->metadata_admin));
     if (p->metadata_merge_ms >= 0) pb_struct_number(&out, MP_STR("merge_ms"), p->metadata_merge_ms);
+    if (p->by_version) pb_struct_bool(&out, MP_STR("versions"), true);
+    if (p->route_count > 0) put_routes(&out, p);
     pb_struct_end(&out, mark);
     return pb_view(&out);
 }
@@ -290,8 +307,10 @@ bool fake_connect(struct fake_proxy *p, const char *const *clusters)
     static const char *const filters[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW, MP_ENVOY_THROTTLE,
                                           MP_ENVOY_SHARE, NULL};
     static const char *const runtime[] = {MP_ENVOY_RUNTIME, NULL};
+    static const char *const routes[] = {MP_ENVOY_ROUTES, NULL};
     return fake_open(p) && fake_subscribe(p, MP_ENVOY_TYPE_EXTENSION, filters) &&
            fake_subscribe(p, MP_ENVOY_TYPE_RUNTIME, runtime) &&
+           (p->route_count == 0 || fake_subscribe(p, MP_ENVOY_TYPE_ROUTES, routes)) &&
            (clusters == NULL || fake_subscribe(p, MP_ENVOY_TYPE_ENDPOINTS, clusters));
 }
 

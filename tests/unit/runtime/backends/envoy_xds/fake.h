@@ -19,6 +19,8 @@
 
 struct fake_mesh;
 
+#define FAKE_ROUTES_MAX 64
+
 /* What a proxy has accepted. */
 struct fake_resource {
     bool used;
@@ -47,6 +49,10 @@ struct fake_proxy {
     bool ended;        /* the control plane ended its stream */
     const char *metadata_admin;
     double metadata_merge_ms; /* below 0: not told */
+    /* Services that it leads to by mpol-routes; set before it connects. */
+    const char *routes[FAKE_ROUTES_MAX];
+    uint32_t route_count;
+    bool by_version; /* its clusters choose by version */
     /* Of the last response that it read. */
     char nonce[64], type[128];
     uint32_t responses, resources_in, removed_in;

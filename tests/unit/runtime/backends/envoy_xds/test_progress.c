@@ -296,7 +296,7 @@ static void a_lease_without_a_proxy_is_held_and_others_go_on(void **state)
     assert_int_equal(p.effective, 2);
     assert_int_equal(p.trouble, MPOL_OK);
     assert_int_equal(p.held[0].lease, 2);
-    held_is(&p, "no proxy of service pay is connected");
+    held_is(&p, "no service pay is in the inventory, and no proxy of it is connected");
     fake_connect(fake_proxy(&m, "service/pay/pay-1"), NULL);
     fake_pump(&m);
     assert_int_equal(progress().held_count, 0);
@@ -818,6 +818,8 @@ static void sharing_changes_no_byte(void **state)
     print_message("seed %llu\n", (unsigned long long)seed);
     know_identities();
     m.authenticated = false;
+    struct mpol_arg onto = {.name = mpol_text("to"), .type = mpol_text("string"),
+                            .text = mpol_text("v1")};
     struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("percent"),
                           .kind = MPOL_ARG_NUMBER, .number = 0.5};
     for (int i = 0; i < 6; i++) fake_connect(fake_proxy(&m, ids[i]), NULL);
@@ -832,8 +834,10 @@ static void sharing_changes_no_byte(void **state)
                 set_add(&s, c->verb, c->target, random_target(c->target, r >> 8, text));
             l->hooks = (uint32_t)(r >> 16) % 7 + 1;
             l->given_back = (c->flags & MPOL_CAN_PARTIAL) != 0 ? (double)(r >> 24 & 3) / 4 : 0;
-            l->args = &to;
-            l->arg_count = strcmp(c->verb, "throttle") == 0;
+            bool throttle = strcmp(c->verb, "throttle") == 0;
+            bool leads = strcmp(c->verb, "route") == 0 || strcmp(c->verb, "mirror") == 0;
+            l->args = throttle ? &to : &onto;
+            l->arg_count = throttle || leads;
         }
         apply();
         fake_pump(&m);
