@@ -162,10 +162,10 @@ static void again(struct prove_task *t)
     t->pause_ms = 2 * t->pause_ms < PAUSE_MS_MAX ? 2 * t->pause_ms : PAUSE_MS_MAX;
 }
 
-/* No usable answer. */
+/* No usable answer; `why` NULL: what was seen last is to be told. */
 static void failed(struct prove_task *t, const char *why)
 {
-    snprintf(t->seen, sizeof t->seen, "%s", why);
+    if (why != NULL) snprintf(t->seen, sizeof t->seen, "%s", why);
     leave_link(t);
     t->controls = false;
     t->failing = true;
@@ -176,8 +176,10 @@ static void on_timer(uv_timer_t *timer)
 {
     struct prove_task *t = timer->data;
     uint64_t now = now_ms(t);
-    if (t->asking) failed(t, "no answer in time");
-    if (now >= t->deadline_at_ms) {
+    bool over = now >= t->deadline_at_ms;
+    /* What was seen before says more than that the time ended while it was looked again. */
+    if (t->asking) failed(t, over && t->answered && !t->failing ? NULL : "no answer in time");
+    if (over) {
         enum mp_prove_result shown = t->panics ? MP_PROVE_PANIC : MP_PROVE_NOT_YET;
         finish(t, t->answered ? shown : MP_PROVE_UNREACHABLE);
     } else if (t->failing && now - t->failing_ms >= t->prover->o.reply_ms) {

@@ -320,6 +320,24 @@ static void who_gives_no_answer_is_unreachable(void **state)
     }
 }
 
+static const char *answers_once(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return connection == 0 && request == 0 ? NO : NULL;
+}
+
+/* What was seen is more than that the time was over while somebody looked again. */
+static void what_was_seen_last_is_told_when_the_time_is_over(void **state)
+{
+    static const struct mp_prover_options patient = {.deadline_ms = 150, .reply_ms = 5000};
+    struct rig r;
+    struct told told;
+    rig_open(&r, NULL, &patient, answers_once);
+    prove(&r, probe(&r, &told));
+    assert_int_equal(told.result, MP_PROVE_NOT_YET);
+    assert_string_equal(told.text, "answers 404");
+    rig_close(&r);
+}
+
 static void answers_that_nobody_asked_for_prove_nothing(void **state)
 {
     struct rig r;
@@ -545,6 +563,7 @@ int main(void)
         cmocka_unit_test(a_new_connection_that_does_not_obey_is_seen),
         cmocka_unit_test(who_refuses_everything_proves_nothing),
         cmocka_unit_test(who_gives_no_answer_is_unreachable),
+        cmocka_unit_test(what_was_seen_last_is_told_when_the_time_is_over),
         cmocka_unit_test(answers_that_nobody_asked_for_prove_nothing),
         cmocka_unit_test(where_nobody_listens_is_unreachable),
         cmocka_unit_test(keys_are_read_back_until_they_are_there),
