@@ -409,6 +409,22 @@ static const struct mpol_lease_trouble *held_of(const struct mpol_progress *now,
     return NULL;
 }
 
+/* One that is joined is not in the set: it is in force as what stands for it is. */
+static const struct mpol_lease_trouble *trouble_of(struct mp_engine *e, const struct en_lease *l,
+                                                   const struct mpol_progress *now)
+{
+    struct en_lease *rival[EN_TARGET_LEASES_MAX];
+    if (now->held_count == 0) return NULL;
+    if (l->standing != MP_STANDING_JOINED) return held_of(now, l->l.id);
+    uint32_t n = en_lease_rivals(e, &l->l, rival);
+    for (uint32_t i = 0; i < n; i++) {
+        if (rival[i]->standing != MP_STANDING_CARRIED || rival[i]->backend != l->backend) continue;
+        const struct mpol_lease_trouble *t = held_of(now, rival[i]->l.id);
+        if (t != NULL) return t;
+    }
+    return NULL;
+}
+
 /* Leases that nothing in the mesh can carry now wait by themselves: the set stays as it is, so
  * that who comes later gets them at once. True: one waits no more, which is a new revision. */
 static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_progress *now)
@@ -420,7 +436,7 @@ static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_p
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
         if (l->backend != backend || l->excluded) continue;
-        const struct mpol_lease_trouble *t = now->held_count > 0 ? held_of(now, l->l.id) : NULL;
+        const struct mpol_lease_trouble *t = trouble_of(e, l, now);
         if (t != NULL && l->state == MP_LEASE_APPLYING) {
             l->held = true;
             stuck(e, l, t->trouble, t->text);

@@ -20,6 +20,7 @@ struct mesh {
     enum mpol_err trouble;
     const char *trouble_text;
     struct mpol_lease_trouble held; /* its id 0: none */
+    bool holds;                /* whatever is in the set, one at a time */
     uint64_t revision, accepted, effective;
     int applied, closed;
     int64_t begins_ns;         /* of the oldest lease in the last one taken */
@@ -68,6 +69,7 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
                                l->given_back);
     }
     m->begins_ns = set->lease_count > 0 ? sorted[0]->begins_wall_ns : 0;
+    if (m->holds) m->held.lease = set->lease_count > 0 ? sorted[0]->id : 0;
     m->revision = set->revision;
     m->applied++;
     return MPOL_OK;
@@ -409,6 +411,37 @@ static void a_lease_that_nobody_can_carry_waits_alone(void **state)
     loop_close(&l);
 }
 
+/* What stands for another and is held leaves both of them without effect. */
+static void who_is_joined_to_a_held_lease_is_held_too(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    open_mesh(&l, &m, "use std.mesh\n"
+                      "rule one when error_rate > 5% per svc then throttle svc to 50% for 5m\n"
+                      "rule two when p99_latency > 1s per svc then throttle svc to 20% for 5m\n"
+                      "rule three when request_rate > 10/s per svc\n"
+                      "  then throttle svc to 80% for 5m\n");
+    m.holds = true;
+    m.held = (struct mpol_lease_trouble){0, MPOL_EIO, mpol_text("nobody is there")};
+    loop_set(&l, "error_rate", "a", "8%");
+    saw(&l, "throttle a applying>stuck input or output failed to:50%");
+    loop_at(&l, 10);
+    loop_set(&l, "p99_latency", "a", "2s");
+    loop_set(&l, "request_rate", "a", "20/s");
+    loop_at(&l, 20);
+    assert_string_equal(m.set, "throttle service a to=0.2 back=0; ");
+    assert_false(loop_saw(&l, "accepted>effective"));
+    saw(&l, "lease three a throttle a applying>stuck");
+    m.holds = false;
+    m.held.lease = 0;
+    loop_at(&l, 21);
+    saw(&l, "lease one a throttle a accepted>effective");
+    saw(&l, "lease two a throttle a accepted>effective");
+    saw(&l, "lease three a throttle a accepted>effective");
+    loop_close(&l);
+}
+
 static void the_stricter_of_two_stands_for_both(void **state)
 {
     (void)state;
@@ -557,6 +590,7 @@ int main(void)
         cmocka_unit_test(trouble_told_later_counts_too),
         cmocka_unit_test(what_the_mesh_says_is_in_the_ledger),
         cmocka_unit_test(a_lease_that_nobody_can_carry_waits_alone),
+        cmocka_unit_test(who_is_joined_to_a_held_lease_is_held_too),
         cmocka_unit_test(the_stricter_of_two_stands_for_both),
         cmocka_unit_test(joined_actions_are_one),
         cmocka_unit_test(what_nobody_can_do_is_named),
