@@ -200,6 +200,7 @@ struct mp_envoy {
     bool touched; /* progress must be reckoned anew */
     bool regroup; /* and who carries what: leases, proxies or what they ask for have changed */
     bool graced;  /* somebody may yet ask for more */
+    bool unsure;  /* and by that decide whether a new lease is carried */
     int64_t looked_ns;
     enum mpol_err trouble;
     char trouble_text[WHY_MAX];

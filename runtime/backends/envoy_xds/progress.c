@@ -308,6 +308,7 @@ struct gap {
     mp_str lack;               /* empty: it refuses, or does not answer */
     /* how many lack something; do not; and of those, have been seen to obey */
     uint32_t lacking, carriers, obeying;
+    bool graced; /* one that has just come lacks something, and may still ask for it */
 };
 
 /* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that
@@ -321,7 +322,7 @@ static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct ga
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         enum part part = part_of(e, l, cluster, p, &lack);
         if (part == LACKS && e->looked_ns - p->since_ns < GRACE_NS) {
-            e->graced = true;
+            e->graced = gap->graced = true;
         } else if (part == LACKS) {
             p->lacks = lack;
             if (gap->lacking++ == 0) {
@@ -336,7 +337,7 @@ static bool is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct ga
             gap->obeying += able && p->effective >= e->revision;
         }
     }
-    return carried && gap->lacking == 0;
+    return (carried || gap->graced) && gap->lacking == 0;
 }
 
 /* ---- trouble ---- */
@@ -514,7 +515,7 @@ static void reckon_held(struct mp_envoy *e)
     struct memory memory = {.count = 0};
     if (!e->regroup && !e->graced) return;
     e->held_count = 0;
-    e->regroup = e->graced = false;
+    e->regroup = e->graced = e->unsure = false;
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) p->lacks = MP_STR("");
     for (uint32_t i = 0; i < e->plan.count; i++) {
         struct lease *note = &e->plan.notes[i];
@@ -522,6 +523,7 @@ static void reckon_held(struct mp_envoy *e)
         bool can = ask_once(e, &e->plan.leases[i], &memory, &gap);
         if (note->carried) continue;
         note->can = can;
+        e->unsure |= can && gap.graced;
         if (!note->can && mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
             hold(e, &e->plan.leases[i], &gap);
         }
@@ -531,7 +533,7 @@ static void reckon_held(struct mp_envoy *e)
 
 static void note_carried(struct mp_envoy *e)
 {
-    if (e->accepted != e->revision) return;
+    if (e->accepted != e->revision || e->unsure) return;
     for (uint32_t i = 0; i < e->plan.count; i++) e->plan.notes[i].carried |= e->plan.notes[i].can;
 }
 
@@ -544,6 +546,12 @@ static void set_waiting(struct mp_envoy *e, const struct sub *late)
     const char *what = sub_pending(late) != 0 ? "has not taken" : "has taken and does not obey";
     e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text, "proxy %.*s %s %.*s",
                               MP_STR_ARG(p->id), what, MP_STR_ARG(late->name));
+}
+
+static void set_graced(struct mp_envoy *e)
+{
+    e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text,
+                              "a proxy that has just come has not asked for all filters yet");
 }
 
 static void set_trouble(struct mp_envoy *e, const struct proxy *p)
@@ -576,17 +584,21 @@ void progress_reckon(struct mp_envoy *e)
     uint64_t accepted = pending != 0 ? pending - 1 : e->revision;
     uint64_t effective = unobeyed != 0 && unobeyed <= accepted ? unobeyed - 1 : accepted;
     if (accepted > e->accepted) e->accepted = accepted;
-    if (effective > e->effective) e->effective = effective;
+    e->looked_ns = now_ns;
+    reckon_held(e);
+    /* A proxy that has just come and lacks what a new lease needs may still ask for it, or keep
+     * letting through: until that is known nothing is told effective. */
+    if (effective > e->effective && !e->unsure) e->effective = effective;
     e->trouble = MPOL_OK;
     e->trouble_len = 0;
     if (refusing != NULL && e->accepted < e->revision) {
         set_trouble(e, refusing);
     } else if (late != NULL && e->effective < e->revision) {
         set_waiting(e, late);
+    } else if (e->unsure && e->effective < e->revision) {
+        set_graced(e);
     }
     e->touched = false;
-    e->looked_ns = now_ns;
-    reckon_held(e);
     note_carried(e);
 }
 

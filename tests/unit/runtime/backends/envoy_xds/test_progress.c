@@ -355,6 +355,38 @@ static void who_does_not_ask_for_a_filter_carries_nothing_of_it(void **state)
     assert_int_equal(look(shop).lacks.len, 0);
 }
 
+/* Nor is anything told effective meanwhile, or carried for good by those that ask for it. */
+static void who_has_just_come_and_lacks_a_filter_is_waited_for(void **state)
+{
+    (void)state;
+    static const char *const some[] = {MP_ENVOY_DENY, MP_ENVOY_ALLOW, NULL};
+    struct mpol_arg to = {
+        .name = mpol_text("to"), .type = mpol_text("rate"), .kind = MPOL_ARG_NUMBER, .number = 5};
+    fake_connect(fake_proxy(&m, gate), NULL);
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 1);
+    m.now_ns += INT64_C(2000000000);
+    fake_open(fake_proxy(&m, shop));
+    fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
+    fake_pump(&m);
+    set_begin(&s, 2);
+    struct mpol_lease *l = set_add(&s, "throttle", "client", "10.0.0.8");
+    l->args = &to;
+    l->arg_count = 1;
+    apply();
+    fake_pump(&m);
+    struct mpol_progress p = progress();
+    assert_int_equal(p.accepted, 2);
+    assert_int_equal(p.effective, 1);
+    assert_int_equal(p.held_count, 0);
+    waits_for("a proxy that has just come has not asked for all filters yet");
+    m.now_ns += INT64_C(2000000000);
+    p = progress();
+    assert_int_equal(p.effective, 2); /* of all that is not held */
+    held_is(&p, "in force at 1 of 2 proxies; proxy service/shop/shop-1 does not ask for "
+                "mpol-throttle");
+}
+
 /* It says where the lease is in force, as far as that has been seen, and who lets through. */
 static void a_lease_that_one_proxy_lacks_tells_where_it_is_in_force(void **state)
 {
@@ -927,6 +959,7 @@ int main(void)
         TEST(a_lease_without_a_proxy_is_held_and_others_go_on),
         TEST(a_layer_without_a_proxy_is_named),
         TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
+        TEST(who_has_just_come_and_lacks_a_filter_is_waited_for),
         TEST(a_lease_that_one_proxy_lacks_tells_where_it_is_in_force),
         TEST(endpoints_are_carried_by_who_asked_for_the_cluster),
         TEST(who_has_carried_a_lease_may_go),
