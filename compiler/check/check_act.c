@@ -440,6 +440,17 @@ static void fill_burst(struct call *c)
     }
 }
 
+static void check_status(struct call *c, const struct mp_t_expr *e)
+{
+    if (e->kind != MP_TX_CONST) return;
+    if (mp_is_refusal((double)mp_value_as_int(e->value))) return;
+    struct mp_diag *d = ck_error(c->ck, "E0306", e->span,
+                                 "a refusal is answered with a status from %d to %d",
+                                 MP_REFUSAL_MIN, MP_REFUSAL_MAX);
+    mp_diag_help(d, "leave `status` out, or write `status = 403`");
+    c->failed = true;
+}
+
 static void bind_plain(struct call *c, const struct mp_t_action_param *p, struct given *g)
 {
     struct mp_t_type chosen;
@@ -457,6 +468,7 @@ static void bind_plain(struct call *c, const struct mp_t_action_param *p, struct
         return;
     }
     if (p->types[0].base == MP_TYPE_HOOK) set_hooks(c, e);
+    if (mp_str_eq(p->name, MP_STR("status"))) check_status(c, e);
     add_arg(c, p->name, e);
 }
 

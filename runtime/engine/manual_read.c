@@ -451,6 +451,11 @@ static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t numb
     if (mp_str_eq(name, MP_STR("for")) && type == MP_TYPE_DURATION) {
         return set_time(e, row, word != NULL ? word->value : MP_STR(""), v, l, out);
     }
+    if (mp_str_eq(name, MP_STR("status")) && !mp_is_refusal((double)mp_value_as_int(v))) {
+        out->why = en_manual_say(e, "a refusal is answered with a status from %d to %d",
+                                 MP_REFUSAL_MIN, MP_REFUSAL_MAX);
+        return false;
+    }
     if (hook) {
         l->hooks = hook_of(mp_value_as_text(&v));
         if (l->hooks == 0) return wrong(e, row, mp_value_as_text(&v), out);

@@ -46,6 +46,15 @@ static inline struct mp_value mp_value_int(int64_t i)
 {
     return (struct mp_value){{(uint64_t)i, 0}};
 }
+/* Statuses that a refusal may be answered with: 200 would be read as an answer, and 100 as none yet
+ * (RFC 9110, 15). */
+#define MP_REFUSAL_MIN 400
+#define MP_REFUSAL_MAX 599
+static inline bool mp_is_refusal(double status)
+{
+    return status >= MP_REFUSAL_MIN && status <= MP_REFUSAL_MAX;
+}
+
 static inline int64_t mp_value_as_int(struct mp_value v) { return (int64_t)v.w[0]; }
 
 static inline struct mp_value mp_value_num(double f)

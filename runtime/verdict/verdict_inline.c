@@ -86,8 +86,10 @@ static void meet_access(const struct mp_verdict_plan *plan, const struct rule_pl
 {
     bool known;
     double status = number_now(s, &r->access.status, &known);
-    mp_verdict_access(met, r->access.strength, r->access.passes, known ? (int)status : 403,
-                      r->access.verb, rule_name(plan, r->row), 0, r->row);
+    /* One that is computed may be anything; `check` has seen to those that are written. */
+    int answer = known && mp_is_refusal(status) ? (int)status : 403;
+    mp_verdict_access(met, r->access.strength, r->access.passes, answer, r->access.verb,
+                      rule_name(plan, r->row), 0, r->row);
 }
 
 static bool bucket_keys(const struct mp_verdict_plan *plan, uint32_t row,
@@ -130,8 +132,8 @@ static void meet_throttle(const struct mp_verdict_plan *plan, struct mp_verdict_
         double burst = number_now(s, &r->throttle.burst, &known);
         t.limit = mp_bucket_of_rate(rate, known ? burst : 0, 0);
     }
-    t.status = (int)number_now(s, &r->throttle.status, &known);
-    if (!known) t.status = 429;
+    double status = number_now(s, &r->throttle.status, &known);
+    t.status = known && mp_is_refusal(status) ? (int)status : 429;
     t.bucket = mp_verdict_bucket(buckets, r->throttle.owner, r->throttle.cap, reps, keys, count,
                                  s->record.time_ns);
     bool closed = (plan->p->rule[r->row].flags & MP_RULE_FAIL_CLOSED) != 0;

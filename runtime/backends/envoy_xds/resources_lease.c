@@ -118,6 +118,8 @@ static enum mp_err read_route(const struct mpol_lease *l, struct envoy_lease *ou
     out->onto = text_of(arg_named(l, "to"), MP_STR(""));
     if (out->onto.len == 0 || !is_clean(out->onto))
         return refuse(MP_EINVAL, "it leads to nothing: `to` is a service or a version", why);
+    if (out->verb == ENVOY_MIRROR && mp_str_eq(out->onto, out->key))
+        return refuse(MP_EINVAL, "a copy goes to another service, not to the same one again", why);
     MP_TRY(read_header(l, out, why));
     out->weight = number_of(arg_named(l, "weight"), 1);
     if (!(out->weight >= 0 && out->weight <= 1))

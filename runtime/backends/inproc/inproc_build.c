@@ -137,7 +137,8 @@ static enum mp_err lease_read(struct mp_inproc *b, struct table *t, const struct
     MP_TRY(text_put(t, str_of(from->target_type), &out->target_type));
     MP_TRY(mp_inproc_kind(b, out->target_kind, &out->kind));
     MP_TRY(key_read(out->target_type, out->target, out));
-    out->status = (int)arg_number(from, MP_STR("status"), status_without(out->verb));
+    double status = arg_number(from, MP_STR("status"), 0);
+    out->status = mp_is_refusal(status) ? (int)status : status_without(out->verb);
     if (out->given_back > 0 && out->verb != MP_INPROC_THROTTLE) {
         double pass = out->given_back < 1 ? out->given_back : 1;
         out->pass = (uint64_t)(pass * 4294967296.0);

@@ -319,6 +319,8 @@ static void what_cannot_be_understood_is_told(void **state)
         {"deny client=1.2.3.4 for=32d", "31 days at most", "policy"},
         {"deny client=1.2.3.4 on=ingres", "`on` takes a hook, not `ingres`",
          "ingress, service and edge"},
+        {"deny client=1.2.3.4 status=200", "a status from 400 to 599", ""},
+        {"deny client=1.2.3.4 status=600", "a status from 400 to 599", ""},
         {"deny client=1.2.3.4 status=-1", "`status` takes an int", ""},
         {"throttle client=1.2.3.4", "`throttle` needs `to`: a rate or a percent", ""},
         {"throttle client=1.2.3.4 to=150%", "`to` takes a rate or a percent", ""},
