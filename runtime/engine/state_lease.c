@@ -66,25 +66,13 @@ static uint32_t find_action(const struct mp_program *p, mp_str verb, uint32_t en
     return MP_NONE;
 }
 
-static bool own_text(struct mp_lease *l, struct mp_value *v)
-{
-    mp_str text = mp_value_as_text(v);
-    if (text.len <= MP_TEXT_INLINE) return true;
-    if (text.len > MP_LEASE_TEXT_MAX - l->text_len) return false;
-    char *at = l->text + l->text_len;
-    memcpy(at, text.ptr, text.len);
-    l->text_len += (uint32_t)text.len;
-    *v = mp_value_text((mp_str){at, text.len});
-    return true;
-}
-
 static bool get_typed(struct en_in *i, struct mp_lease *l, uint32_t *type, struct mp_value *v)
 {
     enum mp_rep rep;
     *type = en_get_u8(i);
     *v = en_get_value(i, &rep);
     if (i->bad || *type >= MP_TYPE_COUNT || rep != mp_type_rep((enum mp_type)*type)) return false;
-    return rep != MP_REP_T || own_text(l, v);
+    return en_lease_own_text(l, (enum mp_type)*type, v);
 }
 
 /* Names of arguments borrow the program: they are found among those of its actions' acts. */

@@ -214,7 +214,8 @@ static void put_listener(FILE *f, const struct bed_options *o, const char *folde
 {
     fprintf(
         f,
-        "{\"name\":\"in\",\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}},"
+        "{\"name\":\"in\",\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\","
+        "\"port_value\":%d}},"
         "\"filter_chains\":[{\"filters\":[{\"name\":\"hcm\",\"typed_config\":{\"@type\":"
         "\"type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
         "HttpConnectionManager\",\"stat_prefix\":\"in\",\"use_remote_address\":true,"
@@ -229,7 +230,8 @@ static void put_listener(FILE *f, const struct bed_options *o, const char *folde
         "filters.http.router.v3.Router\"}}],\"route_config\":{\"virtual_hosts\":[{\"name\":\"all\","
         "\"domains\":[\"*\"],\"routes\":["
         "{\"match\":{\"prefix\":\"/up\"},\"route\":{\"cluster\":\"service\",\"timeout\":\"0s\"}},"
-        "{\"match\":{\"prefix\":\"/stream\"},\"route\":{\"cluster\":\"service\",\"timeout\":\"0s\"}},"
+        "{\"match\":{\"prefix\":\"/stream\"},\"route\":{\"cluster\":\"service\","
+        "\"timeout\":\"0s\"}},"
         "{\"match\":{\"prefix\":\"/\"},\"direct_response\":{\"status\":200}}]}]}}}]}]}");
 }
 
@@ -249,8 +251,10 @@ static void put_bootstrap(FILE *f, const struct bed_options *o, const char *fold
     fprintf(
         f,
         "],\"clusters\":[{\"name\":\"service\",\"type\":\"STATIC\",\"connect_timeout\":\"2s\","
-        "\"load_assignment\":{\"cluster_name\":\"service\",\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":"
-        "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\",\"port_value\":%d}}}}]}]}}]}}\n",
+        "\"load_assignment\":{\"cluster_name\":\"service\","
+        "\"endpoints\":[{\"lb_endpoints\":[{\"endpoint\":"
+        "{\"address\":{\"socket_address\":{\"address\":\"127.0.0.1\","
+        "\"port_value\":%d}}}}]}]}}]}}\n",
         o->service_port);
 }
 
@@ -429,7 +433,7 @@ static size_t read_head(struct bed_client *c)
 
 static int status_of(const char *reply)
 {
-    return strncmp(reply, "HTTP/1.1 ", 9) == 0 ? atoi(reply + 9) : 0;
+    return strncmp(reply, "HTTP/1.1 ", 9) == 0 ? (int)strtol(reply + 9, NULL, 10) : 0;
 }
 
 int bed_get(struct bed_client *c, const char *path, const char *headers)
@@ -442,7 +446,7 @@ int bed_get(struct bed_client *c, const char *path, const char *headers)
     }
     const char *length = strstr(c->reply, "content-length: ");
     size_t head = (size_t)(strstr(c->reply, "\r\n\r\n") - c->reply) + 4;
-    size_t whole = head + (length != NULL ? (size_t)atoi(length + 16) : 0);
+    size_t whole = head + (length != NULL ? strtoul(length + 16, NULL, 10) : 0);
     while (len < whole) {
         char rest[1024];
         ssize_t got = recv(c->fd, rest, sizeof rest, 0);

@@ -78,15 +78,21 @@ const struct mp_backend_table *mp_backend_table_named(mp_str name)
     return NULL;
 }
 
+const struct mpol_capability *mp_capability_of(const struct mpol_capability *rows, size_t count,
+                                               mp_str verb, mp_str target)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (mp_str_eq(mp_str_of(rows[i].verb), verb) &&
+            mp_str_eq(mp_str_of(rows[i].target), target))
+            return &rows[i];
+    }
+    return NULL;
+}
+
 const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb,
                                              mp_str target)
 {
-    for (size_t i = 0; i < t->capability_count; i++) {
-        const struct mpol_capability *c = &t->capabilities[i];
-        if (mp_str_eq(mp_str_of(c->verb), verb) && mp_str_eq(mp_str_of(c->target), target))
-            return c;
-    }
-    return NULL;
+    return mp_capability_of(t->capabilities, t->capability_count, verb, target);
 }
 
 static bool concerns(const struct mp_capability_gap *g, mp_str verb, mp_str target)

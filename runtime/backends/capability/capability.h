@@ -40,7 +40,9 @@ struct mp_backend_table {
 const struct mp_backend_table *mp_backend_table_named(mp_str name);
 /* All of them, in order of name; NULL ends it. */
 const struct mp_backend_table *const *mp_backend_tables(void);
-/* The row of a verb and a target, or NULL. */
+/* The row of a verb and a target, or NULL: among these, or in a table. */
+const struct mpol_capability *mp_capability_of(const struct mpol_capability *rows, size_t count,
+                                               mp_str verb, mp_str target);
 const struct mpol_capability *mp_backend_can(const struct mp_backend_table *t, mp_str verb,
                                              mp_str target);
 /* Why a verb cannot be done to a target at all, or NULL: nothing is known about it. */

@@ -144,24 +144,15 @@ static bool is_held_there(const struct mp_fleet *f, const struct mpol_lease *l)
     return l->given_back > 0 || mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_THROTTLE));
 }
 
-static const struct mpol_capability *row_of(const struct mpol_capability *rows, size_t count,
-                                            const struct mpol_lease *l)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (mp_str_eq(mp_str_of(rows[i].verb), str_of(l->verb)) &&
-            mp_str_eq(mp_str_of(rows[i].target), str_of(l->target_kind)))
-            return &rows[i];
-    }
-    return NULL;
-}
-
 /* `ctx` is the fleet, or NULL where only the table is asked. */
 static bool module_can(void *ctx, const struct mpol_lease *l)
 {
     if (is_held_there(ctx, l)) return false;
+    mp_str verb = str_of(l->verb), kind = str_of(l->target_kind);
     const struct mpol_capability *c =
-        mp_fleet_is_cut(l) ? row_of(mp_module_capabilities, MP_MODULE_CAPABILITY_COUNT, l)
-                           : row_of(mp_inproc_capabilities, MP_INPROC_CAPABILITY_COUNT, l);
+        mp_fleet_is_cut(l)
+            ? mp_capability_of(mp_module_capabilities, MP_MODULE_CAPABILITY_COUNT, verb, kind)
+            : mp_capability_of(mp_inproc_capabilities, MP_INPROC_CAPABILITY_COUNT, verb, kind);
     return c != NULL && (l->hooks & ~c->hooks) == 0;
 }
 
@@ -315,7 +306,8 @@ static bool room_for_held(struct mp_fleet *f, size_t count)
     return true;
 }
 
-/* What no module that is connected can cut waits for one, beside what waits in the other backend. */
+/* What no module that is connected can cut waits for one,
+ * beside what waits in the other backend. */
 static bool add_held(struct mp_fleet *f, struct mpol_progress *p)
 {
     static const char why[] = "no proxy with the module is connected where such streams are: "

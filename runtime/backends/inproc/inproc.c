@@ -42,7 +42,8 @@ static enum mp_err table_create(struct mp_arena *a, struct mp_inproc *b, struct 
 
 static enum mp_err buckets_create(struct mp_arena *a, struct mp_inproc *b)
 {
-    /* Twice as many as leases: those of tables that have been replaced are in limbo for a moment. */
+    /* Twice as many as leases: those of tables that have been replaced are in limbo
+     * for a moment. */
     b->bucket_count = 2 * b->limits.leases;
     b->buckets = MP_NEW(a, struct mp_bucket, b->bucket_count);
     b->free_buckets = MP_NEW(a, uint32_t, b->bucket_count);

@@ -33,24 +33,14 @@ static bool verb_of(mp_str word, enum mp_inproc_verb *out)
     return false;
 }
 
-static const struct mpol_capability *row_of(const struct mpol_capability *rows, size_t count,
-                                            const struct mpol_lease *l)
-{
-    for (size_t i = 0; i < count; i++) {
-        if (mp_str_eq(str_of(l->verb), mp_str_of(rows[i].verb)) &&
-            mp_str_eq(str_of(l->target_kind), mp_str_of(rows[i].target)))
-            return &rows[i];
-    }
-    return NULL;
-}
-
 static bool can(const struct mp_inproc *b, const struct mpol_lease *l)
 {
     bool range = mp_str_eq(str_of(l->target_type), mp_type_word(MP_TYPE_CIDR));
+    mp_str verb = str_of(l->verb), kind = str_of(l->target_kind);
     const struct mpol_capability *c =
-        row_of(mp_inproc_capabilities, MP_INPROC_CAPABILITY_COUNT, l);
+        mp_capability_of(mp_inproc_capabilities, MP_INPROC_CAPABILITY_COUNT, verb, kind);
     if (c == NULL && b->limits.cuts)
-        c = row_of(mp_module_capabilities, MP_MODULE_CAPABILITY_COUNT, l);
+        c = mp_capability_of(mp_module_capabilities, MP_MODULE_CAPABILITY_COUNT, verb, kind);
     return c != NULL && (l->hooks & ~c->hooks) == 0 &&
            (!range || (c->flags & MPOL_CAN_RANGE) != 0);
 }
@@ -245,7 +235,8 @@ static bool same_lease(const struct mp_inproc_lease *a, const struct mp_inproc_l
            a->hooks == b->hooks && a->status == b->status && a->kind == b->kind &&
            a->rep == b->rep && a->bits == b->bits && a->is_rate == b->is_rate &&
            a->begins_wall_ns == b->begins_wall_ns && a->ends_wall_ns == b->ends_wall_ns &&
-           !(a->given_back < b->given_back) && !(a->given_back > b->given_back) && !(a->to < b->to) && !(a->to > b->to) &&
+           !(a->given_back < b->given_back) && !(a->given_back > b->given_back) &&
+           !(a->to < b->to) && !(a->to > b->to) &&
            !(a->burst < b->burst) && !(a->burst > b->burst) && mp_str_eq(a->owner, b->owner) &&
            mp_str_eq(a->rule, b->rule) && mp_value_eq(a->rep, a->key, b->key);
 }
