@@ -63,7 +63,8 @@ static void put_line(struct dm *d, const char *bytes, size_t len)
         int n = snprintf(
             note, sizeof note,
             d->options->log_json
-                ? "{\"level\":\"warn\",\"text\":\"%llu lines of this log are lost: nobody read it\"}\n"
+                ? "{\"level\":\"warn\",\"text\":\"%llu lines of this log are lost: "
+                  "nobody read it\"}\n"
                 : "%llu lines of this log are lost: nobody read it\n",
             (unsigned long long)d->log_lost);
         if (put_now(note, (size_t)n)) d->log_lost = 0;

@@ -34,7 +34,8 @@ static void tell_types(struct telling *t, const struct mp_envoy_proxy *p)
         age(t->out, t, p->ack_ns);
         dm_bytes_printf(t->out, " ago");
     }
-    dm_bytes_printf(t->out, ", %s\n", p->unproven ? "unproven: nobody can look, or a cluster is in panic (see the log)"
+    dm_bytes_printf(t->out, ", %s\n", p->unproven ? "unproven: nobody can look, or a cluster is in "
+                                                    "panic (see the log)"
                                                     : "proven");
 }
 

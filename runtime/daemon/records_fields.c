@@ -237,7 +237,8 @@ static int64_t small_number(mp_str s)
     return s.len > 0 ? v : SEEN_ABSENT;
 }
 
-/* `/package.Service/Method`, where the request is gRPC: its content type, or its answer, says so. */
+/* `/package.Service/Method`, where the request is gRPC:
+ * its content type, or its answer, says so. */
 static void take_grpc(struct seen *s, const struct mp_als_http *e)
 {
     mp_str text;
@@ -285,7 +286,8 @@ static int64_t sum(uint64_t a, uint64_t b)
     return x > INT64_MAX - y ? INT64_MAX : x + y;
 }
 
-/* Both ways. The log of a listener, other than that of a filter, tells only what was on the wire. */
+/* Both ways. The log of a listener, other than that of a filter,
+ * tells only what was on the wire. */
 static int64_t bytes_of(const struct mp_als_tcp *e)
 {
     int64_t bytes = sum(e->received_bytes, e->sent_bytes);

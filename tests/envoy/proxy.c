@@ -98,7 +98,8 @@ static struct sockaddr_in loopback(const char *address, int port)
     return at;
 }
 
-/* Below the ports that connections take, so that none of these is in the way of a later listener. */
+/* Below the ports that connections take,
+ * so that none of these is in the way of a later listener. */
 static int listening(int *port)
 {
     static int next;

@@ -60,7 +60,8 @@ struct client {
     char reply[8192]; /* the last answer: head and body */
 };
 void client_open(struct client *c, const char *from, int port);
-/* GET; the status, or -1: no answer (refused, reset, closed, or none within the bound of a wait). */
+/* GET; the status, or -1: no answer (refused, reset, closed,
+ * or none within the bound of a wait). */
 int client_get(struct client *c, const char *path);
 void client_close(struct client *c);
 /* The same on a connection of its own. */

@@ -41,7 +41,8 @@ static void add_service(const char *name)
     char line[200];
     snprintf(
         line, sizeof line,
-        "{\"entity\":\"service\",\"name\":\"%s\",\"identities\":[\"spiffe://shop/ns/default/sa/%s\"]}\n",
+        "{\"entity\":\"service\",\"name\":\"%s\","
+        "\"identities\":[\"spiffe://shop/ns/default/sa/%s\"]}\n",
         name, name);
     add_to_file("inventory.jsonl", line);
 }
@@ -51,7 +52,8 @@ static void add_instance(const char *name, int port)
     char line[200];
     snprintf(
         line, sizeof line,
-        "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"checkout\",\"ip\":\"127.0.0.1\",\"port\":%d}\n",
+        "{\"entity\":\"instance\",\"name\":\"%s\",\"service\":\"checkout\","
+        "\"ip\":\"127.0.0.1\",\"port\":%d}\n",
         name, port);
     add_to_file("inventory.jsonl", line);
 }

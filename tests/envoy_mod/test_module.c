@@ -20,11 +20,13 @@
 
 #define POLICY                                                                                     \
     "mpol 1\nuse std.mesh\n"                                                                       \
-    "rule no_admin when request.path starts with \"/admin\" then deny request\n"                    \
-    "rule no_tool when request.headers[\"x-tool\"] == \"nikto\" then deny request with status = 418\n" \
-    "rule slow_down when request.path starts with \"/slow\" per client max 100 then throttle request " \
+    "rule no_admin when request.path starts with \"/admin\" then deny request\n"                   \
+    "rule no_tool when request.headers[\"x-tool\"] == \"nikto\" then deny request "                \
+    "with status = 418\n"                                                                          \
+    "rule slow_down when request.path starts with \"/slow\" per client max 100 "                   \
+    "then throttle request "                                                                       \
     "to 1/s with burst = 2\n"                                                                      \
-    "rule errors when error_rate > 50% per instance then quarantine instance\n"                      \
+    "rule errors when error_rate > 50% per instance then quarantine instance\n"                    \
     "never deny request where request.path == \"/admin/health\"\n"
 
 static const char *envoy, *modules;
@@ -295,7 +297,7 @@ static void *ask_on(void *arg)
 }
 
 #define SWAP(path)                                                                                 \
-    "mpol 1\nuse std.mesh\nrule n when request.path == \"/never\" then deny request\n"              \
+    "mpol 1\nuse std.mesh\nrule n when request.path == \"/never\" then deny request\n"             \
     "rule r when request.path == \"" path "\" then deny request\n"
 
 static void programs_are_swapped_under_load(void **state)

@@ -13,7 +13,7 @@
 
 #define PROBER                                                                                     \
     "rule prober\n"                                                                                \
-    "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"               \
+    "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"              \
     "  then deny client.ip on service for 1m\n"
 #define POLICY(path)                                                                               \
     "use std.mesh\n"                                                                               \

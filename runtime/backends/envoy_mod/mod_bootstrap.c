@@ -53,7 +53,7 @@ ABI_HOOK void envoy_dynamic_module_on_bootstrap_extension_destroy(const void *ex
 void envoy_dynamic_module_on_bootstrap_extension_destroy(const void *extension) { (void)extension; }
 
 #define QUIET_HOOK(name)                                                                           \
-    ABI_HOOK void envoy_dynamic_module_on_bootstrap_extension_##name(void *envoy, const void *extension); \
+    ABI_HOOK void envoy_dynamic_module_on_bootstrap_extension_##name(void *envoy, const void *extension);\
     void envoy_dynamic_module_on_bootstrap_extension_##name(void *envoy, const void *extension)    \
     {                                                                                              \
         (void)envoy;                                                                               \

@@ -321,7 +321,7 @@ void envoy_dynamic_module_on_http_filter_scheduled(void *envoy, const void *filt
 /* ---- hooks that the proxy looks for, and that have nothing to do ---- */
 
 #define PASSING_HOOK(name)                                                                         \
-    ABI_HOOK int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter, bool end); \
+    ABI_HOOK int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter, bool end);\
     int envoy_dynamic_module_on_http_filter_##name(void *envoy, const void *filter, bool end)      \
     {                                                                                              \
         (void)envoy;                                                                               \

@@ -25,7 +25,8 @@ struct batch {
     bool more;
 };
 
-/* What was in a response that was refused goes alone, so that the next refusal names the culprit. */
+/* What was in a response that was refused goes alone,
+ * so that the next refusal names the culprit. */
 static void gather(struct typed *t, struct batch *b)
 {
     b->count = 0;

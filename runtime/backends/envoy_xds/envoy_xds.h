@@ -15,9 +15,12 @@
  *        apply(set)                    stream_message(request)
  *            │                               │
  *            ▼                               ▼
- *     backend.c ── resources.h ──► ads.c ──► host.send          accepted  = every concerned proxy ACKed
- *            ▲                      │ ACK                       effective = and host.prove was answered by
- *        progress ◄── proxies.c ◄───┴──────► host.prove                     mp_envoy_proven()
+ *     backend.c ── resources.h ──► ads.c ──► host.send
+ *            ▲                      │ ACK
+ *        progress ◄── proxies.c ◄───┴──────► host.prove
+ *
+ *     accepted  = every concerned proxy ACKed
+ *     effective = and host.prove was answered by mp_envoy_proven()
  *
  * Before the first apply no stream is taken: a proxy keeps what it has until this control plane
  * knows what is to be in force, so that a restart never lifts anything.
@@ -101,7 +104,8 @@ struct mp_envoy_ask {
     mp_str listen;    /* of the node's metadata, "ADDR:PORT"; empty: unknown */
     bool tls;
     mp_str admin;     /* "ADDR:PORT"; empty: unknown */
-    /* its healthy_panic_threshold: when fewer hosts of a cluster can take requests, all are led to */
+    /* its healthy_panic_threshold: when fewer hosts of a cluster can take requests,
+     * all are led to */
     uint32_t panic_percent;
     enum mp_envoy_type type;
     mp_str resource;  /* its name */
@@ -151,11 +155,13 @@ extern const struct mpol_backend_ops mp_envoy_ops;
 struct mp_envoy_peer {
     mp_str address;     /* for the log */
     mp_str identity;    /* URI SAN of the verified client certificate; empty: there is none */
-    bool authenticated; /* the port asks for certificates: then who has no identity of its service is
-                         * unknown and gets the baseline */
-    bool single;        /* a stream of one type of resources (`DeltaExtensionConfigs`, `StreamRuntime`...):
-                         * it lives beside other streams of its node. Else, a stream of all types
-                         * (ADS), it takes the place of an older one */
+    /* The port asks for certificates: then who has no identity of its service is unknown and gets
+     * the baseline. */
+    bool authenticated;
+    /* A stream of one type of resources (`DeltaExtensionConfigs`, `StreamRuntime`...): it lives
+     * beside other streams of its node. Else, a stream of all types (ADS), it takes the place of
+     * an older one. */
+    bool single;
 };
 
 /* A stream begins. `wire` is what host.send gets. NULL: there are too many, or no set was applied

@@ -30,7 +30,8 @@
     MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 #define MP_ENVOY_TYPE_FAULT MP_ENVOY_TYPE_PREFIX "envoy.extensions.filters.http.fault.v3.HTTPFault"
 
-/* Around any of them: some requests pass the filter over (`exempt`), or each gets one of its own. */
+/* Around any of them: some requests pass the filter over (`exempt`),
+ * or each gets one of its own. */
 #define MP_ENVOY_TYPE_WITH_MATCHER \
     MP_ENVOY_TYPE_PREFIX "envoy.extensions.common.matching.v3.ExtensionWithMatcher"
 

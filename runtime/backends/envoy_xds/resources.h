@@ -10,19 +10,22 @@
  * Memory:  all of it from the arena that is given; the plan is borrowed for the call.
  *
  * What a verb becomes, by resource (names.h):
- *   mpol-deny      RBAC with a tree of matchers, looked through from the top: the probe; `deny` by address
- *                  (a hash table, tries); `quarantine` of who answers.
- *   mpol-allow     RBAC with policies: `deny` by identity, `quarantine` of who asks, `require mtls`.
+ *   mpol-deny      RBAC with a tree of matchers, looked through from the top: the probe; `deny` by
+ *                  address (a hash table, tries); `quarantine` of who answers.
+ *   mpol-allow     RBAC with policies: `deny` by identity, `quarantine` of who asks,
+ *                  `require mtls`.
  *   mpol-throttle  local rate limit: `throttle ... to N/s`, a token bucket per target and proxy.
  *   mpol-share     fault: `throttle ... to P%`; the share of who answers is in mpol-runtime.
  *   all four       `exempt`, and paths that guards protect, pass the filter over.
  *   mpol-runtime   RTDS: the share that is refused, and a version to read back.
- *   SERVICE, SERVICE@VERSION   EDS: the instances; quarantined ones are UNHEALTHY, a `drain` is DRAINING,
- *                  a `route` between versions and what has been given back of a quarantine are
+ *   SERVICE, SERVICE@VERSION
+ *                  EDS: the instances; quarantined ones are UNHEALTHY, a `drain` is DRAINING, a
+ *                  `route` between versions and what has been given back of a quarantine are
  *                  weights.
  *   mpol-routes    RDS: the routes of the proxy's bootstrap, `route` to another service in weights,
  *                  `route` by header, `mirror`.
- *   mpol-cert, mpol-trust   SDS: certificate and key of the service; who is trusted, and what is revoked.
+ *   mpol-cert, mpol-trust
+ *                  SDS: certificate and key of the service; who is trusted, and what is revoked.
  * Which verbs that are is in capability/envoy.def.
  */
 #ifndef MP_ENVOY_XDS_RESOURCES_H

@@ -179,7 +179,8 @@ static void apply_shifts(struct envoy_build *b, mp_str service, struct endpoint 
     }
 }
 
-/* SERVICE@VERSION, read from its end: a service may have the mark in its own name, a version not. */
+/* SERVICE@VERSION, read from its end:
+ * a service may have the mark in its own name, a version not. */
 static mp_str service_of(mp_str cluster, mp_str *version)
 {
     *version = MP_STR("");

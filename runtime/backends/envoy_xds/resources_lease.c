@@ -84,7 +84,24 @@ static enum mp_err read_throttle(const struct mpol_lease *l, struct envoy_lease 
 
 #define HEADER_MAX 128 /* bytes of its name */
 
-/* A header's name as HTTP/2 writes it (RFC 9113, 8.2.1); none of the names that begin with a colon. */
+/* Texts go into messages whose strings must be UTF-8, and into access logs. */
+static bool is_clean(mp_str s)
+{
+    for (size_t at = 0; at < s.len;) {
+        unsigned char c = (unsigned char)s.ptr[at];
+        if (c >= ' ' && c < 0x7f) {
+            at++; /* nearly all */
+            continue;
+        }
+        size_t n = mp_str_utf8(s, at);
+        if (n == 0 || mp_str_control(s, at) != 0) return false;
+        at += n;
+    }
+    return true;
+}
+
+/* A header's name as HTTP/2 writes it (RFC 9113, 8.2.1);
+ * none of the names that begin with a colon. */
 static bool is_header(mp_str name)
 {
     static const char others[] = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz";
@@ -93,8 +110,6 @@ static bool is_header(mp_str name)
     }
     return name.len <= HEADER_MAX;
 }
-
-static bool is_clean(mp_str s);
 
 static enum mp_err read_header(const struct mpol_lease *l, struct envoy_lease *out,
                                const char **why)
@@ -107,7 +122,7 @@ static enum mp_err read_header(const struct mpol_lease *l, struct envoy_lease *o
     if (out->header.len == 0 && out->value.len > 0)
         return refuse(MP_EINVAL, "a value of no header: name it by `header`", why);
     if (out->header.len > 0 && out->from.len > 0)
-        return refuse(MP_EUNSUPPORTED, "by header it leads from all versions: leave `from` out", why);
+        return refuse(MP_EUNSUPPORTED, "by header it is of all versions: leave `from` out", why);
     return MP_OK;
 }
 
@@ -139,22 +154,6 @@ static enum mp_err read_require(const struct mpol_lease *l, struct envoy_lease *
 }
 
 /* ---- one lease ---- */
-
-/* Texts go into messages whose strings must be UTF-8, and into access logs. */
-static bool is_clean(mp_str s)
-{
-    for (size_t at = 0; at < s.len;) {
-        unsigned char c = (unsigned char)s.ptr[at];
-        if (c >= ' ' && c < 0x7f) {
-            at++; /* nearly all */
-            continue;
-        }
-        size_t n = mp_str_utf8(s, at);
-        if (n == 0 || mp_str_control(s, at) != 0) return false;
-        at += n;
-    }
-    return true;
-}
 
 static enum mp_err read_key(const struct mpol_lease *l, char *address, struct envoy_lease *out,
                             const char **why)
@@ -288,7 +287,8 @@ static int by_content(const void *x, const void *y)
     return mp_str_cmp(a->value, b->value);
 }
 
-/* Most sets come in an order of ids already; those of one verb and kind then differ by key alone. */
+/* Most sets come in an order of ids already;
+ * those of one verb and kind then differ by key alone. */
 enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t layer,
                                  struct mp_arena *arena, struct envoy_leases *out)
 {

@@ -135,8 +135,9 @@ void mp_envoy_put_no_probe_shape(struct pb_out *out)
     pb_end(out, not);
 }
 
-/* CelMatcher{expr_match 1{cel_expr_parsed 3{expr 2}}}, Expr{id 2, ident 4{name 1}, select 5{operand 1,
- * field 2}}: `connection.mtls`, the one input that says no where there is no TLS, and goes on. */
+/* CelMatcher{expr_match 1{cel_expr_parsed 3{expr 2}}}, Expr{id 2, ident 4{name 1},
+ * select 5{operand 1, field 2}}: `connection.mtls`, the one input that says no where there is no
+ * TLS, and goes on. */
 void mp_envoy_put_has_certificate(struct pb_out *out)
 {
     size_t single = pb_begin(out, 1), input = pb_begin(out, 1);

@@ -133,8 +133,9 @@ enum mp_err mp_envoy_instances_of(struct envoy_build *b, mp_str service,
 
 enum envoy_input {
     ENVOY_INPUT_CLIENT,   /* the client's address, as access logs have it */
-    ENVOY_INPUT_IDENTITY, /* URI SANs of its certificate. On a connection without TLS this is no "no match":
-                           * it ends the whole tree without an answer */
+    /* URI SANs of its certificate, joined by commas. On a connection without TLS this is no "no
+     * match": it ends the whole tree without an answer. */
+    ENVOY_INPUT_IDENTITY,
     ENVOY_INPUT_PATH,     /* :path, with its query */
 };
 void mp_envoy_put_input(struct pb_out *out, uint32_t field, enum envoy_input input);
