@@ -82,10 +82,11 @@ static void seats_open(struct seat *seats, void *(*run)(void *))
     }
 }
 
+/* A reader is closed by the engine's thread: nobody may step the engine any more when that is us. */
 static void seats_close(struct seat *seats)
 {
+    for (int i = 0; i < CONNECTIONS; i++) pthread_join(seats[i].thread, NULL);
     for (int i = 0; i < CONNECTIONS; i++) {
-        pthread_join(seats[i].thread, NULL);
         mpol_reader_close(seats[i].reader);
         mpol_record_destroy(seats[i].record);
     }
