@@ -82,7 +82,7 @@ static void seats_open(struct seat *seats, void *(*run)(void *))
     }
 }
 
-/* A reader is closed by the engine's thread: nobody may step the engine any more when that is us. */
+/* The engine's thread closes readers, which is us: nobody may step the engine any more. */
 static void seats_close(struct seat *seats)
 {
     for (int i = 0; i < CONNECTIONS; i++) pthread_join(seats[i].thread, NULL);

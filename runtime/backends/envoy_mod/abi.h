@@ -2,11 +2,12 @@
  * abi.h - the functions of Envoy's dynamic modules that this module uses, declared by ourselves.
  *
  * Source: envoyproxy/envoy, source/extensions/dynamic_modules/abi/abi.h (Apache-2.0), as of 1.38,
- *         1.39 and
- * 1.40: names, parameters and numbers agree in all three. Layouts are two words for a buffer,
- * four for a header; handles are pointers; enums are int. What is not needed to answer a request
- * is weak: a proxy that does not have it loads the module all the same, and that part is left
- * out.
+ * 1.39 and 1.40: names, parameters and numbers agree in all three. Layouts are two words for a
+ * buffer, four for a header; handles are pointers; enums are int.
+ *
+ * All are weak, so that every proxy can load the module and it can say what is missing. Those that
+ * are asked for with ABI_MAY may be: that part is left out. Of the others mod_abi.c has a table,
+ * and a proxy without one of them is refused.
  *
  * Buffers that a callback fills in belong to the proxy and live until the hook returns.
  */
@@ -75,72 +76,76 @@ enum abi_flag {
 };
 
 #define ABI_CALLBACK(name) envoy_dynamic_module_callback_##name
-#define ABI_WEAK __attribute__((weak))
+#define ABI_MUST __attribute__((weak)) /* a row of mod_abi.c */
+#define ABI_MAY __attribute__((weak))  /* look whether it is there */
 #define ABI_HOOK __attribute__((visibility("default")))
 
 /* ---- any thread ---- */
-void ABI_CALLBACK(log)(int level, struct abi_text message);
+void ABI_CALLBACK(log)(int level, struct abi_text message) ABI_MUST;
 /* ---- main thread ---- */
-uint32_t ABI_CALLBACK(get_concurrency)(void);
-bool ABI_CALLBACK(is_validation_mode)(void) ABI_WEAK;
+uint32_t ABI_CALLBACK(get_concurrency)(void) ABI_MUST;
+bool ABI_CALLBACK(is_validation_mode)(void) ABI_MAY;
 
 /* ---- HTTP filter ---- */
 int ABI_CALLBACK(http_filter_config_define_counter)(void *config, struct abi_text name,
                                                     struct abi_text *labels, size_t label_count,
-                                                    size_t *id) ABI_WEAK;
+                                                    size_t *id) ABI_MAY;
 int ABI_CALLBACK(http_filter_increment_counter)(void *filter, size_t id, struct abi_text *labels,
-                                                size_t label_count, uint64_t value) ABI_WEAK;
-uint32_t ABI_CALLBACK(http_filter_get_worker_index)(void *filter);
+                                                size_t label_count, uint64_t value) ABI_MAY;
+uint32_t ABI_CALLBACK(http_filter_get_worker_index)(void *filter) ABI_MUST;
 bool ABI_CALLBACK(http_get_header)(void *filter, int headers, struct abi_text key,
-                                   struct abi_text *value, size_t index, size_t *count);
+                                   struct abi_text *value, size_t index, size_t *count) ABI_MUST;
 bool ABI_CALLBACK(http_filter_get_attribute_string)(void *filter, int attribute,
-                                                    struct abi_text *value);
-bool ABI_CALLBACK(http_filter_get_attribute_int)(void *filter, int attribute, uint64_t *value);
+                                                    struct abi_text *value) ABI_MUST;
+bool ABI_CALLBACK(http_filter_get_attribute_int)(void *filter, int attribute,
+                                                 uint64_t *value) ABI_MUST;
 bool ABI_CALLBACK(http_filter_get_attribute_bool)(void *filter, int attribute,
-                                                  bool *value) ABI_WEAK;
-bool ABI_CALLBACK(http_get_cluster_name)(void *filter, struct abi_text *name) ABI_WEAK;
+                                                  bool *value) ABI_MAY;
+bool ABI_CALLBACK(http_get_cluster_name)(void *filter, struct abi_text *name) ABI_MAY;
 void ABI_CALLBACK(http_send_response)(void *filter, uint32_t status, struct abi_header *headers,
                                       size_t header_count, struct abi_text body,
-                                      struct abi_text details);
+                                      struct abi_text details) ABI_MUST;
 /* What a refusal leaves for the logger. */
 void ABI_CALLBACK(http_set_dynamic_metadata_string)(void *filter, struct abi_text space,
                                                     struct abi_text key,
-                                                    struct abi_text value) ABI_WEAK;
+                                                    struct abi_text value) ABI_MAY;
 /* A scheduler is deleted by whoever made it; a commit is safe on any thread, also when the stream
  * has gone. */
-void *ABI_CALLBACK(http_filter_scheduler_new)(void *filter) ABI_WEAK;
-void ABI_CALLBACK(http_filter_scheduler_commit)(void *scheduler, uint64_t event) ABI_WEAK;
-void ABI_CALLBACK(http_filter_scheduler_delete)(void *scheduler) ABI_WEAK;
+void *ABI_CALLBACK(http_filter_scheduler_new)(void *filter) ABI_MAY;
+void ABI_CALLBACK(http_filter_scheduler_commit)(void *scheduler, uint64_t event) ABI_MAY;
+void ABI_CALLBACK(http_filter_scheduler_delete)(void *scheduler) ABI_MAY;
 void ABI_CALLBACK(http_filter_reset_stream)(void *filter, int reason,
-                                            struct abi_text details) ABI_WEAK;
+                                            struct abi_text details) ABI_MAY;
 
 /* ---- access logger ---- */
-uint32_t ABI_CALLBACK(access_logger_get_worker_index)(void *logger) ABI_WEAK;
+uint32_t ABI_CALLBACK(access_logger_get_worker_index)(void *logger) ABI_MAY;
 bool ABI_CALLBACK(access_logger_get_attribute_string)(void *logger, int attribute,
-                                                      struct abi_text *value) ABI_WEAK;
+                                                      struct abi_text *value) ABI_MAY;
 bool ABI_CALLBACK(access_logger_get_attribute_int)(void *logger, int attribute,
-                                                   uint64_t *value) ABI_WEAK;
+                                                   uint64_t *value) ABI_MAY;
 bool ABI_CALLBACK(access_logger_get_attribute_bool)(void *logger, int attribute,
-                                                    bool *value) ABI_WEAK;
+                                                    bool *value) ABI_MAY;
 bool ABI_CALLBACK(access_logger_get_header_value)(void *logger, int headers, struct abi_text key,
                                                   struct abi_text *value, size_t index,
-                                                  size_t *count);
+                                                  size_t *count) ABI_MUST;
 bool ABI_CALLBACK(access_logger_get_dynamic_metadata)(void *logger, struct abi_text space,
                                                       struct abi_text key,
-                                                      struct abi_text *value) ABI_WEAK;
-void ABI_CALLBACK(access_logger_get_timing_info)(void *logger, struct abi_timing *timing);
-void ABI_CALLBACK(access_logger_get_bytes_info)(void *logger, struct abi_bytes *bytes);
-uint64_t ABI_CALLBACK(access_logger_get_response_flags)(void *logger);
-bool ABI_CALLBACK(access_logger_get_route_name)(void *logger, struct abi_text *name);
-bool ABI_CALLBACK(access_logger_get_upstream_cluster)(void *logger, struct abi_text *name);
+                                                      struct abi_text *value) ABI_MAY;
+void ABI_CALLBACK(access_logger_get_timing_info)(void *logger, struct abi_timing *timing) ABI_MUST;
+void ABI_CALLBACK(access_logger_get_bytes_info)(void *logger, struct abi_bytes *bytes) ABI_MUST;
+uint64_t ABI_CALLBACK(access_logger_get_response_flags)(void *logger) ABI_MUST;
+bool ABI_CALLBACK(access_logger_get_route_name)(void *logger, struct abi_text *name) ABI_MUST;
+bool ABI_CALLBACK(access_logger_get_upstream_cluster)(void *logger, struct abi_text *name) ABI_MUST;
 bool ABI_CALLBACK(access_logger_get_downstream_remote_address)(void *logger,
                                                                struct abi_text *address,
-                                                               uint32_t *port);
+                                                               uint32_t *port) ABI_MUST;
 
 /* ---- bootstrap extension ---- */
-void ABI_CALLBACK(bootstrap_extension_config_signal_init_complete)(void *config) ABI_WEAK;
+void ABI_CALLBACK(bootstrap_extension_config_signal_init_complete)(void *config) ABI_MAY;
 
 /* ---- what the proxy calls ---- */
+/* The version that this module was written for, or NULL, which ends the proxy's load of it: the reason
+ * is on standard error, since the proxy's own log may be what is missing. */
 ABI_HOOK const char *envoy_dynamic_module_on_program_init(void);
 
 #endif

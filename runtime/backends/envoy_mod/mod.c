@@ -153,5 +153,3 @@ void mod_stop(struct mod *m)
 {
     if (m->link != NULL) mp_link_stop(m->link);
 }
-
-const char *envoy_dynamic_module_on_program_init(void) { return ABI_VERSION; }
