@@ -293,10 +293,45 @@ bool proxies_ask_modules(struct mp_envoy *e);
 bool proxy_counts(const struct proxy *p);
 void proxies_free(struct mp_envoy *e);
 
-/* ---- progress.c ---- */
+/* ---- carriers.c: who carries a lease ---- */
 
+/* Its verb; a throttle is a "rate" or a "share". */
+mp_str lease_verb(const struct mpol_lease *l);
+/* The service whose endpoints it changes; empty: none. */
+mp_str lease_cluster(const struct mp_envoy *e, const struct mpol_lease *l);
+/* Is it about the proxy's own service or instance? */
+bool lease_is_of(const struct mpol_lease *l, const struct proxy *p);
+/* About a service or an instance that no inventory and no proxy speaks of: it would change nothing,
+ * and must not be told as if it did. */
+bool lease_is_of_nobody(const struct mp_envoy *e, const struct mpol_lease *l);
 /* Does the proxy carry a part of it, by itself or for who asks it for a cluster? */
 bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p);
+/* Why a lease is not carried: who would have to and does not, and what it has not asked for. */
+struct gap {
+    const struct proxy *proxy; /* NULL: there is nobody */
+    mp_str lack;               /* empty: it refuses, or does not answer */
+    /* how many lack something; do not; and of those, have been seen to obey */
+    uint32_t lacking, carriers, obeying;
+    bool graced; /* one that has just come lacks something, and may still ask for it */
+};
+
+/* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that
+ * has just come may ask for more. */
+bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap);
+
+/* ---- held.c: leases that nobody can carry ---- */
+
+/* Lists them anew, with the reason of each. */
+void held_reckon(struct mp_envoy *e);
+/* Those that can be carried are, when all have taken the newest set. */
+void held_note(struct mp_envoy *e);
+/* The words of its last NACK; how many there are. */
+uint32_t proxy_say_refused(const struct proxy *p, char *out, size_t size);
+
+/* ---- progress.c ---- */
+
+/* Did the proxy refuse what is wanted now? */
+bool sub_refuses(const struct sub *s);
 void progress_reckon(struct mp_envoy *e);
 /* mpol_backend_ops.progress */
 enum mpol_err progress_tell(void *backend, struct mpol_progress *out);

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Who carries a lease: which proxies have a part in it, what each must have asked for, and who it is
+ * that does not.
+ */
+#include "envoy_xds/envoy_xds_priv.h"
+
+#define GRACE_NS INT64_C(2000000000) /* subscriptions come one by one */
+
+/* ---- the part of one proxy ---- */
+
+static bool is_endpoint_verb(struct mpol_text verb)
+{
+    static const mp_str verbs[] = {MP_STR_INIT("quarantine"), MP_STR_INIT("drain"),
+                                   MP_STR_INIT("route")};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++) {
+        if (mp_str_eq((mp_str){verb.ptr, verb.len}, verbs[i])) return true;
+    }
+    return false;
+}
+
+mp_str lease_cluster(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, target = {l->target.ptr, l->target.len};
+    struct mp_envoy_instance instance;
+    if (!is_endpoint_verb(l->verb)) return MP_STR("");
+    if (mp_str_eq(kind, MP_STR("service"))) return target;
+    if (!mp_str_eq(kind, MP_STR("instance"))) return MP_STR("");
+    return e->world.instance(e->world.ctx, target, &instance) ? instance.service : MP_STR("");
+}
+
+static bool has_endpoints(const struct mp_envoy_stream *s, mp_str service)
+{
+    if (s == NULL) return false;
+    for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
+        if (!mp_str_starts(x->name, service)) continue;
+        if (x->name.len == service.len || x->name.ptr[service.len] == MP_ENVOY_VERSION_MARK)
+            return true;
+    }
+    return has_endpoints(s->sibling, service);
+}
+
+/* What a proxy must have asked for to carry its part of a lease; `whose`: of its own service or
+ * instance, of others, or whoever's it is. Endpoints and routes are for whoever asks for them. */
+enum whose { ANY, OWN, OTHERS };
+static const struct need {
+    mp_str verb, kind;
+    enum whose whose;
+    enum mp_envoy_type type;
+    mp_str name;
+} needs[] = {
+    {MP_STR_INIT("deny"), MP_STR_INIT("client"), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("deny"), MP_STR_INIT("identity"), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("service"), OTHERS, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("instance"), OWN, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("require"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_ALLOW)},
+    {MP_STR_INIT("rate"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_THROTTLE)},
+    {MP_STR_INIT("share"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_SHARE)},
+    {MP_STR_INIT("share"), MP_STR_INIT("service"), OWN, MP_ENVOY_RTDS,
+     MP_STR_INIT(MP_ENVOY_RUNTIME)},
+    {MP_STR_INIT("share"), MP_STR_INIT("instance"), OWN, MP_ENVOY_RTDS,
+     MP_STR_INIT(MP_ENVOY_RUNTIME)},
+};
+
+mp_str lease_verb(const struct mpol_lease *l)
+{
+    double share;
+    mp_str verb = {l->verb.ptr, l->verb.len};
+    if (!mp_str_eq(verb, MP_STR("throttle"))) return verb;
+    return mp_envoy_lease_share(l, &share) ? MP_STR("share") : MP_STR("rate");
+}
+
+bool lease_is_of(const struct mpol_lease *l, const struct proxy *p)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, target = {l->target.ptr, l->target.len};
+    return (mp_str_eq(kind, MP_STR("service")) && mp_str_eq(target, p->audience.service)) ||
+           (mp_str_eq(kind, MP_STR("instance")) && mp_str_eq(target, p->audience.instance));
+}
+
+static bool is_needed(const struct need *n, const struct mpol_lease *l, const struct proxy *p)
+{
+    if (!mp_str_eq(n->verb, lease_verb(l))) return false;
+    if (n->kind.len > 0 && !mp_str_eq(n->kind, (mp_str){l->target_kind.ptr, l->target_kind.len}))
+        return false;
+    return n->whose == ANY || (n->whose == OWN) == lease_is_of(l, p);
+}
+
+static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str name)
+{
+    if (s == NULL) return false;
+    const struct typed *t = &s->types[type];
+    if (t->wildcard) return true;
+    for (const struct sub *x = t->first; x != NULL; x = x->next) {
+        if (mp_str_eq(x->name, name)) return true;
+    }
+    return asks_for(s->sibling, type, name);
+}
+
+enum part { NO_PART, CARRIES, LACKS };
+
+#define LACKS_VERSIONS "endpoints by version (lb_subset_config)"
+
+/* Has it a route to the service, or to one of its versions? */
+static bool routes_to(const struct proxy *p, mp_str service)
+{
+    for (uint32_t i = 0; i < p->audience.route_count; i++) {
+        mp_str to = p->audience.routes[i].service;
+        if (!mp_str_starts(to, service)) continue;
+        if (to.len == service.len || to.ptr[service.len] == MP_ENVOY_VERSION_MARK) return true;
+    }
+    return false;
+}
+
+/* What a proxy has to do with a lease that is a matter of routes. One that knows the endpoints and
+ * takes its routes from elsewhere would lead requests past the lease. */
+static enum part part_of_routes(const struct mp_envoy_aim *aim, mp_str service,
+                                const struct proxy *p, mp_str *lack)
+{
+    if (asks_for(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES))) {
+        *lack = MP_STR(LACKS_VERSIONS);
+        if (!routes_to(p, service)) return NO_PART;
+        return aim->by_version && !p->audience.by_version ? LACKS : CARRIES;
+    }
+    *lack = MP_STR(MP_ENVOY_ROUTES);
+    return has_endpoints(p->stream, service) ? LACKS : NO_PART;
+}
+
+/* What a proxy has to do with a lease; LACKS: it has not asked for `lack`. */
+static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
+                         const struct proxy *p, mp_str *lack)
+{
+    struct mp_envoy_aim aim;
+    if (p->stream == NULL || !p->known) return NO_PART;
+    if (mp_envoy_lease_aim(l, &e->world, &aim) && (aim.by_routes || aim.nowhere)) {
+        mp_str service = {l->target.ptr, l->target.len};
+        return aim.nowhere ? NO_PART : part_of_routes(&aim, service, p, lack);
+    }
+    bool some = cluster.len > 0 && has_endpoints(p->stream, cluster);
+    if (!mp_envoy_concerns(l, &e->world, &p->audience)) return some ? CARRIES : NO_PART;
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if (!is_needed(&needs[i], l, p)) continue;
+        *lack = needs[i].name;
+        if (!asks_for(p->stream, needs[i].type, needs[i].name)) return LACKS;
+        some = true;
+    }
+    if (mp_str_eq(lease_verb(l), MP_STR("exempt"))) some |= proxy_counts(p);
+    return some ? CARRIES : NO_PART;
+}
+
+bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p)
+{
+    mp_str lack;
+    return part_of(e, l, lease_cluster(e, l), p, &lack) == CARRIES;
+}
+
+static bool is_refused_at(const struct mp_envoy *e, const struct mpol_lease *l,
+                          const struct proxy *p)
+{
+    if (p->stream == NULL || !p->known || !mp_envoy_concerns(l, &e->world, &p->audience))
+        return false;
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if (needs[i].type == MP_ENVOY_ECDS && is_needed(&needs[i], l, p)) return true;
+    }
+    return false;
+}
+
+void mp_envoy_refusers(const struct mp_envoy *e, const struct mpol_lease *lease,
+                       mp_envoy_refuser_fn each, void *ctx)
+{
+    static const mp_str refusing[] = {MP_STR_INIT("deny"), MP_STR_INIT("quarantine"),
+                                      MP_STR_INIT("require")};
+    size_t i = 0, count = sizeof refusing / sizeof *refusing;
+    while (i < count && !mp_str_eq(refusing[i], (mp_str){lease->verb.ptr, lease->verb.len})) i++;
+    for (const struct proxy *p = e->proxies; i < count && p != NULL; p = p->next) {
+        if (is_refused_at(e, lease, p)) each(ctx, p->id, p->module);
+    }
+}
+
+/* ---- who is not there ---- */
+
+static bool is_text(void *ctx, mp_str text)
+{
+    mp_str *wanted = ctx;
+    if (!mp_str_eq(*wanted, text)) return true;
+    wanted->ptr = NULL;
+    return false;
+}
+
+static bool is_any(void *ctx, const struct mp_envoy_instance *instance)
+{
+    (void)instance;
+    *(bool *)ctx = true;
+    return false;
+}
+
+static bool is_in_world(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    const struct mp_envoy_world *w = &e->world;
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, name = {l->target.ptr, l->target.len};
+    struct mp_envoy_instance instance;
+    bool any = false;
+    if (mp_str_eq(kind, MP_STR("instance"))) return w->instance(w->ctx, name, &instance);
+    w->instances(w->ctx, name, is_any, &any);
+    if (!any) w->services(w->ctx, is_text, &name);
+    return any || name.ptr == NULL;
+}
+
+bool lease_is_of_nobody(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, name = {l->target.ptr, l->target.len};
+    bool service = mp_str_eq(kind, MP_STR("service"));
+    if ((!service && !mp_str_eq(kind, MP_STR("instance"))) || is_in_world(e, l)) return false;
+    for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        if (p->stream == NULL || !p->known) continue;
+        if (lease_is_of(l, p) || (service && has_endpoints(p->stream, name))) return false;
+    }
+    return true;
+}
+
+/* ---- all of them ---- */
+
+static bool is_refusing(const struct proxy *p)
+{
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
+        for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+            for (const struct sub *x = s->types[type].first; x != NULL; x = x->next) {
+                if (sub_refuses(x)) return true;
+            }
+        }
+    }
+    return false;
+}
+
+bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap)
+{
+    mp_str cluster = lease_cluster(e, l), lack;
+    bool carried = false;
+    *gap = (struct gap){.proxy = NULL};
+    if (lease_is_of_nobody(e, l)) return false;
+    for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
+        enum part part = part_of(e, l, cluster, p, &lack);
+        if (part == LACKS && e->looked_ns - p->since_ns < GRACE_NS) {
+            e->graced = gap->graced = true;
+        } else if (part == LACKS) {
+            p->lacks = lack;
+            if (gap->lacking++ == 0) {
+                gap->proxy = p;
+                gap->lack = lack;
+            }
+        } else if (part == CARRIES) {
+            bool able = !p->silent && !is_refusing(p);
+            if (!able && gap->lacking == 0) gap->proxy = p;
+            carried |= able;
+            gap->carriers++;
+            gap->obeying += able && p->effective >= e->revision;
+        }
+    }
+    return (carried || gap->graced) && gap->lacking == 0;
+}
+
