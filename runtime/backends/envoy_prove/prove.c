@@ -35,7 +35,9 @@ struct prove_task {
     bool answered;         /* ever */
     bool panics;           /* the last answer was the wanted one, of a cluster in panic */
     bool failing;          /* since failing_ms no question was answered */
-    uint64_t began_us, deadline_at_ms, failing_ms;
+    bool blind;            /* since blind_ms all answers came from before our filters */
+    unsigned probed;       /* the last answer to the probe */
+    uint64_t began_us, deadline_at_ms, failing_ms, blind_ms;
     uint32_t pause_ms, attempts;
     char seen[SEEN_BYTES];
 };
@@ -181,7 +183,7 @@ static void on_timer(uv_timer_t *timer)
     if (t->asking) failed(t, over && t->answered && !t->failing ? NULL : "no answer in time");
     if (over) {
         enum mp_prove_result shown = t->panics ? MP_PROVE_PANIC : MP_PROVE_NOT_YET;
-        finish(t, t->answered ? shown : MP_PROVE_UNREACHABLE);
+        finish(t, t->answered && !t->blind ? shown : MP_PROVE_UNREACHABLE);
     } else if (t->failing && now - t->failing_ms >= t->prover->o.reply_ms) {
         finish(t, MP_PROVE_UNREACHABLE);
     } else if (uv_is_active((uv_handle_t *)timer) == 0) {
@@ -210,23 +212,54 @@ static void otherwise(struct prove_task *t)
     again(t);
 }
 
-static void judge_listener(struct prove_task *t, unsigned status)
+/* May it be that our filters were not asked? 404 is what the route of the probe says, and what is
+ * let through is answered well. */
+static bool may_come_from_others(unsigned status) { return status >= 300 && status != 404; }
+
+/* Whoever stands before our filters (authentication, a redirect) answers everything alike: what
+ * they would do cannot be seen. */
+static void judge_blind(struct prove_task *t, unsigned status)
 {
-    bool same = status == t->want.status;
-    if (t->controls && !same) {
-        finish(t, MP_PROVE_PROVEN);
-        return;
-    }
-    if (t->controls || !same) {
-        snprintf(t->seen, sizeof t->seen,
-                 t->controls ? "%u also for a path that nobody denies" : "answers %u", status);
+    snprintf(t->seen, sizeof t->seen, "%u also for a path that nobody denies", status);
+    if (!t->blind) t->blind_ms = now_ms(t);
+    t->blind = true;
+    if (now_ms(t) - t->blind_ms >= t->prover->o.reply_ms) {
+        finish(t, MP_PROVE_UNREACHABLE);
+    } else {
         otherwise(t);
+    }
+}
+
+static void judge_control(struct prove_task *t, unsigned status)
+{
+    if (status == t->probed) {
+        judge_blind(t, status);
+    } else if (t->probed == t->want.status) {
+        finish(t, MP_PROVE_PROVEN);
+    } else {
+        t->blind = false;
+        otherwise(t);
+    }
+}
+
+static void judge_probe(struct prove_task *t, unsigned status)
+{
+    t->probed = status;
+    if (status == t->want.status) {
+        /* On a new connection: is it the rule that answers so? On an old one: and a new one? */
+        t->controls = t->fresh;
+        if (!t->controls) leave_link(t);
+        attempt(t);
         return;
     }
-    /* On a new connection: is it the rule that answers so? On an old one: and a new one? */
-    t->controls = t->fresh;
-    if (!t->controls) leave_link(t);
-    attempt(t);
+    snprintf(t->seen, sizeof t->seen, "answers %u", status);
+    t->controls = may_come_from_others(status);
+    if (t->controls) {
+        attempt(t);
+        return;
+    }
+    t->blind = false;
+    otherwise(t);
 }
 
 static void judge_admin(struct prove_task *t, const struct mp_http1 *answer)
@@ -255,7 +288,7 @@ static void on_answer(void *ctx, const struct mp_http1 *answer)
     t->answered = true;
     t->failing = false;
     if (t->want.kind == MP_PROVE_LISTENER) {
-        judge_listener(t, answer->status);
+        (t->controls ? judge_control : judge_probe)(t, answer->status);
     } else {
         judge_admin(t, answer);
     }

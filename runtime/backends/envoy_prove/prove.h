@@ -4,10 +4,9 @@
  * Three questions, each asked again after 1, 2, 4 … 50 ms until the answer is the wanted one or
  * the time is over:
  * - the listener: GET PATH (/.mpol/probe/VERSION) must be answered with STATUS (403: the policy
- * of that
- *   version is in force; 404: not yet), on a connection that was open before, if there is one,
- *   and on a new one; and a path that nobody denies must not, since who refuses everything proves
- *   nothing;
+ *   of that version is in force; 404: not yet), on a connection that was open before, if there is
+ *   one, and on a new one; and a path that nobody denies must not: who answers everything alike
+ *   (authentication before our filters, a redirect) proves nothing;
  * - the admin port's /clusters?format=json: a cluster's endpoints are out, in, or weigh what they
  * should, and those that are out are not led to because so few are left (panic);
  * - the admin port's /runtime?format=json: keys have their values.
@@ -56,7 +55,8 @@ enum mp_prove_result {
     MP_PROVE_PROVEN,
     MP_PROVE_NOT_YET,     /* it answers, and shows something else, until the time was over */
     MP_PROVE_PANIC,       /* as wanted, and its cluster in panic until the time was over */
-    MP_PROVE_UNREACHABLE, /* no usable answer for `reply_ms`: refused, hung, broke the protocol */
+    /* no usable answer for `reply_ms`: refused, hung, broke the protocol, answers all alike */
+    MP_PROVE_UNREACHABLE,
 };
 
 struct mp_proof {

@@ -272,8 +272,41 @@ static void who_refuses_everything_proves_nothing(void **state)
     struct told told;
     rig_open(&r, NULL, NULL, refuses_all);
     prove(&r, probe(&r, &told));
-    assert_int_equal(told.result, MP_PROVE_NOT_YET);
+    assert_int_equal(told.result, MP_PROVE_UNREACHABLE);
     assert_string_equal(told.text, "403 also for a path that nobody denies");
+    rig_close(&r);
+}
+
+static const char *asks_who(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return "HTTP/1.1 401 Unauthorized\r\ncontent-length: 0\r\n\r\n";
+}
+
+/* As where somebody asks for a token before our filters are asked. */
+static void who_is_answered_before_our_filters_sees_nothing(void **state)
+{
+    struct rig r;
+    struct told told;
+    rig_open(&r, NULL, NULL, asks_who);
+    prove(&r, probe(&r, &told));
+    assert_int_equal(told.result, MP_PROVE_UNREACHABLE);
+    assert_string_equal(told.text, "401 also for a path that nobody denies");
+    rig_close(&r);
+}
+
+static const char *asks_at_first(void *ctx, unsigned connection, unsigned request, const char *path)
+{
+    return connection == 0 && request < 4 ? asks_who(ctx, connection, request, path)
+                                          : obeys(ctx, connection, request, path);
+}
+
+static void who_is_let_in_later_is_proven(void **state)
+{
+    struct rig r;
+    struct told told;
+    rig_open(&r, NULL, NULL, asks_at_first);
+    prove(&r, probe(&r, &told));
+    assert_int_equal(told.result, MP_PROVE_PROVEN);
     rig_close(&r);
 }
 
@@ -562,6 +595,8 @@ int main(void)
         cmocka_unit_test(an_old_connection_that_does_not_obey_is_seen),
         cmocka_unit_test(a_new_connection_that_does_not_obey_is_seen),
         cmocka_unit_test(who_refuses_everything_proves_nothing),
+        cmocka_unit_test(who_is_answered_before_our_filters_sees_nothing),
+        cmocka_unit_test(who_is_let_in_later_is_proven),
         cmocka_unit_test(who_gives_no_answer_is_unreachable),
         cmocka_unit_test(what_was_seen_last_is_told_when_the_time_is_over),
         cmocka_unit_test(answers_that_nobody_asked_for_prove_nothing),
