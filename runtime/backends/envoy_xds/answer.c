@@ -209,6 +209,19 @@ static void note_refused(struct sub *x, mp_str text)
            (int)p->nack_text_len, p->nack_text);
 }
 
+/* An Envoy that refuses a secret goes on with what it made of the ones before, but holds the new
+ * one: it refuses all others for its sake until it is given a good one, also the one before. */
+static bool holds_what_it_refuses(const struct sub *x) { return x->type == MP_ENVOY_SDS; }
+
+/* So one that was refused may have been good. An answer of yes to another cannot come of its own
+ * being sent again, so this ends. */
+static void try_refused_again(struct typed *t)
+{
+    for (struct sub *x = t->first; x != NULL; x = x->next) {
+        if (holds_what_it_refuses(x)) res_put(x->stream->e, &x->refused, NULL);
+    }
+}
+
 /* The proxy keeps the last good one. Of a response with several nobody can say which was bad:
  * each is sent again by itself. */
 static void sub_nacked(struct sub *x, uint32_t index, uint32_t together, mp_str text)
@@ -218,7 +231,7 @@ static void sub_nacked(struct sub *x, uint32_t index, uint32_t together, mp_str 
     uint64_t since = x->flight[0].revision;
     forget(e, x, index);
     if (x->flights == 0) {
-        res_put(e, &x->sent, x->acked);
+        res_put(e, &x->sent, holds_what_it_refuses(x) ? &xd_unsent : x->acked);
         if (x->desired != x->sent) x->unsent_revision = since;
     } else {
         x->flight[0].revision = since;
@@ -278,6 +291,7 @@ bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str 
             break;
         }
     }
+    if (error == NULL) try_refused_again(t);
     e->touched = true;
     return true;
 }

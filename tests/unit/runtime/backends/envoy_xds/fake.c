@@ -67,6 +67,19 @@ static void services(void *ctx, mp_envoy_text_fn each, void *each_ctx)
     }
 }
 
+static mp_str secret(void *ctx, enum mp_envoy_secret which, mp_str service)
+{
+    struct fake_mesh *m = ctx;
+    (void)service;
+    switch (which) {
+    case MP_ENVOY_SECRET_TRUST: return mp_str_of(m->trust);
+    case MP_ENVOY_SECRET_CHAIN: return mp_str_of(m->chain);
+    case MP_ENVOY_SECRET_KEY: return MP_STR("KEY");
+    case MP_ENVOY_SECRET_REVOKED: break;
+    }
+    return MP_STR("");
+}
+
 void fake_instance(struct fake_mesh *m, const char *name, const char *service, const char *version,
                    const char *ip, uint16_t port)
 {
@@ -145,7 +158,7 @@ static int64_t host_now(void *ctx) { return ((struct fake_mesh *)ctx)->now_ns; }
 struct mp_envoy_world fake_world(struct fake_mesh *m)
 {
     return (struct mp_envoy_world){m,          instances,  instance, instance_at,
-                                   identities, service_of, services};
+                                   identities, service_of, services, secret};
 }
 
 static bool host_carries(void *ctx, const struct mp_envoy_node *node)

@@ -79,6 +79,7 @@ struct fake_mesh {
     /* The world: texts must live. */
     struct mp_envoy_instance instances[FAKE_INSTANCES_MAX];
     uint32_t instance_count;
+    const char *chain, *trust; /* everybody's, with the key "KEY"; NULL: there are none */
     const char *identities[64][2]; /* service, identity */
     uint32_t identity_count;
 };

@@ -407,6 +407,48 @@ static void of_several_resources_the_bad_one_is_found(void **state)
     assert_int_equal(counts().nacks, 2); /* all together, then it alone */
 }
 
+static void change(const char *chain, const char *trust)
+{
+    m.chain = chain;
+    m.trust = trust;
+    mp_envoy_world_changed(m.envoy);
+    fake_pump(&m);
+}
+
+static bool has_text(const struct fake_proxy *p, const char *name, const char *text)
+{
+    const struct fake_resource *r = fake_has(p, name);
+    return r != NULL && mp_str_contains((mp_str){r->bytes, r->len}, mp_str_of(text));
+}
+
+/* An Envoy that refuses a secret holds it all the same, and refuses every other that it would use
+ * together with it, until it is given a good one; it goes on with what it made of the ones
+ * before. */
+static void after_a_refused_secret_nothing_is_known_of_what_is_held(void **state)
+{
+    static const char *const names[] = {MP_ENVOY_CERTIFICATE, MP_ENVOY_TRUST, NULL};
+    (void)state;
+    struct fake_proxy *p = fake_proxy(&m, shop);
+    m.chain = "GOOD";
+    m.trust = "CA";
+    fake_connect(p, NULL);
+    fake_subscribe(p, MP_ENVOY_TYPE_SECRET, names);
+    fake_pump(&m);
+    assert_true(has_text(p, MP_ENVOY_CERTIFICATE, "GOOD"));
+    p->nacks = "*";
+    change("BAD", "CA");
+    change("BAD", "OTHER");
+    assert_int_equal(counts().nacks, 2);
+    p->nacks = NULL;
+    uint32_t responses = p->responses;
+    change("GOOD", "OTHER"); /* the one that was acknowledged, and that which was refused for it */
+    assert_int_equal(p->responses, responses + 2);
+    assert_true(has_text(p, MP_ENVOY_CERTIFICATE, "GOOD"));
+    assert_true(has_text(p, MP_ENVOY_TRUST, "OTHER"));
+    change("GOOD", "OTHER");
+    assert_int_equal(p->responses, responses + 2);
+}
+
 /* ---- bad input ---- */
 
 static void garbage_ends_its_stream_alone(void **state)
@@ -480,6 +522,7 @@ int main(void)
         TEST(a_refusal_keeps_the_last_good_one),
         TEST(what_was_refused_is_sent_again_when_it_has_changed),
         TEST(of_several_resources_the_bad_one_is_found),
+        TEST(after_a_refused_secret_nothing_is_known_of_what_is_held),
         TEST(garbage_ends_its_stream_alone),
         TEST(a_first_request_without_a_node_ends_the_stream),
         TEST(too_much_ends_the_stream),
