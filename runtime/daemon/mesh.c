@@ -237,10 +237,10 @@ static void secrets_changed(void *ctx)
     dm_turn(m->d);
 }
 
-static void secrets_refused(void *ctx, const char *line)
+static void secrets_warn(void *ctx, const char *line)
 {
     struct dm_mesh *m = ctx;
-    dm_log(m->d, "warn", "certificates stay as they were: %s", line);
+    dm_log(m->d, "warn", "--sds: %s", line);
 }
 
 /* Private keys are told to who has shown a certificate, or to who may open a socket in the file
@@ -248,10 +248,10 @@ static void secrets_refused(void *ctx, const char *line)
 static bool open_secrets(struct dm_mesh *m)
 {
     const struct mp_daemon_options *o = m->d->options;
-    char why[256];
+    char why[4600];
     struct dm_secrets_options options = {
         .folder = o->sds, .keys = o->xds_ca != NULL || strncmp(o->xds, "unix:", 5) == 0, .ctx = m,
-        .loop = &m->d->loop, .changed = secrets_changed, .log = secrets_refused};
+        .loop = &m->d->loop, .changed = secrets_changed, .log = secrets_warn};
     if (o->sds == NULL) return true;
     if (!dm_secrets_open(&options, &m->secrets, why, sizeof why)) {
         fprintf(stderr, "mpol run: --sds=%s\n", why);
@@ -262,11 +262,33 @@ static bool open_secrets(struct dm_mesh *m)
     return true;
 }
 
+/* Before the port is opened, which would not know which option is meant. */
+static bool look_at_files(const struct mp_daemon_options *o)
+{
+    const struct {
+        const char *option, *path;
+        enum mp_pem_kind kind;
+    } files[] = {{"xds-cert", o->xds_cert, MP_PEM_CERTIFICATES},
+                 {"xds-key", o->xds_key, MP_PEM_KEY},
+                 {"xds-ca", o->xds_ca, MP_PEM_CERTIFICATES}};
+    char why[160] = "no memory";
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        if (files[i].path == NULL) continue;
+        if (mp_pem_file(files[i].path, files[i].kind, NULL, why, sizeof why) == MP_OK) continue;
+        fprintf(stderr, "mpol run: --%s=%s: %s\n", files[i].option, files[i].path, why);
+        return false;
+    }
+    return true;
+}
+
+int64_t mesh_now_s(const struct dm_mesh *m) { return m->d->os.wall_ns(m->d->os.ctx) / 1000000000; }
+
 /* Nobody comes in with a certificate that is out of date, on either side. Told once for each. */
 static void look_at_dates(struct dm_mesh *m)
 {
     char why[OUT_OF_DATE_BYTES] = "";
-    int64_t now_s = m->d->os.wall_ns(m->d->os.ctx) / 1000000000;
+    int64_t now_s = mesh_now_s(m);
+    if (m->secrets != NULL) dm_secrets_look(m->secrets, now_s);
     mp_grpc_out_of_date(m->server, now_s, why, sizeof why);
     if (strcmp(why, m->out_of_date) == 0) return;
     memcpy(m->out_of_date, why, sizeof why);
@@ -284,6 +306,7 @@ bool dm_mesh_open(struct dm *d)
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = put_methods(m, methods),
                                       .limits = {.streams = STREAMS_MAX}};
+    if (!look_at_files(o)) return false;
     allow_connections();
     dm_mesh_inventory(d); /* what guards protect is known without a line of inventory */
     mp_envoy_world_changed(m->envoy);

@@ -11,6 +11,7 @@
 #include "envoy_prove/prove.h"
 #include "envoy_xds/envoy_xds.h"
 #include "grpc/grpc.h"
+#include "tls/pem.h"
 
 struct mesh_proof;
 
@@ -30,6 +31,9 @@ struct dm_mesh {
     uv_timer_t prove_timer;     /* what host.prove could not begin at once */
     bool timers_open;
 };
+
+/* By the wall clock, seconds since 1970. */
+int64_t mesh_now_s(const struct dm_mesh *m);
 
 /* mesh_prove.c: envoy_xds's questions → the prover, and back */
 void mesh_prove(void *ctx, const struct mp_envoy_ask *ask);

@@ -1,158 +1,142 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "daemon/mesh_secrets.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/arena.h"
+#include "daemon/mesh_secrets_priv.h"
 
 /* Somebody who renews certificates writes several files, one after the other. */
 #define SETTLE_MS 50
-
-struct file {
-    mp_str name, bytes;
-};
-
-struct reading {
-    struct mp_arena arena;
-    struct file *files; /* in order of name */
-    size_t count, cap;
-    char why[4400]; /* empty: it went well; else a path and a reason */
-};
+#define LINE_BYTES 1100
 
 struct dm_secrets {
     struct dm_secrets_options options;
-    struct reading now;
+    struct secret_reading now;
+    char trouble[4500]; /* of the folder as a whole, when it was read last; empty: none */
     uv_fs_event_t watch;
     uv_timer_t settle;
     int open_handles;
 };
 
-/* ---- the folder ---- */
+/* ---- what is said of it ---- */
 
-static bool refuse(struct reading *r, const char *name, const char *why)
+static void say(const struct dm_secrets *s, const char *line)
 {
-    snprintf(r->why, sizeof r->why, "%s: %s", name, why);
-    return false;
+    s->options.log(s->options.ctx, line);
 }
 
-static bool read_file(struct reading *r, const char *path, mp_str *out)
+static void print_refused(const struct secret_item *item, char *out, size_t size)
 {
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) return refuse(r, path, "cannot be opened");
-    struct mp_buf b;
-    char chunk[8192];
-    mp_buf_init(&b, &r->arena);
-    for (size_t n; b.len <= DM_SECRET_BYTES_MAX && (n = fread(chunk, 1, sizeof chunk, f)) > 0;) {
-        mp_buf_put(&b, (mp_str){chunk, n});
-    }
-    bool bad = ferror(f) != 0;
-    fclose(f);
-    if (bad || b.failed) return refuse(r, path, "cannot be read");
-    if (b.len > DM_SECRET_BYTES_MAX) return refuse(r, path, "is longer than 1 MiB");
-    *out = mp_buf_view(&b);
+    snprintf(out, size, "%.*s; %s", MP_STR_ARG(item->why),
+             item->text.len > 0 ? "what was there before is served on"
+                                : "nothing is served for it");
+}
+
+/* What is served is out of date: who notices, and how? */
+static bool print_out_of_date(const struct secret_item *item, int64_t now_s, char *out,
+                              size_t size)
+{
+    static const struct {
+        const char *what, *so;
+    } kinds[] = {
+        [SECRET_TRUST] = {"the authority", "proxies let nobody in by it"},
+        [SECRET_REVOKED] = {"the list of", "proxies let in nobody of that authority"},
+        [SECRET_PAIR] = {"the certificate", "it is served, and who verifies it refuses it"},
+    };
+    char why[300];
+    if (item->text.len == 0) return false;
+    if (!mp_pem_out_of_date(&item->dates, now_s, kinds[item->kind].what, why, sizeof why))
+        return false;
+    snprintf(out, size, "%.*s: %s: %s", MP_STR_ARG(item->name), why, kinds[item->kind].so);
     return true;
 }
 
-static bool is_ours(mp_str name)
+void dm_secrets_look(struct dm_secrets *s, int64_t now_s)
 {
-    return mp_str_eq(name, MP_STR("trust.pem")) || mp_str_eq(name, MP_STR("revoked.pem")) ||
-           mp_str_ends(name, MP_STR(".crt")) || mp_str_ends(name, MP_STR(".key"));
+    char line[LINE_BYTES];
+    for (size_t i = 0; i < s->now.count; i++) {
+        struct secret_item *item = &s->now.items[i];
+        bool out_of_date = print_out_of_date(item, now_s, line, sizeof line);
+        if (out_of_date && !item->told) say(s, line);
+        item->told = out_of_date;
+    }
 }
 
-static bool take_file(struct reading *r, const char *folder, const char *name)
+void dm_secrets_tell(const struct dm_secrets *s, int64_t now_s, dm_secrets_line_fn each, void *ctx)
 {
-    char path[4096];
-    if (!is_ours(mp_str_of(name))) return true;
-    if (r->count == r->cap) {
-        size_t cap = r->cap == 0 ? 32 : 2 * r->cap;
-        struct file *grown = mp_arena_grow(&r->arena, r->files, r->cap * sizeof *grown,
-                                           cap * sizeof *grown, _Alignof(struct file));
-        if (grown == NULL) return refuse(r, folder, "no memory");
-        r->files = grown;
-        r->cap = cap;
+    char line[LINE_BYTES];
+    if (s->trouble[0] != '\0') each(ctx, s->trouble);
+    for (size_t i = 0; i < s->now.count; i++) {
+        const struct secret_item *item = &s->now.items[i];
+        if (item->why.len > 0) {
+            print_refused(item, line, sizeof line);
+            each(ctx, line);
+        }
+        if (print_out_of_date(item, now_s, line, sizeof line)) each(ctx, line);
     }
-    if (r->count == DM_SECRET_FILES_MAX) return refuse(r, folder, "has too many files");
-    if (snprintf(path, sizeof path, "%s/%s", folder, name) >= (int)sizeof path) {
-        return refuse(r, folder, "is too long a name");
-    }
-    struct file *f = &r->files[r->count];
-    f->name = mp_arena_str(&r->arena, mp_str_of(name));
-    if (f->name.ptr == NULL) return refuse(r, folder, "no memory");
-    if (!read_file(r, path, &f->bytes)) return false;
-    r->count++;
-    return true;
 }
 
-static int by_name(const void *a, const void *b)
+void dm_secrets_count(const struct dm_secrets *s, int64_t now_s, struct dm_secrets_counts *out)
 {
-    return mp_str_cmp(((const struct file *)a)->name, ((const struct file *)b)->name);
-}
-
-static mp_str bytes_of(const struct reading *r, mp_str name)
-{
-    struct file wanted = {.name = name};
-    const struct file *f =
-        r->count > 0 ? bsearch(&wanted, r->files, r->count, sizeof wanted, by_name) : NULL;
-    return f != NULL ? f->bytes : MP_STR("");
-}
-
-static bool judge(const struct dm_secrets *s, struct reading *r)
-{
-    if (bytes_of(r, MP_STR("trust.pem")).len == 0) {
-        return refuse(r, s->options.folder, "has no trust.pem");
+    char line[LINE_BYTES];
+    *out = (struct dm_secrets_counts){.refused = s->trouble[0] != '\0', .end_s = INT64_MAX};
+    for (size_t i = 0; i < s->now.count; i++) {
+        const struct secret_item *item = &s->now.items[i];
+        out->refused += item->why.len > 0;
+        if (item->text.len == 0) continue;
+        out->pairs += item->kind == SECRET_PAIR;
+        out->out_of_date += print_out_of_date(item, now_s, line, sizeof line);
+        if (item->dates.until_s < out->end_s) out->end_s = item->dates.until_s;
     }
-    for (size_t i = 0; i < r->count && !s->options.keys; i++) {
-        if (!mp_str_ends(r->files[i].name, MP_STR(".key"))) continue;
-        return refuse(
-            r, s->options.folder,
-            "has private keys, which are told over mutual TLS (--xds-ca) or a unix socket alone");
-    }
-    return true;
-}
-
-static bool read_folder(const struct dm_secrets *s, struct reading *r)
-{
-    *r = (struct reading){0};
-    mp_arena_init(&r->arena, NULL, 0);
-    DIR *d = opendir(s->options.folder);
-    if (d == NULL) return refuse(r, s->options.folder, "cannot be opened");
-    bool good = true;
-    for (const struct dirent *e; good && (e = readdir(d)) != NULL;) {
-        good = take_file(r, s->options.folder, e->d_name);
-    }
-    closedir(d);
-    if (r->count > 0) qsort(r->files, r->count, sizeof *r->files, by_name);
-    return good && judge(s, r);
-}
-
-static bool same(const struct reading *a, const struct reading *b)
-{
-    if (a->count != b->count) return false;
-    for (size_t i = 0; i < a->count; i++) {
-        if (!mp_str_eq(a->files[i].name, b->files[i].name)) return false;
-        if (!mp_str_eq(a->files[i].bytes, b->files[i].bytes)) return false;
-    }
-    return true;
 }
 
 /* ---- changes ---- */
 
+static bool same(const struct secret_reading *a, const struct secret_reading *b)
+{
+    if (a->count != b->count) return false;
+    for (size_t i = 0; i < a->count; i++) {
+        const struct secret_item *x = &a->items[i], *y = &b->items[i];
+        if (!mp_str_eq(x->name, y->name) || !mp_str_eq(x->text, y->text) ||
+            !mp_str_eq(x->key, y->key))
+            return false;
+    }
+    return true;
+}
+
+/* What is told once stays told, while the same is served, or the same is wrong. */
+static void say_refused(const struct dm_secrets *s, struct secret_reading *fresh)
+{
+    char line[LINE_BYTES];
+    for (size_t i = 0; i < fresh->count; i++) {
+        struct secret_item *item = &fresh->items[i];
+        const struct secret_item *old = secrets_find(&s->now, item->name);
+        if (old != NULL && mp_str_eq(old->text, item->text)) item->told = old->told;
+        if (item->why.len == 0 || (old != NULL && mp_str_eq(old->why, item->why))) continue;
+        print_refused(item, line, sizeof line);
+        say(s, line);
+    }
+}
+
 static void on_settled(uv_timer_t *timer)
 {
     struct dm_secrets *s = timer->data;
-    struct reading fresh;
-    bool good = read_folder(s, &fresh);
-    if (!good) s->options.log(s->options.ctx, fresh.why);
-    if (!good || same(&s->now, &fresh)) {
+    struct secret_reading fresh;
+    bool good = secrets_read(s->options.folder, s->options.keys, &s->now, &fresh);
+    snprintf(s->trouble, sizeof s->trouble, "%s%s", fresh.why,
+             good ? "" : "; all stays as it was");
+    if (!good) {
+        say(s, s->trouble);
         mp_arena_free(&fresh.arena);
         return;
     }
-    struct reading old = s->now;
+    say_refused(s, &fresh);
+    struct secret_reading old = s->now;
+    bool changed = !same(&old, &fresh);
     s->now = fresh;
-    s->options.changed(s->options.ctx);
+    if (changed) s->options.changed(s->options.ctx);
     mp_arena_free(&old.arena);
 }
 
@@ -186,6 +170,21 @@ void dm_secrets_close(struct dm_secrets *s)
     uv_close((uv_handle_t *)&s->settle, on_closed);
 }
 
+/* Without trust nobody is let in, and nothing was there before. */
+static bool read_first(struct dm_secrets *s, char *why, size_t why_size)
+{
+    struct secret_reading first;
+    bool good = secrets_read(s->options.folder, s->options.keys, NULL, &first);
+    const struct secret_item *trust = good ? secrets_find(&first, MP_STR("trust.pem")) : NULL;
+    bool trusts = good && trust->text.len > 0;
+    if (!good) snprintf(why, why_size, "%s", first.why);
+    if (good && !trusts)
+        snprintf(why, why_size, "%s: %.*s", s->options.folder, MP_STR_ARG(trust->why));
+    if (trusts) say_refused(s, &first);
+    s->now = first;
+    return trusts;
+}
+
 bool dm_secrets_open(const struct dm_secrets_options *options, struct dm_secrets **out, char *why,
                      size_t why_size)
 {
@@ -195,8 +194,7 @@ bool dm_secrets_open(const struct dm_secrets_options *options, struct dm_secrets
         return false;
     }
     s->options = *options;
-    if (!read_folder(s, &s->now)) {
-        snprintf(why, why_size, "%s", s->now.why);
+    if (!read_first(s, why, why_size)) {
         free_all(s);
         return false;
     }
@@ -209,28 +207,31 @@ bool dm_secrets_open(const struct dm_secrets_options *options, struct dm_secrets
         dm_secrets_close(s);
         return false;
     }
+    on_change(&s->watch, NULL, 0, 0); /* what has changed before the watch began */
     *out = s;
     return true;
 }
 
 /* ---- what is asked ---- */
 
-static mp_str of_service(const struct dm_secrets *s, mp_str service, const char *ending)
+static const struct secret_item *pair_of(const struct dm_secrets *s, mp_str service)
 {
     char name[300];
-    if (service.len == 0 || service.len + strlen(ending) >= sizeof name) return MP_STR("");
+    if (service.len == 0 || service.len + sizeof ".crt" > sizeof name) return NULL;
     for (size_t i = 0; i < service.len; i++) name[i] = service.ptr[i] == '/' ? '.' : service.ptr[i];
-    memcpy(name + service.len, ending, strlen(ending) + 1);
-    return bytes_of(&s->now, mp_str_of(name));
+    memcpy(name + service.len, ".crt", sizeof ".crt");
+    return secrets_find(&s->now, mp_str_of(name));
 }
 
 mp_str dm_secrets_get(const struct dm_secrets *s, enum mp_envoy_secret which, mp_str service)
 {
+    const struct secret_item *item = NULL;
     switch (which) {
-    case MP_ENVOY_SECRET_TRUST: return bytes_of(&s->now, MP_STR("trust.pem"));
-    case MP_ENVOY_SECRET_REVOKED: return bytes_of(&s->now, MP_STR("revoked.pem"));
-    case MP_ENVOY_SECRET_CHAIN: return of_service(s, service, ".crt");
-    case MP_ENVOY_SECRET_KEY: return of_service(s, service, ".key");
+    case MP_ENVOY_SECRET_TRUST: item = secrets_find(&s->now, MP_STR("trust.pem")); break;
+    case MP_ENVOY_SECRET_REVOKED: item = secrets_find(&s->now, MP_STR("revoked.pem")); break;
+    case MP_ENVOY_SECRET_CHAIN:
+    case MP_ENVOY_SECRET_KEY: item = pair_of(s, service); break;
     }
-    return MP_STR("");
+    if (item == NULL) return MP_STR("");
+    return which == MP_ENVOY_SECRET_KEY ? item->key : item->text;
 }

@@ -82,6 +82,26 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
     return true;
 }
 
+static void tell_line(void *ctx, const char *line) { dm_bytes_printf(ctx, "  %s\n", line); }
+
+/* Only where there is something to say: those that are served, and what is wrong with them or with
+ * those of our own port. */
+static void tell_certificates(const struct dm_mesh *m, struct dm_bytes *out)
+{
+    struct dm_secrets_counts c = {.pairs = 0};
+    int64_t now_s = mesh_now_s(m);
+    if (m->secrets == NULL && m->out_of_date[0] == '\0') return;
+    dm_bytes_printf(out, "certificates:");
+    if (m->secrets != NULL) {
+        dm_secrets_count(m->secrets, now_s, &c);
+        dm_bytes_printf(out, " %u pair%s served", c.pairs, c.pairs == 1 ? "" : "s");
+    }
+    dm_bytes_printf(out, "\n");
+    if (m->out_of_date[0] != '\0')
+        dm_bytes_printf(out, "  --xds: %s: proxies are not let in with it\n", m->out_of_date);
+    if (m->secrets != NULL) dm_secrets_tell(m->secrets, now_s, tell_line, out);
+}
+
 void dm_mesh_status(struct dm *d, struct dm_bytes *out)
 {
     struct telling t = {.d = d, .out = out, .now_ns = d->os.mono_ns(d->os.ctx)};
@@ -89,6 +109,7 @@ void dm_mesh_status(struct dm *d, struct dm_bytes *out)
     dm_bytes_printf(out, "proxies:\n");
     mp_envoy_proxies(d->mesh->envoy, tell_proxy, &t);
     if (t.connected + t.away == 0) dm_bytes_printf(out, "  none has asked yet\n");
+    tell_certificates(d->mesh, out);
 }
 
 /* ---- leases ---- */
@@ -231,9 +252,27 @@ static void record_metrics(struct dm_mesh *m, struct dm_bytes *out)
     put_rows(out, rows, sizeof rows / sizeof rows[0]);
 }
 
+static void certificate_metrics(const struct dm_mesh *m, struct dm_bytes *out)
+{
+    struct dm_secrets_counts c = {.end_s = INT64_MAX};
+    if (m->secrets != NULL) dm_secrets_count(m->secrets, mesh_now_s(m), &c);
+    const struct row rows[] = {
+        {"mpol_certificates_out_of_date", "gauge",
+         "files that proxies are served, and the port itself, that are out of date", "",
+         c.out_of_date + (m->out_of_date[0] != '\0')},
+        {"mpol_sds_refused", "gauge", "what lies in the folder of --sds and is not served", "",
+         c.refused},
+    };
+    put_rows(out, rows, sizeof rows / sizeof rows[0]);
+    if (c.end_s == INT64_MAX) return;
+    dm_metric(out, "mpol_sds_first_end_timestamp_seconds", "gauge",
+              "when the first certificate or list that is served ends", "", (double)c.end_s);
+}
+
 void dm_mesh_metrics(struct dm *d, struct dm_bytes *out)
 {
     if (d->mesh == NULL) return;
+    certificate_metrics(d->mesh, out);
     record_metrics(d->mesh, out);
     proxy_metrics(d->mesh, out);
     port_metrics(d->mesh, out);

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/assert.h"
+#include "tls/pem.h"
 
 #define TROUBLE_BYTES 256
 #define ALPN_BYTES_MAX 32
@@ -20,6 +20,7 @@ struct mp_tls_context {
     bool server;
     unsigned char alpn[ALPN_BYTES_MAX]; /* with its length before it, as it goes over the wire */
     unsigned alpn_len;
+    struct mp_pem_dates own, trusted;
 };
 
 struct mp_tls {
@@ -77,33 +78,46 @@ static void set_alpn(struct mp_tls_context *c, const char *alpn)
     }
 }
 
-static enum mp_err load_own(SSL_CTX *ctx, const struct mp_tls_options *o, char *why,
+/* What is in the file is looked at before OpenSSL loads it, which would not say what is wrong. */
+static enum mp_err look_at(const char *path, enum mp_pem_kind kind, struct mp_pem_dates *dates,
+                           char *why, size_t why_size)
+{
+    char text[160];
+    enum mp_err err = mp_pem_file(path, kind, dates, text, sizeof text);
+    if (err == MP_EINVAL) snprintf(why, why_size, "%s: %s", path, text);
+    return err;
+}
+
+static enum mp_err load_own(struct mp_tls_context *c, const struct mp_tls_options *o, char *why,
                             size_t why_size)
 {
     if (o->cert == NULL) return MP_OK;
-    if (SSL_CTX_use_certificate_chain_file(ctx, o->cert) != 1) {
-        return complain(why, why_size, "%s: no certificate in PEM", o->cert);
+    MP_TRY(look_at(o->cert, MP_PEM_CERTIFICATES, &c->own, why, why_size));
+    MP_TRY(look_at(o->key, MP_PEM_KEY, NULL, why, why_size));
+    if (SSL_CTX_use_certificate_chain_file(c->ctx, o->cert) != 1) {
+        return complain(why, why_size, "%s: cannot be used", o->cert);
     }
-    if (SSL_CTX_use_PrivateKey_file(ctx, o->key, SSL_FILETYPE_PEM) != 1) {
-        return complain(why, why_size, "%s: no private key in PEM of %s", o->key, o->cert);
-    }
-    if (SSL_CTX_check_private_key(ctx) != 1) {
+    /* A key of another kind is refused by the first, one of the same kind by the second. */
+    if (SSL_CTX_use_PrivateKey_file(c->ctx, o->key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(c->ctx) != 1) {
         return complain(why, why_size, "%s: not the key of %s", o->key, o->cert);
     }
     return MP_OK;
 }
 
-static enum mp_err load_trust(SSL_CTX *ctx, const struct mp_tls_options *o, char *why,
+static enum mp_err load_trust(struct mp_tls_context *c, const struct mp_tls_options *o, char *why,
                               size_t why_size)
 {
+    SSL_CTX *ctx = c->ctx;
     SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
     if (o->ca == NULL) return MP_OK;
+    MP_TRY(look_at(o->ca, MP_PEM_CERTIFICATES, &c->trusted, why, why_size));
     if (SSL_CTX_load_verify_file(ctx, o->ca) != 1) {
-        return complain(why, why_size, "%s: no certificates in PEM", o->ca);
+        return complain(why, why_size, "%s: cannot be used", o->ca);
     }
     if (o->server) {
         STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(o->ca);
-        if (names == NULL) return complain(why, why_size, "%s: no certificates in PEM", o->ca);
+        if (names == NULL) return complain(why, why_size, "%s: cannot be used", o->ca);
         SSL_CTX_set_client_CA_list(ctx, names);
     }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
@@ -129,15 +143,16 @@ enum mp_err mp_tls_context_create(const struct mp_tls_options *o, struct mp_tls_
     struct mp_tls_context *c = calloc(1, sizeof *c);
     if (c == NULL) return MP_ENOMEM;
     c->server = o->server;
+    c->own = c->trusted = (struct mp_pem_dates){.from_s = INT64_MIN, .until_s = INT64_MAX};
     c->ctx = SSL_CTX_new(o->server ? TLS_server_method() : TLS_client_method());
     enum mp_err err = c->ctx != NULL ? MP_OK : MP_ENOMEM;
     if (err == MP_OK) {
         ERR_clear_error();
         set_rules(c->ctx);
         set_alpn(c, o->alpn);
-        err = load_own(c->ctx, o, why, why_size);
+        err = load_own(c, o, why, why_size);
     }
-    if (err == MP_OK) err = load_trust(c->ctx, o, why, why_size);
+    if (err == MP_OK) err = load_trust(c, o, why, why_size);
     if (err != MP_OK) {
         mp_tls_context_destroy(c);
         return err;
@@ -155,39 +170,10 @@ void mp_tls_context_destroy(struct mp_tls_context *c)
 
 /* ---- dates ---- */
 
-/* `what` it is, whose, and since or until when it is good. */
-static bool is_out_of_date(const X509 *cert, int64_t now_s, const char *what, char *why,
-                           size_t why_size)
+bool mp_tls_out_of_date(const struct mp_tls_context *c, int64_t now_s, char *why, size_t why_size)
 {
-    time_t now = (time_t)now_s;
-    char name[128] = "", time[32] = "";
-    struct tm at = {0};
-    bool early = X509_cmp_time(X509_get0_notBefore(cert), &now) > 0;
-    bool late = X509_cmp_time(X509_get0_notAfter(cert), &now) < 0;
-    if (!early && !late) return false;
-    X509_NAME_oneline(X509_get_subject_name(cert), name, (int)sizeof name);
-    ASN1_TIME_to_tm(early ? X509_get0_notBefore(cert) : X509_get0_notAfter(cert), &at);
-    strftime(time, sizeof time, "%Y-%m-%dT%H:%M:%SZ", &at);
-    for (char *c = name; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20) *c = '?';
-    }
-    snprintf(why, why_size, "%s %s %s %s", what, name, early ? "is not valid before" : "ended at",
-             time);
-    return true;
-}
-
-bool mp_tls_out_of_date(const struct mp_tls_context *context, int64_t now_s, char *why,
-                        size_t why_size)
-{
-    const X509 *own = SSL_CTX_get0_certificate(context->ctx);
-    if (own != NULL && is_out_of_date(own, now_s, "the certificate", why, why_size)) return true;
-    STACK_OF(X509_OBJECT) *trusted =
-        X509_STORE_get0_objects(SSL_CTX_get_cert_store(context->ctx));
-    for (int i = 0; i < sk_X509_OBJECT_num(trusted); i++) {
-        const X509 *ca = X509_OBJECT_get0_X509(sk_X509_OBJECT_value(trusted, i));
-        if (ca != NULL && is_out_of_date(ca, now_s, "the authority", why, why_size)) return true;
-    }
-    return false;
+    return mp_pem_out_of_date(&c->own, now_s, "the certificate", why, why_size) ||
+           mp_pem_out_of_date(&c->trusted, now_s, "the authority", why, why_size);
 }
 
 /* ---- connections ---- */

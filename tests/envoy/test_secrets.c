@@ -78,7 +78,7 @@ static void a_revoked_certificate_fails_its_next_handshake(void **state)
     struct tls_client *web = tls_open(s.sidecar.port, "web", NULL);
     assert_non_null(web);
     assert_int_equal(tls_get(web, "/"), 200);
-    test_crl_create(s.ca, ".", "crl", "web");
+    test_crl_create(s.ca, ".", "crl", "web", false);
     int64_t began = test_now_us();
     replace("crl.pem", "sds/revoked.pem");
     wait_tls_get_once(s.sidecar.port, "web", "/", -1);
@@ -92,18 +92,39 @@ static void a_revoked_certificate_fails_its_next_handshake(void **state)
     tls_close(web);
     assert_int_equal(remove("sds/revoked.pem"), 0);
     wait_tls_get_once(s.sidecar.port, "web", "/", 200);
+    /* A list that should have been renewed shuts out everybody of its authority. */
+    test_crl_create(s.ca, ".", "crl", "web", true);
+    replace("crl.pem", "sds/revoked.pem");
+    wait_tls_get_once(s.sidecar.port, "cart", "/", -1);
+    wait_status("revoked.pem: the list of /CN=ca ended at 20");
     close_shop(&s);
 }
 
-static void what_a_proxy_cannot_read_leaves_it_with_what_it_had(void **state)
+/* A pair in two steps, as files come. */
+static void put_pair(const char *name)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s.pem", name);
+    replace(path, "sds/checkout.crt");
+    snprintf(path, sizeof path, "%s.key", name);
+    replace(path, "sds/checkout.key");
+}
+
+static void what_a_proxy_cannot_use_leaves_it_with_what_it_had(void **state)
 {
     struct shop s;
     (void)state;
     open_shop(&s);
     put_file("broken.pem", "-----BEGIN CERTIFICATE-----\nnothing\n-----END CERTIFICATE-----\n");
-    replace("broken.pem", "sds/trust.pem");
+    replace("broken.pem", "sds/trust.pem"); /* mpol does not even send it */
+    wait_status("trust.pem certificate 1 in it cannot be read; what was there before is served on");
+    replace("ca.pem", "sds/trust.pem");
+    test_cert_create_short(s.ca, ".", "short", "URI:spiffe://shop/ns/default/sa/checkout,"
+                                               "IP:127.0.0.1");
+    put_pair("short");
     wait_status("REFUSED");
     assert_int_equal(tls_get_once(s.sidecar.port, "web", "/"), 200);
+    put_pair("checkout");
     /* Another authority: who has a certificate of the old one is let in no more. */
     struct test_ca *other = test_ca_create(".", "other");
     replace("other.pem", "sds/trust.pem");
@@ -134,7 +155,7 @@ int main(int argc, char **argv)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, mesh_drop)
     const struct CMUnitTest tests[] = {
         TEST(a_revoked_certificate_fails_its_next_handshake),
-        TEST(what_a_proxy_cannot_read_leaves_it_with_what_it_had),
+        TEST(what_a_proxy_cannot_use_leaves_it_with_what_it_had),
         TEST(keys_are_not_told_over_a_port_that_anybody_may_open),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;

@@ -85,10 +85,9 @@ void test_ca_free(struct test_ca *ca)
     free(ca);
 }
 
-void test_cert_create(struct test_ca *ca, const char *dir, const char *name, const char *san,
-                      bool ended)
+static void issue(struct test_ca *ca, EVP_PKEY *key, const char *dir, const char *name,
+                  const char *san, bool ended)
 {
-    EVP_PKEY *key = EVP_EC_gen("P-256");
     X509 *cert = make(key, name, ended);
     X509_set_issuer_name(cert, X509_get_subject_name(ca->cert));
     extend(cert, ca->cert, NID_basic_constraints, "critical,CA:FALSE");
@@ -104,6 +103,17 @@ void test_cert_create(struct test_ca *ca, const char *dir, const char *name, con
     EVP_PKEY_free(key);
 }
 
+void test_cert_create(struct test_ca *ca, const char *dir, const char *name, const char *san,
+                      bool ended)
+{
+    issue(ca, EVP_EC_gen("P-256"), dir, name, san, ended);
+}
+
+void test_cert_create_short(struct test_ca *ca, const char *dir, const char *name, const char *san)
+{
+    issue(ca, EVP_RSA_gen(1024), dir, name, san, false);
+}
+
 static X509 *read_cert(const char *dir, const char *name)
 {
     char path[4096];
@@ -116,12 +126,14 @@ static X509 *read_cert(const char *dir, const char *name)
     return cert;
 }
 
-void test_crl_create(struct test_ca *ca, const char *dir, const char *name, const char *revoked)
+void test_crl_create(struct test_ca *ca, const char *dir, const char *name, const char *revoked,
+                     bool ended)
 {
     X509 *cert = read_cert(dir, revoked);
     X509_CRL *crl = X509_CRL_new();
     X509_REVOKED *entry = X509_REVOKED_new();
-    ASN1_TIME *before = X509_gmtime_adj(NULL, -60), *after = X509_gmtime_adj(NULL, DAY_S);
+    ASN1_TIME *before = X509_gmtime_adj(NULL, -60);
+    ASN1_TIME *after = X509_gmtime_adj(NULL, ended ? -30 : DAY_S);
     must(crl != NULL && entry != NULL && before != NULL && after != NULL, "X509_CRL_new");
     X509_REVOKED_set_serialNumber(entry, X509_get_serialNumber(cert));
     X509_REVOKED_set_revocationDate(entry, before);

@@ -16,8 +16,11 @@ void test_ca_free(struct test_ca *ca);
  * Ended ones are of yesterday. */
 void test_cert_create(struct test_ca *ca, const char *dir, const char *name, const char *san,
                       bool ended);
+/* The same with a key that OpenSSL takes and Envoy refuses (RSA with 1,024 bits). */
+void test_cert_create_short(struct test_ca *ca, const char *dir, const char *name, const char *san);
 /* Writes `dir`/NAME.pem: a list of what `ca` has taken back, with the certificate
- * `dir`/REVOKED.pem. */
-void test_crl_create(struct test_ca *ca, const char *dir, const char *name, const char *revoked);
+ * `dir`/REVOKED.pem. Ended ones were to be renewed half a minute ago. */
+void test_crl_create(struct test_ca *ca, const char *dir, const char *name, const char *revoked,
+                     bool ended);
 
 #endif

@@ -206,10 +206,12 @@ static void files_that_do_not_fit_are_told(void **state)
     assert_int_equal(uv_loop_init(&loop), 0);
     const struct {
         const char *cert, *key, *ca, *word;
-    } rows[] = {{"/nowhere", at("server.key"), at("ca.pem"), "/nowhere: no certificate"},
-                {at("server.pem"), at("checkout.key"), at("ca.pem"), "key"},
-                {at("server.pem"), at("server.key"), "/nowhere", "/nowhere: no certificates"},
-                {at("server.pem"), at("server.key"), at("server.key"), "no certificates"}};
+    } rows[] = {{"/nowhere", at("server.key"), at("ca.pem"), "/nowhere: No such file"},
+                {at("server.pem"), at("checkout.key"), at("ca.pem"), "not the key of"},
+                {at("server.pem"), at("server.key"), "/nowhere", "/nowhere: No such file"},
+                {at("server.pem"), at("server.key"), at("server.key"), "no certificate in PEM"},
+                {at("server.pem"), at("server.pem"), at("ca.pem"), "no private key in PEM"},
+                {at("."), at("server.key"), at("ca.pem"), "Is a directory"}};
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         const struct mp_grpc_options o = {.listen = "127.0.0.1:0",
                                           .cert = rows[i].cert,
