@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * shop.h - a mesh for tests of many proxies: two instances of a shop, a gateway, a set of leases.
+ */
+#ifndef MP_TEST_ENVOY_SHOP_H
+#define MP_TEST_ENVOY_SHOP_H
+
+#include "fake.h"
+#include "sets.h"
+
+extern struct fake_mesh m;
+extern struct set s;
+extern const char *const shop, *const gate; /* nodes */
+
+/* Around each test. */
+int open_mesh(void **state);
+int close_mesh(void **state);
+#define TEST(name) cmocka_unit_test_setup_teardown(name, open_mesh, close_mesh)
+
+void know_identities(void); /* from now on, that of each service is known */
+void apply(void);
+/* A set of one lease. */
+void want(uint64_t revision, const char *verb, const char *kind, const char *target);
+struct mpol_progress progress(void);
+struct mp_envoy_counts counts(void);
+bool is_told(const char *node); /* is a proxy known by that name? */
+/* What is told of a proxy; fails where there is none of that name. */
+struct mp_envoy_proxy look(const char *node);
+/* One lease is held, for this reason. */
+void held_is(const struct mpol_progress *p, const char *text);
+/* No trouble, and this is what is waited for. */
+void waits_for(const char *text);
+
+#endif
