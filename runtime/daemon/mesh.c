@@ -273,7 +273,9 @@ static bool look_at_files(const struct mp_daemon_options *o)
                  {"xds-ca", o->xds_ca, MP_PEM_CERTIFICATES}};
     char why[160] = "no memory";
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (files[i].path == NULL) continue;
+        if (files[i].path == NULL) return true; /* all three or none: the port says so */
+    }
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         if (mp_pem_file(files[i].path, files[i].kind, NULL, why, sizeof why) == MP_OK) continue;
         fprintf(stderr, "mpol run: --%s=%s: %s\n", files[i].option, files[i].path, why);
         return false;
