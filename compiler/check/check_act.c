@@ -451,6 +451,23 @@ static void check_status(struct call *c, const struct mp_t_expr *e)
     c->failed = true;
 }
 
+/* Of a `throttle … to` what passes, of a `route` or a `mirror` what is led. */
+static void check_share(struct call *c, const struct mp_t_action_param *p,
+                        const struct mp_t_expr *e)
+{
+    bool weight = mp_str_eq(p->name, MP_STR("weight"));
+    if (e->kind != MP_TX_CONST || e->type.base != MP_TYPE_PERCENT) return;
+    double share = mp_value_as_num(e->value);
+    if (weight ? mp_is_weight(share) : mp_is_share(share)) return;
+    struct mp_diag *d =
+        ck_error(c->ck, "E0306", e->span,
+                 weight ? "a weight is more than 0%% and at most 100%%, of the requests"
+                        : "a share is from 0%% to 100%% of the requests");
+    mp_diag_help(d, weight && share <= 0 ? "leave the action out: it would do nothing"
+                                         : "`100%%` is all of them");
+    c->failed = true;
+}
+
 static void bind_plain(struct call *c, const struct mp_t_action_param *p, struct given *g)
 {
     struct mp_t_type chosen;
@@ -469,6 +486,7 @@ static void bind_plain(struct call *c, const struct mp_t_action_param *p, struct
     }
     if (p->types[0].base == MP_TYPE_HOOK) set_hooks(c, e);
     if (mp_str_eq(p->name, MP_STR("status"))) check_status(c, e);
+    if (mp_str_eq(p->name, c->action->share)) check_share(c, p, e);
     add_arg(c, p->name, e);
 }
 

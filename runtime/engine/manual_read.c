@@ -353,7 +353,7 @@ static bool is_word_of(const struct mp_engine *e, const struct mp_action_type_ro
 static bool in_range(uint32_t type, struct mp_value v)
 {
     switch (type) {
-    case MP_TYPE_PERCENT: return mp_value_as_num(v) >= 0 && mp_value_as_num(v) <= 1;
+    case MP_TYPE_PERCENT: return mp_is_share(mp_value_as_num(v));
     case MP_TYPE_RATE: return mp_value_as_num(v) >= 0;
     case MP_TYPE_STATUS: return mp_value_as_int(v) >= 100 && mp_value_as_int(v) <= 599;
     case MP_TYPE_INT:
@@ -408,7 +408,28 @@ static bool wrong(struct mp_engine *e, const struct mp_action_param_row *row, mp
     if (row->types_count > 0 && e->p->action_type[row->types_at].type == MP_TYPE_HOOK) {
         out->help = MP_STR("hooks are ingress, service and edge");
     }
+    if (mp_value_read(MP_TYPE_PERCENT, word, &(struct mp_value){{0, 0}})) {
+        out->help = MP_STR("a percent is from 0% to 100% here");
+    }
     return false;
+}
+
+/* What the type alone would take. */
+static bool is_of_use(struct mp_engine *e, mp_str name, uint32_t type, struct mp_value v,
+                      struct mp_manual_answer *out)
+{
+    if (mp_str_eq(name, MP_STR("status")) && !mp_is_refusal((double)mp_value_as_int(v))) {
+        out->why = en_manual_say(e, "a refusal is answered with a status from %d to %d",
+                                 MP_REFUSAL_MIN, MP_REFUSAL_MAX);
+        return false;
+    }
+    if (mp_str_eq(name, MP_STR("weight")) && type == MP_TYPE_PERCENT &&
+        !mp_is_weight(mp_value_as_num(v))) {
+        out->why = MP_STR("a weight is more than 0% and at most 100%, of the requests");
+        out->help = MP_STR("with 0% it would do nothing");
+        return false;
+    }
+    return true;
 }
 
 /* How long: never for ever, and not longer than anybody will remember. */
@@ -451,11 +472,7 @@ static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t numb
     if (mp_str_eq(name, MP_STR("for")) && type == MP_TYPE_DURATION) {
         return set_time(e, row, word != NULL ? word->value : MP_STR(""), v, l, out);
     }
-    if (mp_str_eq(name, MP_STR("status")) && !mp_is_refusal((double)mp_value_as_int(v))) {
-        out->why = en_manual_say(e, "a refusal is answered with a status from %d to %d",
-                                 MP_REFUSAL_MIN, MP_REFUSAL_MAX);
-        return false;
-    }
+    if (!is_of_use(e, name, type, v, out)) return false;
     if (hook) {
         l->hooks = hook_of(mp_value_as_text(&v));
         if (l->hooks == 0) return wrong(e, row, mp_value_as_text(&v), out);

@@ -55,6 +55,11 @@ static inline bool mp_is_refusal(double status)
     return status >= MP_REFUSAL_MIN && status <= MP_REFUSAL_MAX;
 }
 
+/* Which part of the requests is meant: none below nothing or above all of them is one. Of a weight,
+ * by which they are led elsewhere or copied, nothing would be no action. */
+static inline bool mp_is_share(double share) { return share >= 0 && share <= 1; }
+static inline bool mp_is_weight(double weight) { return weight > 0 && weight <= 1; }
+
 static inline int64_t mp_value_as_int(struct mp_value v) { return (int64_t)v.w[0]; }
 
 static inline struct mp_value mp_value_num(double f)

@@ -136,9 +136,9 @@ static enum mp_err read_route(const struct mpol_lease *l, struct envoy_lease *ou
     if (out->verb == ENVOY_MIRROR && mp_str_eq(out->onto, out->key))
         return refuse(MP_EINVAL, "a copy goes to another service, not to the same one again", why);
     MP_TRY(read_header(l, out, why));
-    out->weight = number_of(arg_named(l, "weight"), 1);
-    if (!(out->weight >= 0 && out->weight <= 1))
-        return refuse(MP_EINVAL, "a weight is from 0% to 100%", why);
+    /* One that is computed may be anything; `check` has seen to those that are written. */
+    double weight = number_of(arg_named(l, "weight"), 1);
+    out->weight = weight > 0 ? fmin(weight, 1) : 0;
     return MP_OK;
 }
 

@@ -712,6 +712,22 @@ static void a_whole_shift_drains_and_one_to_nobody_does_nothing(void **state)
     assert_int_equal(e[1].health, MP_ENVOY_HEALTHY);
 }
 
+static void a_weight_that_is_computed_is_brought_into_its_range(void **state)
+{
+    static const double weights[] = {7, -1};
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct set s = set_of(4);
+        struct mpol_lease *l = add(&s, "route", "service", "checkout");
+        arg_text(l, "to", "v1");
+        arg_number(l, "weight", "percent", weights[i]);
+        assert_int_equal(mp_envoy_lease_fits(l, NULL, 0), MP_OK);
+        const struct mp_envoy_endpoint *e = endpoints(&s, "checkout", 3);
+        assert_int_equal(e[0].health, MP_ENVOY_HEALTHY);
+        assert_int_equal(e[1].health, i == 0 ? MP_ENVOY_DRAINING : MP_ENVOY_HEALTHY);
+    }
+}
+
 /* ---- routes ---- */
 
 static void routes_lead_to_another_service_by_weight(void **state)
@@ -876,6 +892,7 @@ int main(void)
         T(quarantined_instances_are_unhealthy),
         T(a_drained_instance_gets_nothing_new),
         T(a_shift_moves_weight_from_version_to_version),
+        T(a_weight_that_is_computed_is_brought_into_its_range),
         T(a_whole_shift_drains_and_one_to_nobody_does_nothing),
         T(routes_lead_to_another_service_by_weight),
         T(a_service_gets_its_own_certificate_and_nobody_unknown_gets_one),
