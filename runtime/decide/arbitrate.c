@@ -104,9 +104,11 @@ static bool comes_first(const struct mp_lease *a, const struct mp_lease *b)
     return by_hand || (b->rule != MP_NONE && a->rule < b->rule);
 }
 
-/* Does `a` put `b` out of force? */
+/* Does `a` put `b` out of force? Not while it has no effect itself: what works would be lost for
+ * nothing. */
 static bool beats(const struct mp_program *p, const struct mp_lease *a, const struct mp_lease *b)
 {
+    if (a->idle) return false;
     if ((b->hooks & ~a->hooks) != 0) return false;
     if (a->strength != b->strength) return a->strength > b->strength;
     if (join(p, a, b) != APART) return false;
@@ -118,6 +120,7 @@ static bool beats(const struct mp_program *p, const struct mp_lease *a, const st
 /* Does `a` stand for `b`: in force where b is, and at least as strict? */
 static bool covers(const struct mp_program *p, const struct mp_lease *a, const struct mp_lease *b)
 {
+    if (a->idle) return false;
     if ((b->hooks & ~a->hooks) != 0 || a->strength != b->strength) return false;
     enum pair pair = join(p, a, b);
     if (pair != EQUAL) return pair == FIRST;

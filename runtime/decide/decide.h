@@ -88,8 +88,8 @@ enum mp_standing {
     MP_STANDING_SUPERSEDED /* another one wins */
 };
 
-/* `leases` are all that want to be in force on one (class, target). The answer does not depend on
- * their order. */
+/* `leases` are all that want to be in force on one (class, target). An idle one beats nobody and
+ * stands for nobody. The answer does not depend on their order. */
 void mp_decide_arbitrate(const struct mp_program *p, const struct mp_lease *const *leases,
                          uint32_t count, enum mp_standing *standing);
 

@@ -117,6 +117,7 @@ struct en_lease {
     bool used, dirty;
     bool excluded;     /* its backend refused the set with it in */
     bool held;         /* nothing in the mesh can carry it now; the set has it all the same */
+    bool refused;      /* it was excluded, and has not been accepted since */
     bool ttl_runs;     /* its time ran before: a restart goes on with the rest */
     uint8_t state;     /* enum mp_lease_state */
     uint8_t standing;  /* enum mp_standing */
@@ -172,7 +173,7 @@ struct en_backend {
     void *ctx;
     bool dirty;         /* the desired set has changed */
     bool waiting;       /* something in it is not yet effective, or not yet gone */
-    bool holds;         /* it named leases that it cannot carry */
+    bool holds;         /* there are leases that it cannot carry */
     uint64_t revision;  /* of the set last taken */
     uint64_t accepted, effective;
     uint32_t attempts;
@@ -563,6 +564,9 @@ void en_leases_enforce(struct mp_engine *e, struct en_case *c, struct en_lease *
                        uint32_t count);
 void en_cause_admission(struct mp_engine *e, const struct mp_admission *a);
 mp_str en_admission_word(enum mp_decide_why why);
+/* Does it compete, as far as is known now? It is asked where its backend does not tell by itself;
+ * its `idle` is set. */
+void en_lease_weigh(struct mp_engine *e, struct en_lease *l);
 /* Those that compete with `about`; at most EN_TARGET_LEASES_MAX. */
 uint32_t en_lease_rivals(struct mp_engine *e, const struct mp_lease *about, struct en_lease **out);
 
@@ -598,6 +602,8 @@ bool en_manual_target(struct mp_engine *e, mp_str text, struct mp_lease *l, mp_s
 mp_str en_target_word(const struct mp_program *p, uint32_t entity, uint32_t type);
 /* Could its backend carry it at all? False with a line in *why, of the answer at hand. */
 bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why);
+/* Could the mesh as it is now carry it, as far as its backend tells? False with a line in `why`. */
+bool en_backend_carries(struct mp_engine *e, const struct en_lease *l, char *why, size_t size);
 /* The hooks at which a backend does it. */
 uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t action,
                           uint32_t entity, uint32_t type);

@@ -296,11 +296,22 @@ uint32_t en_lease_rivals(struct mp_engine *e, const struct mp_lease *about, stru
     return n;
 }
 
+/* Of what is in its set a backend tells by itself whether it is carried (mesh.c). */
+void en_lease_weigh(struct mp_engine *e, struct en_lease *l)
+{
+    char why[256];
+    bool outside = l->state <= MP_LEASE_ADMITTED || l->state == MP_LEASE_SUPERSEDED;
+    if (outside) l->held = !en_backend_carries(e, l, why, sizeof why);
+    if (l->held) e->backends[l->backend].holds = true;
+    l->l.idle = l->held || l->refused;
+}
+
 static void stand(struct mp_engine *e, struct en_lease *l, enum mp_standing standing)
 {
     uint8_t was = l->standing;
     l->standing = (uint8_t)standing;
     if (standing == MP_STANDING_SUPERSEDED) {
+        l->held = false;
         if (l->state != MP_LEASE_SUPERSEDED) {
             en_lease_event(e, l, MP_LEASE_ON_SUPERSEDE, MP_STR("superseded"));
         }
@@ -321,7 +332,10 @@ void en_lease_arbitrate(struct mp_engine *e, const struct mp_lease *about)
     enum mp_standing standing[EN_TARGET_LEASES_MAX];
     uint32_t n = en_lease_rivals(e, about, rival);
     if (n == 0) return;
-    for (uint32_t i = 0; i < n; i++) leases[i] = &rival[i]->l;
+    for (uint32_t i = 0; i < n; i++) {
+        if (n > 1) en_lease_weigh(e, rival[i]);
+        leases[i] = &rival[i]->l;
+    }
     mp_decide_arbitrate(e->p, leases, n, standing);
     for (uint32_t i = 0; i < n; i++) stand(e, rival[i], standing[i]);
 }

@@ -195,23 +195,30 @@ static void range_facts(struct mp_engine *e, const struct mp_lease *mine,
 
 /* ---- others on the target ---- */
 
-static const char *beside(enum mp_standing mine, enum mp_standing was, enum mp_standing its)
+/* `held`: nothing carries this one now, so it takes nothing away yet. */
+static const char *beside(enum mp_standing mine, enum mp_standing was, enum mp_standing its,
+                          bool held)
 {
     if (its == MP_STANDING_SUPERSEDED) {
-        return was == MP_STANDING_SUPERSEDED ? "waits already" : "waits until this one ends";
+        if (was == MP_STANDING_SUPERSEDED) return "waits already";
+        return held ? "stays until this one is carried" : "waits until this one ends";
     }
     if (mine == MP_STANDING_SUPERSEDED) return "stronger: this one waits until it ends";
     return "holds beside this one";
 }
 
-static void rival_facts(struct mp_engine *e, const struct en_lease *l, struct mp_manual_answer *out)
+static void rival_facts(struct mp_engine *e, const struct en_lease *l, bool held,
+                        struct mp_manual_answer *out)
 {
     struct en_lease *rival[EN_TARGET_LEASES_MAX];
     const struct mp_lease *leases[EN_TARGET_LEASES_MAX + 1];
     enum mp_standing standing[EN_TARGET_LEASES_MAX + 1];
     uint32_t n = en_lease_rivals(e, &l->l, rival);
     if (n == EN_TARGET_LEASES_MAX) n--;
-    for (uint32_t i = 0; i < n; i++) leases[i] = &rival[i]->l;
+    for (uint32_t i = 0; i < n; i++) {
+        en_lease_weigh(e, rival[i]);
+        leases[i] = &rival[i]->l;
+    }
     leases[n] = &l->l;
     mp_decide_arbitrate(e->p, leases, n + 1, standing);
     for (uint32_t i = 0; i < n; i++) {
@@ -221,8 +228,19 @@ static void rival_facts(struct mp_engine *e, const struct en_lease *l, struct mp
             out, MP_STR("lease"),
             en_manual_say(e, "#%llu %.*s by %.*s %s", (unsigned long long)r->id, MP_STR_ARG(verb),
                           MP_STR_ARG(rule),
-                          beside(standing[n], (enum mp_standing)rival[i]->standing, standing[i])));
+                          beside(standing[n], (enum mp_standing)rival[i]->standing, standing[i],
+                                 held)));
     }
+}
+
+/* Does the mesh as it is now carry it? */
+static bool mesh_fact(struct mp_engine *e, const struct en_lease *l, struct mp_manual_answer *out)
+{
+    char why[256];
+    if (en_backend_carries(e, l, why, sizeof why)) return true;
+    en_manual_fact(out, MP_STR("mesh"),
+                   en_manual_say(e, "it would wait: %s", why[0] != '\0' ? why : "nobody carries it"));
+    return false;
 }
 
 /* Guards on single requests hold at each request (R43): what they protect passes. */
@@ -241,6 +259,6 @@ void en_manual_facts(struct mp_engine *e, const struct en_lease *l, struct mp_ma
     range_facts(e, &l->l, out);
     inventory_facts(e, &l->l, out);
     seen_facts(e, &l->l.target, out);
-    rival_facts(e, l, out);
+    rival_facts(e, l, !mesh_fact(e, l, out), out);
     guard_facts(e, l, out);
 }

@@ -148,15 +148,39 @@ static void put_lease(struct mp_engine *e, const struct en_lease *l, struct mpol
     for (uint32_t i = 0; i < l->l.arg_count; i++) put_arg(&l->l.args[i], &args[i]);
 }
 
-bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why)
+typedef enum mpol_err (*question)(void *backend, const struct mpol_lease *lease, char *why,
+                                  size_t size);
+
+/* The questions that a backend may leave out, as those made before there were any do. */
+static question question_at(const struct mpol_backend_ops *ops, size_t offset)
+{
+    question ask = NULL;
+    if (ops->size >= offset + sizeof ask)
+        memcpy(&ask, (const char *)ops + offset, sizeof ask);
+    return ask;
+}
+
+static bool says_yes(struct mp_engine *e, const struct en_lease *l, size_t offset, char *why,
+                     size_t size)
 {
     const struct en_backend *b = &e->backends[l->backend];
+    question ask = question_at(b->ops, offset);
     struct mpol_lease lease;
-    char line[256] = "";
-    bool has = b->ops->size >= offsetof(struct mpol_backend_ops, check) + sizeof b->ops->check;
-    if (!has || b->ops->check == NULL) return true;
+    why[0] = '\0';
+    if (ask == NULL) return true;
     put_lease(e, l, &lease, e->set_args);
-    if (b->ops->check(b->ctx, &lease, line, sizeof line) == MPOL_OK) return true;
+    return ask(b->ctx, &lease, why, size) == MPOL_OK;
+}
+
+bool en_backend_carries(struct mp_engine *e, const struct en_lease *l, char *why, size_t size)
+{
+    return says_yes(e, l, offsetof(struct mpol_backend_ops, carries), why, size);
+}
+
+bool en_backend_check(struct mp_engine *e, const struct en_lease *l, mp_str *why)
+{
+    char line[256];
+    if (says_yes(e, l, offsetof(struct mpol_backend_ops, check), line, sizeof line)) return true;
     *why = en_manual_say(e, "%s",
                          line[0] != '\0' ? line : "no backend can do it with these arguments");
     return false;
@@ -290,14 +314,16 @@ static void offer_each(struct mp_engine *e, uint32_t backend)
         l->excluded = false;
         if (taken(e, backend)) {
             l->revision = e->backends[backend].revision;
+            l->refused = false;
+            en_lease_arbitrate(e, &l->l);
         } else {
             l->excluded = true;
         }
     }
 }
 
-/* What is new in the set is left out of it, so that the rest goes on. False: not even that is
- * taken. */
+/* What is new in the set is left out of it, so that the rest goes on, and with it what would have
+ * had to make room. False: not even that is taken. */
 static bool leave_out(struct mp_engine *e, uint32_t backend, bool at_once)
 {
     struct en_backend *b = &e->backends[backend];
@@ -305,7 +331,8 @@ static bool leave_out(struct mp_engine *e, uint32_t backend, bool at_once)
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
         if (!in_flight(b, l, backend) || !in_set(l, backend)) continue;
-        l->excluded = any = true;
+        l->excluded = l->refused = any = true;
+        en_lease_arbitrate(e, &l->l);
     }
     if (!any || !taken(e, backend)) return false;
     if (at_once) offer_each(e, backend);
@@ -409,46 +436,46 @@ static const struct mpol_lease_trouble *held_of(const struct mpol_progress *now,
     return NULL;
 }
 
-/* One that is joined is not in the set: it is in force as what stands for it is. */
-static const struct mpol_lease_trouble *trouble_of(struct mp_engine *e, const struct en_lease *l,
-                                                   const struct mpol_progress *now)
+/* What it would take from others comes back to them. */
+static void hold(struct mp_engine *e, struct en_lease *l, const struct mpol_lease_trouble *t)
 {
-    struct en_lease *rival[EN_TARGET_LEASES_MAX];
-    if (now->held_count == 0) return NULL;
-    if (l->standing != MP_STANDING_JOINED) return held_of(now, l->l.id);
-    uint32_t n = en_lease_rivals(e, &l->l, rival);
-    for (uint32_t i = 0; i < n; i++) {
-        if (rival[i]->standing != MP_STANDING_CARRIED || rival[i]->backend != l->backend) continue;
-        const struct mpol_lease_trouble *t = held_of(now, rival[i]->l.id);
-        if (t != NULL) return t;
+    bool was = l->held;
+    if (l->state == MP_LEASE_APPLYING) {
+        l->held = true;
+        stuck(e, l, t->trouble, t->text);
+    } else if (l->state == MP_LEASE_STUCK && (l->held || l->accepted_mono_ns == 0)) {
+        l->held = true; /* it was stuck before, perhaps in another life, and why may be new */
+        en_trouble_put(e, l, (mp_str){t->text.ptr, t->text.len});
     }
-    return NULL;
+    if (l->held && !was) en_lease_arbitrate(e, &l->l);
 }
 
-/* Leases that nothing in the mesh can carry now wait by themselves: the set stays as it is, so
- * that who comes later gets them at once. True: one waits no more, which is a new revision. */
+static void let_go(struct mp_engine *e, struct en_lease *l)
+{
+    l->held = false;
+    if (l->state == MP_LEASE_STUCK) en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
+    en_lease_arbitrate(e, &l->l);
+}
+
+/* Leases that nothing in the mesh can carry now wait by themselves: the set keeps them, so that
+ * who comes later gets them at once. True: some wait no more, which is a new revision. */
 static bool look_held(struct mp_engine *e, uint32_t backend, const struct mpol_progress *now)
 {
     struct en_backend *b = &e->backends[backend];
     bool freed = false;
     if (now->held_count == 0 && !b->holds) return false;
-    b->holds = now->held_count > 0;
+    b->holds = false;
     for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
         struct en_lease *l = &e->leases[i];
         if (l->backend != backend || l->excluded) continue;
-        const struct mpol_lease_trouble *t = trouble_of(e, l, now);
-        if (t != NULL && l->state == MP_LEASE_APPLYING) {
-            l->held = true;
-            stuck(e, l, t->trouble, t->text);
-        } else if (t != NULL && l->state == MP_LEASE_STUCK && l->accepted_mono_ns == 0) {
-            l->held = true; /* it was stuck before, perhaps in another life, and why may be new */
-            en_trouble_put(e, l, (mp_str){t->text.ptr, t->text.len});
-        } else if (t == NULL && l->held) {
-            l->held = false;
-            if (l->state != MP_LEASE_STUCK) continue;
-            en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
+        const struct mpol_lease_trouble *t = held_of(now, l->l.id);
+        if (t != NULL) {
+            hold(e, l, t);
+        } else if (l->held && l->revision <= b->revision) { /* else it has not seen it yet */
+            let_go(e, l);
             freed = true;
         }
+        b->holds |= l->held;
     }
     return freed;
 }
@@ -496,10 +523,14 @@ static bool move(struct mp_engine *e, struct en_lease *l)
     if (l->backend == EN_NONE) return false;
     const struct en_backend *b = &e->backends[l->backend];
     bool accepted = b->accepted >= l->revision, effective = b->effective >= l->revision;
-    bool asked = l->state == MP_LEASE_APPLYING || (l->state == MP_LEASE_STUCK && !l->excluded &&
-                                                   !l->held && l->accepted_mono_ns == 0);
+    bool waits = l->state == MP_LEASE_STUCK && !l->excluded && !l->held;
+    bool asked = l->state == MP_LEASE_APPLYING || (waits && l->accepted_mono_ns == 0);
     if (asked && accepted && e->committed >= l->applied_seq) {
         en_lease_event(e, l, MP_LEASE_ON_ACKNOWLEDGED, MP_STR(""));
+        if (l->refused) {
+            l->refused = false;
+            en_lease_arbitrate(e, &l->l);
+        }
         return true;
     }
     if (l->state == MP_LEASE_ACCEPTED && effective) {
@@ -507,7 +538,7 @@ static bool move(struct mp_engine *e, struct en_lease *l)
         en_lease_event(e, l, MP_LEASE_ON_OBSERVED, why);
         return true;
     }
-    if (l->state == MP_LEASE_STUCK && l->accepted_mono_ns != 0 && effective) {
+    if (waits && l->accepted_mono_ns != 0 && effective) {
         en_lease_event(e, l, MP_LEASE_ON_OBSERVED, MP_STR(""));
         return true;
     }

@@ -3,6 +3,9 @@
  */
 #include "engine/state_priv.h"
 
+/* The byte in front of the rule's name; rows of earlier versions know the first only. */
+enum { SHADOW = 1, HELD = 2, REFUSED = 4 };
+
 void en_put_lease(struct mp_engine *e, struct en_out *o, const struct en_lease *l)
 {
     const struct mp_action_row *action = &e->p->action[l->l.action];
@@ -12,7 +15,8 @@ void en_put_lease(struct mp_engine *e, struct en_out *o, const struct en_lease *
     en_put_u64(o, l->l.incident);
     en_put_u64(o, l->l.rung);
     en_put_u8(o, l->state);
-    en_put_u8(o, l->l.shadow);
+    en_put_u8(o, (uint8_t)((l->l.shadow ? SHADOW : 0) | (l->held ? HELD : 0) |
+                           (l->refused ? REFUSED : 0)));
     en_put_text(o, en_rule_name(e, l->l.rule));
     en_put_text(o, mp_program_text(e->p, action->name));
     en_put_text(o, (mp_str){l->target_text, l->target_len});
@@ -113,7 +117,10 @@ enum mp_err en_restore_lease(struct mp_engine *e, uint64_t id, struct en_in *i)
     l->l.incident = en_get_u64(i);
     l->l.rung = (uint32_t)en_get_u64(i);
     l->state = en_get_u8(i);
-    l->l.shadow = en_get_u8(i) != 0;
+    uint8_t how = en_get_u8(i);
+    l->l.shadow = (how & SHADOW) != 0;
+    l->held = (how & HELD) != 0;
+    l->refused = (how & REFUSED) != 0;
     mp_str rule = en_get_text(i, 1024), verb = en_get_text(i, 1024);
     mp_str target = en_get_text(i, EN_KEY_TEXT_MAX);
     l->l.strength = (uint32_t)en_get_u64(i);

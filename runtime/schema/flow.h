@@ -126,6 +126,7 @@ struct mp_lease {
     int64_t priority;  /* of the rule */
     uint32_t hooks;    /* MP_LAYER_ bits */
     bool shadow;       /* R42: never reaches a backend */
+    bool idle;         /* nothing in the mesh carries it now: it takes nothing from others */
     struct mp_lease_target target;
     struct mp_lease_arg args[MP_LEASE_ARGS_MAX]; /* as decided */
     uint32_t arg_count;

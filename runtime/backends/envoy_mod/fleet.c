@@ -296,6 +296,9 @@ static bool is_carried(const struct mp_fleet *f, const struct mpol_lease *cut)
     return false;
 }
 
+static const char nobody_cuts[] =
+    "no proxy with the module is connected where such streams are: nothing else cuts them";
+
 static bool room_for_held(struct mp_fleet *f, size_t count)
 {
     if (count <= f->held_cap) return true;
@@ -310,8 +313,6 @@ static bool room_for_held(struct mp_fleet *f, size_t count)
  * beside what waits in the other backend. */
 static bool add_held(struct mp_fleet *f, struct mpol_progress *p)
 {
-    static const char why[] = "no proxy with the module is connected where such streams are: "
-                              "nothing else cuts them";
     size_t count = 0;
     for (int i = 0; i < OWNERS_MAX; i++) count += f->owned[i].cuts.set.lease_count;
     if (count == 0) return true;
@@ -323,7 +324,7 @@ static bool add_held(struct mp_fleet *f, struct mpol_progress *p)
         for (size_t k = 0; k < cuts->lease_count; k++) {
             if (is_carried(f, &cuts->leases[k])) continue;
             f->held[p->held_count++] = (struct mpol_lease_trouble){
-                .lease = cuts->leases[k].id, .trouble = MPOL_EAGAIN, .text = mpol_text(why)};
+                .lease = cuts->leases[k].id, .trouble = MPOL_EAGAIN, .text = mpol_text(nobody_cuts)};
         }
     }
     return true;
@@ -396,6 +397,21 @@ static enum mpol_err fleet_check(void *backend, const struct mpol_lease *lease, 
     return f->inner->check(f->inner_ctx, &as_it_can, why, why_size);
 }
 
+static enum mpol_err fleet_carries(void *backend, const struct mpol_lease *lease, char *why,
+                                   size_t why_size)
+{
+    struct mp_fleet *f = backend;
+    if (mp_fleet_is_cut(lease)) {
+        if (is_carried(f, lease)) return MPOL_OK;
+        snprintf(why, why_size, "%s", nobody_cuts);
+        return MPOL_EAGAIN;
+    }
+    if (f->inner == NULL || f->inner->carries == NULL) return MPOL_OK;
+    struct mpol_arg args[MP_FRAME_ARGS_MAX];
+    struct mpol_lease as_it_can = mp_fleet_without_status(lease, args);
+    return f->inner->carries(f->inner_ctx, &as_it_can, why, why_size);
+}
+
 /* ---- life ---- */
 
 /* What the other backend can do, or a module alone, and what only a module can. */
@@ -428,6 +444,7 @@ enum mp_err mp_fleet_create(const struct mp_fleet_host *host, const struct mpol_
     f->ops.read_back = fleet_read_back;
     f->ops.close = fleet_close;
     f->ops.check = inner != NULL && inner->check != NULL ? fleet_check : NULL;
+    f->ops.carries = fleet_carries;
     if (!make_capabilities(f)) {
         free(f);
         return MP_ENOMEM;

@@ -243,6 +243,7 @@ const struct mpol_backend_ops mp_envoy_ops = {
     .progress = progress_tell,
     .read_back = envoy_read_back,
     .check = envoy_check,
+    .carries = held_ask,
 };
 
 /* ---- who refused ---- */

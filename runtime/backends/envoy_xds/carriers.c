@@ -235,7 +235,7 @@ static bool is_refusing(const struct proxy *p)
     return false;
 }
 
-bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap)
+bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap, bool note)
 {
     mp_str cluster = lease_cluster(e, l), lack;
     bool carried = false;
@@ -244,9 +244,9 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         enum part part = part_of(e, l, cluster, p, &lack);
         if (part == LACKS && e->looked_ns - p->since_ns < GRACE_NS) {
-            e->graced = gap->graced = true;
+            gap->graced = true;
         } else if (part == LACKS) {
-            p->lacks = lack;
+            if (note) p->lacks = lack;
             if (gap->lacking++ == 0) {
                 gap->proxy = p;
                 gap->lack = lack;
@@ -259,6 +259,7 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
             gap->obeying += able && p->effective >= e->revision;
         }
     }
+    if (note) e->graced |= gap->graced;
     return (carried || gap->graced) && gap->lacking == 0;
 }
 

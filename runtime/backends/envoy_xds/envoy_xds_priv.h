@@ -316,8 +316,8 @@ struct gap {
 };
 
 /* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that
- * has just come may ask for more. */
-bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap);
+ * has just come may ask for more. `note`: it is remembered who lacks what. */
+bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap, bool note);
 
 /* ---- held.c: leases that nobody can carry ---- */
 
@@ -325,6 +325,8 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
 void held_reckon(struct mp_envoy *e);
 /* Those that can be carried are, when all have taken the newest set. */
 void held_note(struct mp_envoy *e);
+/* mpol_backend_ops.carries */
+enum mpol_err held_ask(void *backend, const struct mpol_lease *lease, char *why, size_t why_size);
 /* The words of its last NACK; how many there are. */
 uint32_t proxy_say_refused(const struct proxy *p, char *out, size_t size);
 

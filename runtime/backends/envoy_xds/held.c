@@ -102,6 +102,20 @@ static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
 
 /* ---- which they are ---- */
 
+static enum mpol_err trouble_of(const struct gap *gap)
+{
+    return gap->proxy == NULL || gap->proxy->silent ? MPOL_EIO : MPOL_EINVAL;
+}
+
+enum mpol_err held_ask(void *backend, const struct mpol_lease *lease, char *why, size_t why_size)
+{
+    struct mp_envoy *e = backend;
+    struct gap gap;
+    if (lease_is_carried(e, lease, &gap, false)) return MPOL_OK;
+    why[say_held(e, lease, &gap, why, why_size - 1)] = '\0';
+    return trouble_of(&gap);
+}
+
 static bool room_for_held(struct mp_envoy *e)
 {
     if (e->held_texts == NULL) e->held_texts = xd_alloc(e, (size_t)HELD_TEXTS * HELD_TEXT);
@@ -115,9 +129,7 @@ static void hold(struct mp_envoy *e, const struct mpol_lease *l, const struct ga
     char *text = e->held_texts + (size_t)at * HELD_TEXT;
     size_t len = say_held(e, l, gap, text, HELD_TEXT);
     e->held[e->held_count++] = (struct mpol_lease_trouble){
-        .lease = l->id,
-        .trouble = gap->proxy == NULL || gap->proxy->silent ? MPOL_EIO : MPOL_EINVAL,
-        .text = {text, len}};
+        .lease = l->id, .trouble = trouble_of(gap), .text = {text, len}};
 }
 
 /* Whoever a client or an identity is, the same proxies carry what is done to it: a thousand of
@@ -145,7 +157,7 @@ static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memo
 {
     struct asked q = {
         .verb = lease_verb(l), .kind = {l->target_kind.ptr, l->target_kind.len}, .hooks = l->hooks};
-    if (!is_anybody(q.kind)) return lease_is_carried(e, l, gap);
+    if (!is_anybody(q.kind)) return lease_is_carried(e, l, gap, true);
     for (uint32_t i = 0; i < m->count; i++) {
         const struct asked *a = &m->rows[i];
         if (a->hooks != q.hooks || !mp_str_eq(a->verb, q.verb) || !mp_str_eq(a->kind, q.kind))
@@ -153,7 +165,7 @@ static bool ask_once(struct mp_envoy *e, const struct mpol_lease *l, struct memo
         *gap = a->gap;
         return a->can;
     }
-    q.can = lease_is_carried(e, l, gap);
+    q.can = lease_is_carried(e, l, gap, true);
     q.gap = *gap;
     if (m->count < ASKED_MAX) m->rows[m->count++] = q;
     return q.can;

@@ -106,8 +106,10 @@ struct mpol_progress {
      * for. */
     struct mpol_text trouble_text;
     /* Leases of the set that nothing can carry now ("no proxy of service checkout is connected").
-     * Each of them is stuck until it is not named here any more; everything else goes on. Holds
-     * until the next call of the backend. */
+     * Each of them is stuck until it is not named here any more, and takes nothing from other
+     * leases on its target; everything else goes on. One that was effective stays so where nobody
+     * is left (MPOL_EIO), since then nobody lets anything through either; of any other trouble it
+     * is stuck too. Holds until the next call of the backend. */
     const struct mpol_lease_trouble *held;
     size_t held_count;
 };
@@ -150,6 +152,12 @@ struct mpol_backend_ops {
      * line in `why` (cut at `why_size`, with a NUL). May be NULL. */
     enum mpol_err (*check)(void *backend, const struct mpol_lease *lease, char *why,
                            size_t why_size);
+    /* Could the mesh as it is now carry this lease, which is not in the set? Asked before one takes
+     * the place of another that works. Answers MPOL_OK where it could, or nobody knows yet, else
+     * what `held` would name, with one line in `why`. May be NULL: then it is tried, and the other
+     * comes back when `held` names it. */
+    enum mpol_err (*carries)(void *backend, const struct mpol_lease *lease, char *why,
+                             size_t why_size);
 };
 
 /* A way for messages: `notify "..." via chat`. A message is sent at least once, always with the

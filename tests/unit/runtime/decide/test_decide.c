@@ -490,6 +490,30 @@ static void other_hooks_are_another_place(void **state)
     mp_arena_free(&m.arena);
 }
 
+/* What has no effect itself takes none from others. */
+static void an_idle_lease_beats_nobody_and_stands_for_nobody(void **state)
+{
+    (void)state;
+    struct made m;
+    enum mp_standing s[3];
+    make(&m);
+    struct mp_lease a = with_arg(lease(1, THROTTLE, SERVICE, "a"), MP_TYPE_PERCENT, 0.5);
+    struct mp_lease b = with_arg(lease(2, THROTTLE, SERVICE, "a"), MP_TYPE_PERCENT, 0.3);
+    struct mp_lease c = lease(3, DENY, SERVICE, "a");
+    const struct mp_lease *all[] = {&a, &b, &c};
+    b.idle = c.idle = true;
+    mp_decide_arbitrate(&m.p, all, 3, s);
+    assert_int_equal(s[0], MP_STANDING_CARRIED);
+    assert_int_equal(s[1], MP_STANDING_CARRIED);
+    assert_int_equal(s[2], MP_STANDING_CARRIED);
+    c.idle = false; /* it is met by others as it always was */
+    mp_decide_arbitrate(&m.p, all, 3, s);
+    assert_int_equal(s[0], MP_STANDING_SUPERSEDED);
+    assert_int_equal(s[1], MP_STANDING_SUPERSEDED);
+    assert_int_equal(s[2], MP_STANDING_CARRIED);
+    mp_arena_free(&m.arena);
+}
+
 static struct mp_lease any_lease(uint64_t id, uint64_t *rng)
 {
     struct mp_lease l = lease(id, (int)(mp_rng_next(rng) % 3), SERVICE, "a");
@@ -497,6 +521,7 @@ static struct mp_lease any_lease(uint64_t id, uint64_t *rng)
     l.priority = (int64_t)(mp_rng_next(rng) % 2);
     l.given_back = (double)(mp_rng_next(rng) % 2) / 4;
     l.hooks = 1u << mp_rng_next(rng) % 3 | 1u << mp_rng_next(rng) % 3;
+    l.idle = mp_rng_next(rng) % 4 == 0;
     if (l.action == THROTTLE) {
         bool rate = mp_rng_next(rng) % 3 == 0;
         double v = (double)(1 + mp_rng_next(rng) % 4) / 10;
@@ -525,6 +550,14 @@ static void no_order_changes_who_wins(void **state)
         bool carried = false;
         for (int i = 0; i < N; i++) carried |= want[i] == MP_STANDING_CARRIED;
         assert_true(carried);
+        /* Idle ones change nothing for the others. */
+        int busy = 0;
+        for (int i = 0; i < N; i++) {
+            if (!l[i].idle) order[busy++] = &l[i];
+        }
+        mp_decide_arbitrate(&m.p, order, (uint32_t)busy, got);
+        for (int i = 0; i < busy; i++) assert_int_equal(got[i], want[order[i]->id - 1]);
+        for (int i = 0; i < N; i++) order[i] = &l[i];
         for (int shuffle = 0; shuffle < 10; shuffle++) {
             for (int i = N - 1; i > 0; i--) {
                 int j = (int)(mp_rng_next(&rng) % (uint64_t)(i + 1));
@@ -573,6 +606,7 @@ int main(void)
         cmocka_unit_test(a_share_and_a_rate_hold_side_by_side),
         cmocka_unit_test(priority_decides_where_arguments_do_not_join),
         cmocka_unit_test(other_hooks_are_another_place),
+        cmocka_unit_test(an_idle_lease_beats_nobody_and_stands_for_nobody),
         cmocka_unit_test(no_order_changes_who_wins),
         cmocka_unit_test(a_ramp_gives_back_what_the_rule_says),
     };

@@ -50,11 +50,20 @@ static enum mpol_err inner_check(void *backend, const struct mpol_lease *l, char
     return MPOL_EUNSUPPORTED;
 }
 
+static enum mpol_err inner_carries(void *backend, const struct mpol_lease *l, char *why,
+                                   size_t size)
+{
+    (void)backend;
+    if (!has_status(l)) return MPOL_OK;
+    snprintf(why, size, "it must not be asked with a status");
+    return MPOL_EIO;
+}
+
 static const struct mpol_capability rows[] = {{"deny", "client", MPOL_ANY_LAYER, 0}};
 static const struct mpol_backend_ops inner = {.size = sizeof inner, .name = "behind",
                                               .capabilities = rows, .capability_count = 1,
                                               .apply = inner_apply, .progress = inner_progress,
-                                              .check = inner_check};
+                                              .check = inner_check, .carries = inner_carries};
 
 /* ---- the fleet ---- */
 
@@ -169,6 +178,12 @@ static void a_cut_waits_for_a_module_that_it_concerns(void **state)
     assert_int_equal(progress().effective, 0); /* not before it has looked at its streams */
     obey(web, 1);
     assert_int_equal(progress().effective, 1);
+    char why[256] = "";
+    struct mpol_lease pay = lease(3, "cut", "service", "pay");
+    const struct mpol_backend_ops *ops = mp_fleet_ops(fleet);
+    assert_int_equal(ops->carries(fleet, &leases[1], why, sizeof why), MPOL_OK);
+    assert_int_not_equal(ops->carries(fleet, &pay, why, sizeof why), MPOL_OK);
+    assert_non_null(strstr(why, "no proxy with the module is connected"));
 
     apply(2, leases, 2);
     clock_ns += MP_FLEET_SILENT_NS + 1; /* it hangs: nothing of it is known */
@@ -269,6 +284,7 @@ static void a_status_is_for_modules(void **state)
     assert_int_equal(inner.check(NULL, &deny, why, sizeof why), MPOL_EUNSUPPORTED);
     assert_int_equal(mp_fleet_ops(fleet)->check(fleet, &deny, why, sizeof why), MPOL_OK);
     assert_int_equal(mp_fleet_ops(fleet)->check(fleet, &cut, why, sizeof why), MPOL_OK);
+    assert_int_equal(mp_fleet_ops(fleet)->carries(fleet, &deny, why, sizeof why), MPOL_OK);
     apply(1, &deny, 1);
     assert_string_equal(told, "deny 2; "); /* as it is: it holds it as it can */
     mp_fleet_destroy(fleet);

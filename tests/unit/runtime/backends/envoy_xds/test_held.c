@@ -162,6 +162,50 @@ static void a_lease_that_one_proxy_lacks_tells_where_it_is_in_force(void **state
     assert_true(mp_str_eq(look(shop).lacks, MP_STR(MP_ENVOY_ALLOW)));
 }
 
+/* What it would say of a lease that is not in the set. */
+static void would_say(const struct mpol_lease *l, enum mpol_err err, const char *text)
+{
+    char why[256] = "";
+    assert_int_equal(mp_envoy_ops.carries(m.envoy, l, why, sizeof why), err);
+    assert_string_equal(why, text);
+}
+
+static void it_can_be_asked_before_a_lease_is_there(void **state)
+{
+    (void)state;
+    static const char *const some[] = {MP_ENVOY_DENY, NULL}, *const clusters[] = {"shop", NULL};
+    struct mpol_arg to = {.name = mpol_text("to"), .type = mpol_text("string"),
+                          .text = mpol_text("v9")};
+    struct set draft;
+    set_begin(&draft, 0);
+    struct mpol_lease *deny = set_add(&draft, "deny", "client", "10.0.0.7");
+    struct mpol_lease *who = set_add(&draft, "deny", "identity", "spiffe://mesh/x");
+    struct mpol_lease *route = set_add(&draft, "route", "service", "shop");
+    route->args = &to;
+    route->arg_count = 1;
+    would_say(deny, MPOL_EIO, "no proxy of these layers is connected");
+    fake_connect(fake_proxy(&m, gate), clusters);
+    fake_pump(&m);
+    would_say(deny, MPOL_OK, "");
+    would_say(route, MPOL_EIO, "no instance of shop has version v9, and no service is called so");
+    to.text = mpol_text("v1");
+    would_say(route, MPOL_OK, "");
+    fake_open(fake_proxy(&m, shop));
+    fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
+    fake_pump(&m);
+    progress();
+    would_say(who, MPOL_OK, ""); /* it has just come */
+    m.now_ns += INT64_C(2000000000);
+    progress();
+    would_say(who, MPOL_EINVAL,
+              "in force at 1 of 2 proxies; proxy service/shop/shop-1 does not ask for mpol-allow");
+    would_say(deny, MPOL_OK, "");
+    assert_int_equal(look(shop).lacks.len, 0); /* a question leaves nothing behind */
+    char why[8];
+    assert_int_equal(mp_envoy_ops.carries(m.envoy, who, why, sizeof why), MPOL_EINVAL);
+    assert_string_equal(why, "in forc");
+}
+
 static void endpoints_are_carried_by_who_asked_for_the_cluster(void **state)
 {
     (void)state;
@@ -281,6 +325,7 @@ int main(void)
         TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
         TEST(who_has_just_come_and_lacks_a_filter_is_waited_for),
         TEST(a_lease_that_one_proxy_lacks_tells_where_it_is_in_force),
+        TEST(it_can_be_asked_before_a_lease_is_there),
         TEST(endpoints_are_carried_by_who_asked_for_the_cluster),
         TEST(who_has_carried_a_lease_may_go),
         TEST(the_only_proxy_refuses_from_the_start),
