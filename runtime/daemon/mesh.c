@@ -15,7 +15,30 @@
 #include <sys/resource.h>
 
 #define ALS_PATH "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
-#define ADS_PATH "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+
+/* `api_type` of a proxy's configuration says by which path it comes: DELTA_GRPC, or GRPC for the
+ * state of the world. Where ADS is another control plane's, an Envoy has a stream of one type for
+ * each thing that it asks. */
+struct mesh_door {
+    const char *path;
+    bool sotw, single;
+    enum mp_envoy_type type; /* of a single one */
+};
+#define DOOR(service, method) "/envoy.service." service "DiscoveryService/" method
+static const struct mesh_door doors[MESH_DOORS] = {
+    {DOOR("discovery.v3.Aggregated", "DeltaAggregatedResources"), false, false, 0},
+    {DOOR("discovery.v3.Aggregated", "StreamAggregatedResources"), true, false, 0},
+    {DOOR("extension.v3.ExtensionConfig", "DeltaExtensionConfigs"), false, true, MP_ENVOY_ECDS},
+    {DOOR("extension.v3.ExtensionConfig", "StreamExtensionConfigs"), true, true, MP_ENVOY_ECDS},
+    {DOOR("runtime.v3.Runtime", "DeltaRuntime"), false, true, MP_ENVOY_RTDS},
+    {DOOR("runtime.v3.Runtime", "StreamRuntime"), true, true, MP_ENVOY_RTDS},
+    {DOOR("endpoint.v3.Endpoint", "DeltaEndpoints"), false, true, MP_ENVOY_EDS},
+    {DOOR("endpoint.v3.Endpoint", "StreamEndpoints"), true, true, MP_ENVOY_EDS},
+    {DOOR("route.v3.Route", "DeltaRoutes"), false, true, MP_ENVOY_RDS},
+    {DOOR("route.v3.Route", "StreamRoutes"), true, true, MP_ENVOY_RDS},
+    {DOOR("secret.v3.Secret", "DeltaSecrets"), false, true, MP_ENVOY_SDS},
+    {DOOR("secret.v3.Secret", "StreamSecrets"), true, true, MP_ENVOY_SDS},
+};
 
 /* ---- what the backend asks of us ---- */
 
@@ -56,13 +79,17 @@ struct ads {
     struct mp_envoy_stream *stream;
 };
 
-static void *discovery_open(struct dm_mesh *m, struct mp_grpc_stream *wire, bool single)
+static void *ads_open(void *ctx, struct mp_grpc_stream *wire)
 {
+    const struct mesh_entry *entry = ctx;
+    struct dm_mesh *m = entry->m;
     const struct mp_grpc_peer *from = mp_grpc_stream_peer(wire);
     struct mp_envoy_peer peer = {.address = from->address,
                                  .identity = from->identity,
                                  .authenticated = from->tls,
-                                 .single = single};
+                                 .single = entry->door->single,
+                                 .type = entry->door->type,
+                                 .sotw = entry->door->sotw};
     struct ads *s = malloc(sizeof *s);
     if (s == NULL) return NULL;
     *s = (struct ads){m, wire, mp_envoy_stream_open(m->envoy, wire, &peer)};
@@ -70,18 +97,6 @@ static void *discovery_open(struct dm_mesh *m, struct mp_grpc_stream *wire, bool
     if (s->stream != NULL) return s;
     free(s);
     return NULL;
-}
-
-static void *ads_open(void *ctx, struct mp_grpc_stream *wire)
-{
-    return discovery_open(ctx, wire, false);
-}
-
-/* Where ADS is another control plane's, an Envoy has a stream of one type for each thing that it
- * asks. */
-static void *single_open(void *ctx, struct mp_grpc_stream *wire)
-{
-    return discovery_open(ctx, wire, true);
 }
 
 static bool ads_message(void *state, mp_str bytes)
@@ -190,34 +205,20 @@ void dm_mesh_inventory(struct dm *d)
     if (d->started) mp_envoy_world_changed(m->envoy);
 }
 
-/* For Envoys that have another control plane over ADS. */
-static const char *const single_paths[] = {
-    "/envoy.service.extension.v3.ExtensionConfigDiscoveryService/DeltaExtensionConfigs",
-    "/envoy.service.runtime.v3.RuntimeDiscoveryService/DeltaRuntime",
-    "/envoy.service.endpoint.v3.EndpointDiscoveryService/DeltaEndpoints",
-    "/envoy.service.route.v3.RouteDiscoveryService/DeltaRoutes",
-    "/envoy.service.secret.v3.SecretDiscoveryService/DeltaSecrets",
-};
-#define SINGLE_PATHS (sizeof single_paths / sizeof single_paths[0])
 /* LIMIT: of a connection; a gateway has one for each of its clusters then */
 #define STREAMS_MAX 256u
 
-static size_t put_methods(struct dm_mesh *m, struct mp_grpc_method out[2 + SINGLE_PATHS])
+static size_t put_methods(struct dm_mesh *m, struct mp_grpc_method out[MESH_DOORS + 1])
 {
-    out[0] = (struct mp_grpc_method){.path = ADS_PATH,
-                                     .ctx = m,
-                                     .open = ads_open,
-                                     .message = ads_message,
-                                     .drained = ads_drained,
-                                     .closed = ads_closed};
-    out[1] = (struct mp_grpc_method){
-        .path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message, .closed = als_closed};
-    for (size_t i = 0; i < SINGLE_PATHS; i++) {
-        out[2 + i] = (struct mp_grpc_method){.path = single_paths[i], .ctx = m, .open = single_open,
-                                             .message = ads_message, .drained = ads_drained,
-                                             .closed = ads_closed};
+    for (size_t i = 0; i < MESH_DOORS; i++) {
+        m->entries[i] = (struct mesh_entry){m, &doors[i]};
+        out[i] = (struct mp_grpc_method){.path = doors[i].path, .ctx = &m->entries[i],
+                                         .open = ads_open, .message = ads_message,
+                                         .drained = ads_drained, .closed = ads_closed};
     }
-    return 2 + SINGLE_PATHS;
+    out[MESH_DOORS] = (struct mp_grpc_method){
+        .path = ALS_PATH, .ctx = m, .open = als_open, .message = als_message, .closed = als_closed};
+    return MESH_DOORS + 1;
 }
 
 /* Each proxy has a connection or two, and each question to one has another. */
@@ -303,7 +304,7 @@ bool dm_mesh_open(struct dm *d)
     char why[256] = "";
     if (m == NULL) return true;
     const struct mp_daemon_options *o = d->options;
-    struct mp_grpc_method methods[2 + SINGLE_PATHS];
+    struct mp_grpc_method methods[MESH_DOORS + 1];
     struct mp_grpc_options options = {.listen = o->xds, .cert = o->xds_cert, .key = o->xds_key,
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = put_methods(m, methods),

@@ -16,6 +16,14 @@
 struct mesh_proof;
 
 #define OUT_OF_DATE_BYTES 256
+#define MESH_DOORS 12
+
+/* A path at which discovery is asked for. */
+struct mesh_door;
+struct mesh_entry {
+    struct dm_mesh *m;
+    const struct mesh_door *door;
+};
 
 /* The mesh of proxies that `--xds` serves. */
 struct dm_mesh {
@@ -24,6 +32,7 @@ struct dm_mesh {
     struct dm_secrets *secrets; /* NULL: none are served */
     struct mp_envoy *envoy;
     struct mp_grpc_server *server;
+    struct mesh_entry entries[MESH_DOORS];
     struct mp_prover *prover;
     struct dm_records *records; /* what proxies saw */
     struct mesh_proof *proofs;  /* that are asked for; a list */

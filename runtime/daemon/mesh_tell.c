@@ -69,7 +69,8 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
     }
     dm_bytes_printf(t->out, "%s for ", p->connected ? "connected" : "AWAY");
     age(t->out, t, p->since_ns);
-    dm_bytes_printf(t->out, ", %u lease%s%s%s\n", p->leases, p->leases == 1 ? "" : "s",
+    dm_bytes_printf(t->out, ", %u lease%s%s%s%s\n", p->leases, p->leases == 1 ? "" : "s",
+                    p->sotw ? ", state of the world" : "",
                     p->known ? "" : ", UNKNOWN: gets the baseline",
                     p->silent ? ", does not answer" : "");
     if (p->connected) tell_types(t, p);

@@ -165,7 +165,8 @@ static void on_answer(void *ctx, mp_str bytes)
     struct mp_discovery_answer answer;
     const char *why;
     char ack[512];
-    if (mp_discovery_read_response(bytes, &answer, &why) != MP_OK) bench_fail("an answer: %s", why);
+    if (mp_discovery_read_response(MP_DISCOVERY_DELTA, bytes, &answer, &why) != MP_OK)
+        bench_fail("an answer: %s", why);
     p->answers++;
     struct pb_out out = pb_out_fixed(ack, sizeof ack);
     struct mp_discovery_ask ask = {.type_url = answer.type_url, .nonce = answer.nonce};

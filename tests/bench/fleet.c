@@ -228,10 +228,9 @@ static void on_message(void *ctx, mp_str message)
     struct mp_discovery_answer answer;
     struct mp_discovery_resource r;
     const char *why;
-    if (mp_discovery_read_response(message, &answer, &why) != MP_OK)
+    if (mp_discovery_read_response(MP_DISCOVERY_DELTA, message, &answer, &why) != MP_OK)
         bench_fail("a response: %s", why);
-    struct pb_many resources = answer.resources;
-    while (mp_discovery_next_resource(&resources, &r)) accept_resource(p, &r);
+    while (mp_discovery_next_resource(&answer, &r)) accept_resource(p, &r);
     struct mp_discovery_ask ack = {.nonce = answer.nonce};
     request(p, &ack, false);
 }

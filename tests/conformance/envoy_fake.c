@@ -15,6 +15,7 @@
 
 static struct fake_mesh mesh;
 static struct mpol_backend_ops ops;
+static bool sotw; /* proxies speak the state of the world, not delta */
 
 /* ---- what a resource means: Matcher of xds.type.matcher.v3, RBAC of envoy.extensions ---- */
 
@@ -181,6 +182,7 @@ static void *start(void)
     ops = mp_envoy_ops;
     ops.apply = apply;
     memset(&mesh, 0, sizeof mesh);
+    mesh.sotw = sotw;
     fake_proxy(&mesh, "ingress/gate/gate-1");
     fake_proxy(&mesh, "edge/out/out-1");
     fake_proxy(&mesh, "service/shop/shop-1");
@@ -243,10 +245,13 @@ static bool passes(void *backend, const char *client, const char *service)
     return !refuses((mp_str){deny->bytes, deny->len}, &q);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    static const struct conformance_peer envoy = {
-        .name = "envoy, on proxies in memory", .ops = &ops, .start = start, .restart = restart,
+    sotw = argc > 1 && strcmp(argv[1], "sotw") == 0;
+    const struct conformance_peer envoy = {
+        .name = sotw ? "envoy, on proxies in memory that speak the state of the world"
+                     : "envoy, on proxies in memory",
+        .ops = &ops, .start = start, .restart = restart,
         .stop = stop, .settle = settle, .hold = hold, .let_go = let_go, .passes = passes,
     };
     ops = mp_envoy_ops;

@@ -79,7 +79,7 @@ static void on_answer(void *ctx, mp_str message)
     struct proxy *p = ctx;
     struct mp_discovery_answer answer;
     const char *why;
-    if (mp_discovery_read_response(message, &answer, &why) != MP_OK) return;
+    if (mp_discovery_read_response(MP_DISCOVERY_DELTA, message, &answer, &why) != MP_OK) return;
     p->answers++;
     p->last_len = message.len < sizeof p->last ? message.len : sizeof p->last;
     memcpy(p->last, message.ptr, p->last_len);

@@ -22,6 +22,7 @@ struct input {
 static struct mp_envoy *envoy;
 static struct mp_envoy_stream *streams[STREAMS];
 static bool full[STREAMS], closing[STREAMS];
+static enum mp_discovery_variant speaks[STREAMS];
 static uint64_t revision, tickets;
 static int64_t now_ns;
 static size_t allocations, fail_at;
@@ -43,13 +44,26 @@ static void put_memory(void *ctx, void *ptr, size_t size)
     free(ptr);
 }
 
+/* Of the last response. */
+static char newest[STREAMS], versions[STREAMS][32];
+
+static void put_version(uint8_t n, mp_str version)
+{
+    if (version.len >= sizeof versions[n]) abort();
+    memcpy(versions[n], version.ptr, version.len);
+    versions[n][version.len] = 0;
+}
+
 static enum mp_err take(void *ctx, void *wire, mp_str bytes)
 {
     struct mp_discovery_answer answer;
     const char *why;
     (void)ctx;
-    if (mp_discovery_read_response(bytes, &answer, &why) != MP_OK) abort();
-    return full[*(uint8_t *)wire] ? MP_ELIMIT : MP_OK;
+    uint8_t n = *(uint8_t *)wire;
+    if (mp_discovery_read_response(speaks[n], bytes, &answer, &why) != MP_OK) abort();
+    newest[n] = answer.nonce.len == 1 ? answer.nonce.ptr[0] : 0;
+    put_version(n, answer.system_version);
+    return full[n] ? MP_ELIMIT : MP_OK;
 }
 
 static void end(void *ctx, void *wire, mp_str why)
@@ -143,9 +157,11 @@ static void open_stream(unsigned n, uint8_t how)
 {
     static const uint8_t wires[STREAMS] = {0, 1, 2, 3};
     struct mp_envoy_peer peer = {.address = MP_STR("peer"), .authenticated = (how & 1) != 0,
-                                 .single = (how & 4) != 0};
+                                 .single = (how & 4) != 0, .sotw = (how & 8) != 0,
+                                 .type = (enum mp_envoy_type)((how >> 4) % MP_ENVOY_TYPES)};
     if ((how & 2) != 0) peer.identity = MP_STR("spiffe://shop");
     close_stream(n);
+    speaks[n] = peer.sotw ? MP_DISCOVERY_SOTW : MP_DISCOVERY_DELTA;
     streams[n] = mp_envoy_stream_open(envoy, (void *)(uintptr_t)&wires[n], &peer);
 }
 
@@ -182,7 +198,10 @@ static void say_request(struct input *in, unsigned n)
     mp_str lists[2][8];
     struct mp_discovery_pair version = {MP_STR(MP_ENVOY_DENY), MP_STR("0123456789abcdef")};
     char digits[4] = {(char)('0' + nonce % 10), 0};
-    struct mp_discovery_ask ask = {.node = &node,
+    if ((nonce & 128) != 0) digits[0] = newest[n]; /* and with its version, an ACK in SotW */
+    struct mp_discovery_ask ask = {.variant = speaks[n],
+                                   .node = &node,
+                                   .version = mp_str_of((nonce & 64) != 0 ? versions[n] : ""),
                                    .type_url = mp_str_of(types[(what & 7) % 6]),
                                    .subscribe = lists[0],
                                    .unsubscribe = lists[1],
@@ -273,6 +292,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct mp_envoy_host host = {.send = take, .end = end, .prove = prove, .prove_cancel = cancel,
                                  .now_ns = now};
     allocations = 0;
+    memset(newest, 0, sizeof newest);
+    memset(versions, 0, sizeof versions);
+    memset(speaks, 0, sizeof speaks);
     fail_at = next(&in); /* 0: never */
     fail_at += 256u * (next(&in) % 4u);
     revision = tickets = 0;

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Discovery: the first byte chooses a request or a response. What was read and is written again
- *            is read
- * as the same.
+ * Discovery: the first byte chooses a request or a response, and the variant. What was read and is
+ * written again is read as the same.
  */
 #include <stdlib.h>
 
@@ -39,17 +38,21 @@ static void ask_metadata(mp_str metadata)
     }
 }
 
-static void request(mp_str bytes)
+static void request(enum mp_discovery_variant variant, mp_str bytes)
 {
     struct mp_discovery_request r, again;
     mp_str subscribe[NAMES_MAX], unsubscribe[NAMES_MAX];
     const char *why;
-    if (mp_discovery_read_request(bytes, &r, &why) != MP_OK) {
+    if (mp_discovery_read_request(variant, bytes, &r, &why) != MP_OK) {
         if (why == NULL) abort();
         return;
     }
     if (r.has_node) ask_metadata(r.node.metadata);
-    struct mp_discovery_ask ask = {.node = r.has_node ? &r.node : NULL,
+    if (variant == MP_DISCOVERY_SOTW && r.unsubscribe.count + r.versions.count > 0) abort();
+    if (variant == MP_DISCOVERY_DELTA && r.version.len > 0) abort();
+    struct mp_discovery_ask ask = {.variant = variant,
+                                   .version = r.version,
+                                   .node = r.has_node ? &r.node : NULL,
                                    .type_url = r.type_url,
                                    .nonce = r.nonce,
                                    .has_error = r.has_error,
@@ -62,22 +65,23 @@ static void request(mp_str bytes)
     struct pb_out out = pb_out_fixed(room, sizeof room);
     mp_discovery_write_request(&out, &ask);
     if (out.failed) return;
-    if (mp_discovery_read_request(pb_view(&out), &again, &why) != MP_OK) abort();
+    if (mp_discovery_read_request(variant, pb_view(&out), &again, &why) != MP_OK) abort();
+    if (!mp_str_eq(r.version, again.version)) abort();
     if (!mp_str_eq(r.type_url, again.type_url) || !mp_str_eq(r.nonce, again.nonce)) abort();
     if (r.has_node != again.has_node || !mp_str_eq(r.node.id, again.node.id)) abort();
     if (again.subscribe.count != ask.subscribe_count || r.error_code != again.error_code) abort();
 }
 
-static void response(mp_str bytes)
+static void response(enum mp_discovery_variant variant, mp_str bytes)
 {
     struct mp_discovery_answer a;
     struct mp_discovery_resource r;
     mp_str names[NAMES_MAX];
     const char *why;
-    if (mp_discovery_read_response(bytes, &a, &why) != MP_OK) return;
+    if (mp_discovery_read_response(variant, bytes, &a, &why) != MP_OK) return;
     (void)names_of(a.removed, names);
     uint32_t walked = 0, said = a.resources.count;
-    for (struct pb_many m = a.resources; mp_discovery_next_resource(&m, &r);) walked++;
+    while (mp_discovery_next_resource(&a, &r)) walked++;
     if (walked != said) abort();
 }
 
@@ -85,10 +89,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
     mp_str bytes = {(const char *)data + 1, size - 1};
+    enum mp_discovery_variant variant =
+        (data[0] & 2) == 0 ? MP_DISCOVERY_DELTA : MP_DISCOVERY_SOTW;
     if ((data[0] & 1) == 0) {
-        request(bytes);
+        request(variant, bytes);
     } else {
-        response(bytes);
+        response(variant, bytes);
     }
     return 0;
 }

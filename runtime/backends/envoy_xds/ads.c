@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * One stream of delta discovery: what the proxy asks for. Source: xDS protocol, "Incremental xDS"
+ * One stream of discovery: what the proxy asks for. Source: xDS protocol, "Incremental xDS", and
+ * for the state of the world "How the client specifies what resources to return"
  * (envoyproxy.io/docs/envoy/v1.39/api-docs/xds_protocol).
  */
 #include "base/assert.h"
@@ -33,6 +34,16 @@ static bool type_read(mp_str url, enum mp_envoy_type *out)
     }
     return false;
 }
+
+/* In the state of the world an answer lists what is wanted too, so one to an older response would
+ * list what is old: there is one response on its way at a time. */
+static const struct variant delta = {
+    .wire = MP_DISCOVERY_DELTA, .window = WINDOW, .removes = true};
+static const struct variant sotw = {
+    .wire = MP_DISCOVERY_SOTW, .window = 1, .lists = true, .versions = true,
+    /* An Envoy with `unified_mux` takes what is missing for gone, and refuses the response for it;
+     * but for endpoints, of which there can be many. */
+    .whole = ~(1u << MP_ENVOY_EDS)};
 
 static bool refuse(struct mp_envoy_stream *s, uint64_t *count, const char *why, mp_str what)
 {
@@ -92,6 +103,7 @@ static enum mp_err sub_make(struct mp_envoy_stream *s, enum mp_envoy_type type, 
     *t->last = x;
     t->last = &x->next;
     t->count++;
+    t->changes++;
     s->subs++;
     *out = x;
     return MP_OK;
@@ -119,6 +131,7 @@ static void sub_remove(struct mp_envoy_stream *s, enum mp_envoy_type type, struc
     while (*at != x) at = &(*at)->in_bucket;
     *at = x->in_bucket;
     t->count--;
+    t->changes++;
     s->subs--;
     sub_free(s->e, x);
 }
@@ -205,14 +218,22 @@ static void end_older(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str
     }
 }
 
-static bool subscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many names)
+static void subscribe_all(struct typed *t)
+{
+    t->wildcard = t->owes = true;
+    t->changes++;
+}
+
+/* `known`: also what is asked for already. */
+static bool subscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many names,
+                      bool known)
 {
     struct mp_envoy *e = s->e;
+    struct typed *t = &s->types[type];
     mp_str name;
     while (pb_many_next(&names, &name)) {
         if (is_wildcard(name)) {
-            s->types[type].wildcard = true;
-            s->types[type].owes = true;
+            if (known || !t->wildcard) subscribe_all(t);
             continue;
         }
         if (name.len == 0 || name.len > NAME_MAX_BYTES) {
@@ -224,13 +245,36 @@ static bool subscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct
         if (err != MP_OK) {
             return refuse(s, &e->counts.too_many, "subscriptions", mp_str_of(mp_err_text(err)));
         }
+        if (x->named && !known) continue;
         end_older(s, type, name);
         /* The proxy may have dropped it meanwhile, so it gets it even if it seems to have it. */
         x->again = x->named || x->acked != &xd_unsent;
         x->named = true;
+        t->changes++;
         res_put(e, &x->refused, NULL);
     }
     return true;
+}
+
+static void drop_wildcard(struct mp_envoy_stream *s, enum mp_envoy_type type)
+{
+    struct typed *t = &s->types[type];
+    t->wildcard = false;
+    t->changes++;
+    for (struct sub *x = t->first, *next; x != NULL; x = next) {
+        next = x->next;
+        if (!x->named) sub_remove(s, type, x);
+    }
+}
+
+static void drop(struct mp_envoy_stream *s, enum mp_envoy_type type, struct sub *x)
+{
+    const struct typed *t = &s->types[type];
+    x->named = false;
+    s->types[type].changes++;
+    if (!t->wildcard || t->content == NULL || content_find(t->content, x->name) == NULL) {
+        sub_remove(s, type, x);
+    }
 }
 
 static void unsubscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many names)
@@ -238,22 +282,55 @@ static void unsubscribe(struct mp_envoy_stream *s, enum mp_envoy_type type, stru
     struct typed *t = &s->types[type];
     mp_str name;
     while (pb_many_next(&names, &name)) {
-        if (is_wildcard(name)) {
-            t->wildcard = false;
-            for (struct sub *x = t->first, *next; x != NULL; x = next) {
-                next = x->next;
-                if (!x->named) sub_remove(s, type, x);
-            }
-            continue;
-        }
-        struct sub *x = sub_find(t, name, name_hash(name));
-        if (x == NULL) continue;
-        x->named = false;
-        if (!t->wildcard || t->content == NULL || content_find(t->content, name) == NULL) {
-            sub_remove(s, type, x);
-        }
+        struct sub *x = is_wildcard(name) ? NULL : sub_find(t, name, name_hash(name));
+        if (is_wildcard(name)) drop_wildcard(s, type);
+        if (x != NULL) drop(s, type, x);
     }
     s->e->touched = true;
+}
+
+/* ---- lists of all names ---- */
+
+static void drop_unlisted(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many names)
+{
+    struct typed *t = &s->types[type];
+    bool all = false;
+    mp_str name;
+    t->lists++;
+    while (pb_many_next(&names, &name)) {
+        struct sub *x = sub_find(t, name, name_hash(name));
+        if (x != NULL) x->listed = t->lists;
+        all |= is_wildcard(name);
+    }
+    if (t->wildcard && !all) drop_wildcard(s, type);
+    for (struct sub *x = t->first, *next; x != NULL; x = next) {
+        next = x->next;
+        if (x->named && x->listed != t->lists) drop(s, type, x);
+    }
+}
+
+static void send_again(struct mp_envoy *e, struct typed *t)
+{
+    t->changes++;
+    for (struct sub *x = t->first; x != NULL; x = x->next) {
+        x->again = true;
+        res_put(e, &x->refused, NULL);
+    }
+}
+
+/* All that is wanted from now on. Who says the same again, and answers nothing with it, has
+ * dropped it meanwhile: an Envoy does so when a cluster takes the place of another one of its
+ * name. */
+static bool take_list(struct mp_envoy_stream *s, enum mp_envoy_type type, struct pb_many names,
+                      bool asks)
+{
+    struct typed *t = &s->types[type];
+    uint64_t before = t->changes;
+    t->unnamed &= names.count == 0;
+    if (!t->unnamed) drop_unlisted(s, type, names);
+    if (!subscribe(s, type, names, false)) return false;
+    if (asks && t->changes == before) send_again(s->e, t);
+    return true;
 }
 
 /* What the proxy had before the stream: at our version it is not sent again, and what only it has
@@ -292,7 +369,10 @@ static void answer_unknown(struct mp_envoy_stream *s, const struct mp_discovery_
     size_t count = 0;
     struct pb_many walk = r->subscribe;
     s->e->counts.unknown_types++;
-    if (r->nonce.len > 0 && r->subscribe.count == 0) return; /* an answer to such an answer */
+    /* An answer to such an answer. */
+    if (r->nonce.len > 0 && (s->variant->lists || r->subscribe.count == 0)) return;
+    /* It has something, and in this variant "none" could mean that it has to throw that away. */
+    if (r->version.len > 0) return;
     while (count < MOST && pb_many_next(&walk, &names[count])) {
         if (!is_wildcard(names[count])) count++;
     }
@@ -304,40 +384,50 @@ static bool first_of_type(struct mp_envoy_stream *s, enum mp_envoy_type type,
 {
     struct typed *t = &s->types[type];
     t->seen = true;
+    t->version = name_hash(r->version);
     /* Legacy: nothing named means everything. */
-    if (r->subscribe.count == 0 && r->unsubscribe.count == 0) t->wildcard = t->owes = true;
-    if (!subscribe(s, type, r->subscribe)) return false;
+    t->unnamed = r->subscribe.count == 0 && r->unsubscribe.count == 0;
+    if (t->unnamed) subscribe_all(t);
+    if (!subscribe(s, type, r->subscribe, true)) return false;
     if (typed_want(s, type) != MP_OK) {
         return refuse(s, NULL, "no memory for its resources", MP_STR(""));
     }
     return had_before(s, type, r->versions);
 }
 
+static bool more_of_type(struct mp_envoy_stream *s, enum mp_envoy_type type,
+                         const struct mp_discovery_request *r, bool asks)
+{
+    bool good;
+    if (s->variant->lists) {
+        good = take_list(s, type, r->subscribe, asks);
+    } else {
+        unsubscribe(s, type, r->unsubscribe);
+        good = subscribe(s, type, r->subscribe, true);
+    }
+    if (!good) return false;
+    if (typed_want(s, type) == MP_OK) return true;
+    return refuse(s, NULL, "no memory for its resources", MP_STR(""));
+}
+
 static bool request(struct mp_envoy_stream *s, const struct mp_discovery_request *r)
 {
-    enum mp_envoy_type type;
-    if (!type_read(r->type_url, &type)) {
+    enum mp_envoy_type type = s->only;
+    struct typed *t;
+    bool implied = s->single && r->type_url.len == 0;
+    if (!implied && !type_read(r->type_url, &type)) {
         answer_unknown(s, r);
         return true;
     }
-    if (r->nonce.len > 0) {
-        const mp_str *error = r->has_error ? &r->error_text : NULL;
-        if (!stream_answered(s, type, r->nonce, error)) s->e->counts.stale_nonces++;
-    }
-    bool pure = s->types[type].seen && r->subscribe.count == 0 && r->unsubscribe.count == 0 &&
-                !r->has_error;
-    s->e->regroup |= !pure; /* else it is an ACK, and changes nothing about who carries what */
-    if (!s->types[type].seen) {
-        if (!first_of_type(s, type, r)) return false;
-    } else {
-        unsubscribe(s, type, r->unsubscribe);
-        if (!subscribe(s, type, r->subscribe)) return false;
-        if (typed_want(s, type) != MP_OK) {
-            return refuse(s, NULL, "no memory for its resources", MP_STR(""));
-        }
-    }
-    stream_push(s);
-    return true;
+    t = &s->types[type];
+    uint64_t before = t->changes;
+    bool asks = s->variant->lists && stream_is_settled(t, r->nonce);
+    if (r->nonce.len > 0 && !asks && !stream_answered(s, type, r)) s->e->counts.stale_nonces++;
+    bool good = t->seen ? more_of_type(s, type, r, asks) : first_of_type(s, type, r);
+    /* Else it is an ACK, and changes nothing about who carries what. */
+    s->e->regroup |= t->changes != before || r->has_error;
+    if (good) stream_push(s);
+    return good;
 }
 
 bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes)
@@ -351,7 +441,7 @@ bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes)
     if (bytes.len > e->limits.message_bytes) {
         return refuse(s, &e->counts.oversize, "a request is too long", MP_STR(""));
     }
-    if (mp_discovery_read_request(bytes, &r, &why) != MP_OK) {
+    if (mp_discovery_read_request(s->variant->wire, bytes, &r, &why) != MP_OK) {
         return refuse(s, &e->counts.garbage, "no discovery request", mp_str_of(why));
     }
     if (s->proxy == NULL) {
@@ -380,6 +470,8 @@ struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
     char *at = (char *)(s + 1);
     *s = (struct mp_envoy_stream){.e = e, .wire = wire, .next = e->streams,
                                   .authenticated = peer->authenticated, .single = peer->single,
+                                  .only = peer->type,
+                                  .variant = peer->sotw ? &sotw : &delta,
                                   .address = {at, peer->address.len},
                                   .identity = {at + peer->address.len, peer->identity.len}};
     if (peer->address.len > 0) memcpy(at, peer->address.ptr, peer->address.len);

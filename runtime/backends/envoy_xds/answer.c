@@ -15,6 +15,7 @@
 static bool is_due(const struct sub *x)
 {
     if (x->flights == WINDOW || x->desired == &xd_unsent) return false;
+    if (x->desired == NULL && !x->stream->variant->removes) return false;
     if (x->refused != NULL && x->refused == x->desired) return false;
     return x->again || x->desired != x->sent;
 }
@@ -38,6 +39,23 @@ static void gather(struct typed *t, struct batch *b)
             continue;
         }
         b->subs[b->count++] = x;
+    }
+}
+
+/* Where a response has no word for "there is none", nothing is waited for: the proxy keeps what it
+ * has. */
+static void settle_absent(struct mp_envoy *e, struct typed *t)
+{
+    for (struct sub *x = t->first; x != NULL; x = x->next) {
+        if (x->desired != NULL || x->flights > 0) continue;
+        e->touched |= x->unsent_revision != 0;
+        x->unsent_revision = 0;
+        x->again = x->alone = false;
+        if (x->acked != &xd_unsent) continue;
+        res_put(e, &x->sent, NULL);
+        res_put(e, &x->acked, NULL);
+        x->acked_ns = xd_now(e);
+        proof_ask(x);
     }
 }
 
@@ -69,15 +87,24 @@ static bool room_for(struct mp_envoy *e, size_t size)
     return true;
 }
 
+#define VERSION_TEXT 32
+
+static mp_str version_text(const struct variant *variant, uint64_t version, char room[VERSION_TEXT])
+{
+    int n = snprintf(room, VERSION_TEXT, variant->versions ? "%016llx" : "%llu",
+                     (unsigned long long)version);
+    return (mp_str){room, (size_t)n};
+}
+
 static enum mp_err send(struct mp_envoy_stream *s, struct mp_discovery_response *r,
-                        const char *kind)
+                        uint64_t version, const char *kind)
 {
     struct mp_envoy *e = s->e;
-    char nonce[32], revision[32];
+    char nonce[32], text[VERSION_TEXT];
     int n = snprintf(nonce, sizeof nonce, "%s%llu", kind, (unsigned long long)(s->nonces + 1));
-    int v = snprintf(revision, sizeof revision, "%llu", (unsigned long long)e->revision);
+    r->variant = s->variant->wire;
     r->nonce = (mp_str){nonce, (size_t)n};
-    r->system_version = (mp_str){revision, (size_t)v};
+    r->system_version = version_text(s->variant, version, text);
     r->control_plane = MP_STR("mpol");
     if (!room_for(e, size_of(r))) return MP_ENOMEM;
     struct pb_out out = pb_out_fixed(e->wire_bytes, e->wire_size);
@@ -95,8 +122,9 @@ static enum mp_err send(struct mp_envoy_stream *s, struct mp_discovery_response 
 
 void stream_say_none(struct mp_envoy_stream *s, mp_str url, const mp_str *names, size_t count)
 {
-    struct mp_discovery_response r = {.type_url = url, .removed = names, .removed_count = count};
-    (void)send(s, &r, "x"); /* nobody waits for the answer to it */
+    struct mp_discovery_response r = {.type_url = url, .removed = names};
+    if (s->variant->removes) r.removed_count = count;
+    (void)send(s, &r, s->e->revision, "x"); /* nobody waits for the answer to it */
 }
 
 static void note_sent(struct mp_envoy *e, struct sub *x, uint64_t nonce)
@@ -109,6 +137,25 @@ static void note_sent(struct mp_envoy *e, struct sub *x, uint64_t nonce)
     x->again = false;
 }
 
+static void add_resource(struct mp_discovery_response *r, struct mp_discovery_resource *resources,
+                         const struct res *d)
+{
+    resources[r->resource_count++] =
+        (struct mp_discovery_resource){d->name, d->version, d->type_url, d->bytes};
+}
+
+/* What the proxy has besides, as it has it. Of these types there are a few. */
+static void add_others(const struct typed *t, const struct batch *b,
+                       struct mp_discovery_response *r, struct mp_discovery_resource *resources)
+{
+    for (const struct sub *x = t->first; x != NULL && r->resource_count < MOST; x = x->next) {
+        uint32_t i = 0;
+        while (i < b->count && b->subs[i] != x) i++;
+        if (i == b->count && x->acked != NULL && x->acked != &xd_unsent)
+            add_resource(r, resources, x->acked);
+    }
+}
+
 static enum mp_err send_batch(struct mp_envoy_stream *s, enum mp_envoy_type type,
                               const struct batch *b)
 {
@@ -118,16 +165,20 @@ static enum mp_err send_batch(struct mp_envoy_stream *s, enum mp_envoy_type type
     mp_str removed[MOST];
     struct mp_discovery_response r = {.type_url = type_url(type), .resources = resources,
                                       .removed = removed};
+    uint64_t version = s->variant->versions ? res_chain(t->version, NULL) : e->revision;
     for (uint32_t i = 0; i < b->count; i++) {
         const struct res *d = b->subs[i]->desired;
+        version = s->variant->versions ? res_chain(version, d) : version;
         if (d == NULL) {
             removed[r.removed_count++] = b->subs[i]->name;
         } else {
-            resources[r.resource_count++] =
-                (struct mp_discovery_resource){d->name, d->version, d->type_url, d->bytes};
+            add_resource(&r, resources, d);
         }
     }
-    MP_TRY(send(s, &r, ""));
+    if ((s->variant->whole >> type & 1) != 0) add_others(t, b, &r, resources);
+    MP_TRY(send(s, &r, version, ""));
+    t->nonce = s->nonces;
+    t->version = version;
     for (uint32_t i = 0; i < b->count; i++) note_sent(e, b->subs[i], s->nonces);
     t->sent[t->sents++] = (struct sent){s->nonces, xd_now(e), b->count};
     t->responses++;
@@ -139,7 +190,8 @@ static enum mp_err push_type(struct mp_envoy_stream *s, enum mp_envoy_type type)
 {
     struct typed *t = &s->types[type];
     struct batch b = {.more = true};
-    while (b.more && t->sents < WINDOW) {
+    if (!s->variant->removes) settle_absent(s->e, t);
+    while (b.more && t->sents < s->variant->window) {
         gather(t, &b);
         if (b.count == 0 && !t->owes) break;
         MP_TRY(send_batch(s, type, &b));
@@ -269,29 +321,48 @@ static bool take_sent(struct typed *t, uint64_t nonce, struct sent *out)
     return false;
 }
 
-bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str nonce_text,
-                     const mp_str *error)
+bool stream_is_settled(const struct typed *t, mp_str nonce)
+{
+    return t->nonce != 0 && t->sents == 0 && nonce_read(nonce) == t->nonce;
+}
+
+/* Has the proxy not taken it? Where it is to repeat the version, another one says so too: an Envoy
+ * in which nothing asks for the type any more answers like that. */
+static bool is_refusal(const struct mp_envoy_stream *s, const struct typed *t,
+                       const struct mp_discovery_request *r, mp_str *words)
+{
+    char room[VERSION_TEXT];
+    *words = r->error_text;
+    if (r->has_error || !s->variant->versions) return r->has_error;
+    *words = MP_STR("it has taken nothing of it, and keeps the version before");
+    return !mp_str_eq(r->version, version_text(s->variant, t->version, room));
+}
+
+bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type,
+                     const struct mp_discovery_request *r)
 {
     struct mp_envoy *e = s->e;
     struct typed *t = &s->types[type];
     struct sent sent;
-    uint64_t nonce = nonce_read(nonce_text);
+    mp_str words;
+    uint64_t nonce = nonce_read(r->nonce);
     if (!take_sent(t, nonce, &sent)) return false;
-    *(error != NULL ? &e->counts.nacks : &e->counts.acks) += 1;
-    *(error != NULL ? &t->nacks : &t->acks) += 1;
-    *(error != NULL ? &s->proxy->nack_ns : &s->proxy->ack_ns) = xd_now(e);
+    bool refusal = is_refusal(s, t, r, &words);
+    *(refusal ? &e->counts.nacks : &e->counts.acks) += 1;
+    *(refusal ? &t->nacks : &t->acks) += 1;
+    *(refusal ? &s->proxy->nack_ns : &s->proxy->ack_ns) = xd_now(e);
     for (struct sub *x = t->first; x != NULL; x = x->next) {
         for (uint32_t i = 0; i < x->flights; i++) {
             if (x->flight[i].nonce != nonce) continue;
-            if (error == NULL) {
-                sub_acked(x, i);
+            if (refusal) {
+                sub_nacked(x, i, sent.resources, words);
             } else {
-                sub_nacked(x, i, sent.resources, *error);
+                sub_acked(x, i);
             }
             break;
         }
     }
-    if (error == NULL) try_refused_again(t);
+    if (!refusal) try_refused_again(t);
     e->touched = true;
     return true;
 }

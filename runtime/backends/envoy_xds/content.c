@@ -27,6 +27,12 @@ static uint64_t res_hash(enum mp_envoy_type type, mp_str name, mp_str version)
     return mp_siphash_words(hash_key, words, 3);
 }
 
+uint64_t res_chain(uint64_t before, const struct res *r)
+{
+    uint64_t words[2] = {before, r != NULL ? r->hash : 0};
+    return mp_siphash_words(hash_key, words, 2);
+}
+
 void res_drop(struct mp_envoy *e, struct res *r)
 {
     if (r == NULL || r == &xd_unsent) return;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * envoy_xds.h - Envoys as a mesh: the backend that turns leases into delta xDS.
+ * envoy_xds.h - Envoys as a mesh: the backend that turns leases into xDS.
  *
  * Owns:    the desired set, the table of proxies, the streams of discovery (ADS) and what each
  *          proxy has acknowledged and obeys.
@@ -8,7 +8,7 @@
  * Threads: one. No function blocks. The host's functions are called from within calls of this
  *          header and of the vtable; they must not call back into the backend.
  * Memory:  from the allocator given to create, bounded by the limits.
- * Sources: xDS protocol (delta, "Incremental xDS"),
+ * Sources: xDS protocol (delta, "Incremental xDS", and the state of the world),
  *          envoyproxy.io/docs/envoy/v1.39/api-docs/xds_protocol; resources.h builds what is sent,
  *          discovery.h reads and writes the messages.
  *
@@ -118,9 +118,10 @@ enum mp_envoy_note { MP_ENVOY_INFO, MP_ENVOY_WARNING };
 
 struct mp_envoy_host {
     void *ctx;
-    /* Queues one DeltaDiscoveryResponse on the wire given to mp_envoy_stream_open; `bytes` are
-     * borrowed for the call. MP_ELIMIT: the queue is full; mp_envoy_stream_drained() when it is
-     * not. Another error: the stream is over, mp_envoy_stream_closed() will be called. */
+    /* Queues one response of the stream's variant on the wire given to mp_envoy_stream_open;
+     * `bytes` are borrowed for the call. MP_ELIMIT: the queue is full; mp_envoy_stream_drained()
+     * when it is not. Another error: the stream is over, mp_envoy_stream_closed() will be
+     * called. */
     enum mp_err (*send)(void *ctx, void *wire, mp_str bytes);
     /* Ends a stream that another one replaced; mp_envoy_stream_closed() follows, later. */
     void (*end)(void *ctx, void *wire, mp_str why);
@@ -162,13 +163,17 @@ struct mp_envoy_peer {
      * beside other streams of its node. Else, a stream of all types (ADS), it takes the place of
      * an older one. */
     bool single;
+    enum mp_envoy_type type; /* of a single one; a request may leave its type out then */
+    /* Messages are DiscoveryRequest and -Response (`StreamAggregatedResources`...), the state of
+     * the world; else DeltaDiscoveryRequest and -Response. */
+    bool sotw;
 };
 
 /* A stream begins. `wire` is what host.send gets. NULL: there are too many, or no set was applied
  * yet. */
 struct mp_envoy_stream *mp_envoy_stream_open(struct mp_envoy *e, void *wire,
                                              const struct mp_envoy_peer *peer);
-/* One DeltaDiscoveryRequest. False: it was no such thing or too much; end this stream with
+/* One request. False: it was no such thing or too much; end this stream with
  * mp_envoy_stream_why() and call mp_envoy_stream_closed(). No message may follow. */
 bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes);
 /* Why the last message was refused, one line; empty: it was not. Borrowed until the stream is
@@ -233,6 +238,7 @@ struct mp_envoy_proxy {
     mp_str agent; /* "1.39.3" */
     mp_str listen, admin;
     bool tls, module;
+    bool sotw; /* a stream of it speaks the state of the world */
     bool connected;
     bool known;    /* the node id is good and the identity fits; else it gets the baseline */
     bool silent;   /* has not answered for limits.silent_ns */

@@ -20,7 +20,8 @@
 #define NAME_MAX_BYTES 512 /* of a resource's name in a subscription */
 #define WHY_MAX 512       /* of a text for log and ledger */
 #define ROUTES_MAX 64     /* LIMIT: of a proxy's bootstrap */
-#define WINDOW 4          /* responses of a type that may be unanswered; then changes are merged */
+/* responses of a type that may be unanswered; then changes are merged */
+#define WINDOW 4
 #define BUCKETS 32        /* of a stream's subscriptions of one type */
 #define ASK_BUCKETS 256
 #define HELD_TEXTS 64 /* LIMIT: more leases than that are held with the text of the last */
@@ -60,6 +61,17 @@ struct content {
 
 /* ---- streams ---- */
 
+/* How the variants of the protocol differ; the machine is one. */
+struct variant {
+    enum mp_discovery_variant wire;
+    uint32_t window; /* responses of a type that may be unanswered, <= WINDOW */
+    bool lists;      /* a request lists all names: what it leaves out is wanted no more */
+    bool removes;    /* a response can say that there is none */
+    bool versions;   /* a response has one version, and who takes it repeats that */
+    /* Types, as bits, of which a response brings all that the proxy has and not only what is new */
+    uint32_t whole;
+};
+
 struct flight {
     uint64_t nonce;
     struct res *res; /* NULL: told that there is none */
@@ -75,6 +87,7 @@ struct sub {
     mp_str name;
     uint64_t hash;
     bool named;  /* subscribed to by name; else by the wildcard alone */
+    uint64_t listed; /* the last list of names that had it, by typed.lists */
     /* was in a response that was refused: goes out without others until that is settled */
     bool alone;
     bool again;  /* asked for anew: goes out even if the proxy has it */
@@ -107,7 +120,14 @@ struct typed {
     uint32_t count;
     bool seen;     /* a request of this type came */
     bool wildcard;
+    bool unnamed;  /* since nothing was ever named, which means everything */
     bool owes;     /* a wildcard is answered even with nothing */
+    uint64_t changes; /* of what is asked for */
+    uint64_t lists;   /* of names that came */
+    uint64_t nonce;   /* of the newest response */
+    /* Where responses have versions: of the newest. A hash of the one before and of what it brings,
+     * so that none comes twice. */
+    uint64_t version;
     struct sent sent[WINDOW];
     uint32_t sents;
     uint64_t responses, acks, nacks;
@@ -121,6 +141,8 @@ struct mp_envoy_stream {
     void *wire;
     mp_str address, identity;
     bool authenticated, single;
+    enum mp_envoy_type only; /* of a single one */
+    const struct variant *variant;
     bool ended;   /* replaced or bad: only `closed` is still to come */
     bool blocked; /* host.send had no room */
     struct proxy *proxy; /* NULL until its node is known */
@@ -228,6 +250,8 @@ uint32_t xd_print(char *out, size_t size, const char *format, ...)
 
 /* ---- content.c ---- */
 
+/* A hash of `before` and of this resource; NULL: of `before`. */
+uint64_t res_chain(uint64_t before, const struct res *r);
 struct res *res_hold(struct res *r);
 void res_drop(struct mp_envoy *e, struct res *r);
 /* Replaces *at, with references. */
@@ -267,11 +291,13 @@ void stream_end(struct mp_envoy_stream *s, mp_str why);
 /* ---- answer.c: responses ---- */
 
 void stream_push(struct mp_envoy_stream *s);
-/* The proxy answered response `nonce`; `error` NULL: ACK. False: there is no such response. */
-bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str nonce,
-                     const mp_str *error);
+/* The request answers a response: ACK or NACK. False: there is no such response. */
+bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type,
+                     const struct mp_discovery_request *r);
 /* First revision that the proxy has not ACKed of this; 0: none. */
 uint64_t sub_pending(const struct sub *s);
+/* Is this the newest response of the type, and answered? Then who names it asks anew. */
+bool stream_is_settled(const struct typed *t, mp_str nonce);
 /* "There is none", for a type that nobody serves. */
 void stream_say_none(struct mp_envoy_stream *s, mp_str url, const mp_str *names, size_t count);
 

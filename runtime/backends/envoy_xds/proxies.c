@@ -402,8 +402,10 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .nack_text = {p->nack_text, p->nack_text_len},
         };
         if (p->nack_text_len > 0) out.nack_type = mp_envoy_type_word(p->nack_type);
-        for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling)
+        for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
             tell_types(s, out.types);
+            out.sotw |= s->variant->wire == MP_DISCOVERY_SOTW;
+        }
         if (!each(ctx, &out)) return;
     }
 }

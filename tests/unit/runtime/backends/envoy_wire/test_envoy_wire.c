@@ -106,7 +106,7 @@ static void a_request_is_read_as_it_was_written(void **state)
         mp_str bytes = chance_pack(&chance, &m->base);
         struct mp_discovery_request r;
         const char *why;
-        assert_int_equal(mp_discovery_read_request(bytes, &r, &why), MP_OK);
+        assert_int_equal(mp_discovery_read_request(MP_DISCOVERY_DELTA, bytes, &r, &why), MP_OK);
         assert_int_equal(r.has_node, m->node != NULL);
         if (m->node != NULL) same_node(&r.node, m->node);
         same_text(r.type_url, m->type_url);
@@ -204,7 +204,8 @@ static void a_response_of_ours_is_read_by_them_and_by_us(void **state)
         struct mp_discovery_answer answer;
         struct mp_discovery_resource r;
         const char *why;
-        assert_int_equal(mp_discovery_read_response(pb_view(&out), &answer, &why), MP_OK);
+        assert_int_equal(
+            mp_discovery_read_response(MP_DISCOVERY_DELTA, pb_view(&out), &answer, &why), MP_OK);
         same_names(answer.removed, m->removed_resources, m->n_removed_resources);
         assert_int_equal(m->n_removed_resources, response.removed_count);
         for (size_t i = 0; i < response.resource_count; i++) {
@@ -212,14 +213,132 @@ static void a_response_of_ours_is_read_by_them_and_by_us(void **state)
             same_text(resources[i].version, m->resources[i]->version);
             same_text(resources[i].type_url, m->resources[i]->resource->type_url);
             assert_int_equal(resources[i].value.len, m->resources[i]->resource->value.len);
-            assert_true(mp_discovery_next_resource(&answer.resources, &r));
+            assert_true(mp_discovery_next_resource(&answer, &r));
             assert_true(mp_str_eq(r.name, resources[i].name) &&
                         mp_str_eq(r.version, resources[i].version));
             assert_true(mp_str_eq(r.type_url, resources[i].type_url) &&
                         mp_str_eq(r.value, resources[i].value));
         }
-        assert_false(mp_discovery_next_resource(&answer.resources, &r));
+        assert_false(mp_discovery_next_resource(&answer, &r));
         oracle__delta_discovery_response__free_unpacked(m, NULL);
+    }
+}
+
+/* ---- discovery, the state of the world ---- */
+
+static void a_request_for_the_state_is_read_as_it_was_written(void **state)
+{
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        begin(round);
+        Oracle__DiscoveryRequest *m = (Oracle__DiscoveryRequest *)chance_message(
+            &chance, &oracle__discovery_request__descriptor, 6);
+        mp_str bytes = chance_pack(&chance, &m->base);
+        struct mp_discovery_request r;
+        const char *why;
+        assert_int_equal(mp_discovery_read_request(MP_DISCOVERY_SOTW, bytes, &r, &why), MP_OK);
+        assert_int_equal(r.has_node, m->node != NULL);
+        if (m->node != NULL) same_node(&r.node, m->node);
+        same_text(r.version, m->version_info);
+        same_text(r.type_url, m->type_url);
+        same_text(r.nonce, m->response_nonce);
+        same_names(r.subscribe, m->resource_names, m->n_resource_names);
+        assert_int_equal(r.unsubscribe.count + r.versions.count, 0);
+        assert_int_equal(r.has_error, m->error_detail != NULL);
+        if (!r.has_error) continue;
+        assert_int_equal(r.error_code, m->error_detail->code);
+        same_text(r.error_text, m->error_detail->message);
+    }
+}
+
+static void a_request_of_ours_for_the_state_is_read_by_them(void **state)
+{
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        begin(round);
+        mp_str t[6];
+        texts(t, 6);
+        struct mp_discovery_node node = {.id = t[0], .cluster = t[1]};
+        struct mp_discovery_ask ask = {.variant = MP_DISCOVERY_SOTW,
+                                       .node = &node,
+                                       .type_url = t[2],
+                                       .nonce = t[3],
+                                       .version = t[4],
+                                       .subscribe = t,
+                                       .subscribe_count = chance_below(&chance, 7),
+                                       .has_error = chance_below(&chance, 2) == 0,
+                                       .error_code = 13,
+                                       .error_text = t[5]};
+        struct pb_out out = pb_out_arena(&arena);
+        mp_discovery_write_request(&out, &ask);
+        assert_false(out.failed);
+        Oracle__DiscoveryRequest *m =
+            oracle__discovery_request__unpack(NULL, out.len, (const uint8_t *)out.ptr);
+        assert_non_null(m);
+        same_node(&node, m->node);
+        same_text(t[2], m->type_url);
+        same_text(t[3], m->response_nonce);
+        same_text(t[4], m->version_info);
+        assert_int_equal(m->n_resource_names, ask.subscribe_count);
+        for (size_t i = 0; i < ask.subscribe_count; i++) same_text(t[i], m->resource_names[i]);
+        assert_int_equal(m->error_detail != NULL, ask.has_error);
+        if (ask.has_error) same_text(t[5], m->error_detail->message);
+        oracle__discovery_request__free_unpacked(m, NULL);
+    }
+}
+
+/* A message that is a name, and whatever the chance brings. */
+static mp_str named(mp_str name)
+{
+    struct pb_out out = pb_out_arena(&arena);
+    pb_text(&out, 1, name);
+    if (chance_below(&chance, 2) == 0) pb_text(&out, 2, chance_text(&chance));
+    assert_false(out.failed);
+    return pb_view(&out);
+}
+
+static void a_response_of_the_state_is_read_by_them_and_by_us(void **state)
+{
+    for (uint64_t round = 0; round < ROUNDS; round++) {
+        begin(round);
+        mp_str t[8];
+        texts(t, 8);
+        struct mp_discovery_resource resources[4], r;
+        for (size_t i = 0; i < 4; i++)
+            resources[i] = (struct mp_discovery_resource){t[i], t[i + 1], t[i + 2], named(t[i])};
+        struct mp_discovery_response response = {.variant = MP_DISCOVERY_SOTW,
+                                                 .system_version = t[4],
+                                                 .type_url = t[5],
+                                                 .nonce = t[6],
+                                                 .control_plane = t[7],
+                                                 .resources = resources,
+                                                 .resource_count = chance_below(&chance, 5)};
+        struct pb_out out = pb_out_arena(&arena);
+        mp_discovery_write_response(&out, &response);
+        Oracle__DiscoveryResponse *m =
+            oracle__discovery_response__unpack(NULL, out.len, (const uint8_t *)out.ptr);
+        struct mp_discovery_answer answer;
+        const char *why;
+        assert_non_null(m);
+        same_text(t[4], m->version_info);
+        same_text(t[5], m->type_url);
+        same_text(t[6], m->nonce);
+        same_text(t[7], m->control_plane != NULL ? m->control_plane->identifier : NULL);
+        assert_int_equal(m->n_resources, response.resource_count);
+        assert_int_equal(
+            mp_discovery_read_response(MP_DISCOVERY_SOTW, pb_view(&out), &answer, &why), MP_OK);
+        for (size_t i = 0; i < response.resource_count; i++) {
+            const Oracle__Any *any = m->resources[i];
+            Oracle__Named *inner = oracle__named__unpack(NULL, any->value.len, any->value.data);
+            same_text(resources[i].type_url, any->type_url);
+            assert_non_null(inner);
+            same_text(t[i], inner->name);
+            assert_true(mp_discovery_next_resource(&answer, &r));
+            same_text(r.name, inner->name);
+            assert_true(mp_str_eq(r.version, t[4]) && mp_str_eq(r.type_url, resources[i].type_url));
+            assert_true(mp_str_eq(r.value, resources[i].value));
+            oracle__named__free_unpacked(inner, NULL);
+        }
+        assert_false(mp_discovery_next_resource(&answer, &r));
+        oracle__discovery_response__free_unpacked(m, NULL);
     }
 }
 
@@ -418,14 +537,17 @@ static uint64_t read_all(mp_str bytes)
     const char *why;
     uint64_t good = 0;
     mp_str name;
-    if (mp_discovery_read_request(bytes, &request, &why) == MP_OK) {
-        good |= 1;
-        while (pb_many_next(&request.subscribe, &name)) good += name.len > bytes.len;
-    }
-    if (mp_discovery_read_response(bytes, &answer, &why) == MP_OK) {
-        good |= 2;
-        while (mp_discovery_next_resource(&answer.resources, &resource))
-            good += resource.name.len > bytes.len;
+    for (int variant = MP_DISCOVERY_DELTA; variant <= MP_DISCOVERY_SOTW; variant++) {
+        enum mp_discovery_variant v = (enum mp_discovery_variant)variant;
+        if (mp_discovery_read_request(v, bytes, &request, &why) == MP_OK) {
+            good |= 1;
+            while (pb_many_next(&request.subscribe, &name)) good += name.len > bytes.len;
+        }
+        if (mp_discovery_read_response(v, bytes, &answer, &why) == MP_OK) {
+            good |= 2;
+            while (mp_discovery_next_resource(&answer, &resource))
+                good += resource.name.len > bytes.len;
+        }
     }
     if (mp_als_read(bytes, &sink, &why) == MP_OK) good |= 4;
     return good;
@@ -503,6 +625,9 @@ int main(void)
         cmocka_unit_test(a_request_is_read_as_it_was_written),
         cmocka_unit_test(a_request_of_ours_is_read_by_them),
         cmocka_unit_test(a_response_of_ours_is_read_by_them_and_by_us),
+        cmocka_unit_test(a_request_for_the_state_is_read_as_it_was_written),
+        cmocka_unit_test(a_request_of_ours_for_the_state_is_read_by_them),
+        cmocka_unit_test(a_response_of_the_state_is_read_by_them_and_by_us),
         cmocka_unit_test(an_access_log_is_read_as_it_was_written),
         cmocka_unit_test(a_message_that_is_cut_is_refused),
         cmocka_unit_test(bent_messages_do_no_harm),

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/hash.h"
 #include "envoy_xds/names.h"
 
 /* ---- the world ---- */
@@ -224,7 +225,7 @@ struct fake_proxy *fake_proxy(struct fake_mesh *m, const char *id)
     }
     if (m->proxy_count == FAKE_PROXIES_MAX) abort();
     struct fake_proxy *p = &m->proxies[m->proxy_count++];
-    *p = (struct fake_proxy){.mesh = m, .room = SIZE_MAX};
+    *p = (struct fake_proxy){.mesh = m, .room = SIZE_MAX, .sotw = m->sotw};
     snprintf(p->id, sizeof p->id, "%s", id);
     return p;
 }
@@ -236,9 +237,14 @@ bool fake_open(struct fake_proxy *p)
     struct mp_envoy_peer peer = {.address = MP_STR("127.0.0.1:1"),
                                  .identity = mp_str_of(p->identity),
                                  .authenticated = p->mesh->authenticated,
-                                 .single = p->single};
+                                 .single = p->single,
+                                 .sotw = p->sotw};
     fake_close(p);
     p->nonce[0] = 0;
+    for (int i = 0; i < FAKE_TYPES_MAX; i++) {
+        p->lists[i].count = 0;
+        p->lists[i].nonce[0] = 0;
+    }
     p->ended = false;
     p->stream = mp_envoy_stream_open(p->mesh->envoy, p, &peer);
     return p->stream != NULL;
@@ -282,9 +288,57 @@ static mp_str write_metadata(struct fake_proxy *p, struct mp_arena *a)
     return pb_view(&out);
 }
 
+/* ---- all names, instead of one more or less ---- */
+
+static struct fake_list *list_of(struct fake_proxy *p, mp_str type)
+{
+    for (int i = 0; i < FAKE_TYPES_MAX; i++) {
+        struct fake_list *l = &p->lists[i];
+        if (l->type[0] == 0) put(l->type, sizeof l->type, type);
+        if (mp_str_eq(mp_str_of(l->type), type)) return l;
+    }
+    abort();
+}
+
+static uint32_t index_of(const struct fake_list *l, mp_str name)
+{
+    uint32_t i = 0;
+    while (i < l->count && !mp_str_eq(mp_str_of(l->names[i]), name)) i++;
+    return i;
+}
+
+static bool is_watched(const struct fake_list *l, mp_str name)
+{
+    return l->count == 0 || index_of(l, name) < l->count || index_of(l, MP_STR("*")) < l->count;
+}
+
+static void list_all(struct fake_proxy *p, struct mp_discovery_ask *ask, mp_str *names)
+{
+    struct fake_list *l = list_of(p, ask->type_url);
+    for (size_t i = 0; i < ask->subscribe_count; i++) {
+        if (index_of(l, ask->subscribe[i]) < l->count) continue;
+        if (l->count == FAKE_NAMES_MAX) abort();
+        put(l->names[l->count++], sizeof l->names[0], ask->subscribe[i]);
+    }
+    for (size_t i = 0; i < ask->unsubscribe_count; i++) {
+        uint32_t at = index_of(l, ask->unsubscribe[i]);
+        if (at == l->count) continue;
+        memmove(l->names[at], l->names[at + 1], (--l->count - at) * sizeof l->names[0]);
+    }
+    for (uint32_t i = 0; i < l->count; i++) names[i] = mp_str_of(l->names[i]);
+    ask->variant = MP_DISCOVERY_SOTW;
+    ask->subscribe = names;
+    ask->subscribe_count = l->count;
+    if (ask->nonce.len == 0) ask->nonce = mp_str_of(l->nonce);
+    if (ask->version.len == 0) ask->version = mp_str_of(l->version);
+    if (p->untyped) ask->type_url = MP_STR("");
+}
+
 bool fake_request(struct fake_proxy *p, struct mp_discovery_ask *ask)
 {
     struct mp_arena a;
+    mp_str names[FAKE_NAMES_MAX];
+    if (p->sotw) list_all(p, ask, names);
     mp_arena_init(&a, NULL, 0);
     struct mp_discovery_node node = {.id = mp_str_of(p->id), .major = 1, .minor = 39, .patch = 3,
                                      .metadata = write_metadata(p, &a)};
@@ -356,18 +410,47 @@ static void take(struct fake_proxy *p, const struct mp_discovery_resource *from)
     r->used = true;
     snprintf(r->type, sizeof r->type, "%s", p->type);
     put(r->name, sizeof r->name, from->name);
+    /* The version of a whole response says nothing about one resource: its bytes do. */
+    static const struct mp_hash_key key = {1, 2};
     put(r->version, sizeof r->version, from->version);
+    if (p->sotw) {
+        snprintf(r->version, sizeof r->version, "%016llx",
+                 (unsigned long long)mp_siphash(key, from->value.ptr, from->value.len));
+    }
     r->bytes = malloc(from->value.len + 1);
     if (r->bytes == NULL) abort();
     memcpy(r->bytes, from->value.ptr, from->value.len);
     r->len = from->value.len;
 }
 
+static void take_all(struct fake_proxy *p, struct mp_discovery_answer answer)
+{
+    const struct fake_list *l = p->sotw ? list_of(p, answer.type_url) : NULL;
+    struct mp_discovery_resource r;
+    while (mp_discovery_next_resource(&answer, &r)) {
+        if (l != NULL && !is_watched(l, r.name)) continue;
+        take(p, &r);
+        p->resources_in++;
+    }
+}
+
+static bool has_exactly(const struct fake_proxy *p, const struct mp_discovery_resource *r)
+{
+    for (int i = 0; i < FAKE_RESOURCES_MAX; i++) {
+        const struct fake_resource *h = &p->has[i];
+        if (h->used && strcmp(h->type, p->type) == 0 && mp_str_eq(mp_str_of(h->name), r->name))
+            return mp_str_eq((mp_str){h->bytes, h->len}, r->value);
+    }
+    return false;
+}
+
 static bool is_refused(const struct fake_proxy *p, struct mp_discovery_answer answer)
 {
     struct mp_discovery_resource r;
     if (p->nacks == NULL) return false;
-    while (mp_discovery_next_resource(&answer.resources, &r)) {
+    while (mp_discovery_next_resource(&answer, &r)) {
+        /* What it has it has taken before. */
+        if (has_exactly(p, &r)) continue;
         if (strcmp(p->nacks, "*") == 0 || mp_str_eq(r.name, mp_str_of(p->nacks))) return true;
     }
     return false;
@@ -375,11 +458,11 @@ static bool is_refused(const struct fake_proxy *p, struct mp_discovery_answer an
 
 static void accept(struct fake_proxy *p, struct mp_discovery_answer answer)
 {
-    struct mp_discovery_resource r;
     mp_str name;
-    while (mp_discovery_next_resource(&answer.resources, &r)) {
-        take(p, &r);
-        p->resources_in++;
+    take_all(p, answer);
+    if (p->sotw) {
+        struct fake_list *l = list_of(p, answer.type_url);
+        put(l->version, sizeof l->version, answer.system_version);
     }
     while (pb_many_next(&answer.removed, &name)) {
         forget(slot_of(p, p->type, name));
@@ -394,9 +477,12 @@ bool fake_read(struct fake_proxy *p)
     struct mp_discovery_answer answer;
     const char *why;
     memmove(p->inbox, p->inbox + 1, --p->inbox_count * sizeof *p->inbox);
-    if (mp_discovery_read_response(bytes, &answer, &why) != MP_OK) abort();
+    enum mp_discovery_variant variant = p->sotw ? MP_DISCOVERY_SOTW : MP_DISCOVERY_DELTA;
+    if (mp_discovery_read_response(variant, bytes, &answer, &why) != MP_OK) abort();
     put(p->nonce, sizeof p->nonce, answer.nonce);
     put(p->type, sizeof p->type, answer.type_url);
+    put(p->version, sizeof p->version, answer.system_version);
+    if (p->sotw) put(list_of(p, answer.type_url)->nonce, sizeof p->nonce, answer.nonce);
     p->responses++;
     bool refused = is_refused(p, answer);
     if (!refused) accept(p, answer);

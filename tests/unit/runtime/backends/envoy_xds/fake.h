@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
- * fake.h - a mesh of proxies in memory that speak delta discovery through envoy_xds.h, and a host
- * around them: no sockets, a clock that stands still until it is moved.
+ * fake.h - a mesh of proxies in memory that speak discovery through envoy_xds.h, and a host around
+ * them: no sockets, a clock that stands still until it is moved.
  *
  * A fake keeps what it accepted, as an Envoy does: over the end of its stream, and over the life
- * of a control plane.
+ * of a control plane. What a test says in the words of delta, one that speaks the state of the
+ * world says as an Envoy would: with every request go all names, the newest nonce, and the version
+ * that was taken last.
  */
 #ifndef MP_TEST_ENVOY_FAKE_H
 #define MP_TEST_ENVOY_FAKE_H
@@ -16,6 +18,8 @@
 #define FAKE_INBOX_MAX 64
 #define FAKE_ASKS_MAX 4096
 #define FAKE_INSTANCES_MAX 512
+#define FAKE_TYPES_MAX 8
+#define FAKE_NAMES_MAX 64
 
 struct fake_mesh;
 
@@ -27,6 +31,13 @@ struct fake_resource {
     char type[128], name[128], version[64];
     char *bytes;
     size_t len;
+};
+
+/* What a proxy that speaks the state of the world says of one type. */
+struct fake_list {
+    char type[128], names[FAKE_NAMES_MAX][64];
+    uint32_t count;
+    char nonce[64], version[64]; /* newest; of the last that was taken */
 };
 
 struct fake_proxy {
@@ -44,6 +55,9 @@ struct fake_proxy {
     size_t room;       /* sends that its queue takes; SIZE_MAX: any number */
     const char *nacks; /* refuses what has a resource of this name; "*": everything */
     bool single;       /* its stream is one of one type */
+    bool sotw;         /* speaks the state of the world */
+    bool untyped;      /* and leaves out what type it asks for */
+    struct fake_list lists[FAKE_TYPES_MAX];
     bool silent;       /* takes responses and answers none */
     bool held;         /* acknowledges, and does not obey: nothing of it is proven */
     bool ended;        /* the control plane ended its stream */
@@ -54,7 +68,7 @@ struct fake_proxy {
     uint32_t route_count;
     bool by_version; /* its clusters choose by version */
     /* Of the last response that it read. */
-    char nonce[64], type[128];
+    char nonce[64], type[128], version[64];
     uint32_t responses, resources_in, removed_in;
 };
 
@@ -74,6 +88,7 @@ struct fake_mesh {
     int64_t now_ns;
     bool authenticated; /* the port asks for certificates */
     bool nobody_proves;
+    bool sotw; /* new proxies speak the state of the world */
     bool modules_carry; /* all proxies have a module that holds the denials */
     char log[16384];
     /* The world: texts must live. */

@@ -15,10 +15,15 @@ struct set s;
 
 const char *const shop = "service/shop/shop-1", *const gate = "ingress/gate/gate-1";
 
+static bool sotw;
+
+void shop_speaks(int argc, char **argv) { sotw = argc > 1 && strcmp(argv[1], "sotw") == 0; }
+
 int open_mesh(void **state)
 {
     (void)state;
     memset(&m, 0, sizeof m);
+    m.sotw = sotw;
     fake_instance(&m, "shop-1", "shop", "v1", "10.1.0.1", 9000);
     fake_instance(&m, "shop-2", "shop", "v1", "10.1.0.2", 9000);
     fake_start(&m, NULL);

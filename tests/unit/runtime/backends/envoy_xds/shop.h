@@ -11,6 +11,8 @@ extern struct fake_mesh m;
 extern struct set s;
 extern const char *const shop, *const gate; /* nodes */
 
+/* In main: the argument `sotw` makes all proxies speak the state of the world. */
+void shop_speaks(int argc, char **argv);
 /* Around each test. */
 int open_mesh(void **state);
 int close_mesh(void **state);

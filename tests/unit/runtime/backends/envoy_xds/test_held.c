@@ -317,8 +317,9 @@ static void what_a_module_carries_no_more_counts_as_new(void **state)
     assert_int_equal(counts().responses, responses);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    shop_speaks(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(a_lease_without_a_proxy_is_held_and_others_go_on),
         TEST(a_layer_without_a_proxy_is_named),

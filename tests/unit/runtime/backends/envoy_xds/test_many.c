@@ -185,8 +185,9 @@ static void any_way_ends_at_the_same_state(void **state)
     }
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    shop_speaks(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(a_thousand_leases_reach_a_hundred_proxies),
         TEST(sharing_changes_no_byte),

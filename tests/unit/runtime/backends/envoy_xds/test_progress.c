@@ -184,8 +184,9 @@ static void a_lease_that_goes_is_gone_when_it_is_proven(void **state)
     assert_int_equal(progress().effective, 3);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    shop_speaks(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(accepted_is_the_ack_and_effective_the_proof),
         TEST(one_that_has_not_acked_holds_it_up),

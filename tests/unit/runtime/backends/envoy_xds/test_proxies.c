@@ -235,8 +235,9 @@ static void the_throttle_that_fits_best_has_refused(void **state)
     assert_false(mp_envoy_refused_by(m.envoy, &what, &rule, &lease));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
+    shop_speaks(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(nodes_are_read),
         TEST(who_lies_about_its_node_gets_the_baseline),
