@@ -265,6 +265,19 @@ void proxy_start(struct proxy *p, const struct proxy_is *is, ...)
 
 void proxy_stop(struct proxy *p) { end(&p->pid); }
 
+char *text_replaced(const char *text, const char *from, const char *to)
+{
+    size_t len = 0, size = strlen(text) * 8 + 1;
+    char *out = calloc(1, size);
+    assert_non_null(out);
+    if (strstr(text, from) == NULL) fail_msg("no %s is there to be replaced", from);
+    for (const char *at; (at = strstr(text, from)) != NULL; text = at + strlen(from)) {
+        len += (size_t)snprintf(out + len, size - len, "%.*s%s", (int)(at - text), text, to);
+    }
+    snprintf(out + len, size - len, "%s", text);
+    return out;
+}
+
 bool proxy_admin_says(const struct proxy *p, const char *path, const char *text)
 {
     const char *body;

@@ -43,6 +43,8 @@ void proxy_start(struct proxy *p, const struct proxy_is *is, ...);
 /* The same of a file that is there; p->port and p->admin say where it listens. */
 void proxy_start_file(struct proxy *p, const char *file);
 void proxy_stop(struct proxy *p);
+/* `text` with every `from` replaced, of which there must be one; the caller frees it. */
+char *text_replaced(const char *text, const char *from, const char *to);
 /* A part of the admin's answer to GET `path`. */
 bool proxy_admin_says(const struct proxy *p, const char *path, const char *text);
 /* A counter of its `/stats`; 0 where it has not been counted yet. */

@@ -142,18 +142,6 @@ static void an_answer_in_json_waits_until_it_is_obeyed(void **state)
 
 /* ---- ADS belongs to somebody else ---- */
 
-static char *replaced(const char *text, const char *from, const char *to)
-{
-    size_t len = 0, size = strlen(text) * 8 + 1;
-    char *out = calloc(1, size);
-    assert_non_null(out);
-    for (const char *at; (at = strstr(text, from)) != NULL; text = at + strlen(from)) {
-        len += (size_t)snprintf(out + len, size - len, "%.*s%s", (int)(at - text), text, to);
-    }
-    snprintf(out + len, size - len, "%s", text);
-    return out;
-}
-
 /* As Istio's sidecars ask whose control plane is istiod: a stream for each thing, and a name of
  * its kind. */
 static void write_single(const char *from, const char *to)
@@ -161,9 +149,10 @@ static void write_single(const char *from, const char *to)
     static const char source[] =
         "\"api_config_source\": {\"api_type\": \"DELTA_GRPC\", \"transport_api_version\": \"V3\","
         " \"grpc_services\": [{\"envoy_grpc\": {\"cluster_name\": \"mpol-xds\"}}]}";
-    char *config = replaced(get_file(from), "\"ads\": {}", source);
-    char *named = replaced(config, "\"id\": \"service/checkout/checkout-1\"",
-                           "\"id\": \"sidecar~127.0.0.1~checkout-1.shop~shop.svc.cluster.local\"");
+    char *config = text_replaced(get_file(from), "\"ads\": {}", source);
+    char *named =
+        text_replaced(config, "\"id\": \"service/checkout/checkout-1\"",
+                      "\"id\": \"sidecar~127.0.0.1~checkout-1.shop~shop.svc.cluster.local\"");
     char *begin = strstr(named, "\"dynamic_resources\":"),
          *end = strstr(named, "\"layered_runtime\":");
     assert_true(begin != NULL && end > begin);
@@ -218,9 +207,9 @@ static void a_gateway_in_panic_is_told_and_holds_nothing_up(void **state)
     struct proxy_is is = {"ingress", "gate", "gate-1", 0, s.xds_port};
     proxy_start(&gate, &is, "--route=/=checkout", NULL);
     proxy_stop(&gate);
-    char *config = replaced(get_file("gate-1.json"),
-                            "\"healthy_panic_threshold\": {\"value\": 0},", ""),
-         *untold = replaced(config, "\"panic_percent\": 0,", "");
+    char *config = text_replaced(get_file("gate-1.json"),
+                                 "\"healthy_panic_threshold\": {\"value\": 0},", ""),
+         *untold = text_replaced(config, "\"panic_percent\": 0,", "");
     put_file("panics.json", untold);
     free(config);
     free(untold);
