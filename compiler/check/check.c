@@ -153,6 +153,7 @@ static void run_passes(struct ck *ck, const struct mp_check_input *inputs, uint3
     }
     if (ck->options->with_tests) check_items(ck, MP_AST_ITEM_TEST);
     ck_check_pairs(ck);
+    ck_bound_throttles(ck);
     ck_list_unused(ck);
     report_refusals(ck);
 }

@@ -451,6 +451,8 @@ void ck_check_guard(struct ck *ck, struct ck_file *file, const struct mp_ast_ite
 void ck_check_test(struct ck *ck, struct ck_file *file, const struct mp_ast_item *item);
 /* After all rules: out->rules is sorted. */
 void ck_check_pairs(struct ck *ck);
+/* check_rule_kind.c: no more throttles than a program has numbers for (E0704). */
+void ck_bound_throttles(struct ck *ck);
 /* After everything: fills out->unused. */
 void ck_list_unused(struct ck *ck);
 /* A file's `action` item, declared before any rule is checked: fills v->action, pushes to

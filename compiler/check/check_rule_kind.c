@@ -102,12 +102,12 @@ static void refuse_lease(struct ck_rule *r)
     mp_diag_help(d, "make two rules of it");
 }
 
-static bool has_bucket(const struct ck_rule *r)
+static bool has_bucket(const struct mp_t_rule *r)
 {
-    for (uint32_t i = 0; i < r->out->step_count; i++) {
-        for (uint32_t j = 0; j < r->out->steps[i].act_count; j++) {
-            const struct mp_t_act *a = &r->out->steps[i].acts[j];
-            if (a->target_kind == MP_TARGET_RECORD &&
+    for (uint32_t i = 0; i < r->step_count; i++) {
+        for (uint32_t j = 0; j < r->steps[i].act_count; j++) {
+            const struct mp_t_act *a = &r->steps[i].acts[j];
+            if (a->action != NULL && a->target_kind == MP_TARGET_RECORD &&
                 a->action->class == MP_CLASS_RATE) return true;
         }
     }
@@ -117,7 +117,7 @@ static bool has_bucket(const struct ck_rule *r)
 static void check_buckets(struct ck_rule *r)
 {
     struct mp_t_rule *out = r->out;
-    if (has_bucket(r)) {
+    if (has_bucket(out)) {
         out->keys = r->ast->per.count > 0 ? ck_keys_of(r->ck, r->file, &r->ast->per)
                                           : ck_keys_entity(r->ck, out->signal->keys[0]);
     } else if (r->ast->per.count > 0) {
@@ -234,4 +234,21 @@ const struct mp_t_signal *ck_rule_record(struct ck_rule *r)
     if (named.count == 0) return NULL; /* it reads no record at all: a rule of the mesh */
     const struct mp_t_keys *keys = ck_rule_keys_named(r, &named);
     return keys == NULL ? NULL : ck_rule_first_signal(r, keys);
+}
+
+void ck_bound_throttles(struct ck *ck)
+{
+    const struct mp_t_rule *first_beyond = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < ck->out->rules.len; i++) {
+        const struct mp_t_rule *r = ck->out->rules.ptr[i];
+        if (r->kind != MP_RULE_INLINE || !has_bucket(r)) continue;
+        if (++count == MP_INLINE_THROTTLES_MAX + 1) first_beyond = r;
+    }
+    if (first_beyond == NULL) return;
+    struct mp_diag *d = ck_error(ck, "E0704", first_beyond->span,
+                                 "%u inline rules have a throttle; a program has room for %u",
+                                 count, MP_INLINE_THROTTLES_MAX);
+    mp_diag_label(d, first_beyond->span, "the first one beyond");
+    mp_diag_help(d, "join rules of one rate: `or`, a list and `in`, or `per` with a bucket a key");
 }

@@ -124,7 +124,7 @@ static enum mp_err engine_fill(struct mpol_engine *e, struct mpol_program *progr
     MP_TRY(mp_verdict_buckets_create(&e->arena, e->limits.buckets_max, e->key, &e->buckets));
     MP_TRY(readers_create(e));
     MP_TRY(core_create(e, program->p, options));
-    MP_TRY(api_generation_create(e, program, &e->current));
+    MP_TRY(api_generation_create(e, program, &e->current, NULL));
     return api_generation_publish(e, e->current);
 }
 
@@ -191,7 +191,7 @@ enum mpol_err mpol_engine_reload(struct mpol_engine *e, struct mpol_program *pro
         if (why != NULL) *why = "there is no program";
         return MPOL_EINVAL;
     }
-    enum mp_err err = api_generation_create(e, program, &g);
+    enum mp_err err = api_generation_create(e, program, &g, &reason);
     if (err == MP_OK) err = mp_engine_swap(e->core, program->p, &reason);
     if (err != MP_OK) {
         if (why != NULL) *why = reason;

@@ -111,7 +111,7 @@ static void replica_refresh(struct mpol_engine *e, struct generation *g)
 /* ---- life ---- */
 
 enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *program,
-                                  struct generation **out)
+                                  struct generation **out, const char **why)
 {
     struct generation *g = e->world.alloc.alloc(&e->world, sizeof *g);
     if (g == NULL) return MP_ENOMEM;
@@ -122,7 +122,7 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
     g->readers = MP_NEW(&g->arena, struct decoder *, e->limits.readers_max);
     enum mp_err err = g->readers != NULL ? MP_OK : MP_ENOMEM;
     if (err == MP_OK)
-        err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, e->buckets, &g->plan);
+        err = mp_verdict_plan_create(&g->arena, program->p, e->inproc, e->buckets, &g->plan, why);
     if (err == MP_OK) err = replicas_create(e, g);
     if (err == MP_OK) err = decoder_create(e, g, false, &g->own);
     for (uint32_t i = 0; err == MP_OK && i < e->limits.readers_max; i++) {
@@ -133,6 +133,7 @@ enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *pr
         return MP_OK;
     }
     g->program = NULL; /* the caller's still */
+    mp_verdict_plan_release(g->plan);
     mp_arena_free(&g->arena);
     e->world.alloc.free(&e->world, g, sizeof *g);
     return err;
@@ -161,6 +162,7 @@ void api_generation_destroy(struct generation *g)
     if (g->job != NULL) g->jit->end(g->job);
     struct mpol_program *program = g->program;
     struct api_world *world = g->arena.from->ctx;
+    mp_verdict_plan_release(g->plan);
     mp_arena_free(&g->arena);
     world->alloc.free(world, g, sizeof *g);
     mpol_program_free(program);

@@ -135,7 +135,7 @@ struct generation {
 };
 
 enum mp_err api_generation_create(struct mpol_engine *e, struct mpol_program *program,
-                                  struct generation **out);
+                                  struct generation **out, const char **why);
 void api_generation_destroy(struct generation *g);
 enum mp_err api_generation_reader(struct mpol_engine *e, struct generation *g, uint32_t reader);
 /* Begins to make native code of the newest, if there is somebody to make it who is not busy. */

@@ -131,7 +131,7 @@ static enum mp_err create_timers(struct mp_engine *e)
 }
 
 /* Everything whose shape depends on the program, in its own arena: a swap replaces it whole. */
-enum mp_err en_make(struct mp_engine *e)
+enum mp_err en_make(struct mp_engine *e, const char **why)
 {
     struct mp_window_hooks hooks = {e, key_forgotten, en_hold_truth, en_incident_value,
                                     en_member_truth};
@@ -147,9 +147,16 @@ enum mp_err en_make(struct mp_engine *e)
     MP_TRY(en_judge_prepare(e));
     MP_TRY(create_work(e));
     MP_TRY(en_feedback_prepare(e));
-    MP_TRY(mp_verdict_plan_create(&e->made, e->p, e->prompt.inproc, e->buckets, &e->plan));
+    MP_TRY(mp_verdict_plan_create(&e->made, e->p, e->prompt.inproc, e->buckets, &e->plan,
+                                  why));
     MP_TRY(mp_verdict_scratch_create(&e->made, e->plan, &e->verdict_scratch));
     return create_timers(e);
+}
+
+void en_unmake(struct mp_engine *e)
+{
+    mp_verdict_plan_release(e->plan);
+    mp_arena_free(&e->made);
 }
 
 /* ---- life ---- */
@@ -182,7 +189,7 @@ enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
 
     enum mp_err err = create_tables(e);
     if (err == MP_OK) err = en_prompt_create(e);
-    if (err == MP_OK) err = en_make(e);
+    if (err == MP_OK) err = en_make(e, NULL);
     if (err != MP_OK) {
         mp_engine_destroy(e);
         return err;
@@ -199,7 +206,7 @@ void mp_engine_destroy(struct mp_engine *e)
     for (uint32_t i = 0; i < e->backend_count; i++) {
         if (e->backends[i].ops->close != NULL) e->backends[i].ops->close(e->backends[i].ctx);
     }
-    mp_arena_free(&e->made);
+    en_unmake(e);
     mp_arena_free(&e->gone_arena);
     struct mp_alloc alloc = e->alloc;
     struct mp_arena arena = e->arena; /* the engine goes with it */

@@ -496,7 +496,10 @@ void en_case_lease_superseded(struct mp_engine *e, struct en_case *c, const stru
 void en_case_lease_gone(struct mp_engine *e, struct en_case *c);
 void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause);
 bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
-enum mp_err en_make(struct mp_engine *e);
+/* `why` may be NULL; it receives a text where the error alone says too little. */
+enum mp_err en_make(struct mp_engine *e, const char **why);
+/* Ends what en_make has made, also where it failed on the way. */
+void en_unmake(struct mp_engine *e);
 mp_str en_cause_word(enum en_cause cause);
 bool en_case_is_open(const struct en_case *c);
 /* An operator's decision has neither conditions nor a ladder: it is a rule of one rung without a

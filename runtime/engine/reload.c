@@ -423,12 +423,14 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
     old = take_made(e);
     mp_arena_init(&e->made, e->arena.from, e->options.limits.memory_bytes);
     e->p = p;
-    enum mp_err err = kept.failed ? MP_ENOMEM : en_make(e);
+    e->plan = NULL;
+    const char *told = NULL;
+    enum mp_err err = kept.failed ? MP_ENOMEM : en_make(e, &told);
     if (err != MP_OK) {
-        mp_arena_free(&e->made);
+        en_unmake(e);
         put_made(e, &old);
         mp_arena_free(&kept.arena);
-        if (why != NULL) *why = mp_err_text(err);
+        if (why != NULL) *why = told != NULL ? told : mp_err_text(err);
         return err;
     }
     en_truths_forget_values(e);
@@ -450,6 +452,7 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
     e->swapping = false;
     en_flush(e);
     mp_arena_free(&kept.arena);
+    mp_verdict_plan_release(old.plan);
     mp_arena_free(&old.arena);
     return MP_OK;
 }

@@ -30,6 +30,9 @@
 /* LIMIT: fields of a signal's record, columns of a grouping or a signal. */
 #define MP_SLOTS_MAX 65536u
 
+/* LIMIT: inline rules with a throttle: each has a number, in the keys of its buckets. */
+#define MP_INLINE_THROTTLES_MAX 4096u
+
 /* LIMIT: ten years, for every time that is waited for or looked back over: sums with now then
  * fit. */
 #define MP_WAIT_MAX_NS (INT64_C(3653) * 86400 * 1000000000)

@@ -174,6 +174,31 @@ static enum mp_err verify_quota(struct check *c, uint32_t i)
     return MP_OK;
 }
 
+static bool throttles_inline(const struct mp_program *p, const struct mp_rule_row *r)
+{
+    if (r->kind != MP_RULE_INLINE) return false;
+    for (uint32_t s = r->steps_at; s < r->steps_at + r->steps_count; s++) {
+        const struct mp_step_row *step = &p->step[s];
+        for (uint32_t a = step->acts_at; a < step->acts_at + step->acts_count; a++) {
+            if (p->action[p->act[a].action].class == MP_CLASS_RATE) return true;
+        }
+    }
+    return false;
+}
+
+static enum mp_err verify_throttles(struct check *c)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < c->p->rule_count; i++) {
+        if (!throttles_inline(c->p, &c->p->rule[i]) || ++count <= MP_INLINE_THROTTLES_MAX) continue;
+        return mp_fault_set(c->fault, MP_ELIMIT, MP_TABLE_rule, i,
+                            "more than 4096 inline rules with a throttle");
+    }
+    return MP_OK;
+}
+
+_Static_assert(MP_INLINE_THROTTLES_MAX == 4096, "the text above says so");
+
 enum mp_err mp_verify_rules(struct check *c)
 {
     const struct mp_program *p = c->p;
@@ -185,5 +210,5 @@ enum mp_err mp_verify_rules(struct check *c)
     for (uint32_t i = 0; i < p->act_count; i++) {
         MUST(p->act[i].hooks <= MP_LAYER_ALL, act, i, "a hook that is not there");
     }
-    return MP_OK;
+    return verify_throttles(c);
 }

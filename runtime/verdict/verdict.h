@@ -28,10 +28,16 @@ struct mp_verdict_scratch;
 enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
                                       struct mp_verdict_buckets **out);
 /* What can be computed once for a program. `p` must outlive it. The publisher's thread.
- * MP_ENOMEM, MP_ELIMIT. */
+ * MP_ENOMEM; MP_ELIMIT, and `why` (may be NULL) receives a static text: programs that are not
+ * released have so many inline throttles that there is no number left for one of this program's (a
+ * few of the largest programs fit), or kinds of targets. */
 enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
                                    struct mp_inproc *backend, struct mp_verdict_buckets *buckets,
-                                   struct mp_verdict_plan **out);
+                                   struct mp_verdict_plan **out, const char **why);
+/* No reader has it any more: its throttling rules may be forgotten. Those that a later program has
+ * too keep their buckets. The publisher's thread; its memory goes with its arena. NULL is
+ * nothing. */
+void mp_verdict_plan_release(struct mp_verdict_plan *plan);
 enum mp_err mp_verdict_scratch_create(struct mp_arena *arena, const struct mp_verdict_plan *plan,
                                       struct mp_verdict_scratch **out);
 /* Only these rules and guards are alive (a byte a row), as in a test of a policy. Before the

@@ -12,9 +12,8 @@
 
 /* How many idle places one request looks over when a rule has used up its keys. */
 #define SWEEP 64
-#define RULES_MAX 4096
 
-/* `key` is the number of the rule in its first 12 bits, then a fingerprint of (rule, key); 0:
+/* `key` is the number of the rule in its first 14 bits, then a fingerprint of (rule, key); 0:
  * free. In one word, so that whoever takes a place or gives it up counts for the rule that it
  * really had. */
 struct place {
@@ -22,22 +21,16 @@ struct place {
     struct mp_bucket bucket;
 };
 
-#define FINGERPRINT_BITS 52
-_Static_assert(RULES_MAX <= UINT64_C(1) << (64 - FINGERPRINT_BITS),
+#define FINGERPRINT_BITS 50
+_Static_assert(OWNERS_MAX <= UINT64_C(1) << (64 - FINGERPRINT_BITS),
                "a rule's number fits into its keys");
-
-/* A rule that throttles, over reloads. */
-struct owner {
-    uint64_t mark;
-    _Atomic uint32_t used;
-};
 
 struct mp_verdict_buckets {
     struct mp_hash_key key;
     uint32_t mask;
     struct place *places;
-    struct owner *owners;
-    uint32_t owner_count;
+    struct owners owners;
+    _Atomic uint32_t *used;  /* places, an owner */
     _Atomic uint32_t cursor; /* of the sweep */
 };
 
@@ -51,22 +44,10 @@ enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, str
     b->key = key;
     b->mask = size - 1;
     b->places = MP_NEW(arena, struct place, size);
-    b->owners = MP_NEW(arena, struct owner, RULES_MAX);
-    if (b->places == NULL || b->owners == NULL) return MP_ENOMEM;
+    b->used = MP_NEW(arena, _Atomic uint32_t, OWNERS_MAX);
+    if (b->places == NULL || b->used == NULL) return MP_ENOMEM;
+    MP_TRY(mp_owners_create(arena, &b->owners));
     *out = b;
-    return MP_OK;
-}
-
-enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out)
-{
-    for (uint32_t i = 0; i < b->owner_count; i++) {
-        if (b->owners[i].mark != mark) continue;
-        *out = i;
-        return MP_OK;
-    }
-    if (b->owner_count == RULES_MAX) return MP_ELIMIT;
-    b->owners[b->owner_count].mark = mark;
-    *out = b->owner_count++;
     return MP_OK;
 }
 
@@ -75,7 +56,7 @@ static uint64_t key_of(const struct mp_verdict_buckets *b, uint32_t rule, const 
 {
     uint64_t words[1 + 2 * BUCKET_KEYS_MAX];
     MP_ASSERT(count <= BUCKET_KEYS_MAX);
-    words[0] = b->owners[rule].mark;
+    words[0] = mp_owner_mark(&b->owners, rule);
     for (uint32_t i = 0; i < count; i++) {
         struct mp_value v = keys[i];
         if (reps[i] == MP_REP_T && mp_value_text_len(v) > MP_TEXT_INLINE) {
@@ -115,8 +96,32 @@ static bool vacate(struct mp_verdict_buckets *b, struct place *p, uint64_t key)
 {
     uint32_t rule = rule_of(key);
     if (!atomic_compare_exchange_strong(&p->key, &key, 0)) return false;
-    atomic_fetch_sub_explicit(&b->owners[rule].used, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(&b->used[rule], 1, memory_order_relaxed);
     return true;
+}
+
+/* Places of rules that no program has any more. Readers find none of them; but one may take such a
+ * place for another rule meanwhile, which gives it up too. */
+static void vacate_unused(struct mp_verdict_buckets *b)
+{
+    for (uint32_t i = 0; i <= b->mask; i++) {
+        struct place *p = &b->places[i];
+        uint64_t key = atomic_load_explicit(&p->key, memory_order_acquire);
+        if (key != 0 && !mp_owner_lives(&b->owners, rule_of(key))) vacate(b, p, key);
+    }
+}
+
+enum mp_err mp_verdict_owner_take(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out)
+{
+    if (mp_owner_take(&b->owners, mark, out)) return MP_OK;
+    vacate_unused(b);
+    mp_owners_reclaim(&b->owners);
+    return mp_owner_take(&b->owners, mark, out) ? MP_OK : MP_ELIMIT;
+}
+
+void mp_verdict_owner_give(struct mp_verdict_buckets *b, uint32_t owner)
+{
+    mp_owner_give(&b->owners, owner);
 }
 
 static void sweep(struct mp_verdict_buckets *b, int64_t now_ns)
@@ -132,10 +137,10 @@ static void sweep(struct mp_verdict_buckets *b, int64_t now_ns)
 /* Takes a free place, or one that is full again, if the rule may have one more key. */
 static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, uint32_t cap, int64_t now_ns)
 {
-    struct owner *owner = &b->owners[rule_of(key)];
-    if (atomic_load_explicit(&owner->used, memory_order_relaxed) >= cap) sweep(b, now_ns);
-    if (atomic_fetch_add_explicit(&owner->used, 1, memory_order_relaxed) >= cap) {
-        atomic_fetch_sub_explicit(&owner->used, 1, memory_order_relaxed);
+    _Atomic uint32_t *used = &b->used[rule_of(key)];
+    if (atomic_load_explicit(used, memory_order_relaxed) >= cap) sweep(b, now_ns);
+    if (atomic_fetch_add_explicit(used, 1, memory_order_relaxed) >= cap) {
+        atomic_fetch_sub_explicit(used, 1, memory_order_relaxed);
         return NULL;
     }
     for (uint32_t i = 0; i < PLACES; i++) {
@@ -149,7 +154,7 @@ static struct place *claim(struct mp_verdict_buckets *b, uint64_t key, uint32_t 
         atomic_compare_exchange_strong(&p->bucket.arrival_ns, &arrival, 0);
         return p;
     }
-    atomic_fetch_sub_explicit(&owner->used, 1, memory_order_relaxed);
+    atomic_fetch_sub_explicit(used, 1, memory_order_relaxed);
     return NULL;
 }
 

@@ -24,9 +24,16 @@ struct making {
     struct mp_arena *arena;
     const struct mp_program *p;
     struct mp_inproc *backend;
-    struct mp_verdict_buckets *buckets;
     struct mp_eval_scratch *eval;
+    struct mp_verdict_plan *plan;
+    const char **why;
 };
+
+#define NO_NUMBER                                                                                  \
+    "older programs, which requests still read, have with this one more than 16384 inline "  \
+    "rules with a throttle; reload again when those requests have been answered"
+_Static_assert(OWNERS_MAX == 16384, "the text above says so");
+#define NO_KIND "more than 64 kinds of targets (entities and types) since the start; restart it"
 
 /* Reads nothing that differs from request to request. */
 static bool is_fixed(const struct mp_program *p, uint32_t fn)
@@ -89,7 +96,7 @@ static uint64_t rule_mark(const struct mp_program *p, const struct mp_rule_row *
     return mp_siphash(fixed, package.ptr, package.len) * 31 + mp_siphash(fixed, name.ptr, name.len);
 }
 
-static enum mp_err plan_throttle(const struct making *m, const struct mp_rule_row *rule,
+static void plan_throttle(const struct making *m, const struct mp_rule_row *rule,
                                  const struct mp_act_row *act, struct throttle_plan *out)
 {
     const struct mp_program *p = m->p;
@@ -103,7 +110,19 @@ static enum mp_err plan_throttle(const struct making *m, const struct mp_rule_ro
     out->limit_fixed = out->rate.fixed && out->burst.fixed;
     if (out->limit_fixed) out->limit = mp_bucket_of_rate(out->rate.value, out->burst.value, 0);
     out->cap = rule->bucket_cap > 0 ? rule->bucket_cap : UINT32_MAX;
-    return mp_verdict_bucket_owner(m->buckets, rule_mark(p, rule), &out->owner);
+}
+
+/* What was taken is noted at once: a plan that fails on the way gives it back. */
+static enum mp_err plan_owner(const struct making *m, const struct mp_rule_row *rule, uint32_t *out)
+{
+    struct mp_verdict_plan *plan = m->plan;
+    enum mp_err err = mp_verdict_owner_take(plan->buckets, rule_mark(m->p, rule), out);
+    if (err != MP_OK) {
+        *m->why = NO_NUMBER;
+        return err;
+    }
+    plan->owners[plan->owner_count++] = *out;
+    return MP_OK;
 }
 
 static void plan_send(const struct mp_program *p, const struct mp_act_row *act,
@@ -128,10 +147,10 @@ static enum mp_err plan_rule(const struct making *m, uint32_t row, struct rule_p
             uint32_t class = p->action[act->action].class;
             if (class == MP_CLASS_ROUTING) plan_send(p, act, &out->send);
             if (class == MP_CLASS_ACCESS) plan_access(p, act, m->eval, &out->access);
-            if (class == MP_CLASS_RATE) MP_TRY(plan_throttle(m, rule, act, &out->throttle));
+            if (class == MP_CLASS_RATE) plan_throttle(m, rule, act, &out->throttle);
         }
     }
-    return MP_OK;
+    return out->throttle.present ? plan_owner(m, rule, &out->throttle.owner) : MP_OK;
 }
 
 static bool is_inline(const struct mp_program *p, const struct mp_unit_row *unit)
@@ -247,11 +266,11 @@ static enum mp_err plan_guards(struct mp_arena *a, const struct mp_program *p, u
     return MP_OK;
 }
 
-static enum mp_err plan_reaches(struct mp_arena *a, const struct mp_program *p,
-                                const struct mp_signal_row *signal, struct mp_inproc *backend,
-                                struct mp_verdict_plan *plan, struct signal_plan *out)
+static enum mp_err plan_reaches(const struct making *m, const struct mp_signal_row *signal,
+                                struct signal_plan *out)
 {
-    struct reach_plan *reaches = MP_NEW(a, struct reach_plan, signal->reaches_count);
+    const struct mp_program *p = m->p;
+    struct reach_plan *reaches = MP_NEW(m->arena, struct reach_plan, signal->reaches_count);
     if (reaches == NULL) return MP_ENOMEM;
     out->reaches = reaches;
     out->reach_count = signal->reaches_count;
@@ -263,8 +282,12 @@ static enum mp_err plan_reaches(struct mp_arena *a, const struct mp_program *p,
                                                  : (enum mp_type)r->type;
         reaches[i] = (struct reach_plan){.walk = r->walk, .rep = mp_type_rep(type),
                                          .outbound = r->outbound != 0};
-        MP_TRY(mp_inproc_kind(backend, kind, &reaches[i].kind));
-        if (p->walk[r->walk].hops_count > 0) plan->reads_inventory = true;
+        enum mp_err err = mp_inproc_kind(m->backend, kind, &reaches[i].kind);
+        if (err != MP_OK) {
+            *m->why = NO_KIND;
+            return err;
+        }
+        if (p->walk[r->walk].hops_count > 0) m->plan->reads_inventory = true;
     }
     return MP_OK;
 }
@@ -299,7 +322,7 @@ static enum mp_err plan_signal(const struct making *m, uint32_t row, struct mp_v
     out->columns_at = signal->columns_at;
     out->column_count = signal->columns_count;
     MP_TRY(plan_fields(m->arena, p, signal, out));
-    MP_TRY(plan_reaches(m->arena, p, signal, m->backend, plan, out));
+    MP_TRY(plan_reaches(m, signal, out));
     MP_TRY(plan_units(m, signal, out));
     MP_TRY(plan_guards(m->arena, p, row, out));
     if (out->column_count > 0 && out->unit_count + out->guard_count > 0)
@@ -312,19 +335,35 @@ static enum mp_err plan_signal(const struct making *m, uint32_t row, struct mp_v
 
 enum mp_err mp_verdict_plan_create(struct mp_arena *arena, const struct mp_program *p,
                                    struct mp_inproc *backend, struct mp_verdict_buckets *buckets,
-                                   struct mp_verdict_plan **out)
+                                   struct mp_verdict_plan **out, const char **why)
 {
+    const char *unread;
     struct mp_verdict_plan *plan = MP_NEW(arena, struct mp_verdict_plan, 1);
-    struct making m = {arena, p, backend, buckets, MP_NEW(arena, struct mp_eval_scratch, 1)};
+    struct making m = {arena, p, backend, MP_NEW(arena, struct mp_eval_scratch, 1), plan,
+                       why != NULL ? why : &unread};
+    *m.why = mp_err_text(MP_ENOMEM);
     if (plan == NULL || m.eval == NULL) return MP_ENOMEM;
     plan->p = p;
+    plan->buckets = buckets;
     plan->signals = MP_NEW(arena, struct signal_plan, p->signal_count);
-    if (plan->signals == NULL) return MP_ENOMEM;
+    plan->owners = MP_NEW(arena, uint32_t, p->rule_count);
+    if (plan->signals == NULL || plan->owners == NULL) return MP_ENOMEM;
     for (uint32_t i = 0; i < p->signal_count; i++) {
-        MP_TRY(plan_signal(&m, i, plan));
+        enum mp_err err = plan_signal(&m, i, plan);
+        if (err == MP_OK) continue;
+        mp_verdict_plan_release(plan);
+        return err;
     }
     *out = plan;
     return MP_OK;
+}
+
+void mp_verdict_plan_release(struct mp_verdict_plan *plan)
+{
+    if (plan == NULL) return;
+    while (plan->owner_count > 0) {
+        mp_verdict_owner_give(plan->buckets, plan->owners[--plan->owner_count]);
+    }
 }
 
 /* The plan is immutable for its readers; nobody reads it yet. */

@@ -114,6 +114,9 @@ struct mp_verdict_plan {
     struct signal_plan *signals;
     uint32_t fields_max, columns_max, words_max;
     bool reads_inventory;
+    /* Numbers of its throttling rules, and from whom. */
+    struct mp_verdict_buckets *buckets;
+    uint32_t *owners, owner_count;
 };
 
 struct mp_verdict_scratch {
@@ -178,9 +181,40 @@ void mp_sieve_read(const struct mp_sieve_words *words, const uint64_t *known,
 /* May some rule of the unit be true? */
 bool mp_sieve_passes(const struct mp_sieve *s, const uint64_t *words);
 
-/* verdict_buckets.c: the number of a rule that throttles, by its mark. Engine's thread.
- * MP_ELIMIT. */
-enum mp_err mp_verdict_bucket_owner(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out);
+/* verdict_owners.c: numbers of rules that throttle, for the programs that have them; a number that
+ * no program uses is kept with all that its rule has taken until another rule needs one. The
+ * publisher's thread; mp_owner_mark any. */
+struct owners {
+    struct owner *at;
+    uint32_t *heads;     /* of chains by mark: a number + 1 */
+    uint32_t count;      /* numbers that were ever given */
+    uint32_t free;       /* the first one given back + 1 */
+};
+struct owner {
+    uint64_t mark;       /* of the rule, the same over reloads */
+    uint32_t uses, next; /* programs that have it; in its chain or among the free ones */
+};
+/* LIMIT: rules with a number at one time; a few of the largest programs. */
+#define OWNERS_MAX (4 * MP_INLINE_THROTTLES_MAX)
+enum mp_err mp_owners_create(struct mp_arena *arena, struct owners *out);
+/* The number of a rule, for one more program. false: all are given, see mp_owners_reclaim. */
+bool mp_owner_take(struct owners *o, uint64_t mark, uint32_t *out);
+void mp_owner_give(struct owners *o, uint32_t owner);
+/* Those that no program uses may be given to other rules. */
+void mp_owners_reclaim(struct owners *o);
+static inline bool mp_owner_lives(const struct owners *o, uint32_t owner)
+{
+    return o->at[owner].uses > 0;
+}
+static inline uint64_t mp_owner_mark(const struct owners *o, uint32_t owner)
+{
+    return o->at[owner].mark;
+}
+
+/* verdict_buckets.c: the number of a rule that throttles, by its mark, until it is given back. The
+ * publisher's thread. MP_ELIMIT: programs that readers still have use them all. */
+enum mp_err mp_verdict_owner_take(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out);
+void mp_verdict_owner_give(struct mp_verdict_buckets *b, uint32_t owner);
 /* verdict_buckets.c: the bucket of a rule's key, one of at most `cap`. NULL: no room. */
 struct mp_bucket *mp_verdict_bucket(struct mp_verdict_buckets *b, uint32_t rule, uint32_t cap,
                                     const enum mp_rep *reps, const struct mp_value *keys,

@@ -204,6 +204,38 @@ static void a_reload_takes_effect_at_once_and_keeps_what_is_in_force(void **stat
     end();
 }
 
+#define STAYS                                                                                      \
+    "rule stays when request.path == \"/x\" then throttle request to 1/min with burst = 1\n"
+
+/* 64 throttles that are called `nGGGGGII`. */
+static struct mpol_program *throttles_of(unsigned generation)
+{
+    char text[8192] = HEAD STAYS;
+    for (unsigned i = 0; i < 64; i++) {
+        size_t len = strlen(text);
+        snprintf(text + len, sizeof text - len,
+                 "rule n%05u%02u when request.path == \"/%u\" then throttle request to 1/s\n",
+                 generation, i, i);
+    }
+    return compile(text);
+}
+
+/* Names of throttling rules are forgotten with their programs; a rule that stays has the bucket
+ * that it had. */
+static void a_throttle_stays_while_thousands_of_others_come_and_go(void **state)
+{
+    (void)state;
+    begin(HEAD STAYS);
+    assert_true(ask("10.0.0.9", "/x"));
+    for (unsigned i = 0; i < 300; i++) {
+        const char *why = "";
+        if (mpol_engine_reload(f.engine, throttles_of(i), &why) != MPOL_OK)
+            fail_msg("reload %u: %s", i, why);
+    }
+    assert_false(ask("10.0.0.9", "/x"));
+    end();
+}
+
 static void a_param_takes_effect_at_once(void **state)
 {
     (void)state;
@@ -530,6 +562,7 @@ int main(void)
         cmocka_unit_test(an_operator_lets_go),
         cmocka_unit_test(nothing_new_is_enforced_under_the_brake),
         cmocka_unit_test(a_reload_takes_effect_at_once_and_keeps_what_is_in_force),
+        cmocka_unit_test(a_throttle_stays_while_thousands_of_others_come_and_go),
         cmocka_unit_test(a_param_takes_effect_at_once),
         cmocka_unit_test(a_text_that_a_param_was_given_outlives_the_program_that_was_given_it),
         cmocka_unit_test(a_time_that_is_none_is_refused),

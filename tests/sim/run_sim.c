@@ -142,7 +142,8 @@ static void create_mesh(struct sim *s)
     if (err == MP_OK) err = mp_inproc_reader_open(real, &s->reader);
     if (err == MP_OK) err = mp_verdict_buckets_create(&s->arena, 64, s->key, &s->buckets);
     for (int k = 0; k < 2 && err == MP_OK; k++) {
-        err = mp_verdict_plan_create(&s->arena, s->programs[k].p, real, s->buckets, &s->plan[k]);
+        err = mp_verdict_plan_create(&s->arena, s->programs[k].p, real, s->buckets, &s->plan[k],
+                                     NULL);
         if (err == MP_OK) err = mp_verdict_scratch_create(&s->arena, s->plan[k], &s->scratch[k]);
         if (err == MP_OK)
             err = mp_ingest_create(&s->arena, s->programs[k].p, s->key, &s->ingest[k]);

@@ -84,7 +84,8 @@ static enum mp_err fill(struct mp_gate *g, struct generation *gen, struct mp_fra
     MP_TRY(set_params(gen, from, why));
     *why = "no room for the program";
     MP_TRY(mp_ingest_create(&gen->arena, gen->p, g->key, &gen->own));
-    MP_TRY(mp_verdict_plan_create(&gen->arena, gen->p, g->table, g->buckets, &gen->plan));
+    MP_TRY(mp_verdict_plan_create(&gen->arena, gen->p, g->table, g->buckets, &gen->plan, why));
+    *why = "no room for the program";
     MP_TRY(make_decoders(g, gen));
     gen->signal = mp_ingest_signal(gen->decoders[0].ingest, MP_STR("requests"));
     return find_wants(gen);
@@ -110,6 +111,7 @@ enum mp_err gate_generation_create(struct mp_gate *g, struct mp_frame_program *f
 void gate_generation_destroy(struct mp_gate *g, struct generation *gen)
 {
     if (gen == NULL) return;
+    mp_verdict_plan_release(gen->plan);
     mp_arena_free(&gen->arena);
     if (gen->p != NULL) mp_program_free(gen->p);
     g->memory.free(g->memory.ctx, gen, sizeof *gen);

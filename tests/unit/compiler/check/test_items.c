@@ -5,6 +5,9 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "checked.h"
@@ -420,6 +423,36 @@ static void quotas_that_nothing_meets_are_refused(void **state)
     (void)state;
 }
 
+static char *throttling_rules(unsigned count)
+{
+    size_t size = 64 + count * 100, len = 0;
+    char *text = malloc(size);
+    assert_non_null(text);
+    len += (size_t)snprintf(text, size, MESH);
+    for (unsigned i = 0; i < count; i++) {
+        len += (size_t)snprintf(text + len, size - len, "rule n%u when request.path == \"/%u\" "
+                                "then throttle request to 1/s\n", i, i);
+    }
+    return text;
+}
+
+static void more_throttles_than_there_are_numbers_are_refused_with_the_number(void **state)
+{
+    (void)state;
+    struct checked c;
+    char *text = throttling_rules(4096);
+    assert_codes(text, "");
+    free(text);
+    text = throttling_rules(4097);
+    checked_open(&c, text);
+    assert_string_equal(checked_codes(&c), "E0704");
+    assert_non_null(strstr(checked_text(&c), "4097 inline rules have a throttle; a program has "
+                                             "room for 4096"));
+    assert_non_null(strstr(checked_text(&c), "join rules of one rate"));
+    checked_close(&c);
+    free(text);
+}
+
 /* ---- what is not in this version ---- */
 
 static void later_constructs_are_refused_once_after_all_errors(void **state)
@@ -456,6 +489,7 @@ int main(void)
         cmocka_unit_test(only_what_follows_from_the_target_keeps_rules_apart),
         cmocka_unit_test(promises_know_their_target),
         cmocka_unit_test(quotas_that_nothing_meets_are_refused),
+        cmocka_unit_test(more_throttles_than_there_are_numbers_are_refused_with_the_number),
         cmocka_unit_test(later_constructs_are_refused_once_after_all_errors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

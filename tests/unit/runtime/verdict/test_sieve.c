@@ -122,7 +122,8 @@ static bool begin(struct policy *f, const char *text)
     assert_int_equal(mp_inproc_create(&f->arena, limits, key, &f->inproc), MP_OK);
     assert_int_equal(mp_inproc_reader_open(f->inproc, &f->reader), MP_OK);
     assert_int_equal(mp_verdict_buckets_create(&f->arena, 64, key, &f->buckets), MP_OK);
-    assert_int_equal(mp_verdict_plan_create(&f->arena, f->program, f->inproc, f->buckets, &f->plan),
+    assert_int_equal(mp_verdict_plan_create(&f->arena, f->program, f->inproc, f->buckets, &f->plan,
+                                            NULL),
                      MP_OK);
     assert_int_equal(mp_verdict_scratch_create(&f->arena, f->plan, &f->scratch), MP_OK);
     assert_int_equal(mp_ingest_create(&f->arena, f->program, key, &f->ingest), MP_OK);
