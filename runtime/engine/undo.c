@@ -5,7 +5,7 @@
  */
 #include "engine/engine_priv.h"
 
-/* ---- what comes next ---- */
+/* ---- what the rule will do ---- */
 
 static mp_str span(struct mp_engine *e, int64_t ns)
 {
@@ -50,22 +50,6 @@ static mp_str next_of_rule(struct mp_engine *e, struct en_case *c)
                             " (it is true now)", MP_STR_ARG(ramp));
 }
 
-/* What waits on the target for this one to end. */
-static mp_str next_of_manual(struct mp_engine *e, const struct en_lease *l)
-{
-    struct en_lease *rival[EN_TARGET_LEASES_MAX];
-    uint32_t n = en_lease_rivals(e, &l->l, rival);
-    for (uint32_t i = 0; i < n; i++) {
-        if (rival[i] == l || rival[i]->standing == MP_STANDING_CARRIED) continue;
-        mp_str verb = mp_program_text(e->p, e->p->action[rival[i]->l.action].name);
-        mp_str rule = en_rule_name(e, rival[i]->l.rule);
-        return en_manual_say(e, "#%llu %.*s by %.*s comes back in force",
-                             (unsigned long long)rival[i]->l.id, MP_STR_ARG(verb),
-                             MP_STR_ARG(rule));
-    }
-    return MP_STR("nothing comes in its place");
-}
-
 /* ---- whom it meets ---- */
 
 struct undoing {
@@ -90,6 +74,76 @@ static bool is_meant(const struct undoing *u, const struct en_lease *l)
     return u->undo->target.len > 0 ? same_target(&l->l, &u->wanted) : l->l.id == u->undo->lease;
 }
 
+/* ---- what comes in its place ---- */
+
+static mp_str named(struct mp_engine *e, const struct en_lease *l)
+{
+    mp_str verb = mp_program_text(e->p, e->p->action[l->l.action].name);
+    mp_str rule = en_rule_name(e, l->l.rule);
+    return en_manual_say(e, "#%llu %.*s by %.*s", (unsigned long long)l->l.id, MP_STR_ARG(verb),
+                         MP_STR_ARG(rule));
+}
+
+/* The question that will decide, asked of those that stay: what carries no effect now and would. */
+static mp_str waits_for(const struct undoing *u, const struct en_lease *l)
+{
+    struct mp_engine *e = u->e;
+    struct en_lease *rival[EN_TARGET_LEASES_MAX];
+    const struct mp_lease *leases[EN_TARGET_LEASES_MAX];
+    enum mp_standing standing[EN_TARGET_LEASES_MAX];
+    uint32_t all = en_lease_rivals(e, &l->l, rival), n = 0;
+    for (uint32_t i = 0; i < all; i++) {
+        if (rival[i] == l || is_meant(u, rival[i])) continue;
+        en_lease_weigh(e, rival[i]);
+        leases[n] = &rival[i]->l;
+        rival[n++] = rival[i];
+    }
+    mp_decide_arbitrate(e->p, leases, n, standing);
+    mp_str told = MP_STR("");
+    for (uint32_t i = 0; i < n; i++) {
+        if (standing[i] != MP_STANDING_CARRIED || rival[i]->standing == standing[i]) continue;
+        bool joined = rival[i]->standing == MP_STANDING_JOINED;
+        mp_str name = named(e, rival[i]);
+        told = en_manual_say(e, "%.*s%s%.*s %s", MP_STR_ARG(told), told.len > 0 ? ", " : "",
+                             MP_STR_ARG(name), joined ? "goes on" : "comes back in force");
+    }
+    return told;
+}
+
+static bool is_inside(const struct mp_lease *l, const struct mp_lease *range)
+{
+    const struct mp_lease_target *in = &l->target, *out = &range->target;
+    if (l->class != range->class || (l->hooks & range->hooks) == 0) return false;
+    if (in->entity != out->entity || out->bits == 0) return false;
+    if (in->bits == 0 ? in->type != MP_TYPE_IP : in->bits <= out->bits) return false;
+    return mp_value_in_net(in->value, out->value, out->bits);
+}
+
+/* The strongest that holds for a range around the target. */
+static mp_str around(const struct undoing *u, const struct en_lease *l)
+{
+    struct mp_engine *e = u->e;
+    const struct en_lease *best = NULL;
+    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+        const struct en_lease *r = &e->leases[i];
+        if (!en_lease_in_force(r) || r->l.shadow || is_meant(u, r)) continue;
+        if (!is_inside(&l->l, &r->l)) continue;
+        if (best == NULL || r->l.strength > best->l.strength) best = r;
+    }
+    if (best == NULL) return MP_STR("");
+    mp_str name = named(e, best);
+    return en_manual_say(e, "%.*s holds for it (%.*s)", MP_STR_ARG(name), (int)best->target_len,
+                         best->target_text);
+}
+
+static mp_str next_of_manual(const struct undoing *u, const struct en_lease *l)
+{
+    mp_str waits = waits_for(u, l);
+    if (waits.len > 0) return waits;
+    mp_str wider = around(u, l);
+    return wider.len > 0 ? wider : MP_STR("nothing comes in its place");
+}
+
 static void tell(struct undoing *u, struct en_lease *l, void *ctx,
                  void (*each)(void *ctx, const struct mp_undo_view *view))
 {
@@ -101,7 +155,7 @@ static void tell(struct undoing *u, struct en_lease *l, void *ctx,
         .verb = mp_program_text(e->p, e->p->action[l->l.action].name),
         .kind = en_target_word(e->p, l->l.target.entity, l->l.target.type),
         .target = {l->target_text, l->target_len},
-        .next = en_is_manual(c) ? next_of_manual(e, l) : next_of_rule(e, c)};
+        .next = en_is_manual(c) ? next_of_manual(u, l) : next_of_rule(e, c)};
     if (each != NULL) each(ctx, &view);
 }
 

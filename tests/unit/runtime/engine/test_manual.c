@@ -130,6 +130,12 @@ static struct undone taken_back(struct loop *l, const char *target, uint64_t lea
     return u;
 }
 
+static void comes_next(struct loop *l, const char *target, uint64_t lease, const char *what)
+{
+    struct undone u = taken_back(l, target, lease);
+    if (strcmp(u.next, what) != 0) fail_msg("%s, not %s", u.next, what);
+}
+
 struct state {
     uint64_t id;
     bool found, in_force, manual;
@@ -568,6 +574,41 @@ static void exempt_beats_a_ban_and_the_ban_comes_back(void **state)
     loop_close(&l);
 }
 
+/* The strongest of those that wait, whichever came first; and not what is taken back with it. */
+static void what_comes_back_is_what_arbitration_says(void **state)
+{
+    (void)state;
+    struct loop l;
+    manual_loop(&l, SEES);
+    uint64_t slow = decided(&l, "throttle client=10.0.0.7 to=30% for=5m");
+    uint64_t ban = decided(&l, "deny client=10.0.0.7 for=5m");
+    uint64_t pass = decided(&l, "exempt client=10.0.0.7 for=5m");
+    comes_next(&l, "", pass, "#2 deny by manual comes back in force");
+    is_in(&l, ban, "effective");
+    comes_next(&l, "", slow, "nothing comes in its place");
+    slow = decided(&l, "throttle client=10.0.0.7 to=30% for=5m");
+    comes_next(&l, "", ban, "#4 throttle by manual comes back in force");
+    is_in(&l, slow, "effective");
+    decided(&l, "deny client=10.0.0.7 for=5m");
+    comes_next(&l, "client.ip=10.0.0.7", 0, "nothing comes in its place");
+    loop_close(&l);
+}
+
+static void what_holds_beside_or_around_is_told(void **state)
+{
+    (void)state;
+    struct loop l;
+    manual_loop(&l, SEES);
+    uint64_t strict = decided(&l, "throttle client=10.0.0.7 to=10% for=5m");
+    decided(&l, "throttle client=10.0.0.7 to=30% for=5m");
+    comes_next(&l, "", strict, "#2 throttle by manual goes on");
+    decided(&l, "deny client=10.0.1.0/24");
+    uint64_t pass = decided(&l, "exempt client=10.0.1.9");
+    comes_next(&l, "", pass, "#3 deny by manual holds for it (10.0.1.0/24)");
+    assert_false(passes(&l, "10.0.1.9"));
+    loop_close(&l);
+}
+
 /* ---- ranges ---- */
 
 static void a_range_is_denied_but_for_who_is_exempt(void **state)
@@ -879,6 +920,8 @@ int main(void)
         cmocka_unit_test(what_comes_back_is_not_late),
         cmocka_unit_test(between_equals_the_operator_and_the_later_word_win),
         cmocka_unit_test(exempt_beats_a_ban_and_the_ban_comes_back),
+        cmocka_unit_test(what_comes_back_is_what_arbitration_says),
+        cmocka_unit_test(what_holds_beside_or_around_is_told),
         cmocka_unit_test(a_range_is_denied_but_for_who_is_exempt),
         cmocka_unit_test(a_wide_range_must_be_meant),
         cmocka_unit_test(a_range_counts_as_all_its_addresses),
