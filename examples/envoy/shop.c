@@ -113,8 +113,9 @@ const struct sockaddr *shop_loopback(void)
 static bool folder_make(void)
 {
     const char *tmp = getenv("TMPDIR");
-    snprintf(shop_dir, sizeof shop_dir, "%s/mpol-shop-XXXXXX",
-             tmp != NULL && *tmp == '/' ? tmp : "/tmp");
+    /* The paths of sockets in it are at most 107 bytes long. */
+    bool fits = tmp != NULL && *tmp == '/' && strlen(tmp) <= 64;
+    snprintf(shop_dir, sizeof shop_dir, "%s/mpol-shop-XXXXXX", fits ? tmp : "/tmp");
     return mkdtemp(shop_dir) != NULL;
 }
 

@@ -44,19 +44,21 @@ static int open_tcp(uint16_t port, bool listen_too)
     return -1;
 }
 
-/* Below the range that connections are given theirs from, so that no client takes one before its
- * owner. */
-static uint16_t free_port(void)
+/* Ours until we end: bound and not listened on, it is given to nobody else, and its owner, who sets
+ * SO_REUSEADDR, may come, go and come back. Below the range that connections are given theirs
+ * from. */
+static uint16_t hold_port(void)
 {
     static unsigned next;
+    const int on = 1;
     if (next == 0) next = 20000 + (unsigned)getpid() * 41 % 9000;
     for (unsigned tried = 0; tried < 10000; tried++) {
         uint16_t port = (uint16_t)next;
         next = next < 31999 ? next + 1 : 20000;
         int fd = open_tcp(port, true);
         if (fd < 0) continue;
+        if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) == 0) return port;
         close(fd);
-        return port;
     }
     return 0;
 }
@@ -274,15 +276,15 @@ static bool ready(struct proxy *proxy, int64_t until_ns)
 
 static void choose_ports(void)
 {
-    shop_xds_port = free_port();
-    shop_gateway_port = free_port();
+    shop_xds_port = hold_port();
+    shop_gateway_port = hold_port();
     for (int i = 0; i < APPS; i++) {
-        shop_apps[i].proxy_port = free_port();
-        shop_apps[i].admin_port = proxies[i].admin_port = free_port();
+        shop_apps[i].proxy_port = hold_port();
+        shop_apps[i].admin_port = proxies[i].admin_port = hold_port();
         proxies[i].instance = shop_apps[i].instance;
     }
     proxies[APPS].instance = "gateway-1";
-    proxies[APPS].admin_port = free_port();
+    proxies[APPS].admin_port = hold_port();
 }
 
 static bool module_is_there(void)

@@ -208,7 +208,7 @@ int main(int argc, char **argv)
     struct upstream app;
     struct proxy shop = {0};
     char folder[100], socket[160], xds[32], word[200];
-    int port = free_port();
+    int port = port_hold();
     if (argc < 3 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);
     setenv("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", argv[2], 1);

@@ -52,7 +52,7 @@ static void start_mpol(struct shop *s)
 static void open_shop(struct shop *s, bool module)
 {
     char folder[100];
-    *s = (struct shop){.xds_port = free_port()};
+    *s = (struct shop){.xds_port = port_hold()};
     if (getcwd(folder, sizeof folder) == NULL) bench_fail("no folder");
     if (module) snprintf(s->socket, sizeof s->socket, "--module-socket=%s/m.sock", folder);
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);

@@ -24,6 +24,7 @@
 #include <uv.h>
 
 #include "../grpc/client.h"
+#include "../loopback/port.h"
 #include "bench.h"
 #include "envoy_wire/discovery.h"
 #include "envoy_xds/names.h"
@@ -397,21 +398,6 @@ static void write_files(void)
     must(fclose(f) == 0, "fleet.jsonl");
 }
 
-/* Below the ports that outgoing connections take. */
-static unsigned free_port(void)
-{
-    for (unsigned n = 0; n < 1000; n++) {
-        struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-        unsigned port = 10000 + ((unsigned)getpid() * 17 + n) % 20000;
-        at.sin_port = htons((uint16_t)port);
-        int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        bool free = fd >= 0 && bind(fd, (const struct sockaddr *)&at, sizeof at) == 0;
-        close(fd);
-        if (free) return port;
-    }
-    bench_fail("no port is free");
-}
-
 int main(int argc, char **argv)
 {
     static double told_ms[ROUNDS], effective_ms[ROUNDS];
@@ -422,7 +408,7 @@ int main(int argc, char **argv)
     uv_loop_init(&loop);
     uv_timer_init(&loop, &guard);
     write_files();
-    snprintf(xds, sizeof xds, "127.0.0.1:%u", free_port());
+    snprintf(xds, sizeof xds, "127.0.0.1:%d", port_hold());
     start_mpol(mpol, xds);
     double began = bench_wall_ns();
     for (unsigned i = 0; i < PROXIES; i++) {

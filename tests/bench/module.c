@@ -12,12 +12,13 @@
 
 #include "../envoy_mod/bed.h"
 #include "../envoy_mod/plane.h"
+#include "../loopback/folder.h"
 #include "bench.h"
 
 #define RULES 100
 #define ADDRESSES 10000
 
-static char socket_path[64];
+static char socket_path[108];
 static const char *envoy;
 
 static int compare(const void *a, const void *b)
@@ -236,7 +237,7 @@ int main(int argc, char **argv)
         return 77;
     }
     envoy = program;
-    snprintf(socket_path, sizeof socket_path, "/tmp/mpol-bench-%d.sock", (int)getpid());
+    snprintf(socket_path, sizeof socket_path, "%s/mpol-bench-%d.sock", tmp_folder(), (int)getpid());
     struct bed_service *service = bed_service_start();
     struct bed_options o = {.envoy = envoy,
                             .modules = argv[1],

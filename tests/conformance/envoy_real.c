@@ -129,7 +129,7 @@ int main(int argc, char **argv)
     if (proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);
     if (folder_make(&state) != 0) return 1;
-    int port = free_port();
+    int port = port_hold();
     snprintf(xds, sizeof xds, "127.0.0.1:%d", port);
     upstream_start(&app);
     struct proxy_is at_shop = {"service", "shop", "shop-1", app.port, port};

@@ -16,6 +16,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../loopback/folder.h"
+
 #define ARGS_MAX 32
 #define ASK_MAX 64
 #define ROOM (1u << 20)
@@ -42,8 +44,7 @@ void harness_command(const char *path)
 
 int folder_make(void **state)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(folder, sizeof folder, "%s/mpol-daemon-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    snprintf(folder, sizeof folder, "%s/mpol-daemon-XXXXXX", tmp_folder());
     if (mkdtemp(folder) == NULL || getcwd(before, sizeof before) == NULL) return -1;
     return chdir(folder);
 }

@@ -18,8 +18,6 @@
 
 #define CHILDREN_MAX 32
 #define WORDS_MAX 48
-#define PORT_FIRST 12000
-#define PORTS 20000
 
 static pid_t children[CHILDREN_MAX];
 static const char *program;
@@ -98,30 +96,6 @@ static struct sockaddr_in loopback(const char *address, int port)
     return at;
 }
 
-/* Below the ports that connections take,
- * so that none of these is in the way of a later listener. */
-static int listening(int *port)
-{
-    static int next;
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(fd >= 0);
-    if (next == 0) next = (int)getpid() * 31;
-    for (int tries = 0; tries < PORTS; tries++) {
-        *port = PORT_FIRST + next++ % PORTS;
-        struct sockaddr_in at = loopback("127.0.0.1", *port);
-        if (bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 128) == 0) return fd;
-    }
-    fail_msg("no port is free");
-    return -1;
-}
-
-int free_port(void)
-{
-    int port;
-    close(listening(&port));
-    return port;
-}
-
 /* ---- a service ---- */
 
 #define PEERS_MAX 128
@@ -181,7 +155,7 @@ _Noreturn static void serve(int listener)
 
 void upstream_start(struct upstream *u)
 {
-    int listener = listening(&u->port);
+    int listener = port_listen(&u->port);
     u->pid = child();
     if (u->pid == 0) serve(listener);
     close(listener);
@@ -254,7 +228,7 @@ void proxy_start(struct proxy *p, const struct proxy_is *is, ...)
 {
     char file[64];
     va_list more;
-    *p = (struct proxy){.port = p->port != 0 ? p->port : free_port(), .admin = free_port()};
+    *p = (struct proxy){.port = p->port != 0 ? p->port : port_hold(), .admin = port_hold()};
     snprintf(p->file, sizeof p->file, "%s.json", is->instance);
     va_start(more, is);
     write_bootstrap(p, is, more);

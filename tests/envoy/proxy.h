@@ -6,14 +6,13 @@
 #define TEST_ENVOY_PROXY_H
 
 #include "../daemon/harness.h"
+#include "../loopback/port.h"
 
 #define PROXY_SKIPPED 77
 
 /* The Envoy that is named by $MPOL_ENVOY or lies in the build folder; NULL after one line that
  * says why the test is left out. */
 const char *proxy_program(void);
-/* A port of 127.0.0.1 that was free a moment ago. */
-int free_port(void);
 
 /* ---- a service: answers 200 to everything, and 404, 500 to /404, /500 ---- */
 

@@ -100,7 +100,7 @@ static void begin(const struct mp_envoy_limits *limits, uint64_t revision)
 
 static int start_proxies(void **state)
 {
-    int port = free_port();
+    int port = port_hold();
     if (folder_make(state) != 0) return -1;
     snprintf(xds, sizeof xds, "127.0.0.1:%d", port);
     upstream_start(&app);
@@ -280,7 +280,7 @@ static void when_all_are_in_quarantine_nobody_is_asked(void **state)
 /* All of the mesh, and an instance where nobody listens. */
 static int open_with_a_dead_one(void)
 {
-    int dead = free_port();
+    int dead = port_hold();
     memset(&mesh, 0, sizeof mesh);
     fake_instance(&mesh, "shop-1", "shop", "v1", "127.0.0.1", (uint16_t)shop.port);
     fake_instance(&mesh, "shop-2", "shop", "v1", "127.0.0.1", (uint16_t)app.port);

@@ -96,8 +96,8 @@ static void an_envoy_configured_by_hand_obeys(void **state)
 {
     struct upstream app;
     struct run mpol;
-    struct proxy p = {.port = free_port(), .admin = free_port()};
-    int other = free_port(), xds_port = free_port();
+    struct proxy p = {.port = port_hold(), .admin = port_hold()};
+    int other = port_hold(), xds_port = port_hold();
     char xds[64], listen[64];
     const char *out;
     snprintf(xds, sizeof xds, "--xds=127.0.0.1:%d", xds_port);

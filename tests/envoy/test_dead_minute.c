@@ -41,7 +41,7 @@ static void start_mpol(struct shop *s)
 
 static void open_shop(struct shop *s)
 {
-    int port = free_port();
+    int port = port_hold();
     *s = (struct shop){0};
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", port);
     put_file("policy.mpol", policy);

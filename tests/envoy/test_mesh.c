@@ -87,9 +87,9 @@ static void start_mpol(struct mesh *m)
 
 static void open_mesh(struct mesh *m)
 {
-    *m = (struct mesh){.xds_port = free_port()};
-    m->one.port = free_port();
-    m->two.port = free_port();
+    *m = (struct mesh){.xds_port = port_hold()};
+    m->one.port = port_hold();
+    m->two.port = port_hold();
     snprintf(m->xds, sizeof m->xds, "--xds=127.0.0.1:%d", m->xds_port);
     make_certificates();
     put_file("policy.mpol", policy);

@@ -45,7 +45,7 @@ static void make_certificates(struct shop *s)
 
 static void open_shop(struct shop *s)
 {
-    *s = (struct shop){.xds_port = free_port()};
+    *s = (struct shop){.xds_port = port_hold()};
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
     make_certificates(s);
     put_file("policy.mpol",
@@ -137,7 +137,7 @@ static void what_a_proxy_cannot_use_leaves_it_with_what_it_had(void **state)
 
 static void keys_are_not_told_over_a_port_that_anybody_may_open(void **state)
 {
-    struct shop s = {.xds_port = free_port()};
+    struct shop s = {.xds_port = port_hold()};
     const char *out;
     (void)state;
     snprintf(s.xds, sizeof s.xds, "--xds=127.0.0.1:%d", s.xds_port);

@@ -46,7 +46,7 @@ static void start_sidecar(const struct shop *s, struct proxy *p, const char *ins
 
 static void open_shop(struct shop *s)
 {
-    *s = (struct shop){.xds_port = free_port()};
+    *s = (struct shop){.xds_port = port_hold()};
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
     put_file("policy.mpol", policy);
     put_file("inventory.jsonl", inventory);

@@ -80,7 +80,7 @@ static void start_mpol(struct mesh *m)
 static void open_mesh(struct mesh *m, char *(*rewritten)(const char *config))
 {
     char line[200];
-    *m = (struct mesh){.xds_port = free_port(), .sidecar = {.port = free_port()}};
+    *m = (struct mesh){.xds_port = port_hold(), .sidecar = {.port = port_hold()}};
     snprintf(m->xds, sizeof m->xds, "--xds=127.0.0.1:%d", m->xds_port);
     snprintf(line, sizeof line,
              "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\","

@@ -24,7 +24,7 @@ static size_t arg_count;
 static void open_mesh(void)
 {
     char xds[32], name[16];
-    int port = free_port();
+    int port = port_hold();
     memset(&mesh, 0, sizeof mesh);
     snprintf(xds, sizeof xds, "127.0.0.1:%d", port);
     for (int i = 0; i < 2; i++) {

@@ -19,32 +19,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../loopback/folder.h"
+#include "../loopback/port.h"
+
 int64_t bed_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-/* Below the ports that connections go out from, or one of those might take it in between. */
-static int listen_anywhere(int *port)
-{
-    static uint32_t tried;
-    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    for (int i = 0; i < 20000; i++) {
-        *port = 10000 + (int)(((uint32_t)getpid() * 17u + tried++) % 20000u);
-        at.sin_port = htons((uint16_t)*port);
-        if (bind(fd, (struct sockaddr *)&at, sizeof at) == 0 && listen(fd, 64) == 0) return fd;
-    }
-    abort();
-}
-
-static int free_port(void)
-{
-    int port;
-    close(listen_anywhere(&port));
-    return port;
 }
 
 /* ---- a service: one thread, connections in a table ---- */
@@ -120,7 +102,7 @@ struct bed_service *bed_service_start(void)
 {
     struct bed_service *s = calloc(1, sizeof *s);
     if (s == NULL) abort();
-    s->fd = listen_anywhere(&s->port);
+    s->fd = port_listen(&s->port);
     for (int i = 0; i < CONNECTIONS; i++) s->fds[i].fd = -1;
     s->fds[0] = (struct pollfd){.fd = s->fd, .events = POLLIN};
     if (pthread_create(&s->thread, NULL, serve, s) != 0) abort();
@@ -261,7 +243,7 @@ static void put_bootstrap(FILE *f, const struct bed_options *o, const char *fold
 static void write_config(struct bed *b, const struct bed_options *o)
 {
     char path[128];
-    snprintf(b->folder, sizeof b->folder, "/tmp/mpol-bed-XXXXXX");
+    snprintf(b->folder, sizeof b->folder, "%s/mpol-bed-XXXXXX", tmp_folder());
     if (mkdtemp(b->folder) == NULL) abort();
     snprintf(path, sizeof path, "%s/envoy.json", b->folder);
     FILE *f = fopen(path, "w");
@@ -306,7 +288,7 @@ static void show_log(const struct bed *b)
 
 bool bed_start(struct bed *b, const struct bed_options *o)
 {
-    b->port = free_port();
+    b->port = port_hold();
     write_config(b, o);
     b->pid = run_envoy(b, o, "serve");
     int64_t until = bed_now_ns() + BED_WAIT_NS;
@@ -325,7 +307,7 @@ bool bed_start(struct bed *b, const struct bed_options *o)
 
 int bed_validate(const struct bed_options *o)
 {
-    struct bed b = {.port = free_port()};
+    struct bed b = {.port = port_hold()};
     int status = -1;
     write_config(&b, o);
     b.pid = run_envoy(&b, o, "validate");

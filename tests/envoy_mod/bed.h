@@ -41,7 +41,7 @@ struct bed_options {
 struct bed {
     pid_t pid;
     int port;
-    char folder[64]; /* configuration, log, access log */
+    char folder[96]; /* configuration, log, access log */
 };
 
 /* Starts it and waits until it answers. False: it did not; its log has been shown. */

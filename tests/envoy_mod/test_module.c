@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "../loopback/folder.h"
 #include "bed.h"
 #include "plane.h"
 
@@ -31,7 +32,7 @@
 
 static const char *envoy, *modules;
 static struct bed_service *service;
-static char socket_path[64], state_path[64];
+static char socket_path[108], state_path[108];
 
 /* ---- one bed a test ---- */
 
@@ -461,8 +462,9 @@ int main(int argc, char **argv)
         printf("left out: there is no Envoy (%s)\n", program);
         return 77;
     }
-    snprintf(socket_path, sizeof socket_path, "/tmp/mpol-module-%d.sock", (int)getpid());
-    snprintf(state_path, sizeof state_path, "/tmp/mpol-module-%d.bin", (int)getpid());
+    snprintf(socket_path, sizeof socket_path, "%s/mpol-module-%d.sock", tmp_folder(),
+             (int)getpid());
+    snprintf(state_path, sizeof state_path, "%s/mpol-module-%d.bin", tmp_folder(), (int)getpid());
     service = bed_service_start();
     int failed = all_beside(program);
     bed_service_stop(service);

@@ -42,7 +42,7 @@ static void start_mpol(struct shop *s)
 static void open_shop_before(struct shop *s, int app_port)
 {
     char folder[100];
-    int xds_port = free_port();
+    int xds_port = port_hold();
     *s = (struct shop){.xds = ""};
     assert_non_null(getcwd(folder, sizeof folder));
     snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", xds_port);

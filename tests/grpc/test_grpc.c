@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "../loopback/folder.h"
+
 /* A peer that is no gRPC client: sends `bytes`, and reads until the end. */
 struct raw {
     uv_tcp_t tcp;
@@ -174,8 +176,8 @@ static void a_unix_socket_is_served_and_a_stale_one_taken_over(void **state)
     struct rig r;
     struct line line;
     struct seen seen;
-    char listen[64], why[256];
-    snprintf(listen, sizeof listen, "unix:/tmp/mpol-grpc-%d.sock", (int)getpid());
+    char listen[120], why[256];
+    snprintf(listen, sizeof listen, "unix:%s/mpol-grpc-%d.sock", tmp_folder(), (int)getpid());
     struct sockaddr_un stale = {.sun_family = AF_UNIX};
     snprintf(stale.sun_path, sizeof stale.sun_path, "%s", listen + 5);
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);

@@ -6,11 +6,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "../loopback/folder.h"
 #include "certs.h"
 
 #define ID "spiffe://shop/ns/default/sa/checkout"
 
-static char dir[64], path[24][128];
+static char dir[96], path[24][160];
 static unsigned path_count;
 
 /* `dir`/NAME; lives until the end. */
@@ -26,7 +27,7 @@ static const char *at(const char *name)
 
 static int make_certificates(void **state)
 {
-    snprintf(dir, sizeof dir, "/tmp/mpol-grpc-tls-XXXXXX");
+    snprintf(dir, sizeof dir, "%s/mpol-grpc-tls-XXXXXX", tmp_folder());
     assert_non_null(mkdtemp(dir));
     struct test_ca *ours = test_ca_create(dir, "ca");
     struct test_ca *theirs = test_ca_create(dir, "theirs");
@@ -46,7 +47,7 @@ static int remove_certificates(void **state)
 {
     static const char *const names[] = {"server", "checkout", "two",     "none",
                                         "bare",   "ended",    "stranger"};
-    char file[128];
+    char file[160];
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
         snprintf(file, sizeof file, "%s/%s.pem", dir, names[i]);
         unlink(file);

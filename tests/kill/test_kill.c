@@ -19,6 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../loopback/folder.h"
 #include "driver/driver.h"
 #include "ledger/ledger.h"
 #include "os/std.h"
@@ -249,8 +250,7 @@ int main(int argc, char **argv)
         if (sscanf(argv[i], "--seed=%llu", &given) == 1) seed = given;
     }
     printf("seed %llu, %lu random kills\n", (unsigned long long)seed, kills);
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%s/mpol-kill-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    snprintf(dir, sizeof dir, "%s/mpol-kill-XXXXXX", tmp_folder());
     if (mkdtemp(dir) == NULL) fail("mkdtemp", strerror(errno));
     mp_std_os(&os);
     shared = mapping(sizeof *shared);

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../../../loopback/folder.h"
 #include "driver/driver.h"
 #include "os/std.h"
 
@@ -72,8 +73,7 @@ static void close_engine(void)
 
 static int begin(void **state)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%s/mpol-windows-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    snprintf(dir, sizeof dir, "%s/mpol-windows-XXXXXX", tmp_folder());
     if (mkdtemp(dir) == NULL) return -1;
     snprintf(path, sizeof path, "%s/windows", dir);
     snprintf(beside, sizeof beside, "%s/windows.new", dir);

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
+#include "../../../loopback/folder.h"
 #include "store/store.h"
 
 static char dir[256];
@@ -19,8 +20,7 @@ static const char *why;
 
 static int make_dir(void **state)
 {
-    const char *tmp = getenv("TMPDIR");
-    snprintf(dir, sizeof dir, "%s/mpol-store-XXXXXX", tmp != NULL ? tmp : "/tmp");
+    snprintf(dir, sizeof dir, "%s/mpol-store-XXXXXX", tmp_folder());
     return mkdtemp(dir) != NULL ? 0 : -1;
 }
 

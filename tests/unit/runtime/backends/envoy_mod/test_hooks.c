@@ -15,6 +15,7 @@
 
 #include "../../../../envoy_mod/bed.h"
 #include "../../../../envoy_mod/plane.h"
+#include "../../../../loopback/folder.h"
 #include "envoy_mod/ring.h"
 #include "host.h"
 
@@ -35,7 +36,7 @@
     "and request.bytes_in > 10B then deny request\n"                                               \
     "rule re when request.user_agent matches \"^bot[0-9]+$\" then deny request\n"
 
-static char socket_path[64];
+static char socket_path[108];
 
 struct setting {
     struct plane *plane;
@@ -517,7 +518,7 @@ int main(void)
         cmocka_unit_test(a_guard_protects_an_open_stream),
         cmocka_unit_test(programs_and_leases_change_under_workers),
     };
-    snprintf(socket_path, sizeof socket_path, "/tmp/mpol-hooks-%d.sock", (int)getpid());
+    snprintf(socket_path, sizeof socket_path, "%s/mpol-hooks-%d.sock", tmp_folder(), (int)getpid());
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     unlink(socket_path);
     return failed;

@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include "../../../../loopback/folder.h"
 #include "certs.h"
 #include "envoy_prove/prove.h"
 #include "liar.h"
@@ -528,8 +529,8 @@ static void the_end_answers_all(void **state)
 
 static void with_tls(bool asks_for_certificate, bool shows_one, enum mp_prove_result result)
 {
-    char dir[64], cert[128], key[128], ca_path[128], why[256];
-    snprintf(dir, sizeof dir, "/tmp/mpol-prove-XXXXXX");
+    char dir[96], cert[128], key[128], ca_path[128], why[256];
+    snprintf(dir, sizeof dir, "%s/mpol-prove-XXXXXX", tmp_folder());
     assert_non_null(mkdtemp(dir));
     struct test_ca *ca = test_ca_create(dir, "ca");
     test_cert_create(ca, dir, "a", "URI:spiffe://shop/a", false);

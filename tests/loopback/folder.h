@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * folder.h - where a test makes the folder, or the socket, that is its own.
+ */
+#ifndef TEST_LOOPBACK_FOLDER_H
+#define TEST_LOOPBACK_FOLDER_H
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TMP_BYTES_MAX 64 /* LIMIT: what is made in it must fit the 107 bytes of a socket's path */
+
+/* $TMPDIR, or /tmp where there is none, or one that is too long. */
+static inline const char *tmp_folder(void)
+{
+    const char *named = getenv("TMPDIR");
+    bool fits = named != NULL && named[0] == '/' && strlen(named) <= TMP_BYTES_MAX;
+    return fits ? named : "/tmp";
+}
+
+#endif
