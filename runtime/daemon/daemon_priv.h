@@ -272,6 +272,8 @@ void dm_modules_metrics(struct dm *d, struct dm_bytes *out);
 bool dm_modules_has(const struct dm *d, mp_str node);
 /* Does it hold all leases that modules can, so that the proxy's filters need not? */
 bool dm_modules_carry(const struct dm *d, mp_str layer, mp_str service, mp_str instance);
+/* Does it tell of requests, so that an access log of the same proxy tells of them again? */
+bool dm_modules_tell(const struct dm *d, mp_str layer, mp_str service, mp_str instance);
 void dm_modules_close(struct dm *d);
 void dm_modules_free(struct dm *d);
 

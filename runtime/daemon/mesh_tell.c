@@ -240,6 +240,8 @@ static void record_metrics(struct dm_mesh *m, struct dm_bytes *out)
          c.connections},
         {"mpol_als_probes", "counter", "our own questions, which are no records", "_total",
          c.probes},
+        {"mpol_als_doubled", "counter", "requests that the proxy's module tells of too", "_total",
+         c.doubled},
         {"mpol_als_malformed", "counter", "messages that were none", "_total", c.malformed},
         {"mpol_als_unread", "counter", "entries of a signal that no policy reads", "_total",
          c.unread},

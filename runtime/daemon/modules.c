@@ -224,6 +224,11 @@ bool dm_modules_carry(const struct dm *d, mp_str layer, mp_str service, mp_str i
     return d->modules != NULL && mp_fleet_carries(d->modules->fleet, layer, service, instance);
 }
 
+bool dm_modules_tell(const struct dm *d, mp_str layer, mp_str service, mp_str instance)
+{
+    return d->modules != NULL && mp_fleet_tells(d->modules->fleet, layer, service, instance);
+}
+
 /* ---- bytes in ---- */
 
 static void on_event(void *ctx, const struct mp_fleet_info *who, const char *what)

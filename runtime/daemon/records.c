@@ -56,6 +56,7 @@ struct reporter {
     bool known;  /* and may be that */
     bool ours;   /* the log at hand is the one that we ask for */
     bool foreign; /* this message is of another node than the first was */
+    bool doubled; /* the module of this proxy tells of requests too */
     struct mp_envoy_node node; /* in id */
     mp_str layer;
     size_t id_len;
@@ -205,6 +206,16 @@ static void keep_routes(struct reporter *s, mp_str metadata)
     }
 }
 
+/* A bootstrap by hand may have both, and each request would count twice. */
+static void look_for_module(struct reporter *s)
+{
+    const struct mp_envoy_node *n = &s->node;
+    bool was = s->doubled;
+    s->doubled = s->known && dm_modules_tell(s->records->d, s->layer, n->service, n->instance);
+    if (s->doubled && !was)
+        complain(s, "are passed over: the proxy's module tells of its requests");
+}
+
 static void first_name(struct reporter *s, mp_str id)
 {
     struct dm_records *r = s->records;
@@ -216,6 +227,7 @@ static void first_name(struct reporter *s, mp_str id)
                mp_envoy_may_speak(r->envoy, &s->node, &s->peer);
     s->layer = layer_word(s->node.layer);
     if (!s->known) complain(s, "are not taken: the node id is not its own");
+    look_for_module(s);
 }
 
 static bool on_identifier(void *ctx, const struct mp_discovery_node *node, mp_str log_name)
@@ -403,6 +415,10 @@ static bool on_http(void *ctx, const struct mp_als_http *entry)
         r->counts.probes++;
         return true;
     }
+    if (s->doubled) {
+        r->counts.doubled++;
+        return true;
+    }
     seen_of_http(&e, entry);
     take_places(s, &entry->common, &e);
     bool refused = refused_by_us(s, &e);
@@ -445,6 +461,7 @@ bool dm_records_message(void *stream, mp_str bytes)
     if (!r->d->started || r->d->ending) return true; /* nobody is there to judge it */
     use_generation(r);
     r->counts.messages++;
+    look_for_module(s);
     if (mp_als_read(bytes, &sink, &why) == MP_OK) return true;
     r->counts.malformed++;
     complain(s, why);

@@ -13,7 +13,8 @@
  * listens at the upstream address. Who asks: the client's address; the identity of the
  * certificate that it showed, never a header; and the service that has this identity. An entry
  * with a rule of ours in its details is a record of `refusals`, not of `requests`; our probes are
- * no records at all. The time of a record is the end of its request, and never after now.
+ * no records at all, nor is a request that the module of the same proxy tells of. The time of a
+ * record is the end of its request, and never after now.
  */
 #ifndef MP_DAEMON_RECORDS_H
 #define MP_DAEMON_RECORDS_H
@@ -52,6 +53,7 @@ struct dm_records_counts {
     uint64_t requests, refusals, connections; /* records */
     uint64_t probes;        /* entries of our own questions */
     uint64_t intermediate;  /* entries of what has not ended */
+    uint64_t doubled;       /* entries of requests that the proxy's module tells of */
     uint64_t unread;        /* the program in force reads no such signal */
     /* entries of a proxy whose node id is none of ours, or that may not speak */
     uint64_t unknown;

@@ -363,3 +363,15 @@ int64_t wait_get_once(const char *from, int port, const char *path, int status)
     }
     return test_now_us() - began;
 }
+
+char *replaced(const char *text, const char *from, const char *to)
+{
+    size_t len = 0, size = strlen(text) * 8 + 1;
+    char *out = calloc(1, size);
+    assert_non_null(out);
+    for (const char *at; (at = strstr(text, from)) != NULL; text = at + strlen(from)) {
+        len += (size_t)snprintf(out + len, size - len, "%.*s%s", (int)(at - text), text, to);
+    }
+    snprintf(out + len, size - len, "%s", text);
+    return out;
+}

@@ -41,6 +41,8 @@ struct proxy_is {
 void proxy_start(struct proxy *p, const struct proxy_is *is, ...);
 /* The same of a file that is there; p->port and p->admin say where it listens. */
 void proxy_start_file(struct proxy *p, const char *file);
+/* A bootstrap with every `from` as `to`, at most eight times as long; to be freed. */
+char *replaced(const char *text, const char *from, const char *to);
 void proxy_stop(struct proxy *p);
 /* `text` with every `from` replaced, of which there must be one; the caller frees it. */
 char *text_replaced(const char *text, const char *from, const char *to);

@@ -161,6 +161,55 @@ static void every_module_has_its_numbers(void **state)
     close_shop(&s);
 }
 
+/* ---- an access log beside it ---- */
+
+static unsigned number(const struct shop *s, const char *name)
+{
+    const char *body, *at;
+    char line[100];
+    snprintf(line, sizeof line, "\n%s ", name);
+    assert_int_equal(get(s->mpol.port, "/metrics", &body), 200);
+    assert_non_null(at = strstr(body, line));
+    return (unsigned)strtoul(at + strlen(line), NULL, 10);
+}
+
+static unsigned logged(const struct shop *s)
+{
+    return number(s, "mpol_als_requests_total") + number(s, "mpol_als_doubled_total");
+}
+
+/* Whoever wrote the bootstrap has added the module to what was there. */
+static void what_module_and_access_log_tell_counts_once(void **state)
+{
+    static const char log[] =
+        "\"access_log\": [{\"name\": \"envoy.access_loggers.http_grpc\", \"typed_config\": "
+        "{\"@type\": \"type.googleapis.com/"
+        "envoy.extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig\", "
+        "\"common_config\": {\"log_name\": \"mpol\", \"transport_api_version\": \"V3\", "
+        "\"buffer_size_bytes\": 0, \"grpc_service\": {\"envoy_grpc\": "
+        "{\"cluster_name\": \"mpol-xds\"}}}}},";
+    struct shop s;
+    (void)state;
+    open_shop(&s);
+    proxy_stop(&s.sidecar);
+    char *config = replaced(get_file("checkout-1.json"), "\"access_log\": [", log);
+    put_file("both.json", config);
+    free(config);
+    proxy_start_file(&s.sidecar, "both.json");
+    wait_get_once(GOOD, s.sidecar.port, "/", 200);
+    static const char told[] =
+        "mpol_module_records_total{proxy=\"service/checkout/checkout-1\"}";
+    wait_get(s.mpol.port, "/metrics", 200, told);
+    for (int waited = 0; number(&s, told) < 1; pause_between(&waited, "the module tells")) {}
+    for (int waited = 0; logged(&s) < 1; pause_between(&waited, "the access log tells")) {}
+    unsigned before = number(&s, "mpol_als_requests_total"), asked = logged(&s) + 20;
+    for (int i = 0; i < 20; i++) assert_int_equal(get_once(GOOD, s.sidecar.port, "/"), 200);
+    for (int waited = 0; logged(&s) < asked; pause_between(&waited, "all are told")) {}
+    assert_int_equal(number(&s, "mpol_als_requests_total"), before);
+    run_wait(&s.mpol, "are passed over: the proxy's module tells of its requests");
+    close_shop(&s);
+}
+
 /* ---- a long list ---- */
 
 #define MANY 40
@@ -304,6 +353,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(records_of_the_module_trip_rules_and_a_kill_lifts_nothing,
                                         folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(every_module_has_its_numbers, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(what_module_and_access_log_tell_counts_once, folder_make,
+                                        folder_drop),
         cmocka_unit_test_setup_teardown(a_long_list_is_in_one_of_two_hands, folder_make,
                                         folder_drop),
         cmocka_unit_test_setup_teardown(what_is_denied_is_not_only_new_requests, folder_make,

@@ -28,6 +28,7 @@ struct mp_fleet_peer {
     int64_t told_ns; /* the first that it has not answered since; 0: it was told nothing */
     bool answered;   /* since it was told last */
     bool carries;    /* has passed a revision, and nothing was amiss since */
+    bool tells;      /* has told a record */
 };
 
 /* What is in force for one owner: a whole frame of LEASES. */
@@ -260,16 +261,29 @@ static void look_at_carriers(struct mp_fleet *f)
     if (changed) say_carriers(f);
 }
 
+static bool is_of(const struct mp_fleet_peer *p, mp_str layer, mp_str service, mp_str instance)
+{
+    return p->known && mp_str_eq(p->info.instance, instance) &&
+           mp_str_eq(p->info.service, service) && mp_str_eq(p->info.layer, layer);
+}
+
 bool mp_fleet_carries(const struct mp_fleet *f, mp_str layer, mp_str service, mp_str instance)
 {
     bool some = false;
     for (const struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
-        if (!p->known || !mp_str_eq(p->info.instance, instance)) continue;
-        if (!mp_str_eq(p->info.service, service) || !mp_str_eq(p->info.layer, layer)) continue;
+        if (!is_of(p, layer, service, instance)) continue;
         if (!p->carries) return false;
         some = true;
     }
     return some;
+}
+
+bool mp_fleet_tells(const struct mp_fleet *f, mp_str layer, mp_str service, mp_str instance)
+{
+    for (const struct mp_fleet_peer *p = f->peers; p != NULL; p = p->next) {
+        if (p->tells && is_of(p, layer, service, instance)) return true;
+    }
+    return false;
 }
 
 /* ---- progress ---- */
@@ -611,6 +625,7 @@ static bool on_records(struct mp_fleet_peer *p, mp_str body)
         r.details = mp_frame_text(&in);
         r.line = mp_frame_text(&in);
         if (in.bad || !is_object(r.line)) return false;
+        p->tells = true;
         if (f->host.record != NULL) f->host.record(f->host.ctx, &p->info, &r);
     }
     return !in.bad;

@@ -95,6 +95,10 @@ void mp_fleet_close(struct mp_fleet_peer *peer);
  * must. */
 bool mp_fleet_carries(const struct mp_fleet *f, mp_str layer, mp_str service, mp_str instance);
 
+/* Has the module of this proxy told records of requests on the connection that it has? Then what
+ * else tells of them tells them a second time. */
+bool mp_fleet_tells(const struct mp_fleet *f, mp_str layer, mp_str service, mp_str instance);
+
 /* Tells all proxies that have said who they are. */
 void mp_fleet_each(const struct mp_fleet *f, void *ctx,
                    void (*proxy)(void *ctx, const struct mp_fleet_info *info));
