@@ -240,6 +240,18 @@ static void wait_list_is(const struct shop *s, bool there)
          pause_between(&waited, there ? "the list is back" : "the list is gone")) {}
 }
 
+/* What is not effective yet may not be in the ledger either, and be gone with the process. */
+static void wait_all_effective(void)
+{
+    unsigned there = 0;
+    for (int waited = 0; there < MANY; pause_between(&waited, "all are effective")) {
+        const char *out = "";
+        there = 0;
+        if (ask(&out, "decisions", "list", "--state=state", NULL) != 0) continue;
+        while ((out = strstr(out, " effective")) != NULL) there++, out++;
+    }
+}
+
 /* The module holds it, and Envoy's filters do when there is no module any more. */
 static void a_long_list_is_in_one_of_two_hands(void **state)
 {
@@ -252,6 +264,7 @@ static void a_long_list_is_in_one_of_two_hands(void **state)
     }
     wait_list_is(&s, false);
     all_are_refused(&s);
+    wait_all_effective();
     run_kill(&s.mpol);
     run_free(&s.mpol);
     all_are_refused(&s);
