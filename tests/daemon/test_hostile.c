@@ -16,7 +16,9 @@
 #include "../grpc/client.h"
 #include "envoy_wire/discovery.h"
 
-#define ADS "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+#define DISCOVERY(service, method) "/envoy.service." service "DiscoveryService/" method
+#define ADS DISCOVERY("discovery.v3.Aggregated", "DeltaAggregatedResources")
+#define ADS_SOTW DISCOVERY("discovery.v3.Aggregated", "StreamAggregatedResources")
 #define ALS "/envoy.service.accesslog.v3.AccessLogService/StreamAccessLogs"
 #define ECDS "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 #define CHECKOUT "service/checkout/checkout-1"
@@ -42,6 +44,7 @@ struct proxy {
     struct grpc_client *client;
     struct grpc_call *ads, *als;
     const char *node;
+    enum mp_discovery_variant variant;
     bool deaf; /* takes no answer notice of */
     bool ads_over, als_over, closed;
     int ads_status, als_status;
@@ -66,10 +69,19 @@ static void on_als_ended(void *ctx, int status, mp_str text)
     p->als_status = status;
 }
 
-static void acknowledge(struct proxy *p, mp_str nonce)
+static const mp_str filters[] = {MP_STR_INIT("mpol-deny"), MP_STR_INIT("mpol-allow"),
+                                 MP_STR_INIT("mpol-throttle"), MP_STR_INIT("mpol-share")};
+
+static void acknowledge(struct proxy *p, const struct mp_discovery_answer *answer)
 {
     struct pb_out out = pb_out_fixed(room, sizeof room);
-    struct mp_discovery_ask ask = {.type_url = MP_STR(ECDS), .nonce = nonce};
+    struct mp_discovery_ask ask = {.variant = p->variant, .type_url = MP_STR(ECDS),
+                                   .nonce = answer->nonce};
+    if (p->variant == MP_DISCOVERY_SOTW) {
+        ask.version = answer->system_version;
+        ask.subscribe = filters;
+        ask.subscribe_count = 4;
+    }
     mp_discovery_write_request(&out, &ask);
     grpc_call_send(p->ads, pb_view(&out));
 }
@@ -79,11 +91,11 @@ static void on_answer(void *ctx, mp_str message)
     struct proxy *p = ctx;
     struct mp_discovery_answer answer;
     const char *why;
-    if (mp_discovery_read_response(MP_DISCOVERY_DELTA, message, &answer, &why) != MP_OK) return;
+    if (mp_discovery_read_response(p->variant, message, &answer, &why) != MP_OK) return;
     p->answers++;
     p->last_len = message.len < sizeof p->last ? message.len : sizeof p->last;
     memcpy(p->last, message.ptr, p->last_len);
-    if (!p->deaf) acknowledge(p, answer.nonce);
+    if (!p->deaf) acknowledge(p, &answer);
 }
 
 static void connect_as(struct proxy *p, const char *node, const struct grpc_client_options *how)
@@ -95,7 +107,8 @@ static void connect_as(struct proxy *p, const char *node, const struct grpc_clie
     p->node = node;
     p->client = grpc_client_open(&loop, &o);
     assert_non_null(p->client);
-    struct grpc_call_options ads = {ADS, on_answer, on_ads_ended, p},
+    struct grpc_call_options ads = {p->variant == MP_DISCOVERY_DELTA ? ADS : ADS_SOTW, on_answer,
+                                    on_ads_ended, p},
                              als = {ALS, NULL, on_als_ended, p};
     p->ads = grpc_call_open(p->client, &ads);
     p->als = grpc_call_open(p->client, &als);
@@ -111,11 +124,9 @@ static void put_node(struct pb_out *out, const char *node)
 
 static void subscribe(struct proxy *p)
 {
-    static const mp_str names[] = {MP_STR_INIT("mpol-deny"), MP_STR_INIT("mpol-allow"),
-                                   MP_STR_INIT("mpol-throttle"), MP_STR_INIT("mpol-share")};
     struct mp_discovery_node node = {.id = mp_str_of(p->node), .cluster = MP_STR("checkout")};
-    struct mp_discovery_ask ask = {.node = &node, .type_url = MP_STR(ECDS), .subscribe = names,
-                                   .subscribe_count = 4};
+    struct mp_discovery_ask ask = {.variant = p->variant, .node = &node, .type_url = MP_STR(ECDS),
+                                   .subscribe = filters, .subscribe_count = 4};
     struct pb_out out = pb_out_fixed(room, sizeof room);
     mp_discovery_write_request(&out, &ask);
     grpc_call_send(p->ads, pb_view(&out));
@@ -392,22 +403,23 @@ static void what_is_no_message_ends_its_stream_alone(void **state)
     static const mp_str bad[] = {MP_STR_INIT("\x0a\xff"), MP_STR_INIT("\x0b\x0c"),
                                  MP_STR_INIT("\x02\x00"), MP_STR_INIT("\x0a\x03\x0a\x01\xff"),
                                  MP_STR_INIT("GET / HTTP/1.1\r\n\r\n")};
+    enum { BAD = sizeof bad / sizeof *bad };
     start_plain();
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct proxy p = {0};
+    for (size_t i = 0; i < 2 * BAD; i++) {
+        struct proxy p = {.variant = i < BAD ? MP_DISCOVERY_DELTA : MP_DISCOVERY_SOTW};
         connect_as(&p, "service/account/account-1", NULL);
-        grpc_call_send(p.ads, bad[i]);
+        grpc_call_send(p.ads, bad[i % BAD]);
         UNTIL(p.ads_over);
         assert_int_equal(p.ads_status, 3); /* INVALID_ARGUMENT */
         assert_false(p.als_over);
-        grpc_call_send(p.als, bad[i]);
+        grpc_call_send(p.als, bad[i % BAD]);
         UNTIL(p.als_over);
         assert_int_equal(p.als_status, 3);
         assert_false(p.closed);
         leave(&p);
     }
-    assert_int_equal(metric("mpol_als_malformed_total"), sizeof bad / sizeof *bad);
-    assert_int_equal(metric("mpol_xds_garbage_total"), sizeof bad / sizeof *bad);
+    assert_int_equal(metric("mpol_als_malformed_total"), 2 * BAD);
+    assert_int_equal(metric("mpol_xds_garbage_total"), 2 * BAD);
     good_is_undisturbed();
     stop();
 }
@@ -434,6 +446,53 @@ static void types_that_we_do_not_serve_are_not_answered(void **state)
     assert_false(p.ads_over);
     assert_false(says(&p, "no.such.Type"));
     leave(&p);
+    stop();
+}
+
+/* ---- who asks in another way ---- */
+
+/* Streams of one type, whose requests need not say it. */
+static void every_path_is_served_as_it_is_called(void **state)
+{
+    static const struct {
+        const char *path, *name, *answer; /* what is in the answer; NULL: the name */
+        bool sotw;
+    } paths[] = {
+        {DISCOVERY("extension.v3.ExtensionConfig", "DeltaExtensionConfigs"), "mpol-deny", NULL, 0},
+        {DISCOVERY("extension.v3.ExtensionConfig", "StreamExtensionConfigs"), "mpol-deny", NULL, 1},
+        {DISCOVERY("runtime.v3.Runtime", "DeltaRuntime"), "mpol-runtime", NULL, 0},
+        {DISCOVERY("runtime.v3.Runtime", "StreamRuntime"), "mpol-runtime", NULL, 1},
+        {DISCOVERY("endpoint.v3.Endpoint", "DeltaEndpoints"), "checkout", NULL, 0},
+        {DISCOVERY("endpoint.v3.Endpoint", "StreamEndpoints"), "checkout", NULL, 1},
+        /* There is none, and that is an answer too. */
+        {DISCOVERY("route.v3.Route", "DeltaRoutes"), "*", "v3.RouteConfiguration", 0},
+        {DISCOVERY("route.v3.Route", "StreamRoutes"), "*", "v3.RouteConfiguration", 1},
+        {DISCOVERY("secret.v3.Secret", "DeltaSecrets"), "*", "v3.Secret", 0},
+        {DISCOVERY("secret.v3.Secret", "StreamSecrets"), "*", "v3.Secret", 1},
+    };
+    start_plain();
+    for (size_t i = 0; i < sizeof paths / sizeof *paths; i++) {
+        struct proxy p = {.deaf = true, .variant = paths[i].sotw ? MP_DISCOVERY_SOTW
+                                                                 : MP_DISCOVERY_DELTA};
+        struct grpc_client_options o = {.target = "unix:xds", .closed = on_closed, .ctx = &p};
+        struct grpc_call_options call = {paths[i].path, on_answer, on_ads_ended, &p};
+        struct mp_discovery_node node = {.id = MP_STR("service/account/account-1")};
+        mp_str name = mp_str_of(paths[i].name);
+        struct mp_discovery_ask ask = {.variant = p.variant, .node = &node, .subscribe = &name,
+                                       .subscribe_count = 1};
+        struct pb_out out = pb_out_fixed(room, sizeof room);
+        p.client = grpc_client_open(&loop, &o);
+        p.ads = grpc_call_open(p.client, &call);
+        assert_true(p.client != NULL && p.ads != NULL);
+        mp_discovery_write_request(&out, &ask);
+        grpc_call_send(p.ads, pb_view(&out));
+        UNTIL(p.answers == 1);
+        const char *answer = paths[i].answer != NULL ? paths[i].answer : paths[i].name;
+        if (!says(&p, answer)) fail_msg("%s has no %s", paths[i].path, answer);
+        assert_false(p.ads_over);
+        leave(&p);
+    }
+    good_is_undisturbed();
     stop();
 }
 
@@ -465,23 +524,35 @@ static void a_first_request_that_is_too_large_is_refused(void **state)
     stop();
 }
 
+static void subscribe_ten_thousand(struct proxy *p)
+{
+    static char names[10000][16];
+    static mp_str list[10000];
+    struct mp_discovery_node node = {.id = mp_str_of(p->node), .cluster = MP_STR("checkout")};
+    struct mp_discovery_ask ask = {
+        .variant = p->variant, .node = &node, .subscribe = list, .subscribe_count = 10000,
+        .type_url = MP_STR("type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment")};
+    struct pb_out out = pb_out_fixed(room, sizeof room);
+    for (int i = 0; i < 10000; i++) {
+        int len = snprintf(names[i], sizeof names[i], "cluster-%d", i);
+        list[i] = (mp_str){names[i], (size_t)len};
+    }
+    mp_discovery_write_request(&out, &ask);
+    assert_false(out.failed);
+    grpc_call_send(p->ads, pb_view(&out));
+}
+
 static void ten_thousand_subscriptions_are_too_many(void **state)
 {
-    struct proxy p = {0};
     start_plain();
-    connect_as(&p, "service/account/account-1", NULL);
-    struct pb_out out = pb_out_fixed(room, sizeof room);
-    put_node(&out, p.node);
-    pb_text(&out, 2, MP_STR("type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"));
-    for (int i = 0; i < 10000; i++) {
-        char name[32];
-        int len = snprintf(name, sizeof name, "cluster-%d", i);
-        pb_text(&out, 3, (mp_str){name, (size_t)len});
+    for (int variant = 0; variant < 2; variant++) {
+        struct proxy p = {.variant = (enum mp_discovery_variant)variant};
+        connect_as(&p, "service/account/account-1", NULL);
+        subscribe_ten_thousand(&p);
+        UNTIL(p.ads_over);
+        assert_true(p.ads_status == 3 || p.ads_status == 8);
+        leave(&p);
     }
-    grpc_call_send(p.ads, pb_view(&out));
-    UNTIL(p.ads_over);
-    assert_true(p.ads_status == 3 || p.ads_status == 8);
-    leave(&p);
     good_is_undisturbed();
     stop();
 }
@@ -605,6 +676,7 @@ int main(int argc, char **argv)
         CASE(a_port_with_an_ended_certificate_says_so),
         CASE(what_is_no_message_ends_its_stream_alone),
         CASE(types_that_we_do_not_serve_are_not_answered),
+        CASE(every_path_is_served_as_it_is_called),
         CASE(a_first_request_that_is_too_large_is_refused),
         CASE(ten_thousand_subscriptions_are_too_many),
         CASE(streams_beyond_the_limit_are_refused),

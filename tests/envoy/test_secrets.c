@@ -3,6 +3,7 @@
  * its own.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -43,6 +44,18 @@ static void make_certificates(struct shop *s)
     copy("checkout.key", "sds/checkout.key");
 }
 
+static bool sotw; /* the sidecar speaks the state of the world */
+
+static void speak_sotw(struct proxy *p)
+{
+    proxy_stop(p);
+    char *config = text_replaced(get_file(p->file), "\"DELTA_GRPC\"", "\"GRPC\"");
+    put_file("sotw.json", config);
+    free(config);
+    proxy_start_file(p, "sotw.json");
+    wait_status("state of the world");
+}
+
 static void open_shop(struct shop *s)
 {
     *s = (struct shop){.xds_port = port_hold()};
@@ -58,6 +71,7 @@ static void open_shop(struct shop *s)
     struct proxy_is is = {"service", "checkout", "checkout-1", s->app.port, s->xds_port};
     proxy_start(&s->sidecar, &is, "--sds", "--xds-cert=checkout.pem", "--xds-key=checkout.key",
                 "--xds-ca=ca.pem", NULL);
+    if (sotw) speak_sotw(&s->sidecar);
     wait_tls_get_once(s->sidecar.port, "web", "/", 200);
 }
 
@@ -150,12 +164,27 @@ static void keys_are_not_told_over_a_port_that_anybody_may_open(void **state)
     test_ca_free(s.ca);
 }
 
+static int make_sotw(void **state)
+{
+    sotw = true;
+    return folder_make(state);
+}
+
+static int drop(void **state)
+{
+    sotw = false;
+    return mesh_drop(state);
+}
+
 int main(int argc, char **argv)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, mesh_drop)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, folder_make, drop)
+#define SOTW(name) {"in the state of the world, " #name, name, make_sotw, drop, NULL}
     const struct CMUnitTest tests[] = {
         TEST(a_revoked_certificate_fails_its_next_handshake),
+        SOTW(a_revoked_certificate_fails_its_next_handshake),
         TEST(what_a_proxy_cannot_use_leaves_it_with_what_it_had),
+        SOTW(what_a_proxy_cannot_use_leaves_it_with_what_it_had),
         TEST(keys_are_not_told_over_a_port_that_anybody_may_open),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;

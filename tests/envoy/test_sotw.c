@@ -216,18 +216,16 @@ static void streams_of_one_type_obey_too(void **state)
 /* Filters are taken in their own type only, and ours are another one when somebody is exempt. */
 static char *narrow(const char *config)
 {
-    char *out = text_replaced(
+    return text_replaced(
         config, "type.googleapis.com/envoy.extensions.common.matching.v3.ExtensionWithMatcher",
         "type.googleapis.com/envoy.extensions.filters.http.rbac.v3.RBAC");
-    return out;
 }
 
-static void a_refusal_keeps_the_state_before_and_is_told(void **state)
+static void refuses_and_keeps(char *(*rewritten)(const char *config))
 {
     struct mesh m;
     const char *out;
-    (void)state;
-    open_mesh(&m, over_ads);
+    open_mesh(&m, rewritten);
     restart_as(&m.sidecar, narrow);
     decide("deny", "client.ip=" BAD, "--on=service");
     int code = ask(&out, "decisions", "add", "exempt", "client.ip=127.0.0.9", "--on=service",
@@ -244,6 +242,18 @@ static void a_refusal_keeps_the_state_before_and_is_told(void **state)
     close_mesh(&m);
 }
 
+static void a_refusal_keeps_the_state_before_and_is_told(void **state)
+{
+    (void)state;
+    refuses_and_keeps(over_ads);
+}
+
+static void so_does_one_of_a_unified_mux(void **state)
+{
+    (void)state;
+    refuses_and_keeps(over_unified_ads);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +262,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(streams_of_one_type_obey_too, folder_make, mesh_drop),
         cmocka_unit_test_setup_teardown(a_refusal_keeps_the_state_before_and_is_told, folder_make,
                                         mesh_drop),
+        cmocka_unit_test_setup_teardown(so_does_one_of_a_unified_mux, folder_make, mesh_drop),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

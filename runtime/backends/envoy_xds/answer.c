@@ -144,15 +144,15 @@ static void add_resource(struct mp_discovery_response *r, struct mp_discovery_re
         (struct mp_discovery_resource){d->name, d->version, d->type_url, d->bytes};
 }
 
-/* What the proxy has besides, as it has it. Of these types there are a few. */
+/* What the proxy is known to have besides. Of these types there are a few. */
 static void add_others(const struct typed *t, const struct batch *b,
                        struct mp_discovery_response *r, struct mp_discovery_resource *resources)
 {
     for (const struct sub *x = t->first; x != NULL && r->resource_count < MOST; x = x->next) {
         uint32_t i = 0;
         while (i < b->count && b->subs[i] != x) i++;
-        if (i == b->count && x->acked != NULL && x->acked != &xd_unsent)
-            add_resource(r, resources, x->acked);
+        bool has = x->acked != NULL && x->acked != &xd_unsent && x->sent == x->acked;
+        if (i == b->count && has) add_resource(r, resources, x->acked);
     }
 }
 

@@ -173,6 +173,67 @@ static void a_response_repeats_the_last_good_one(void **state)
     assert_string_not_equal(fake_has(p, MP_ENVOY_ALLOW)->version, allow);
 }
 
+static void change(const char *chain, const char *trust)
+{
+    m.chain = chain;
+    m.trust = trust;
+    mp_envoy_world_changed(m.envoy);
+}
+
+static struct fake_proxy *with_secrets(void)
+{
+    static const char *const names[] = {MP_ENVOY_CERTIFICATE, MP_ENVOY_TRUST, NULL};
+    m.chain = "GOOD";
+    m.trust = "CA";
+    struct fake_proxy *p = connected();
+    fake_subscribe(p, MP_ENVOY_TYPE_SECRET, names);
+    fake_pump(&m);
+    return p;
+}
+
+/* After a refusal an Envoy may hold another secret than the last good one, and refuse a good one
+ * that comes back before the one that it was refused for. */
+static void what_is_not_known_to_be_there_is_not_repeated(void **state)
+{
+    (void)state;
+    struct fake_proxy *p = with_secrets();
+    p->silent = true;
+    p->nacks = "*";
+    change("BAD", "OTHER");
+    assert_true(fake_read(p));
+    p->nacks = NULL;
+    uint32_t had = p->resources_in;
+    fake_answer(p, MP_ENVOY_TYPE_SECRET, p->nonce, "no");
+    assert_true(fake_read(p));
+    assert_int_equal(p->resources_in, had + 1);
+    fake_answer(p, MP_ENVOY_TYPE_SECRET, p->nonce, NULL);
+    assert_true(fake_read(p));
+    assert_int_equal(p->resources_in, had + 3); /* and the one that is known */
+}
+
+/* There is no word for it, so nobody waits for an answer. */
+static void a_secret_that_goes_stays_where_it_is(void **state)
+{
+    (void)state;
+    struct fake_proxy *p = with_secrets();
+    uint32_t responses = p->responses;
+    change("GOOD", NULL);
+    apply(2, 0);
+    fake_pump(&m);
+    assert_int_equal(p->responses, responses);
+    assert_non_null(fake_has(p, MP_ENVOY_TRUST));
+    assert_int_equal(progress().effective, 2);
+    change("GOOD", "CA"); /* which is what it has */
+    fake_pump(&m);
+    assert_int_equal(p->responses, responses);
+    change("GOOD", NULL);
+    change("GOOD", "OTHER");
+    fake_pump(&m);
+    assert_int_equal(p->responses, responses + 1);
+    apply(3, 0);
+    assert_int_equal(progress().effective, 3);
+}
+
 /* An Envoy whose listener is gone asks for the type all its life, and takes nothing. */
 static void who_keeps_the_version_before_has_refused(void **state)
 {
@@ -443,6 +504,8 @@ int main(void)
         TEST(a_version_never_comes_twice),
         TEST(a_response_repeats_what_the_proxy_has),
         TEST(a_response_repeats_the_last_good_one),
+        TEST(what_is_not_known_to_be_there_is_not_repeated),
+        TEST(a_secret_that_goes_stays_where_it_is),
         TEST(who_keeps_the_version_before_has_refused),
         TEST(an_old_nonce_answers_nothing_and_its_names_count),
         TEST(a_list_takes_the_place_of_the_one_before),
