@@ -262,6 +262,8 @@ void lw_rules(struct lw *lw);
 void lw_guards(struct lw *lw);
 struct lw_ctx lw_rule_ctx(struct lw *lw, const struct mp_t_rule *rule,
                           struct lw_triggers *triggers);
+/* audit.c: what `audit` says of the record at hand; NULL for any other action. */
+const struct mp_t_expr *lw_audit(struct lw_ctx *c, const struct mp_t_act *act);
 /* Makes steps and answers the first row. */
 uint32_t lw_steps(struct lw_ctx *c, uint32_t rule);
 struct lw_clause {

@@ -20,7 +20,7 @@ static mp_str printed(struct lw *lw, const struct mp_t_expr *e)
 
 static void message(struct lw_ctx *c, const struct mp_t_act *t, mp_str name, struct mp_act_row *row)
 {
-    const struct mp_t_expr *m = t->message;
+    const struct mp_t_expr *m = t->message != NULL ? t->message : lw_audit(c, t);
     uint32_t count = m == NULL ? 0 : m->kind == MP_TX_TEXT ? m->piece_count : 1;
     struct mp_t_piece whole = {.hole = m};
     const struct mp_t_piece *pieces = m != NULL && m->kind == MP_TX_TEXT ? m->pieces : &whole;

@@ -32,11 +32,12 @@ static enum mp_err on_message(void *ctx, const struct mp_message *m)
         .channel = api_text(m->channel), .verb = api_text(m->verb),
         .rule = api_text(m->rule_name), .incident = m->incident, .text = api_text(m->text),
         .wall_ns = m->time_ns};
+    mp_str to = m->channel.len > 0 ? m->channel : m->verb; /* `audit` and `page` have no `via` */
     uint32_t fallback = e->channel_count;
     for (uint32_t i = 0; i < e->channel_count; i++) {
         mp_str name = mp_str_of(e->channels[i].name);
         if (name.len == 0) fallback = i;
-        if (!mp_str_eq(name, m->channel) || name.len == 0) continue;
+        if (!mp_str_eq(name, to) || name.len == 0) continue;
         return (enum mp_err)e->channels[i].send(e->channels[i].ctx, &out);
     }
     if (fallback == e->channel_count) return MP_OK; /* nobody listens; the ledger has it */

@@ -82,14 +82,14 @@ static void note_messages(struct mpol_reader *r, const struct generation *g,
         const struct mp_step_row *step = &p->step[rule->steps_at + i];
         for (uint32_t j = 0; j < step->acts_count; j++) {
             uint32_t act = step->acts_at + j;
-            if (p->action[p->act[act].action].class != MP_CLASS_MESSAGE) continue;
+            if (!mp_verdict_sends(p, f->rule, act)) continue;
             struct note *n = note_slot(r);
             if (n == NULL) return;
             *n = *like;
             n->act = act;
             n->count = 0;
-            n->text_len =
-                (uint32_t)mp_verdict_message(g->plan, act, scratch, n->text, sizeof n->text);
+            n->text_len = (uint32_t)mp_verdict_message(g->plan, &r->answer, f->rule, act, scratch,
+                                                       n->text, sizeof n->text);
             note_push(r);
         }
     }

@@ -630,8 +630,6 @@ void en_messages_drop_orphans(struct mp_engine *e);
 /* A message of a rule without an incident. */
 void en_message_now(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str text, mp_str key);
 /* The text that a message action has for these inputs; its length. */
-uint32_t en_message_compose(struct mp_engine *e, uint32_t act, struct mp_inputs *in,
-                            char out[EN_MESSAGE_TEXT_MAX]);
 void en_messages_pump(struct mp_engine *e);
 void en_message_due(struct mp_engine *e, uint32_t message);
 

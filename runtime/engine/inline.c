@@ -104,38 +104,34 @@ static void tell(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str key, b
 
 /* ---- messages ---- */
 
-static void send_messages(struct mp_engine *e, const struct mp_record *r, uint32_t rule)
+/* `a`: what was decided on the record, NULL where the rule has no action on it. */
+static void send_message(struct mp_engine *e, const struct mp_record *r, uint32_t rule,
+                         uint32_t act, const struct mp_verdict_answer *a)
+{
+    char text[EN_MESSAGE_TEXT_MAX], key[EN_KEY_TEXT_MAX];
+    size_t len = mp_verdict_compose(e->p, act, inputs(e, r), text, sizeof text);
+    if (a != NULL && mp_verdict_audits(e->p, act))
+        len = mp_verdict_told(e->p, a, rule, text, sizeof text, len);
+    mp_str k = key_of(e, r, rule);
+    size_t key_len = k.len < sizeof key ? k.len : sizeof key;
+    if (key_len > 0) memcpy(key, k.ptr, key_len);
+    en_entry_begin(e);
+    en_message_now(e, rule, act, (mp_str){text, len}, (mp_str){key, key_len});
+}
+
+static void send_messages(struct mp_engine *e, const struct mp_record *r, uint32_t rule,
+                          const struct mp_verdict_answer *a)
 {
     const struct mp_rule_row *row = &e->p->rule[rule];
-    if (row->mode == MP_MODE_SHADOW) return;
     for (uint32_t s = row->steps_at; s < row->steps_at + row->steps_count; s++) {
         const struct mp_step_row *step = &e->p->step[s];
-        for (uint32_t a = step->acts_at; a < step->acts_at + step->acts_count; a++) {
-            if (e->p->action[e->p->act[a].action].class != MP_CLASS_MESSAGE) continue;
-            char text[EN_MESSAGE_TEXT_MAX], key[EN_KEY_TEXT_MAX];
-            uint32_t len = en_message_compose(e, a, inputs(e, r), text);
-            mp_str k = key_of(e, r, rule);
-            size_t key_len = k.len < sizeof key ? k.len : sizeof key;
-            if (key_len > 0) memcpy(key, k.ptr, key_len);
-            en_entry_begin(e);
-            en_message_now(e, rule, a, (mp_str){text, len}, (mp_str){key, key_len});
+        for (uint32_t act = step->acts_at; act < step->acts_at + step->acts_count; act++) {
+            if (mp_verdict_sends(e->p, rule, act)) send_message(e, r, rule, act, a);
         }
     }
 }
 
 /* ---- what is carried out ---- */
-
-static uint32_t record_act(const struct mp_program *p, uint32_t rule)
-{
-    const struct mp_rule_row *r = &p->rule[rule];
-    if (r->steps_count == 0) return MP_NONE;
-    const struct mp_step_row *step = &p->step[r->steps_at];
-    for (uint32_t a = step->acts_at; a < step->acts_at + step->acts_count; a++) {
-        bool message = p->action[p->act[a].action].class == MP_CLASS_MESSAGE;
-        if (p->act[a].target_kind == MP_TARGET_RECORD && !message) return a;
-    }
-    return MP_NONE;
-}
 
 /* What was decided on the request, by the same code that answers an embedder (R31, R34, R43). */
 static const struct mp_verdict_answer *verdict(struct mp_engine *e, const struct mp_record *r)
@@ -146,43 +142,18 @@ static const struct mp_verdict_answer *verdict(struct mp_engine *e, const struct
     return &e->answer;
 }
 
-static bool refused(const struct mp_verdict_answer *a, uint32_t rule)
-{
-    for (uint32_t i = 0; i < a->fired_count; i++) {
-        if (a->fired[i].rule == rule) return a->fired[i].refused;
-    }
-    return false;
-}
-
-/* Was it this rule's action that the request met, or one like it? */
-static bool carried_out(const struct mp_engine *e, const struct mp_verdict_answer *a,
-                        const struct fired *f)
-{
-    const struct mp_action_row *action = &e->p->action[e->p->act[f->act].action];
-    mp_str verb = mp_program_text(e->p, action->name);
-    if (e->p->rule[f->rule].mode == MP_MODE_SHADOW) return true;
-    if (a->allow) {
-        /* What lets pass has its way, and so has what is no verdict at all. */
-        bool other = action->class != MP_CLASS_ACCESS && action->class != MP_CLASS_RATE;
-        return a->reason == MP_VERDICT_REASON_NONE && (other || mp_str_eq(verb, MP_STR("allow")));
-    }
-    if (refused(a, f->rule)) return true;
-    if (a->reason != MP_VERDICT_REASON_INLINE || action->class != MP_CLASS_ACCESS) return false;
-    return mp_str_eq(verb, a->verb);
-}
-
 static void do_fired(struct mp_engine *e, const struct mp_record *r, const struct fired *f,
                      uint32_t count)
 {
     const struct mp_verdict_answer *a = NULL;
     for (uint32_t i = 0; i < count; i++) {
-        send_messages(e, r, f[i].rule);
+        if (f[i].act != MP_NONE && a == NULL) a = verdict(e, r);
+        send_messages(e, r, f[i].rule, f[i].act != MP_NONE ? a : NULL);
         if (f[i].act == MP_NONE) continue;
-        if (a == NULL) a = verdict(e, r);
         bool guarded = a->reason == MP_VERDICT_REASON_GUARD ||
                        a->reason == MP_VERDICT_REASON_EXEMPT;
-        bool done = carried_out(e, a, &f[i]);
-        bool shadow = e->p->rule[f[i].rule].mode == MP_MODE_SHADOW;
+        enum mp_verdict_outcome outcome = mp_verdict_outcome(e->p, a, f[i].rule);
+        bool shadow = outcome == MP_VERDICT_SHADOW, done = shadow || outcome == MP_VERDICT_DONE;
         if (!done && guarded) e->counts[f[i].rule].withheld++;
         if (done || guarded) tell(e, f[i].rule, f[i].act, key_of(e, r, f[i].rule), done, 1, r);
         en_entry_begin(e);
@@ -211,7 +182,8 @@ void en_inline(struct mp_engine *e, const struct mp_record *r, bool judged)
         en_count(e, u, layer, truth, mask & ~hits.known);
         for (uint64_t todo = truth; todo != 0; todo &= todo - 1) {
             uint32_t rule = unit->rules_at + (uint32_t)__builtin_ctzll(todo);
-            if (count < FIRED_MAX) fired[count++] = (struct fired){rule, record_act(e->p, rule)};
+            if (count == FIRED_MAX) break;
+            fired[count++] = (struct fired){rule, mp_verdict_act(e->p, rule)};
         }
     }
     if (count > 0) do_fired(e, r, fired, count);
@@ -223,7 +195,7 @@ void mp_engine_inline(struct mp_engine *e, const struct mp_inline_note *note)
         struct mp_rule_counts *c = &e->counts[note->rule];
         c->matched += note->count;
         c->judged += note->count;
-        uint32_t act = record_act(e->p, note->rule);
+        uint32_t act = mp_verdict_act(e->p, note->rule);
         tell(e, note->rule, act, note->key, note->refused, note->count, NULL);
     }
     if (note->act != MP_NONE) en_message_now(e, note->rule, note->act, note->text, note->key);

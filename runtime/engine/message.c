@@ -55,31 +55,9 @@ static void set_key(struct en_message *m, mp_str key)
     if (m->key_len > 0) memcpy(m->key_text, key.ptr, m->key_len);
 }
 
-static void add_value(struct mp_engine *e, struct en_message *m, struct mp_inputs *in, uint32_t fn,
-                      enum mp_type type)
+static void compose(struct mp_engine *e, struct en_message *m, uint32_t act, struct mp_inputs *in)
 {
-    struct mp_value v;
-    struct mp_buf b;
-    if (!mp_eval_value(e->p, fn, in, &v)) {
-        add_text(m, MP_STR("unknown"));
-        return;
-    }
-    mp_value_show(en_words(e, &b), type, v);
-    add_text(m, mp_buf_view(&b));
-}
-
-static void compose(struct mp_engine *e, struct en_message *m, const struct mp_act_row *act,
-                    struct mp_inputs *in)
-{
-    for (uint32_t i = act->pieces_at; i < act->pieces_at + act->pieces_count; i++) {
-        const struct mp_piece_row *piece = &e->p->piece[i];
-        if (piece->fn == MP_NONE) {
-            add_text(m, mp_program_text(e->p, piece->literal));
-        } else {
-            add_value(e, m, in, piece->fn, (enum mp_type)piece->type);
-        }
-    }
-    if (act->pieces_count == 0) add_text(m, mp_program_text(e->p, act->text));
+    m->text_len = (uint32_t)mp_verdict_compose(e->p, act, in, m->text, EN_MESSAGE_TEXT_MAX);
     en_entry_begin(e);
 }
 
@@ -101,7 +79,7 @@ void en_messages_write(struct mp_engine *e, struct en_case *c)
         m->incident = c->id;
         m->owner = en_case_index(e, c);
         set_key(m, en_case_key(e, c));
-        compose(e, m, act, en_row_inputs(e, &e->row));
+        compose(e, m, a, en_row_inputs(e, &e->row));
     }
 }
 
@@ -182,17 +160,6 @@ void en_message_now(struct mp_engine *e, uint32_t rule, uint32_t act, mp_str tex
         en_entry_begin(e);
     }
     post(e, m, MP_STR(""));
-}
-
-uint32_t en_message_compose(struct mp_engine *e, uint32_t act, struct mp_inputs *in,
-                            char out[EN_MESSAGE_TEXT_MAX])
-{
-    static const struct en_message empty;
-    struct en_message *m = &e->draft;
-    *m = empty;
-    compose(e, m, &e->p->act[act], in);
-    memcpy(out, m->text, m->text_len);
-    return m->text_len;
 }
 
 /* ---- sending ---- */

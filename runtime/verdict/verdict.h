@@ -20,6 +20,7 @@
 #include "program/program.h"
 #include "schema/flow.h"
 
+struct mp_inputs; /* eval/eval.h */
 struct mp_verdict_plan;
 struct mp_verdict_buckets;
 struct mp_verdict_scratch;
@@ -92,10 +93,41 @@ void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inpr
                         int64_t began_ns, struct mp_verdict_scratch *scratch,
                         struct mp_verdict_answer *out);
 
-/* The text of a message action of an inline rule, for the request asked last with this scratch.
- * Cut at `size`; the answer is its length. */
-size_t mp_verdict_message(const struct mp_verdict_plan *plan, uint32_t act,
-                          struct mp_verdict_scratch *scratch, char *out, size_t size);
+/* ---- words about it ---- */
+
+/* The action of an inline rule on the request itself: a row of act. MP_NONE: it has none. */
+uint32_t mp_verdict_act(const struct mp_program *p, uint32_t rule);
+
+/* What became of that action. */
+enum mp_verdict_outcome {
+    MP_VERDICT_DONE,
+    MP_VERDICT_SHADOW,    /* it would be done */
+    MP_VERDICT_WITHIN,    /* a throttle that had a token */
+    MP_VERDICT_OVERRULED, /* by a stronger inline rule that lets pass */
+    MP_VERDICT_PROTECTED, /* by a guard or an exempt lease: a->rule */
+    MP_VERDICT_OTHER      /* the request was refused for something else: a->rule */
+};
+/* Of a rule that was true of the request (see fired) and has such an action. */
+enum mp_verdict_outcome mp_verdict_outcome(const struct mp_program *p,
+                                           const struct mp_verdict_answer *a, uint32_t rule);
+
+/* Is it a message about the record itself (`audit request`)? */
+bool mp_verdict_audits(const struct mp_program *p, uint32_t act);
+/* Does the rule send this action: a message, and in shadow nothing but an audit, which tells what
+ * would be done? */
+bool mp_verdict_sends(const struct mp_program *p, uint32_t rule, uint32_t act);
+/* What a message says, with the values of `in` in its holes; the texts in that of an audit are in
+ * quotes, so that none of them passes for something else. Cut at `size`; the answer is its
+ * length. */
+size_t mp_verdict_compose(const struct mp_program *p, uint32_t act, const struct mp_inputs *in,
+                          char *out, size_t size);
+/* Adds what became of the rule's action, if it has one, behind the `len` bytes of an audit. */
+size_t mp_verdict_told(const struct mp_program *p, const struct mp_verdict_answer *a, uint32_t rule,
+                       char *out, size_t size, size_t len);
+/* All that a message of an inline rule says, for the request asked last with this scratch. */
+size_t mp_verdict_message(const struct mp_verdict_plan *plan, const struct mp_verdict_answer *a,
+                          uint32_t rule, uint32_t act, struct mp_verdict_scratch *s, char *out,
+                          size_t size);
 /* The key of an inline rule for that request, as people read it: the values of its `per`, or "". */
 size_t mp_verdict_key(const struct mp_verdict_plan *plan, uint32_t rule,
                       struct mp_verdict_scratch *scratch, char *out, size_t size);

@@ -92,9 +92,9 @@ static void meet_access(const struct mp_verdict_plan *plan, const struct rule_pl
                       rule_name(plan, r->row), 0, r->row);
 }
 
-static bool bucket_keys(const struct mp_verdict_plan *plan, uint32_t row,
-                        struct mp_verdict_scratch *s, enum mp_rep *reps, struct mp_value *keys,
-                        uint32_t *count)
+bool mp_verdict_bucket_keys(const struct mp_verdict_plan *plan, uint32_t row,
+                            struct mp_verdict_scratch *s, enum mp_rep *reps, struct mp_value *keys,
+                            uint32_t *count)
 {
     const struct mp_rule_row *rule = &plan->p->rule[row];
     if (rule->bucket_walks_count > BUCKET_KEYS_MAX) return false;
@@ -122,7 +122,7 @@ static void meet_throttle(const struct mp_verdict_plan *plan, struct mp_verdict_
     uint32_t count = 0;
     bool known;
     /* A record that lacks a key field belongs to no key of the rule (language.md 4.4). */
-    if (!bucket_keys(plan, r->row, s, reps, keys, &count)) return;
+    if (!mp_verdict_bucket_keys(plan, r->row, s, reps, keys, &count)) return;
     if (met->throttle_count == THROTTLES_MAX) return;
     struct met_throttle t = {.rule = rule_name(plan, r->row), .inline_rule = true,
                              .limit = r->throttle.limit};
@@ -228,61 +228,4 @@ enum protection mp_verdict_protected(const struct mp_verdict_plan *plan,
         best = FROM_THROTTLES;
     }
     return best;
-}
-
-/* ---- words about what was decided ---- */
-
-static size_t put(char *out, size_t size, size_t at, mp_str s)
-{
-    size_t room = size - at;
-    if (s.len > room) s.len = room;
-    if (s.len > 0) memcpy(out + at, s.ptr, s.len);
-    return at + s.len;
-}
-
-static size_t put_value(char *out, size_t size, size_t at, enum mp_type type, struct mp_value v)
-{
-    char memory[1024];
-    struct mp_arena arena;
-    struct mp_buf buf;
-    mp_arena_init_fixed(&arena, memory, sizeof memory);
-    mp_buf_init(&buf, &arena);
-    mp_value_print(&buf, type, v);
-    return buf.failed ? at : put(out, size, at, mp_buf_view(&buf));
-}
-
-size_t mp_verdict_message(const struct mp_verdict_plan *plan, uint32_t act,
-                          struct mp_verdict_scratch *s, char *out, size_t size)
-{
-    const struct mp_program *p = plan->p;
-    const struct mp_act_row *a = &p->act[act];
-    size_t len = 0;
-    for (uint32_t i = 0; i < a->pieces_count; i++) {
-        const struct mp_piece_row *piece = &p->piece[a->pieces_at + i];
-        if (piece->fn == MP_NONE) {
-            len = put(out, size, len, mp_program_text(p, piece->literal));
-            continue;
-        }
-        struct mp_value v;
-        bool known = mp_eval_value(p, piece->fn, &s->inputs, &v);
-        len = known ? put_value(out, size, len, (enum mp_type)piece->type, v)
-                    : put(out, size, len, MP_STR("unknown"));
-    }
-    return len;
-}
-
-size_t mp_verdict_key(const struct mp_verdict_plan *plan, uint32_t rule,
-                      struct mp_verdict_scratch *s, char *out, size_t size)
-{
-    enum mp_rep reps[BUCKET_KEYS_MAX];
-    struct mp_value keys[BUCKET_KEYS_MAX];
-    uint32_t count = 0;
-    size_t len = 0;
-    if (!bucket_keys(plan, rule, s, reps, keys, &count)) return 0;
-    for (uint32_t i = 0; i < count; i++) {
-        if (i > 0) len = put(out, size, len, MP_STR(", "));
-        uint32_t walk = plan->p->rule[rule].bucket_walks_at + i;
-        len = put_value(out, size, len, (enum mp_type)plan->p->walk[walk].type, keys[i]);
-    }
-    return len;
 }

@@ -162,6 +162,10 @@ void mp_verdict_prepare(const struct mp_verdict_plan *plan, const struct mp_reco
 void mp_verdict_inline(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
                        struct mp_verdict_scratch *s, struct met *met,
                        struct mp_verdict_answer *out);
+/* verdict_inline.c: the key of a rule's bucket. false: the request lacks a part of it. */
+bool mp_verdict_bucket_keys(const struct mp_verdict_plan *plan, uint32_t row,
+                            struct mp_verdict_scratch *s, enum mp_rep *reps, struct mp_value *keys,
+                            uint32_t *count);
 /* verdict_inline.c: does a guard protect it, from everything or from throttles alone? */
 enum protection { UNPROTECTED, FROM_THROTTLES, FROM_ALL };
 enum protection mp_verdict_protected(const struct mp_verdict_plan *plan,

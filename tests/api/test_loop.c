@@ -31,7 +31,7 @@ static struct {
     uint32_t service, client, path, status;
     int64_t now;
     unsigned opened, effective, released, messages;
-    char message[128];
+    char message[192];
 } f;
 
 static int text_is(struct mpol_text t, const char *word)
@@ -475,6 +475,31 @@ static void an_inline_rule_tells_what_it_refused_once_a_second(void **state)
     end();
 }
 
+/* A trail tells of a rule that is tried out too; everybody else hears nothing of it. */
+static void an_audit_tells_who_asked_for_what_and_what_became_of_it(void **state)
+{
+    (void)state;
+    begin(HEAD "rule door mode shadow when request.path starts with \"/admin\"\n"
+               "  then deny request and audit request and notify \"hit\" via chat\n"
+               "rule gate when request.path == \"/gate\" then deny request and audit request\n");
+    assert_true(ask("10.0.0.7", "/admin/\"x"));
+    step(S);
+    assert_int_equal(f.messages, 0); /* no channel `audit` is there yet, and `chat` is not told */
+    assert_int_equal(mpol_engine_channel(f.engine, "audit", on_message, NULL), MPOL_OK);
+    assert_true(ask("10.0.0.7", "/admin/\"x"));
+    step(S);
+    assert_int_equal(f.messages, 1);
+    assert_string_equal(f.message,
+                        "service=\"account\" instance=unknown client=10.0.0.7 "
+                        "request.path=\"/admin/\\\"x\"; deny request: would be done (shadow)");
+    assert_false(ask("10.0.0.7", "/gate"));
+    step(S);
+    assert_int_equal(f.messages, 2);
+    assert_string_equal(f.message, "service=\"account\" instance=unknown client=10.0.0.7 "
+                                   "request.path=\"/gate\"; deny request: done");
+    end();
+}
+
 /* A lease finds its requests by whatever they are called after: an identity, a network's number. */
 static void identities_and_networks_are_denied_too(void **state)
 {
@@ -574,6 +599,7 @@ int main(void)
         cmocka_unit_test(a_full_ring_drops_and_counts),
         cmocka_unit_test(a_program_travels_as_an_image),
         cmocka_unit_test(an_inline_rule_tells_what_it_refused_once_a_second),
+        cmocka_unit_test(an_audit_tells_who_asked_for_what_and_what_became_of_it),
         cmocka_unit_test(identities_and_networks_are_denied_too),
         cmocka_unit_test(what_no_backend_can_do_is_said_by_name),
         cmocka_unit_test(a_mistake_is_told_with_its_place),

@@ -184,7 +184,8 @@ MPOL_API enum mpol_err mpol_engine_backend(struct mpol_engine *engine,
  * all backends are there, and after a reload. */
 MPOL_API enum mpol_err mpol_engine_unsupported(const struct mpol_engine *engine,
                                                struct mpol_text *verb);
-/* Messages `via name` go to `send`. The name "" takes all that have no channel of their own.
+/* Messages `via name` go to `send`. What has no `via` goes to the channel that is called as
+ * its verb (audit, page). The name "" takes all that have no channel of their own.
  * MPOL_EINVAL: no name or no function. */
 MPOL_API enum mpol_err mpol_engine_channel(struct mpol_engine *engine, const char *name,
                                            mpol_send_fn send, void *ctx);

@@ -22,7 +22,7 @@ short() { # JSON lines → what matters of each
         -e 's/.*"time":"[^"]*T([^"]*)Z","machine":"incident","rule":"([^"]*)","key":"([^"]*)".*"from":"([^"]*)","to":"([^"]*)".*"why":"([^"]*)".*/\1 \2 \3: \4 > \5 (\6)/p;t' \
         -e 's/.*"time":"[^"]*T([^"]*)Z","machine":"incident","rule":"([^"]*)","key":"([^"]*)".*"from":"([^"]*)","to":"([^"]*)".*/\1 \2 \3: \4 > \5/p;t' \
         -e 's/.*"time":"[^"]*T([^"]*)Z","machine":"lease","rule":"([^"]*)","key":"([^"]*)".*"verb":"([^"]*)","target":"([^"]*)","args":(\{[^}]*\}).*"to":"(effective|withheld|superseded|withdrawn)","cause":(\{.*\})\}/\1 \2 \3: \7 \4 \5 \6 \8/p;t' \
-        -e 's/.*"message":.*"time":"[^"]*T([^"]*)Z".*"rule":"([^"]*)","key":"([^"]*)","verb":"([^"]*)".*"text":"([^"]*)".*/\1 \2 \3: \4 "\5"/p;t' \
+        -e 's/.*"message":.*"time":"[^"]*T([^"]*)Z".*"rule":"([^"]*)","key":"([^"]*)","verb":"([^"]*)".*"text":"(([^"\\]|\\.)*)".*/\1 \2 \3: \4 "\5"/p;t' \
         -e 's/^\{"summary":(.*)\}$/\1/p'
 }
 
