@@ -145,10 +145,10 @@ static bool is_held_there(const struct mp_fleet *f, const struct mpol_lease *l)
     return l->given_back > 0 || mp_str_eq(str_of(l->verb), mp_inproc_verb_word(MP_INPROC_THROTTLE));
 }
 
-/* `ctx` is the fleet, or NULL where only the table is asked. */
-static bool module_can(void *ctx, const struct mpol_lease *l)
+/* `f` is NULL where only the table is asked. */
+static bool module_can(const struct mp_fleet *f, const struct mpol_lease *l)
 {
-    if (is_held_there(ctx, l)) return false;
+    if (is_held_there(f, l)) return false;
     mp_str verb = str_of(l->verb), kind = str_of(l->target_kind);
     const struct mpol_capability *c =
         mp_fleet_is_cut(l)
@@ -157,10 +157,33 @@ static bool module_can(void *ctx, const struct mpol_lease *l)
     return c != NULL && (l->hooks & ~c->hooks) == 0;
 }
 
+/* Of a long list most words are those of the lease before, and so is the answer. */
+struct asked {
+    struct mp_fleet *fleet;
+    const struct mpol_lease *before;
+    bool can;
+};
+
+static bool same_words(const struct mpol_lease *a, const struct mpol_lease *b)
+{
+    return a->hooks == b->hooks && (a->given_back > 0) == (b->given_back > 0) &&
+           mp_str_eq(str_of(a->verb), str_of(b->verb)) &&
+           mp_str_eq(str_of(a->target_kind), str_of(b->target_kind));
+}
+
+static bool module_can_too(void *ctx, const struct mpol_lease *l)
+{
+    struct asked *a = ctx;
+    if (a->before == NULL || !same_words(a->before, l)) a->can = module_can(a->fleet, l);
+    a->before = l;
+    return a->can;
+}
+
 static enum mpol_err check_all(const struct mpol_desired *set)
 {
+    struct asked asked = {.fleet = NULL};
     for (size_t i = 0; i < set->lease_count; i++) {
-        if (!module_can(NULL, &set->leases[i])) return MPOL_EUNSUPPORTED;
+        if (!module_can_too(&asked, &set->leases[i])) return MPOL_EUNSUPPORTED;
         if (set->leases[i].arg_count > MP_FRAME_ARGS_MAX) return MPOL_ELIMIT;
     }
     return MPOL_OK;
@@ -184,7 +207,8 @@ static enum mpol_err apply_inner(struct mp_fleet *f, const struct mpol_desired *
 static enum mpol_err make_frames(struct mp_fleet *f, const struct mpol_desired *set,
                                  struct owned *out)
 {
-    mp_frame_put_leases(&out->frame, set, module_can, f);
+    struct asked asked = {.fleet = f};
+    mp_frame_put_leases(&out->frame, set, module_can_too, &asked);
     if (out->frame.failed) return MPOL_ENOMEM;
     if (out->frame.len > MP_FRAME_DOWN_MAX) return MPOL_ELIMIT;
     return (enum mpol_err)mp_fleet_cuts_take(&out->cuts, set);

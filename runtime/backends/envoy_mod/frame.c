@@ -41,15 +41,13 @@ static char *reserve(struct mp_frame_out *out, size_t more)
     return at;
 }
 
-static void store_le(char *at, uint64_t v, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++) at[i] = (char)(uint8_t)(v >> (8 * i));
-}
+/* Little-endian hosts only; runtime/program/ refuses the others. */
+static inline void store_le(char *at, uint64_t v, size_t bytes) { memcpy(at, &v, bytes); }
 
-static uint64_t load_le(const char *at, size_t bytes)
+static inline uint64_t load_le(const char *at, size_t bytes)
 {
     uint64_t v = 0;
-    for (size_t i = 0; i < bytes; i++) v |= (uint64_t)(uint8_t)at[i] << (8 * i);
+    memcpy(&v, at, bytes);
     return v;
 }
 
@@ -119,7 +117,7 @@ struct mp_frame_in mp_frame_open(mp_str body)
 
 bool mp_frame_closed(const struct mp_frame_in *in) { return !in->bad && in->at == in->end; }
 
-static uint64_t get_le(struct mp_frame_in *in, size_t bytes)
+static inline uint64_t get_le(struct mp_frame_in *in, size_t bytes)
 {
     if (in->bad || (size_t)(in->end - in->at) < bytes) {
         in->bad = true;
@@ -298,21 +296,38 @@ static void put_arg(struct mp_frame_out *out, const struct mpol_arg *a)
     }
 }
 
+static char *lay(char *at, uint64_t v, size_t bytes)
+{
+    store_le(at, v, bytes);
+    return at + bytes;
+}
+
+static char *lay_text(char *at, struct mpol_text t)
+{
+    at = lay(at, t.len, 4);
+    if (t.len > 0) memcpy(at, t.ptr, t.len);
+    return at + t.len;
+}
+
+/* Of a long list every field that asked for room by itself would cost more than what is in it. */
 static void put_lease(struct mp_frame_out *out, const struct mpol_lease *l)
 {
-    mp_frame_put_u64(out, l->id);
-    mp_frame_put_u64(out, l->incident);
-    mp_frame_put_text(out, str_of(l->rule));
-    mp_frame_put_text(out, str_of(l->verb));
-    mp_frame_put_text(out, str_of(l->target_kind));
-    mp_frame_put_text(out, str_of(l->target_type));
-    mp_frame_put_text(out, str_of(l->target));
-    mp_frame_put_u32(out, l->hooks);
-    mp_frame_put_u64(out, (uint64_t)l->ends_wall_ns);
-    mp_frame_put_u64(out, (uint64_t)l->begins_wall_ns);
-    mp_frame_put_u64(out, bits_of(l->given_back));
+    char *at = reserve(out, LEASE_BYTES_MIN + l->rule.len + l->verb.len + l->target_kind.len +
+                                l->target_type.len + l->target.len);
     MP_ASSERT(l->arg_count <= MP_FRAME_ARGS_MAX);
-    mp_frame_put_u8(out, (uint8_t)l->arg_count);
+    if (at == NULL) return;
+    at = lay(at, l->id, 8);
+    at = lay(at, l->incident, 8);
+    at = lay_text(at, l->rule);
+    at = lay_text(at, l->verb);
+    at = lay_text(at, l->target_kind);
+    at = lay_text(at, l->target_type);
+    at = lay_text(at, l->target);
+    at = lay(at, l->hooks, 4);
+    at = lay(at, (uint64_t)l->ends_wall_ns, 8);
+    at = lay(at, (uint64_t)l->begins_wall_ns, 8);
+    at = lay(at, bits_of(l->given_back), 8);
+    lay(at, l->arg_count, 1);
     for (uint32_t i = 0; i < l->arg_count; i++) put_arg(out, &l->args[i]);
 }
 

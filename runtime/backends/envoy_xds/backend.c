@@ -185,7 +185,7 @@ static enum mpol_err envoy_apply(void *backend, const struct mpol_desired *set)
 {
     struct mp_envoy *e = backend;
     struct plan plan;
-    struct mpol_lease *changed;
+    const struct mpol_lease **changed;
     size_t changed_count;
     enum mp_err err = plan_make(e, set, &plan, &changed, &changed_count);
     if (err != MP_OK) return (enum mpol_err)err;

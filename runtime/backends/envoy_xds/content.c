@@ -143,8 +143,7 @@ static enum mp_err list_of(struct mp_envoy *e, enum mp_envoy_type type,
     return MP_OK;
 }
 
-/* Leases about a service or an instance; of those alone it matters whose proxy it is, and
- * endpoints. */
+/* Leases about a service or an instance; of those alone it matters whose proxy it is. */
 static bool is_place(const struct mpol_lease *l)
 {
     mp_str kind = {l->target_kind.ptr, l->target_kind.len};
@@ -177,12 +176,11 @@ static enum mp_err build(struct mp_envoy *e, const struct plan *plan, struct con
     struct mp_arena scratch;
     struct mp_envoy_resource *built = NULL;
     struct mp_envoy_plan what = {
-        .leases = plan->leases, .lease_count = plan->count, .world = &e->world};
-    if (c->type == MP_ENVOY_EDS) {
-        what.leases = plan->places;
-        what.lease_count = plan->place_count;
+        .leases = plan->leases, .lease_count = plan->count, .world = &e->world, .read = plan->read};
+    if (c->baseline) {
+        what.lease_count = 0;
+        what.read = NULL;
     }
-    if (c->baseline) what.lease_count = 0;
     what.no_secrets = c->baseline;
     mp_arena_init(&scratch, &e->alloc, 0);
     e->counts.builds++;
@@ -347,12 +345,12 @@ static bool concerns_type(const struct mp_envoy *e, const struct content *c,
 }
 
 static bool concerned(const struct mp_envoy *e, const struct content *c,
-                      const struct mpol_lease *changed, size_t count)
+                      const struct mpol_lease *const *changed, size_t count)
 {
     if (changed == NULL) return true;
     if (c->baseline) return false;
     for (size_t i = 0; i < count; i++) {
-        if (concerns_type(e, c, &changed[i])) return true;
+        if (concerns_type(e, c, changed[i])) return true;
     }
     return false;
 }
@@ -366,7 +364,7 @@ static const struct content *donor_of(const struct mp_envoy *e, const struct con
 }
 
 enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
-                             const struct mpol_lease *changed, size_t changed_count)
+                             const struct mpol_lease *const *changed, size_t changed_count)
 {
     for (struct content *c = e->contents; c != NULL; c = c->next) {
         if (!concerned(e, c, changed, changed_count)) continue;

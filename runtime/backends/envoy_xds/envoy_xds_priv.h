@@ -193,6 +193,7 @@ struct plan {
     struct mpol_lease *leases; /* in order of owner, then id */
     struct lease *notes;       /* beside them */
     struct mpol_lease *places; /* those about a service or an instance, once more */
+    const struct mp_envoy_read *read; /* NULL: there is none yet */
     uint32_t count, place_count;
 };
 
@@ -266,7 +267,7 @@ struct res *content_find(const struct content *c, mp_str name);
 /* Builds anew what `changed` leases concern (NULL: everything) from these leases; nothing is used
  * yet. */
 enum mp_err contents_prepare(struct mp_envoy *e, const struct plan *plan,
-                             const struct mpol_lease *changed, size_t changed_count);
+                             const struct mpol_lease *const *changed, size_t changed_count);
 /* Takes what was prepared, or throws it away. */
 void contents_commit(struct mp_envoy *e, bool take);
 
@@ -276,7 +277,7 @@ void contents_commit(struct mp_envoy *e, bool take);
  * different now; it holds as long as both plans do. MP_EUNSUPPORTED, MP_EINVAL, MP_ELIMIT,
  * MP_ENOMEM: nothing is held. */
 enum mp_err plan_make(struct mp_envoy *e, const struct mpol_desired *set, struct plan *out,
-                      struct mpol_lease **changed, size_t *changed_count);
+                      const struct mpol_lease ***changed, size_t *changed_count);
 
 /* ---- ads.c: subscriptions ---- */
 

@@ -54,7 +54,7 @@ static enum mp_err lease_copy(struct mp_arena *a, const struct mpol_lease *from,
 
 /* ---- order ---- */
 
-/* qsort has no context, and the two lists are sorted as one. */
+/* The two lists are sorted as one. */
 struct pair {
     struct mpol_lease lease;
     struct lease note;
@@ -89,9 +89,11 @@ static bool is_sorted(const struct plan *p)
 }
 
 /* Ids are unique in a set: two of one id would make the answer depend on their order. */
-static enum mp_err sort(struct plan *p, struct pair *pairs)
+static enum mp_err sort(struct plan *p)
 {
     if (is_sorted(p)) return MP_OK;
+    struct pair *pairs = ROOM(&p->arena, struct pair, p->count);
+    if (pairs == NULL) return MP_ENOMEM;
     for (uint32_t i = 0; i < p->count; i++) pairs[i] = (struct pair){p->leases[i], p->notes[i]};
     qsort(pairs, p->count, sizeof *pairs, pair_order);
     for (uint32_t i = 0; i < p->count; i++) {
@@ -133,7 +135,7 @@ static bool lease_eq(const struct mpol_lease *a, const struct mpol_lease *b)
     return true;
 }
 
-static size_t compare(const struct plan *old, struct plan *p, struct mpol_lease *changed)
+static size_t compare(const struct plan *old, struct plan *p, const struct mpol_lease **changed)
 {
     size_t n = 0;
     uint32_t a = 0, b = 0;
@@ -143,14 +145,14 @@ static size_t compare(const struct plan *old, struct plan *p, struct mpol_lease 
                     ? -1
                     : order(&old->notes[a], &old->leases[a], &p->notes[b], &p->leases[b]);
         if (o < 0) {
-            changed[n++] = old->leases[a++];
+            changed[n++] = &old->leases[a++];
         } else if (o > 0) {
-            changed[n++] = p->leases[b++];
+            changed[n++] = &p->leases[b++];
         } else {
             p->notes[b].carried = old->notes[a].carried;
             if (!lease_eq(&old->leases[a], &p->leases[b])) {
-                changed[n++] = old->leases[a];
-                changed[n++] = p->leases[b];
+                changed[n++] = &old->leases[a];
+                changed[n++] = &p->leases[b];
             }
             a++;
             b++;
@@ -178,46 +180,51 @@ static enum mp_err take_others(struct mp_envoy *e, mp_str owner, struct plan *p)
     return MP_OK;
 }
 
-static enum mp_err take_set(struct mp_envoy *e, const struct mpol_desired *set, struct plan *p)
+static enum mp_err take_set(const struct mpol_desired *set, struct plan *p)
 {
     mp_str owner = mp_arena_str(&p->arena, str_of(set->owner));
     if (owner.ptr == NULL) return MP_ELIMIT;
     for (size_t i = 0; i < set->lease_count; i++) {
-        char why[WHY_MAX] = "";
-        enum mp_err err = mp_envoy_lease_fits(&set->leases[i], why, sizeof why);
-        if (err != MP_OK) {
-            xd_log(e, MP_ENVOY_WARNING, "lease %llu is refused: %s",
-                   (unsigned long long)set->leases[i].id, why);
-            return err;
-        }
         MP_TRY(lease_copy(&p->arena, &set->leases[i], newest(p), &p->leases[p->count]));
         p->notes[p->count++].owner = owner;
     }
     return MP_OK;
 }
 
+/* All of them, once: whoever is told of them is told from what was read here. */
+static enum mp_err read(const struct mp_envoy *e, struct plan *p)
+{
+    char why[WHY_MAX] = "";
+    const struct mpol_lease *bad;
+    enum mp_err err = mp_envoy_read(p->leases, p->count, &p->arena, &p->read, &bad);
+    if (err == MP_OK || err == MP_ENOMEM) return err;
+    mp_envoy_lease_fits(bad, why, sizeof why);
+    xd_log(e, MP_ENVOY_WARNING, "lease %llu is refused: %s", (unsigned long long)bad->id, why);
+    return err;
+}
+
 static enum mp_err fill(struct mp_envoy *e, const struct mpol_desired *set, struct plan *p,
-                        struct mpol_lease **changed, size_t *changed_count)
+                        const struct mpol_lease ***changed, size_t *changed_count)
 {
     size_t most = set->lease_count + e->plan.count;
     p->leases = ROOM(&p->arena, struct mpol_lease, most + 1);
     p->notes = MP_NEW(&p->arena, struct lease, most + 1);
     p->places = ROOM(&p->arena, struct mpol_lease, most + 1);
-    struct pair *pairs = ROOM(&p->arena, struct pair, most + 1);
-    *changed = ROOM(&p->arena, struct mpol_lease, 2 * most + 1);
-    if (p->leases == NULL || p->notes == NULL || p->places == NULL) return MP_ENOMEM;
-    if (pairs == NULL || *changed == NULL) return MP_ENOMEM;
+    *changed = ROOM(&p->arena, const struct mpol_lease *, 2 * most + 1);
+    if (p->leases == NULL || p->notes == NULL || p->places == NULL || *changed == NULL)
+        return MP_ENOMEM;
     MP_TRY(take_others(e, str_of(set->owner), p));
-    MP_TRY(take_set(e, set, p));
+    MP_TRY(take_set(set, p));
     if (p->count > e->limits.leases) return MP_ELIMIT;
-    MP_TRY(sort(p, pairs));
+    MP_TRY(sort(p));
+    MP_TRY(read(e, p));
     plan_places(p);
     *changed_count = compare(&e->plan, p, *changed);
     return MP_OK;
 }
 
 enum mp_err plan_make(struct mp_envoy *e, const struct mpol_desired *set, struct plan *out,
-                      struct mpol_lease **changed, size_t *changed_count)
+                      const struct mpol_lease ***changed, size_t *changed_count)
 {
     if (set->lease_count > e->limits.leases) return MP_ELIMIT;
     *out = (struct plan){.count = 0};

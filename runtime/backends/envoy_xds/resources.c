@@ -101,9 +101,16 @@ enum mp_err mp_envoy_build(const struct mp_envoy_plan *plan,
     struct mp_envoy_resource *made = MP_NEW(arena, struct mp_envoy_resource, ROWS);
     uint32_t made_count = 0;
     if (made == NULL) return MP_ENOMEM;
+    const struct mp_envoy_read *read = plan->read;
+    if (read == NULL) {
+        const struct mpol_lease *bad;
+        enum mp_err err = mp_envoy_read(plan->leases, plan->lease_count, arena, &read, &bad);
+        MP_ASSERT(err == MP_OK || err == MP_ENOMEM); /* who made the plan has asked lease_fits */
+        MP_TRY(err);
+    }
     /* Endpoints are the same for everybody, so what holds at any layer holds there. */
-    MP_TRY(
-        mp_envoy_leases_read(plan, type == MP_ENVOY_EDS ? 0 : audience->layer, arena, &b.leases));
+    uint32_t layer = type == MP_ENVOY_EDS ? 0 : audience->layer;
+    MP_TRY(mp_envoy_leases_at(read, layer, arena, &b.leases));
     if (type == MP_ENVOY_ECDS) MP_TRY(read_carves(&b));
     if (type != MP_ENVOY_EDS) {
         MP_TRY(build_rows(&b, type, name, made, &made_count));

@@ -37,12 +37,16 @@
 #include "envoy_xds/world.h"
 #include "mpol/backend.h"
 
+/* Leases whose words have been read, in an order of their own. */
+struct mp_envoy_read;
+
 /* What is to be in force. */
 struct mp_envoy_plan {
     const struct mpol_lease *leases; /* in any order, of all owners; each has passed lease_check */
     size_t lease_count;
     const struct mp_envoy_world *world;
     bool no_secrets; /* for a proxy that is not known */
+    const struct mp_envoy_read *read; /* of these leases; NULL: they are read for the call */
 };
 
 /* A route of the proxy's bootstrap, in its order. */
@@ -69,6 +73,11 @@ struct mp_envoy_resource {
     mp_str bytes;    /* value of the Any */
     struct mp_envoy_proof proof;
 };
+
+/* Reads leases once, for the builds of many audiences; they and the arena outlive *out.
+ * MP_EUNSUPPORTED, MP_EINVAL: *bad is one that mp_envoy_lease_fits refuses. MP_ENOMEM. */
+enum mp_err mp_envoy_read(const struct mpol_lease *leases, size_t count, struct mp_arena *arena,
+                          const struct mp_envoy_read **out, const struct mpol_lease **bad);
 
 /* Builds the resources of `type` for the audience, in order of name. `name` empty: all that the
  * type has for this audience without being asked by name (EDS: none). Else that one alone; for

@@ -207,13 +207,31 @@ static enum mp_err read_words(const struct mpol_lease *l, struct envoy_lease *ou
     return refuse(MP_EUNSUPPORTED, "an Envoy cannot do this to such a target", why);
 }
 
-enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
-                                struct envoy_lease *out, const char **why)
+static bool same_text(struct mpol_text a, struct mpol_text b)
+{
+    return a.len == b.len && (a.ptr == b.ptr || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+/* Of a long list most words are those of the lease before, where they lie once. */
+static bool same_words(const struct mpol_lease *a, const struct mpol_lease *b)
+{
+    return a->hooks == b->hooks && same_text(a->verb, b->verb) && same_text(a->rule, b->rule) &&
+           same_text(a->target_kind, b->target_kind) && same_text(a->target_type, b->target_type);
+}
+
+/* `before`: one that was read; NULL: there is none. */
+static enum mp_err read_after(const struct mpol_lease *lease, const struct envoy_lease *before,
+                              char *address, struct envoy_lease *out, const char **why)
 {
     struct envoy_lease l = {.lease = lease, .rule = str_of(lease->rule)};
-    MP_TRY(read_words(lease, &l, why));
+    if (before != NULL && same_words(before->lease, lease)) {
+        l.verb = before->verb;
+        l.kind = before->kind == ENVOY_RANGE ? ENVOY_CLIENT : before->kind;
+    } else {
+        MP_TRY(read_words(lease, &l, why));
+        if (!is_clean(l.rule)) return refuse(MP_EINVAL, "a rule's name that is no text", why);
+    }
     MP_TRY(read_key(lease, address, &l, why));
-    if (!is_clean(l.rule)) return refuse(MP_EINVAL, "a rule's name that is no text", why);
     l.given_back = lease->given_back > 0 ? lease->given_back < 1 ? lease->given_back : 1 : 0;
     switch (l.verb) {
     case ENVOY_THROTTLE: MP_TRY(read_throttle(lease, &l, why)); break;
@@ -224,6 +242,12 @@ enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
     }
     *out = l;
     return MP_OK;
+}
+
+enum mp_err mp_envoy_lease_read(const struct mpol_lease *lease, char *address,
+                                struct envoy_lease *out, const char **why)
+{
+    return read_after(lease, NULL, address, out, why);
 }
 
 static enum mp_err say(enum mp_err err, const struct mpol_lease *l, const char *text, char *why,
@@ -287,37 +311,129 @@ static int by_content(const void *x, const void *y)
     return mp_str_cmp(a->value, b->value);
 }
 
-/* Most sets come in an order of ids already;
- * those of one verb and kind then differ by key alone. */
-enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t layer,
-                                 struct mp_arena *arena, struct envoy_leases *out)
+struct mp_envoy_read {
+    struct envoy_leases all;
+    uint32_t hooks; /* where every one of them holds */
+};
+
+/* Mostly an address is written as Envoy writes it already. */
+static enum mp_err read_one(const struct mpol_lease *l, const struct envoy_lease *before,
+                            struct mp_arena *arena, struct envoy_lease *out)
 {
-    struct envoy_lease *all = MP_NEW(arena, struct envoy_lease, plan->lease_count + 1);
-    if (all == NULL) return MP_ENOMEM;
-    size_t count = 0;
-    for (size_t i = 0; i < plan->lease_count; i++) {
-        const struct mpol_lease *l = &plan->leases[i];
-        const char *why;
-        if (layer != 0 && (l->hooks & layer) == 0) continue;
-        bool is_client = mp_str_eq(str_of(l->target_kind), kind_words[ENVOY_CLIENT]);
-        char *address = is_client ? mp_arena_alloc_raw(arena, ADDRESS_TEXT_MAX, 1) : NULL;
-        if (is_client && address == NULL) return MP_ENOMEM;
-        enum mp_err err = mp_envoy_lease_read(l, address, &all[count], &why);
-        MP_ASSERT(err == MP_OK); /* whoever made the plan has asked mp_envoy_lease_fits */
-        count++;
+    char address[ADDRESS_TEXT_MAX];
+    const char *why;
+    MP_TRY(read_after(l, before, address, out, &why));
+    if (out->key.ptr != address) return MP_OK;
+    mp_str target = str_of(l->target);
+    out->key = mp_str_eq(out->key, target) ? target : mp_arena_str(arena, out->key);
+    return out->key.ptr != NULL ? MP_OK : MP_ENOMEM;
+}
+
+/* What decides first in by_content, as numbers that lie side by side: verb, kind, length of the
+ * prefix, and the first bytes of the key. No key has a zero in it. */
+struct place {
+    uint64_t head, more;
+    const struct envoy_lease *lease;
+};
+#define HEAD_KEY 5u /* bytes of the key that are in `head` */
+
+static uint64_t bytes_of(mp_str key, size_t from, size_t count)
+{
+    uint64_t n = 0;
+    for (size_t i = from; i < from + count; i++) {
+        n = n << 8 | (i < key.len ? (uint64_t)(unsigned char)key.ptr[i] : 0);
     }
-    qsort(all, count, sizeof *all, by_content);
-    *out = (struct envoy_leases){all, count};
+    return n;
+}
+
+static struct place place_of(const struct envoy_lease *l)
+{
+    uint64_t words = (uint64_t)l->verb << 16 | (uint64_t)l->kind << 8 | (255 - l->prefix_len);
+    return (struct place){.head = words << 8 * HEAD_KEY | bytes_of(l->key, 0, HEAD_KEY),
+                          .more = bytes_of(l->key, HEAD_KEY, 8),
+                          .lease = l};
+}
+
+static int by_number(const void *x, const void *y)
+{
+    const struct place *a = x, *b = y;
+    if (a->head != b->head) return a->head < b->head ? -1 : 1;
+    if (a->more != b->more) return a->more < b->more ? -1 : 1;
+    return by_content(a->lease, b->lease);
+}
+
+#define ROOM(arena, type, count)                                                                   \
+    ((type *)mp_arena_alloc_raw((arena), (count) * sizeof(type), _Alignof(type)))
+
+static enum mp_err read_all(const struct mpol_lease *leases, size_t count, struct mp_arena *arena,
+                            struct mp_arena *scratch, struct mp_envoy_read *out,
+                            const struct mpol_lease **bad)
+{
+    struct envoy_lease *as_given = ROOM(scratch, struct envoy_lease, count + 1);
+    struct place *places = ROOM(scratch, struct place, count + 1);
+    struct envoy_lease *all = ROOM(arena, struct envoy_lease, count + 1);
+    if (as_given == NULL || places == NULL || all == NULL) return MP_ENOMEM;
+    *out = (struct mp_envoy_read){.all = {all, count}, .hooks = UINT32_MAX};
+    for (size_t i = 0; i < count; i++) {
+        *bad = &leases[i];
+        MP_TRY(read_one(&leases[i], i > 0 ? &as_given[i - 1] : NULL, arena, &as_given[i]));
+        places[i] = place_of(&as_given[i]);
+        out->hooks &= leases[i].hooks;
+    }
+    qsort(places, count, sizeof *places, by_number);
+    for (size_t i = 0; i < count; i++) all[i] = *places[i].lease;
     return MP_OK;
+}
+
+enum mp_err mp_envoy_read(const struct mpol_lease *leases, size_t count, struct mp_arena *arena,
+                          const struct mp_envoy_read **out, const struct mpol_lease **bad)
+{
+    struct mp_envoy_read *read = MP_NEW(arena, struct mp_envoy_read, 1);
+    struct mp_arena scratch;
+    if (read == NULL) return MP_ENOMEM;
+    mp_arena_init(&scratch, arena->from, 0);
+    enum mp_err err = read_all(leases, count, arena, &scratch, read, bad);
+    mp_arena_free(&scratch);
+    if (err == MP_OK) *out = read;
+    return err;
+}
+
+enum mp_err mp_envoy_leases_at(const struct mp_envoy_read *read, uint32_t layer,
+                               struct mp_arena *arena, struct envoy_leases *out)
+{
+    *out = read->all;
+    if (layer == 0 || (read->hooks & layer) != 0) return MP_OK;
+    struct envoy_lease *some = ROOM(arena, struct envoy_lease, read->all.count + 1);
+    if (some == NULL) return MP_ENOMEM;
+    *out = (struct envoy_leases){some, 0};
+    for (size_t i = 0; i < read->all.count; i++) {
+        const struct envoy_lease *l = &read->all.ptr[i];
+        if ((l->lease->hooks & layer) != 0) some[out->count++] = *l;
+    }
+    return MP_OK;
+}
+
+/* The first that is of this verb and kind, or of a later one: they lie in this order. */
+static size_t first_of(struct envoy_leases all, int verb, int kind)
+{
+    size_t from = 0, to = all.count;
+    while (from < to) {
+        size_t at = from + (to - from) / 2;
+        const struct envoy_lease *l = &all.ptr[at];
+        bool before = (int)l->verb < verb || ((int)l->verb == verb && (int)l->kind < kind);
+        if (before) {
+            from = at + 1;
+        } else {
+            to = at;
+        }
+    }
+    return from;
 }
 
 struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb,
                                        enum envoy_kind kind)
 {
-    size_t from = 0;
-    while (from < all.count && (all.ptr[from].verb != verb || all.ptr[from].kind != kind)) from++;
-    size_t to = from;
-    while (to < all.count && all.ptr[to].verb == verb && all.ptr[to].kind == kind) to++;
+    size_t from = first_of(all, (int)verb, (int)kind), to = first_of(all, (int)verb, (int)kind + 1);
     return (struct envoy_leases){all.ptr + from, to - from};
 }
 

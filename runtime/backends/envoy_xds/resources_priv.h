@@ -61,8 +61,8 @@ struct envoy_leases {
     const struct envoy_lease *ptr;
     size_t count;
 };
-enum mp_err mp_envoy_leases_read(const struct mp_envoy_plan *plan, uint32_t layer,
-                                 struct mp_arena *arena, struct envoy_leases *out);
+enum mp_err mp_envoy_leases_at(const struct mp_envoy_read *read, uint32_t layer,
+                               struct mp_arena *arena, struct envoy_leases *out);
 /* Those of one verb and kind: they lie side by side, in order of key; of one key the oldest
  * first. */
 struct envoy_leases mp_envoy_leases_of(struct envoy_leases all, enum envoy_verb verb,

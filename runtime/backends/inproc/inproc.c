@@ -201,10 +201,11 @@ static void buckets_release(struct mp_inproc *b, const struct table *old, const 
     uint32_t at = 0;
     for (uint32_t i = 0; i < old->view.lease_count; i++) {
         const struct mp_inproc_lease *l = &old->leases[i];
+        if (l->bucket == MP_INPROC_NO_BUCKET) continue;
         while (at < t->view.lease_count && mp_inproc_order(&t->leases[at], l) < 0) at++;
         bool kept = at < t->view.lease_count && mp_inproc_order(&t->leases[at], l) == 0 &&
                     t->leases[at].bucket == l->bucket;
-        if (kept || l->bucket == MP_INPROC_NO_BUCKET) continue;
+        if (kept) continue;
         MP_ASSERT(b->limbo_count < b->bucket_count);
         b->limbo[b->limbo_count++] = (struct limbo){l->bucket, number};
     }

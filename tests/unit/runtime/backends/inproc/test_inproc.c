@@ -225,6 +225,48 @@ static void a_ramp_lets_its_part_of_the_clients_through(void **state)
     mp_arena_free(&arena);
 }
 
+static int same_as_given(void *ctx, const struct mpol_lease *got)
+{
+    const struct mpol_lease **at = ctx, *l = (*at)++;
+    const struct mpol_text *given[] = {&l->rule, &l->verb, &l->target_kind, &l->target_type,
+                                       &l->target},
+                           *read[] = {&got->rule, &got->verb, &got->target_kind, &got->target_type,
+                                      &got->target};
+    assert_int_equal(got->id, l->id);
+    assert_int_equal(got->hooks, l->hooks);
+    for (size_t i = 0; i < sizeof given / sizeof *given; i++) {
+        assert_int_equal(read[i]->len, given[i]->len);
+        assert_memory_equal(read[i]->ptr, given[i]->ptr, given[i]->len);
+    }
+    return 0;
+}
+
+/* What many leases have in common is read once: each differs from its neighbour in one word. */
+static void neighbours_keep_their_own_words(void **state)
+{
+    (void)state;
+    struct mp_inproc *b = create(16);
+    struct mpol_lease leases[] = {lease(1, "deny", "client", "ip", "10.0.0.1"),
+                                  lease(2, "deny", "client", "ip", "10.0.0.2"),
+                                  lease(3, "deny", "client", "cidr", "10.1.0.0/16"),
+                                  lease(4, "deny", "client", "ip", "10.0.0.4"),
+                                  lease(5, "exempt", "client", "ip", "10.0.0.5"),
+                                  lease(6, "exempt", "client", "ip", "10.0.0.6"),
+                                  lease(7, "exempt", "client", "ip", "10.0.0.7"),
+                                  lease(8, "exempt", "client", "ip", "10.0.0.8")};
+    leases[6].rule = mpol_text("s");
+    leases[7].rule = mpol_text("s");
+    leases[7].hooks = MPOL_EDGE;
+    const struct mpol_lease *at = leases;
+    assert_int_equal(apply(b, 1, leases, 8), MPOL_OK);
+    assert_int_equal(mp_inproc_ops.read_back(b, mpol_text("o"), same_as_given, &at), MPOL_OK);
+    assert_ptr_equal(at, leases + 8);
+    leases[3].target_type = mpol_text("cidr"); /* of a range that is one address */
+    leases[4].target_type = mpol_text("none");
+    assert_int_equal(apply(b, 2, leases, 8), MPOL_EINVAL);
+    mp_arena_free(&arena);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +277,7 @@ int main(void)
         cmocka_unit_test(a_reader_in_the_middle_keeps_its_table),
         cmocka_unit_test(what_is_too_much_is_refused_whole),
         cmocka_unit_test(a_ramp_lets_its_part_of_the_clients_through),
+        cmocka_unit_test(neighbours_keep_their_own_words),
         cmocka_unit_test(a_cut_is_for_those_who_know_their_streams),
     };
     return cmocka_run_group_tests_name("inproc", tests, NULL, NULL);
