@@ -233,13 +233,20 @@ static void wrong_target(struct call *c, const struct ck_verb *verbs)
         return;
     }
     mp_str noun;
-    if (ck_record_at_hand(ck, c->place->scope->file, g->ast) != NULL) {
+    bool at_hand = ck_record_at_hand(ck, c->place->scope->file, g->ast) != NULL;
+    if (at_hand) {
         noun = ck_printf(ck, "a %.*s", MP_STR_ARG(ck_source(ck, g->ast->span)));
     } else {
         noun = ck_type_noun(ck, look_at(c, g)->type);
     }
     struct mp_diag *d = ck_error(ck, "E0302", g->span, "`%.*s` cannot be done to %.*s",
                                  MP_STR_ARG(verb), MP_STR_ARG(noun));
+    const struct mp_t_expr *e = at_hand ? NULL : look_at(c, g);
+    if (e != NULL && e->kind == MP_TX_CONST && ck_is_text(e->type) && ck_has_wildcard(e->text)) {
+        mp_diag_help(d, "a pattern stands in a condition: `when request.peer == spiffe://shop/*"
+                        " then deny request`");
+        return;
+    }
     mp_diag_help(d, "it takes %.*s", MP_STR_ARG(kinds));
 }
 

@@ -53,9 +53,9 @@ static struct mp_t_expr *literal_text_as(struct ck *ck, struct mp_t_expr *e, str
     case MP_TYPE_HOST: return ck_const_text(ck, want, lowered(ck, e->text), e->span);
     case MP_TYPE_METHOD:
     case MP_TYPE_PATH:
-    case MP_TYPE_IDENTITY:
     case MP_TYPE_PATTERN:
     case MP_TYPE_CHANNEL: return retyped(ck, e, want);
+    case MP_TYPE_IDENTITY: return ck_has_wildcard(e->text) ? NULL : retyped(ck, e, want);
     case MP_TYPE_HOOK: return is_hook(e->text) ? retyped(ck, e, want) : NULL;
     case MP_TYPE_ENUM: return is_member(want, e->text) ? retyped(ck, e, want) : NULL;
     default: return NULL;

@@ -199,11 +199,6 @@ const struct mp_t_param *ck_param_of(struct ck *ck, struct ck_sym *sym)
 
 /* ---- lists ---- */
 
-static bool has_wildcard(mp_str text)
-{
-    return memchr(text.ptr, '*', text.len) != NULL || memchr(text.ptr, '?', text.len) != NULL;
-}
-
 /* One element; 5xx stands for its hundred statuses. */
 static void add_item(struct ck *ck, struct mp_t_list *list, struct mp_t_expr *e, uint32_t *cap)
 {
@@ -220,6 +215,14 @@ static void add_item(struct ck *ck, struct mp_t_list *list, struct mp_t_expr *e,
 static struct mp_t_type item_type(struct mp_t_type t)
 {
     return t.base == MP_TYPE_PATTERN ? ck_type(MP_TYPE_IDENTITY) : t;
+}
+
+/* Of identities a list may hold patterns, too. */
+static struct mp_t_type wanted(const struct mp_t_expr *e, struct mp_t_type type)
+{
+    bool pattern = type.base == MP_TYPE_IDENTITY && e->kind == MP_TX_CONST && ck_is_text(e->type) &&
+                   ck_has_wildcard(e->text);
+    return pattern ? ck_type(MP_TYPE_PATTERN) : type;
 }
 
 static void check_list_items(struct ck *ck, const struct ck_file *file, struct mp_t_list *list,
@@ -246,8 +249,8 @@ static void check_list_items(struct ck *ck, const struct ck_file *file, struct m
         struct mp_t_expr *e = any_constant(ck, file, ast, known ? &list->type : want, "a list");
         if (ck_bad(e)) continue;
         if (!known) {
-            list->type = want != NULL && ck_try_coerce(ck, e,
-                                                       *want) != NULL ? *want : item_type(e->type);
+            bool fits = want != NULL && ck_try_coerce(ck, e, wanted(e, *want)) != NULL;
+            list->type = fits ? *want : item_type(e->type);
         }
         if (!declared && list->type.base == MP_TYPE_IP && e->type.base == MP_TYPE_CIDR) {
             list->type = e->type; /* `[ 10.0.0.1, 10.1.0.0/16 ]` is a list of ranges */
@@ -255,10 +258,8 @@ static void check_list_items(struct ck *ck, const struct ck_file *file, struct m
                 list->items[j] = ck_coerce(ck, list->items[j], list->type, "a list element");
             }
         }
-        e = ck_coerce(ck, e, list->type, "a list element");
+        e = ck_coerce(ck, e, wanted(e, list->type), "a list element");
         if (ck_bad(e)) continue;
-        if (e->type.base == MP_TYPE_IDENTITY &&
-            has_wildcard(e->text)) e->type = ck_type(MP_TYPE_PATTERN);
         add_item(ck, list, e, &cap);
     }
 }

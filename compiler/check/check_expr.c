@@ -212,6 +212,13 @@ static struct mp_t_expr *status_class(struct ck *ck, const struct mp_ast_expr *a
     return ck_poison(ck, ast->span);
 }
 
+static struct mp_t_expr *identity(struct ck *ck, const struct mp_ast_expr *ast)
+{
+    mp_str text = ast->u.num.text;
+    enum mp_type type = ck_has_wildcard(text) ? MP_TYPE_PATTERN : MP_TYPE_IDENTITY;
+    return ck_const_text(ck, ck_type(type), text, ast->span);
+}
+
 /* ---- the switch ---- */
 
 static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s,
@@ -231,8 +238,7 @@ static struct mp_t_expr *check_kind(struct ck *ck, const struct ck_scope *s,
     case MP_AST_STATUS: return status_class(ck, ast);
     case MP_AST_IP:
     case MP_AST_CIDR: return check_address(ck, ast);
-    case MP_AST_IDENTITY: return ck_const_text(ck, ck_type(MP_TYPE_IDENTITY), ast->u.num.text,
-                                               span);
+    case MP_AST_IDENTITY: return identity(ck, ast);
     case MP_AST_STRING: return check_string(ck, s, ast);
     case MP_AST_NAME:
     case MP_AST_DOT:

@@ -235,6 +235,7 @@ struct mp_t_expr *ck_const_num(struct ck *ck, enum mp_type type, double value, s
 struct mp_t_expr *ck_const_bool(struct ck *ck, bool value, struct mp_span span);
 struct mp_t_expr *ck_const_text(struct ck *ck, struct mp_t_type type, mp_str text,
                                 struct mp_span span);
+bool ck_has_wildcard(mp_str text); /* `*` or `?`: it is a pattern */
 double ck_const_double(const struct mp_t_expr *e); /* a CONST number's value; durations in ns */
 struct mp_t_expr *ck_convert(struct ck *ck, struct mp_t_expr *e, enum mp_type to);
 struct mp_t_expr *ck_arith(struct ck *ck, enum mp_t_arith op, struct mp_t_expr *a,

@@ -14,14 +14,14 @@ static struct mp_t_expr *truth(struct ck *ck, enum mp_t_kind kind, struct mp_t_e
     return e;
 }
 
-static bool has_wildcard(mp_str text)
+/* An identity literal with a wildcard, or a text with one beside an identity. */
+static bool is_identity_pattern(const struct mp_t_expr *e, const struct mp_t_expr *beside)
 {
-    return memchr(text.ptr, '*', text.len) != NULL || memchr(text.ptr, '?', text.len) != NULL;
-}
-
-static bool is_identity_pattern(const struct mp_t_expr *e)
-{
-    return e->kind == MP_TX_CONST && e->type.base == MP_TYPE_IDENTITY && has_wildcard(e->text);
+    if (e->kind != MP_TX_CONST || ck_bad(beside)) return false;
+    if (e->type.base == MP_TYPE_PATTERN) return true;
+    bool of_identity = ck_is_scalar(beside->type) && beside->type.base == MP_TYPE_IDENTITY;
+    return of_identity && ck_is_scalar(e->type) && e->type.base == MP_TYPE_STRING &&
+           ck_has_wildcard(e->text);
 }
 
 static struct mp_t_expr *like_identity(struct ck *ck, struct mp_t_expr *a,
@@ -62,8 +62,9 @@ struct mp_t_expr *ck_check_cmp(struct ck *ck, const struct ck_scope *s,
     check_sides(ck, s, ast->kid[0], ast->kid[1], &a, &b);
     enum mp_t_cmp cmp = cmps[ast->u.cmp];
     bool equality = cmp == MP_T_EQ || cmp == MP_T_NE;
-    if (equality && !ck_bad(a) && is_identity_pattern(b)) {
-        struct mp_t_expr *e = like_identity(ck, a, b, ast->span);
+    bool left = equality && !ck_bad(a) && is_identity_pattern(a, b);
+    if (left || (equality && !ck_bad(b) && is_identity_pattern(b, a))) {
+        struct mp_t_expr *e = like_identity(ck, left ? b : a, left ? a : b, ast->span);
         return cmp == MP_T_EQ ? e : ck_not(ck, e, ast->span);
     }
     return ck_compare(ck, cmp, a, b, ast->span);
@@ -197,7 +198,7 @@ static struct mp_t_expr *in_one(struct ck *ck, struct mp_t_expr *a, struct mp_t_
             return truth(ck, MP_TX_IN, a, b, ast->span);
         }
     }
-    if (is_identity_pattern(b)) return like_identity(ck, a, b, ast->span);
+    if (is_identity_pattern(b, a)) return like_identity(ck, a, b, ast->span);
     return ck_compare(ck, MP_T_EQ, a, b, ast->span);
 }
 

@@ -145,6 +145,11 @@ struct mp_t_expr *ck_const_text(struct ck *ck, struct mp_t_type type, mp_str tex
     return e;
 }
 
+bool ck_has_wildcard(mp_str text)
+{
+    return memchr(text.ptr, '*', text.len) != NULL || memchr(text.ptr, '?', text.len) != NULL;
+}
+
 /* ---- conversions ---- */
 
 static double as_double(const struct mp_t_expr *e)

@@ -203,6 +203,8 @@ struct mp_manual {
 #define MP_MANUAL_TTL_MAX_NS (INT64_C(31) * 86400 * 1000000000) /* LIMIT */
 #define MP_MANUAL_RANGE_V4 24u /* LIMIT: prefix of the widest range without `wide` */
 #define MP_MANUAL_RANGE_V6 48u
+#define MP_MANUAL_WIDEST_V4 8u /* LIMIT: and with it */
+#define MP_MANUAL_WIDEST_V6 16u
 #define MP_MANUAL_FACTS_MAX 32u
 
 enum mp_manual_how {

@@ -597,6 +597,9 @@ void en_cause_who(struct mp_engine *e, mp_str who, mp_str reason);
 bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_lease *l,
                     struct mp_manual_answer *out);
 void en_manual_facts(struct mp_engine *e, const struct en_lease *l, struct mp_manual_answer *out);
+/* ::ffff:0:0, under whose 96 bits all of IPv4 is; and whether a range is of IPv4 alone. */
+struct mp_value en_every_v4(void);
+bool en_is_v4(struct mp_value v, uint32_t bits);
 /* KIND=KEY of a target, read; false with *why. */
 bool en_manual_target(struct mp_engine *e, mp_str text, struct mp_lease *l, mp_str *why,
                       mp_str *help);

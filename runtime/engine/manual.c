@@ -108,11 +108,18 @@ void en_cause_who(struct mp_engine *e, mp_str who, mp_str reason)
 
 /* ---- may it be ---- */
 
-static bool is_v4(struct mp_value v)
+struct mp_value en_every_v4(void)
 {
-    struct mp_value any;
+    struct mp_value any = {{0, 0}};
     uint32_t bits;
-    return mp_value_address(MP_STR("0.0.0.0"), &any, &bits) && mp_value_in_net(v, any, 96);
+    bool read = mp_value_address(MP_STR("0.0.0.0"), &any, &bits);
+    MP_ASSERT(read);
+    return any;
+}
+
+bool en_is_v4(struct mp_value v, uint32_t bits)
+{
+    return bits >= 96 && mp_value_in_net(v, en_every_v4(), 96);
 }
 
 /* A range that is wider than somebody who is in a hurry can mean. */
@@ -120,7 +127,7 @@ static bool too_wide(struct mp_engine *e, const struct mp_manual *ask, const str
                      struct mp_manual_answer *out)
 {
     uint32_t bits = l->target.bits;
-    bool v4 = bits >= 96 && is_v4(l->target.value);
+    bool v4 = en_is_v4(l->target.value, bits);
     uint32_t prefix = v4 ? bits - 96 : bits, least = v4 ? MP_MANUAL_RANGE_V4 : MP_MANUAL_RANGE_V6;
     if (bits == 0 || prefix >= least) return false;
     if (ask->wide) return false;

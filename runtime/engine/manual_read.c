@@ -116,6 +116,23 @@ static mp_str kinds_help(struct mp_engine *e, mp_str kind)
         "a target is KIND=KEY: client.ip=10.0.0.7, service=checkout, identity=spiffe://...");
 }
 
+/* What no --force makes a decision about somebody. However it is written: ::ffff:0:0/96 is
+ * 0.0.0.0/0, and what is around it has all of that in it. */
+static bool is_everybody(struct mp_engine *e, struct mp_value v, uint32_t bits, mp_str *why)
+{
+    bool v4 = en_is_v4(v, bits);
+    uint32_t prefix = v4 ? bits - 96 : bits;
+    uint32_t least = v4 ? MP_MANUAL_WIDEST_V4 : MP_MANUAL_WIDEST_V6;
+    if (bits <= 96 && mp_value_in_net(en_every_v4(), v, bits)) {
+        *why = MP_STR("that is every address there is");
+        return true;
+    }
+    if (prefix >= least) return false;
+    *why = en_manual_say(e, "a /%u is wider than /%u, and that is as wide as a decision can be",
+                         prefix, least);
+    return true;
+}
+
 /* 10.0.0.0/24. The bits behind the prefix must be clear: who writes others means something else. */
 static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *t, mp_str *why,
                        mp_str *help)
@@ -128,8 +145,7 @@ static bool read_range(struct mp_engine *e, mp_str key, struct mp_lease_target *
         t->value = v;
         return true;
     }
-    if (bits == 0 || (bits == 96 && memchr(key.ptr, ':', key.len) == NULL)) {
-        *why = MP_STR("that is every address there is");
+    if (is_everybody(e, v, bits, why)) {
         *help = MP_STR("what concerns everybody is a rule: write it into a policy");
         return false;
     }
@@ -492,6 +508,18 @@ static bool has_on(const struct mp_engine *e, const struct mp_action_row *a)
     return false;
 }
 
+/* In a policy an identity with a wildcard is a pattern; whoever writes it here means that, and a
+ * lease is of one identity. (It may be taken back like any other.) */
+static bool is_pattern(const struct mp_lease_target *t, struct mp_manual_answer *out)
+{
+    mp_str key = t->type == MP_TYPE_IDENTITY ? mp_value_as_text(&t->value) : MP_STR("");
+    bool wild = key.len > 0 && (memchr(key.ptr, '*', key.len) || memchr(key.ptr, '?', key.len));
+    if (!wild) return false;
+    out->why = MP_STR("a decision is about one identity, and this is a pattern");
+    out->help = MP_STR("in a policy: `when request.peer == spiffe://shop/* then deny request`");
+    return true;
+}
+
 bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_lease *l,
                     struct mp_manual_answer *out)
 {
@@ -501,7 +529,7 @@ bool en_manual_read(struct mp_engine *e, const struct mp_manual *ask, struct mp_
     l->hooks = 0;
     if (!is_verb(e, ask->verb)) return no_verb(e, ask->verb, out);
     if (!en_manual_target(e, ask->target, l, &out->why, &out->help)) return false;
-    if (!find_action(e, ask->verb, l, out)) return false;
+    if (is_pattern(&l->target, out) || !find_action(e, ask->verb, l, out)) return false;
     const struct mp_action_row *a = &e->p->action[l->action];
     if (!refuse_unknown(e, ask, a, out)) return false;
     for (uint32_t i = a->params_at; i < a->params_at + a->params_count; i++) {

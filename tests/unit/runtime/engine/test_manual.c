@@ -339,6 +339,14 @@ static void what_cannot_be_understood_is_told(void **state)
         {"deny client=10.0.0.1/24", "the range is 10.0.0.0/24", ""},
         {"deny client=10.0.0.0/33", "is not an address", ""},
         {"deny client=::/0", "that is every address there is", "policy"},
+        {"deny client=::ffff:0:0/96", "that is every address there is", "policy"},
+        {"deny client=::/80", "that is every address there is", "policy"},
+        {"deny client=::/1", "that is every address there is", "policy"},
+        {"deny client=::ffff:128.0.0.0/97", "a /1 is wider than /8", "policy"},
+        {"deny client=128.0.0.0/1", "a /1 is wider than /8", "policy"},
+        {"deny client=2000::/3", "a /3 is wider than /16", "policy"},
+        {"deny identity=spiffe://shop/*", "one identity, and this is a pattern", "in a policy"},
+        {"exempt identity=spiffe://shop/ns/a/sa/?", "this is a pattern", "in a policy"},
     };
     struct loop l;
     struct mp_engine_status s;
@@ -645,7 +653,10 @@ static void a_wide_range_must_be_meant(void **state)
         {"deny client=10.0.0.0/8", false, true},      {"deny client=0.0.0.0/0", false, false},
         {"deny client=2001:db8::/48", true, true},    {"deny client=2001:db8::/47", false, true},
         {"deny client=::/0", false, false},           {"deny client=10.0.0.7/32", true, true},
-        {"deny client=2001:db8::/127", true, true},
+        {"deny client=2001:db8::/127", true, true},   {"deny client=::ffff:0:0/96", false, false},
+        {"deny client=::/80", false, false},          {"deny client=0.0.0.0/7", false, false},
+        {"deny client=2000::/3", false, false},       {"deny client=2001::/16", false, true},
+        {"deny client=::ffff:10.0.0.0/104", false, true},
     };
     struct loop l;
     manual_loop(&l, SEES);
