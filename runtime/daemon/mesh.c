@@ -185,7 +185,8 @@ bool dm_mesh_ready(struct dm *d)
                                  .prove_cancel = mesh_prove_cancel,
                                  .log = tell,
                                  .now_ns = now_ns,
-                                 .module_carries = module_carries};
+                                 .module_carries = module_carries,
+                                 .look = mesh_look};
     if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
         dm_backend(d, &mp_envoy_ops, m->envoy) != MP_OK) {
         return no_memory();
@@ -339,6 +340,7 @@ void dm_mesh_watch(struct dm *d)
 {
     if (d->mesh == NULL) return;
     dm_records_tick(d->mesh->records);
+    mp_envoy_tick(d->mesh->envoy);
     if (d->mesh->server != NULL) look_at_dates(d->mesh);
 }
 

@@ -47,6 +47,7 @@ int64_t mesh_now_s(const struct dm_mesh *m);
 /* mesh_prove.c: envoy_xds's questions → the prover, and back */
 void mesh_prove(void *ctx, const struct mp_envoy_ask *ask);
 void mesh_prove_cancel(void *ctx, uint64_t ticket);
+void mesh_look(void *ctx, const struct mp_envoy_look *look);
 bool mesh_prove_open(struct dm_mesh *m);
 void mesh_prove_close(struct dm_mesh *m);
 

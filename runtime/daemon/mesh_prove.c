@@ -199,6 +199,48 @@ void mesh_prove_cancel(void *ctx, uint64_t ticket)
     take_out(m, proof);
 }
 
+/* ---- looks at listeners ---- */
+
+struct look {
+    struct dm_mesh *m;
+    uint64_t ticket;
+};
+
+static void on_look(void *ctx, const struct mp_proof *proof)
+{
+    struct look *look = ctx;
+    struct look was = *look;
+    struct mp_envoy_looked seen = {.seen = proof->result == MP_PROVE_PROVEN ||
+                                           proof->result == MP_PROVE_NOT_YET,
+                                   .missing = proof->missing};
+    if (proof->result == MP_PROVE_NOT_YET) seen.text = proof->text;
+    free(look);
+    if (was.m->d->ending) return;
+    dm_clock(was.m->d);
+    mp_envoy_looked(was.m->envoy, was.ticket, &seen);
+    dm_turn(was.m->d); /* a lease may be known to be carried, or not to be */
+}
+
+/* What cannot be asked now is not answered, and asked again with what the proxy asks for next: it
+ * holds nothing up for longer than a proxy is new. */
+void mesh_look(void *ctx, const struct mp_envoy_look *what)
+{
+    struct dm_mesh *m = ctx;
+    struct mp_arena arena;
+    struct mp_hash_key key = {1, 2};
+    struct look *look = m->prover != NULL && !m->d->ending ? malloc(sizeof *look) : NULL;
+    if (look == NULL) return;
+    *look = (struct look){m, what->ticket};
+    mp_arena_init(&arena, NULL, 0);
+    struct mp_prove_task task = {.kind = MP_PROVE_FILTERS,
+                                 .proxy = mp_siphash(key, what->node.ptr, what->node.len),
+                                 .address = reachable(&arena, what->admin, what->peer),
+                                 .filters = what->filters, .filter_count = what->filter_count,
+                                 .listen = what->listen, .done = on_look, .ctx = look};
+    if (mp_prove(m->prover, &task, NULL) != MP_OK) free(look);
+    mp_arena_free(&arena);
+}
+
 bool mesh_prove_open(struct dm_mesh *m)
 {
     uv_timer_init(&m->d->loop, &m->prove_timer);

@@ -11,7 +11,7 @@ struct telling {
     struct dm *d;
     struct dm_bytes *out;
     int64_t now_ns;
-    uint32_t connected, away, unproven, refusing, unknown, lacking;
+    uint32_t connected, away, unproven, refusing, unknown, lacking, bare;
 };
 
 static void age(struct dm_bytes *out, const struct telling *t, int64_t since_ns)
@@ -56,6 +56,7 @@ static void count_proxy(struct telling *t, const struct mp_envoy_proxy *p)
     t->refusing += p->nack_text.len > 0;
     t->unknown += p->connected && !p->known;
     t->lacking += p->lacks.len > 0;
+    t->bare += p->bare.len > 0;
 }
 
 static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
@@ -78,6 +79,9 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
         dm_bytes_printf(t->out,
                         "      LACKS %.*s: leases that need it are not in force here\n",
                         MP_STR_ARG(p->lacks));
+    }
+    if (p->bare.len > 0) {
+        dm_bytes_printf(t->out, "      NOT GOVERNED: %.*s\n", MP_STR_ARG(p->bare));
     }
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
@@ -184,6 +188,8 @@ static void proxy_metrics(struct dm_mesh *m, struct dm_bytes *out)
          t.unknown},
         {"mpol_xds_proxies_lacking", "gauge",
          "connected proxies that do not ask for what a lease needs", "", t.lacking},
+        {"mpol_xds_proxies_bare", "gauge",
+         "connected proxies with a listener that lacks our filters", "", t.bare},
         {"mpol_xds_requests", "counter", "discovery requests", "_total", c.messages},
         {"mpol_xds_acks", "counter", "responses that proxies took", "_total", c.acks},
         {"mpol_xds_nacks", "counter", "responses that proxies refused", "_total", c.nacks},

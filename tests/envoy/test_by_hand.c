@@ -92,50 +92,102 @@ static void write_config(const char *snippet, const struct word *words)
     put_file("by_hand.yaml", text);
 }
 
-static void an_envoy_configured_by_hand_obeys(void **state)
-{
+/* One listener with our filters, and one without; `own` is the one that mpol is told of. */
+struct site {
     struct upstream app;
     struct run mpol;
-    struct proxy p = {.port = port_hold(), .admin = port_hold()};
-    int other = port_hold(), xds_port = port_hold();
-    char xds[64], listen[64];
+    struct proxy p;
+    int other, xds_port;
+    char xds[64];
+};
+
+static void open_site(struct site *s, bool own_is_other)
+{
+    char listen[64], admin[64];
     const char *out;
-    snprintf(xds, sizeof xds, "--xds=127.0.0.1:%d", xds_port);
-    snprintf(listen, sizeof listen, "--listen=127.0.0.1:%d", p.port);
+    *s = (struct site){.p = {.port = port_hold(), .admin = port_hold()}};
+    s->other = port_hold();
+    s->xds_port = port_hold();
+    snprintf(s->xds, sizeof s->xds, "--xds=127.0.0.1:%d", s->xds_port);
+    snprintf(listen, sizeof listen, "--listen=127.0.0.1:%d", own_is_other ? s->other : s->p.port);
+    snprintf(admin, sizeof admin, "--admin=127.0.0.1:%d", s->p.admin);
     put_file("policy.mpol", policy);
     put_file("inventory.jsonl",
              "{\"entity\":\"instance\",\"name\":\"checkout-1\",\"service\":\"checkout\"}\n");
-    upstream_start(&app);
+    upstream_start(&s->app);
     assert_int_equal(ask(&out, "envoy", "snippet", "--layer=service", "--service=checkout",
-                         "--instance=checkout-1", listen, xds, NULL),
+                         "--instance=checkout-1", listen, admin, s->xds, NULL),
                      0);
     char *snippet = strdup(out);
     const struct word words[] = {
-        {"LISTEN", p.port}, {"OTHER", other}, {"ADMIN", p.admin}, {"APP", app.port}};
+        {"LISTEN", s->p.port}, {"OTHER", s->other}, {"ADMIN", s->p.admin}, {"APP", s->app.port}};
     write_config(snippet, words);
     free(snippet);
-    run_start(&mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", xds, NULL);
-    proxy_start_file(&p, "by_hand.yaml");
+    run_start(&s->mpol, "policy.mpol", "--inventory=inventory.jsonl", "--state=state", s->xds,
+              NULL);
+    proxy_start_file(&s->p, "by_hand.yaml");
     wait_status("service/checkout/checkout-1");
+}
 
-    for (int i = 0; i < 3; i++) assert_int_equal(get_once(BAD, p.port, "/404"), 404);
-    wait_get_once(BAD, p.port, "/", 403);
-    assert_int_equal(get_once(BAD, p.port, "/static"), 403);
-    assert_int_equal(get_once(GOOD, p.port, "/static"), 200);
-    assert_int_equal(get_once(GOOD, p.port, "/"), 200);
-    assert_int_equal(get_once(BAD, other, "/"), 200); /* nobody told mpol of that one */
+static void close_site(struct site *s)
+{
+    proxy_stop(&s->p);
+    upstream_stop(&s->app);
+    assert_int_equal(run_stop(&s->mpol), 0);
+    run_free(&s->mpol);
+}
+
+static void wait_bare(const struct site *s)
+{
+    char bare[160];
+    snprintf(bare, sizeof bare,
+             "NOT GOVERNED: listener internal (127.0.0.1:%d) lacks mpol-deny, mpol-allow, "
+             "mpol-throttle, mpol-share",
+             s->other);
+    wait_status(bare);
+}
+
+static void an_envoy_configured_by_hand_obeys(void **state)
+{
+    struct site s;
+    (void)state;
+    open_site(&s, false);
+    for (int i = 0; i < 3; i++) assert_int_equal(get_once(BAD, s.p.port, "/404"), 404);
+    wait_get_once(BAD, s.p.port, "/", 403);
+    assert_int_equal(get_once(BAD, s.p.port, "/static"), 403);
+    assert_int_equal(get_once(GOOD, s.p.port, "/static"), 200);
+    assert_int_equal(get_once(GOOD, s.p.port, "/"), 200);
+    assert_int_equal(get_once(BAD, s.other, "/"), 200); /* nobody told mpol of that one */
     wait_status("effective, in force");
+    wait_bare(&s);
+    assert_false(status_says("LACKS"));
+    close_site(&s);
+}
 
-    proxy_stop(&p);
-    upstream_stop(&app);
-    assert_int_equal(run_stop(&mpol), 0);
-    run_free(&mpol);
+/* The listener that mpol is told of has none of the filters, another asks for them. */
+static void filters_at_another_listener_are_none(void **state)
+{
+    struct site s;
+    const char *out;
+    (void)state;
+    open_site(&s, true);
+    wait_bare(&s);
+    assert_int_equal(ask(&out, "decisions", "add", "throttle", "client.ip=" BAD, "to=0%",
+                         "--for=5m", "--reason=test", "--yes", "--state=state", NULL), 0);
+    if (strstr(out, "the mesh was not seen to obey yet") == NULL) fail_msg("%s", out);
+    wait_status("LACKS mpol-share at its listener");
+    assert_false(status_says("effective, in force"));
+    assert_int_equal(get_once(BAD, s.other, "/"), 200);
+    assert_int_equal(get_once(BAD, s.p.port, "/"), 429);
+    close_site(&s);
 }
 
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(an_envoy_configured_by_hand_obeys, folder_make, mesh_drop),
+        cmocka_unit_test_setup_teardown(filters_at_another_listener_are_none, folder_make,
+                                        mesh_drop),
     };
     if (argc < 2 || proxy_program() == NULL) return PROXY_SKIPPED;
     harness_command(argv[1]);

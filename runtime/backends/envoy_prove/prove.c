@@ -37,6 +37,7 @@ struct prove_task {
     bool failing;          /* since failing_ms no question was answered */
     bool blind;            /* since blind_ms all answers came from before our filters */
     unsigned probed;       /* the last answer to the probe */
+    uint32_t missing;      /* FILTERS */
     uint64_t began_us, deadline_at_ms, failing_ms, blind_ms;
     uint32_t pause_ms, attempts;
     char seen[SEEN_BYTES];
@@ -135,6 +136,7 @@ static void finish(struct prove_task *t, enum mp_prove_result result)
     }
     const struct mp_proof proof = {.result = result,
                                    .text = mp_str_of(t->seen),
+                                   .missing = t->missing,
                                    .attempts = t->attempts,
                                    .took_us = uv_hrtime() / 1000 - t->began_us};
     /* before the call, which may start or cancel others; t lives until its timer has closed */
@@ -262,6 +264,19 @@ static void judge_probe(struct prove_task *t, unsigned status)
     otherwise(t);
 }
 
+/* How its listeners are made does not change by being asked again. */
+static void judge_filters(struct prove_task *t, mp_str body)
+{
+    switch (mp_readback_listeners(&t->want, body, &t->missing, t->seen, sizeof t->seen)) {
+    case MP_READBACK_AS_WANTED: finish(t, MP_PROVE_PROVEN); return;
+    case MP_READBACK_OTHERWISE: finish(t, MP_PROVE_NOT_YET); return;
+    case MP_READBACK_PANIC:
+    case MP_READBACK_BAD: break;
+    }
+    t->prover->counts.bad_replies++;
+    finish(t, MP_PROVE_UNREACHABLE);
+}
+
 static void judge_admin(struct prove_task *t, const struct mp_http1 *answer)
 {
     if (answer->status != 200) {
@@ -270,6 +285,10 @@ static void judge_admin(struct prove_task *t, const struct mp_http1 *answer)
         return;
     }
     mp_str body = {answer->body, answer->body_len};
+    if (t->want.kind == MP_PROVE_FILTERS) {
+        judge_filters(t, body);
+        return;
+    }
     enum mp_readback got = mp_readback(&t->want, body, t->seen, sizeof t->seen);
     t->panics = got == MP_READBACK_PANIC;
     switch (got) {
@@ -362,9 +381,12 @@ static void make_control(struct prove_task *t)
 
 static bool read_path(struct prove_task *t, const struct mp_prove_task *task)
 {
+    static const char *const admin[] = {
+        [MP_PROVE_CLUSTERS] = "/clusters?format=json",
+        [MP_PROVE_RUNTIME] = "/runtime?format=json",
+        [MP_PROVE_FILTERS] = "/config_dump?mask=static_listeners,dynamic_listeners"};
     if (task->kind != MP_PROVE_LISTENER) {
-        snprintf(t->path, sizeof t->path, "/%s?format=json",
-                 task->kind == MP_PROVE_CLUSTERS ? "clusters" : "runtime");
+        snprintf(t->path, sizeof t->path, "%s", admin[task->kind]);
         return true;
     }
     if (task->path.len < 2 || task->path.len >= sizeof t->path || task->path.ptr[0] != '/')
@@ -391,6 +413,8 @@ static size_t copies_size(const struct mp_prove_task *task)
     for (size_t i = 0; i < task->endpoint_count; i++) size += task->endpoints[i].address.len + 16;
     for (size_t i = 0; i < task->value_count; i++)
         size += task->values[i].key.len + task->values[i].value.len + 32;
+    size += (task->filter_count + 1) * sizeof *task->filters + task->listen.len + 32;
+    for (size_t i = 0; i < task->filter_count; i++) size += task->filters[i].len + 16;
     return size;
 }
 
@@ -404,7 +428,12 @@ static bool copy_lists(struct prove_task *t, const struct mp_prove_task *task)
     struct mp_prove_endpoint *e =
         MP_NEW(&arena, struct mp_prove_endpoint, task->endpoint_count + 1);
     struct mp_prove_value *v = MP_NEW(&arena, struct mp_prove_value, task->value_count + 1);
-    bool good = e != NULL && v != NULL && copy(&arena, task->cluster, &t->want.cluster);
+    mp_str *f = MP_NEW(&arena, mp_str, task->filter_count + 1);
+    bool good = e != NULL && v != NULL && f != NULL &&
+                copy(&arena, task->cluster, &t->want.cluster) &&
+                copy(&arena, task->listen, &t->want.listen);
+    for (size_t i = 0; good && i < task->filter_count; i++)
+        good = copy(&arena, task->filters[i], &f[i]);
     for (size_t i = 0; good && i < task->endpoint_count; i++) {
         e[i] = task->endpoints[i];
         good = copy(&arena, task->endpoints[i].address, &e[i].address);
@@ -413,6 +442,7 @@ static bool copy_lists(struct prove_task *t, const struct mp_prove_task *task)
         good = copy(&arena, task->values[i].key, &v[i].key) &&
                copy(&arena, task->values[i].value, &v[i].value);
     }
+    t->want.filters = f;
     t->want.endpoints = e;
     t->want.values = v;
     return good;
@@ -422,6 +452,7 @@ static enum mp_err fill(struct prove_task *t, const struct mp_prove_task *task)
 {
     t->want = *task;
     if (t->want.status == 0) t->want.status = 403;
+    MP_ASSERT(task->filter_count <= 32);
     if (!read_address(task->address, &t->where) || !read_path(t, task)) return MP_EINVAL;
     t->where.tls = task->tls && task->kind == MP_PROVE_LISTENER;
     return copy_lists(t, task) ? MP_OK : MP_ENOMEM;

@@ -11,6 +11,9 @@
  * should, and those that are out are not led to because so few are left (panic);
  * - the admin port's /runtime?format=json: keys have their values.
  *
+ * And one that is asked until there is an answer, whatever it is: the admin port's /config_dump,
+ * whether each listener that speaks HTTP has all of our filters.
+ *
  * Owns:    sockets to proxies; of each proxy's listener one connection stays open between proofs,
  *          as long as there are connections to spare.
  * Callers: the daemon, for backends/envoy_xds.
@@ -30,7 +33,7 @@
 
 struct mp_prover;
 
-enum mp_prove_kind { MP_PROVE_LISTENER, MP_PROVE_CLUSTERS, MP_PROVE_RUNTIME };
+enum mp_prove_kind { MP_PROVE_LISTENER, MP_PROVE_CLUSTERS, MP_PROVE_RUNTIME, MP_PROVE_FILTERS };
 
 enum mp_prove_state {
     MP_PROVE_OUT, /* not listed, or listed as unhealthy or draining by EDS: gets no requests */
@@ -62,6 +65,8 @@ enum mp_prove_result {
 struct mp_proof {
     enum mp_prove_result result;
     mp_str text;       /* what was seen last, for a log; one line, bounded, printable ASCII */
+    /* FILTERS, NOT_YET: those that the task's own listener lacks, a bit for each */
+    uint32_t missing;
     uint32_t attempts; /* requests that were sent */
     uint64_t took_us;  /* from mp_prove() on */
 };
@@ -85,6 +90,9 @@ struct mp_prove_task {
     unsigned panic_percent;
     const struct mp_prove_value *values; /* RUNTIME */
     size_t value_count;
+    const mp_str *filters; /* FILTERS: names; LIMIT: 32 */
+    size_t filter_count;
+    mp_str listen;        /* FILTERS: "ADDR:PORT" of its own listener; empty: none is */
     uint32_t deadline_ms; /* 0: that of the options */
     /* exactly once, unless cancelled before */
     void (*done)(void *ctx, const struct mp_proof *proof);

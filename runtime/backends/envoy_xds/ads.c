@@ -105,6 +105,7 @@ static enum mp_err sub_make(struct mp_envoy_stream *s, enum mp_envoy_type type, 
     t->count++;
     t->changes++;
     s->subs++;
+    if (type == MP_ENVOY_ECDS) s->proxy->view.due = true;
     *out = x;
     return MP_OK;
 }
@@ -133,6 +134,7 @@ static void sub_remove(struct mp_envoy_stream *s, enum mp_envoy_type type, struc
     t->count--;
     t->changes++;
     s->subs--;
+    if (type == MP_ENVOY_ECDS) s->proxy->view.due = true;
     sub_free(s->e, x);
 }
 
@@ -452,7 +454,9 @@ bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes)
             return refuse(s, &e->counts.streams_refused, "too many proxies", MP_STR(""));
         }
     }
-    return request(s, &r);
+    if (!request(s, &r)) return false;
+    if (s->proxy != NULL) filters_look(e, s->proxy);
+    return true;
 }
 
 /* ---- life ---- */

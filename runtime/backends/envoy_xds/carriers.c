@@ -100,6 +100,11 @@ static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, m
     return asks_for(s->sibling, type, name);
 }
 
+bool proxy_asks_for(const struct proxy *p, enum mp_envoy_type type, mp_str name)
+{
+    return asks_for(p->stream, type, name);
+}
+
 enum part { NO_PART, CARRIES, LACKS };
 
 #define LACKS_VERSIONS "endpoints by version (lb_subset_config)"
@@ -129,7 +134,13 @@ static enum part part_of_routes(const struct mp_envoy_aim *aim, mp_str service,
     return has_endpoints(p->stream, service) ? LACKS : NO_PART;
 }
 
-/* What a proxy has to do with a lease; LACKS: it has not asked for `lack`. */
+static bool is_young(const struct mp_envoy *e, const struct proxy *p)
+{
+    return e->looked_ns - p->since_ns < GRACE_NS;
+}
+
+/* What a proxy has to do with a lease; LACKS: it has not asked for `lack`, or not at the listener
+ * that is its own. */
 static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
                          const struct proxy *p, mp_str *lack)
 {
@@ -145,6 +156,7 @@ static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, m
         if (!is_needed(&needs[i], l, p)) continue;
         *lack = needs[i].name;
         if (!asks_for(p->stream, needs[i].type, needs[i].name)) return LACKS;
+        if (filters_lacking(e, p, needs[i].name, is_young(e, p), lack)) return LACKS;
         some = true;
     }
     if (mp_str_eq(lease_verb(l), MP_STR("exempt"))) some |= proxy_counts(p);
@@ -243,7 +255,7 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
     if (lease_is_of_nobody(e, l)) return false;
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         enum part part = part_of(e, l, cluster, p, &lack);
-        if (part == LACKS && e->looked_ns - p->since_ns < GRACE_NS) {
+        if (part == LACKS && is_young(e, p)) {
             gap->graced = true;
         } else if (part == LACKS) {
             if (note) p->lacks = lack;

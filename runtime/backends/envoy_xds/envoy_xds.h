@@ -112,6 +112,15 @@ struct mp_envoy_ask {
     const struct mp_envoy_proof *what;
 };
 
+/* What is looked at: has each listener of a proxy that speaks HTTP all of these filters? Texts are
+ * borrowed for the call. */
+struct mp_envoy_look {
+    uint64_t ticket; /* of this question; never used again */
+    mp_str node, peer, listen, admin; /* as in struct mp_envoy_ask */
+    const mp_str *filters;
+    uint32_t filter_count;
+};
+
 /* ---- the host: everything that this module is not ---- */
 
 enum mp_envoy_note { MP_ENVOY_INFO, MP_ENVOY_WARNING };
@@ -136,6 +145,9 @@ struct mp_envoy_host {
     /* Does a module in this proxy hold all denials that a module can, as far as is known? Call
      * mp_envoy_modules_changed() when the answer may be another one. NULL: no. */
     bool (*module_carries)(void *ctx, const struct mp_envoy_node *node);
+    /* Looks at the listeners of a proxy; the answer is mp_envoy_looked(), later. NULL: nobody
+     * can. */
+    void (*look)(void *ctx, const struct mp_envoy_look *look);
 };
 
 /* ---- life ---- */
@@ -226,6 +238,16 @@ mp_str mp_envoy_node_name(const struct mp_discovery_node *node, char room[MP_ENV
 bool mp_envoy_may_speak(const struct mp_envoy *e, const struct mp_envoy_node *node,
                         const struct mp_envoy_peer *peer);
 
+/* What was seen of its listeners. */
+struct mp_envoy_looked {
+    bool seen;        /* there was an answer */
+    uint32_t missing; /* filters that its own listener (`listen`) lacks, a bit for each asked for */
+    mp_str text;      /* of the first listener that lacks one, one line; empty: none does */
+};
+void mp_envoy_looked(struct mp_envoy *e, uint64_t ticket, const struct mp_envoy_looked *seen);
+/* Once in a while (a second, say): has listeners looked at that were not for long. */
+void mp_envoy_tick(struct mp_envoy *e);
+
 /* What is known about one proxy; texts are borrowed for the call. */
 struct mp_envoy_proxy_type {
     uint32_t subscribed, acked; /* resources; `acked`: it has the version that is desired */
@@ -249,6 +271,9 @@ struct mp_envoy_proxy {
     mp_str nack_type, nack_resource, nack_text;
     /* a resource that a lease in force needs and it does not ask for; empty: none */
     mp_str lacks;
+    /* a listener of it that lacks a filter: "listener plain (127.0.0.1:80) lacks mpol-share";
+     * empty: none is known */
+    mp_str bare;
     uint64_t accepted, effective; /* revisions of the last owner's set */
     uint32_t leases; /* in force that concern it */
     struct mp_envoy_proxy_type types[MP_ENVOY_TYPES];

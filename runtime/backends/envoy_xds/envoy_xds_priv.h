@@ -156,6 +156,18 @@ struct mp_envoy_stream {
 
 /* ---- proxies ---- */
 
+/* What is known of its listeners. */
+#define VIEW_TEXT 192
+struct view {
+    uint64_t ticket; /* of the question that is asked; 0: none is */
+    bool due;        /* it is to be asked */
+    bool open;       /* nothing was answered since it has come */
+    int64_t at_ns;   /* when it was asked last */
+    uint32_t missing; /* filters that its own listener lacks, a bit each */
+    uint32_t text_len;
+    char text[VIEW_TEXT];
+};
+
 struct proxy {
     struct proxy *next; /* in order of node id */
     size_t size;
@@ -171,6 +183,7 @@ struct proxy {
     bool silent, unproven;
     /* what a lease needs and it does not ask for; `lacked`: when it was looked at last */
     mp_str lacks, lacked;
+    struct view view;
     struct mp_envoy_stream *stream; /* the first of its streams, by `sibling`; NULL: gone */
     int64_t since_ns, ack_ns, nack_ns;
     enum mp_envoy_type nack_type;
@@ -345,6 +358,20 @@ struct gap {
 /* Is the lease carried? One proxy that must carry a part and cannot is enough for no; one that
  * has just come may ask for more. `note`: it is remembered who lacks what. */
 bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap *gap, bool note);
+
+/* Does it ask for that? */
+bool proxy_asks_for(const struct proxy *p, enum mp_envoy_type type, mp_str name);
+
+/* ---- filters.c: which listeners have them ---- */
+
+/* Has somebody look at its listeners, if it is time. */
+void filters_look(struct mp_envoy *e, struct proxy *p);
+/* It has just come: nothing is known. */
+void filters_forget(struct proxy *p);
+/* Does its own listener lack the filter, as far as is known? `young`: it has just come, so what was
+ * not looked at yet is not known. `lack` gets it in words. */
+bool filters_lacking(const struct mp_envoy *e, const struct proxy *p, mp_str name, bool young,
+                     mp_str *lack);
 
 /* ---- held.c: leases that nobody can carry ---- */
 

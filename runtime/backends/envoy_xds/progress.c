@@ -85,7 +85,7 @@ static void set_waiting(struct mp_envoy *e, const struct sub *late)
 static void set_graced(struct mp_envoy *e)
 {
     e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text,
-                              "a proxy that has just come has not asked for all filters yet");
+                              "a proxy that has just come is not known to have all filters yet");
 }
 
 static void set_trouble(struct mp_envoy *e, const struct proxy *p)

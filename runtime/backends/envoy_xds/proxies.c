@@ -274,6 +274,7 @@ static void welcome(struct mp_envoy *e, struct proxy *p)
 {
     p->silent = p->unproven = false;
     p->since_ns = xd_now(e);
+    filters_forget(p);
     if (p->known) {
         xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)",
                MP_STR_ARG(p->id), MP_STR_ARG(p->address), MP_STR_ARG(p->agent));
@@ -397,7 +398,9 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .silent = p->silent, .unproven = p->unproven, .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
             .effective = p->effective,
-            .lacks = p->stream != NULL ? p->lacks : MP_STR(""), .leases = leases_of(e, p),
+            .lacks = p->stream != NULL ? p->lacks : MP_STR(""),
+            .bare = {p->view.text, p->stream != NULL ? p->view.text_len : 0},
+            .leases = leases_of(e, p),
             .nack_resource = {p->nack_name, p->nack_name_len},
             .nack_text = {p->nack_text, p->nack_text_len},
         };

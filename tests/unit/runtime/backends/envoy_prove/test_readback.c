@@ -164,12 +164,94 @@ static void runtime_is_compared(void **state)
                      MP_READBACK_BAD);
 }
 
+/* ---- listeners ---- */
+
+#define FILTER(name) "{\"name\":\"" name "\",\"config_discovery\":{\"type_urls\":[]}}"
+#define PLAIN(name) "{\"name\":\"" name "\",\"typed_config\":{}}"
+#define HTTP(filters)                                                                              \
+    "{\"filters\":[{\"name\":\"other\"},{\"name\":\"h\",\"typed_config\":{\"@type\":\"type."    \
+    "googleapis.com/x.v3.HttpConnectionManager\",\"http_filters\":[" filters "]}}]}"
+#define TCP "{\"filters\":[{\"name\":\"t\",\"typed_config\":{\"@type\":\"x.v3.TcpProxy\"}}]}"
+#define AT(name, ip, port, chains)                                                                 \
+    "{\"listener\":{\"name\":\"" name "\",\"address\":{\"socket_address\":{\"address\":\"" ip     \
+    "\",\"port_value\":" port "}},\"filter_chains\":[" chains "]}}"
+#define STATICS(listeners) "{\"configs\":[{\"static_listeners\":[" listeners "]}]}"
+#define BOTH FILTER("mpol-deny") "," FILTER("mpol-share")
+#define ALL "mpol-deny, mpol-share"
+
+static void listeners_without_a_filter_are_found(void **state)
+{
+    static const struct {
+        const char *body, *listen;
+        enum mp_readback got;
+        uint32_t missing;
+        const char *seen;
+    } rows_of_listeners[] = {
+        {"{}", "1.1.1.1:80", MP_READBACK_AS_WANTED, 0, ""},
+        {"[]", "1.1.1.1:80", MP_READBACK_BAD, 0, "no JSON as an admin port writes it"},
+        {"{\"configs\":7}", "", MP_READBACK_BAD, 0, "no JSON as an admin port writes it"},
+        {"{\"configs\":[7,{\"static_listeners\":[7,{\"listener\":7}]}]}", "",
+         MP_READBACK_AS_WANTED, 0, ""},
+        {STATICS(AT("a", "1.1.1.1", "80", HTTP(BOTH "," PLAIN("router")))), "1.1.1.1:80",
+         MP_READBACK_AS_WANTED, 0, ""},
+        {STATICS(AT("a", "1.1.1.1", "80", TCP)), "1.1.1.1:80", MP_READBACK_AS_WANTED, 0, ""},
+        {STATICS(AT("a", "1.1.1.1", "80", HTTP(FILTER("mpol-deny")))), "1.1.1.1:80",
+         MP_READBACK_OTHERWISE, 2, "listener a (1.1.1.1:80) lacks mpol-share"},
+        /* one of that name that is not configured by us */
+        {STATICS(AT("a", "1.1.1.1", "80", HTTP(FILTER("mpol-deny") "," PLAIN("mpol-share")))),
+         "1.1.1.1:80", MP_READBACK_OTHERWISE, 2, "listener a (1.1.1.1:80) lacks mpol-share"},
+        {STATICS(AT("a", "1.1.1.1", "80", HTTP(FILTER("mpol-deny") ",{\"name\":\"mpol-share\","
+                                               "\"config_discovery\":{},\"disabled\":true}"))),
+         "1.1.1.1:80", MP_READBACK_OTHERWISE, 2, "listener a (1.1.1.1:80) lacks mpol-share"},
+        /* every chain must have it; what listens everywhere listens there */
+        {STATICS(AT("a", "0.0.0.0", "80", HTTP(BOTH) "," HTTP(""))), "1.1.1.1:80",
+         MP_READBACK_OTHERWISE, 3, "listener a (0.0.0.0:80) lacks " ALL},
+        {STATICS(AT("a", "::1", "80", HTTP(""))), "[::]:80", MP_READBACK_OTHERWISE, 3,
+         "listener a ([::1]:80) lacks " ALL},
+        /* others do not count as its own, and come after it */
+        {STATICS(AT("a", "1.1.1.1", "81", HTTP(""))), "1.1.1.1:80", MP_READBACK_OTHERWISE, 0,
+         "listener a (1.1.1.1:81) lacks " ALL},
+        {STATICS(AT("a", "1.1.1.1", "81", HTTP(""))), "", MP_READBACK_OTHERWISE, 0,
+         "listener a (1.1.1.1:81) lacks " ALL},
+        {STATICS(AT("a", "1.1.1.1", "81", HTTP("")) "," AT(
+             "b", "1.1.1.1", "80", HTTP(FILTER("mpol-share"))) "," AT("c", "1.1.1.1", "82",
+                                                                     HTTP(""))),
+         "1.1.1.1:80", MP_READBACK_OTHERWISE, 1,
+         "listener b (1.1.1.1:80) lacks mpol-deny; so do 2 more"},
+        {"{\"configs\":[{\"dynamic_listeners\":[{\"name\":\"d\",\"active_state\":" AT(
+             "d", "1.1.1.1", "80", HTTP("")) "},{\"warming_state\":" AT("e", "1.1.1.1", "82",
+                                                                        HTTP("")) "}]}]}",
+         "1.1.1.1:80", MP_READBACK_OTHERWISE, 3,
+         "listener d (1.1.1.1:80) lacks " ALL "; so do 1 more"},
+        {"{\"configs\":[{\"static_listeners\":[{\"listener\":{\"name\":\"a\",\"address\":{"
+         "\"socket_address\":{\"address\":\"1.1.1.1\",\"port_value\":9}},"
+         "\"additional_addresses\":[{\"address\":{\"socket_address\":{\"address\":\"1.1.1.1\","
+         "\"port_value\":80}}}],\"default_filter_chain\":" HTTP("") "}}]}]}",
+         "1.1.1.1:80", MP_READBACK_OTHERWISE, 3, "listener a (1.1.1.1:9) lacks " ALL},
+    };
+    static const mp_str filters[] = {MP_STR_INIT("mpol-deny"), MP_STR_INIT("mpol-share")};
+    (void)state;
+    for (size_t i = 0; i < sizeof rows_of_listeners / sizeof *rows_of_listeners; i++) {
+        const struct mp_prove_task task = {.kind = MP_PROVE_FILTERS, .filters = filters,
+                                           .filter_count = 2,
+                                           .listen = mp_str_of(rows_of_listeners[i].listen)};
+        char seen[160] = "";
+        uint32_t missing = 77;
+        assert_int_equal(mp_readback_listeners(&task, mp_str_of(rows_of_listeners[i].body),
+                                               &missing, seen, sizeof seen),
+                         rows_of_listeners[i].got);
+        assert_string_equal(seen, rows_of_listeners[i].seen);
+        assert_int_equal(missing, rows_of_listeners[i].missing);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clusters_are_compared),
         cmocka_unit_test(a_cluster_in_panic_is_seen),
         cmocka_unit_test(runtime_is_compared),
+        cmocka_unit_test(listeners_without_a_filter_are_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

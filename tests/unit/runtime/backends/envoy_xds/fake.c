@@ -168,10 +168,38 @@ static bool host_carries(void *ctx, const struct mp_envoy_node *node)
     return ((struct fake_mesh *)ctx)->modules_carry;
 }
 
+static void host_look(void *ctx, const struct mp_envoy_look *look)
+{
+    struct fake_mesh *m = ctx;
+    for (uint32_t i = 0; i < m->proxy_count; i++) {
+        struct fake_proxy *p = &m->proxies[i];
+        if (!mp_str_eq(mp_str_of(p->id), look->node)) continue;
+        p->look = look->ticket;
+        p->looks++;
+    }
+}
+
 struct mp_envoy_host fake_host(struct fake_mesh *m)
 {
-    return (struct mp_envoy_host){m,           host_send, host_end, host_prove,
-                                  host_cancel, host_log,  host_now, host_carries};
+    return (struct mp_envoy_host){
+        m,        host_send, host_end,     host_prove,                   host_cancel,
+        host_log, host_now,  host_carries, m->looks ? host_look : NULL};
+}
+
+bool fake_look(struct fake_mesh *m)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < m->proxy_count; i++) {
+        struct fake_proxy *p = &m->proxies[i];
+        struct mp_envoy_looked seen = {.seen = !p->hidden, .missing = p->bare_missing,
+                                       .text = mp_str_of(p->bare)};
+        uint64_t ticket = p->look;
+        if (ticket == 0) continue;
+        p->look = 0;
+        any = true;
+        mp_envoy_looked(m->envoy, ticket, &seen);
+    }
+    return any;
 }
 
 bool fake_is(const struct fake_mesh *m, const void *wire)
@@ -521,6 +549,7 @@ void fake_pump(struct fake_mesh *m)
             while (fake_read(p)) moved = true;
         }
         while (fake_prove(m)) moved = true;
+        moved |= fake_look(m);
     }
 }
 

@@ -61,6 +61,11 @@ struct fake_proxy {
     bool silent;       /* takes responses and answers none */
     bool held;         /* acknowledges, and does not obey: nothing of it is proven */
     bool ended;        /* the control plane ended its stream */
+    const char *bare;      /* what is seen of its listeners, of those that lack something */
+    uint32_t bare_missing; /* filters of its own listener, as they are asked about */
+    bool hidden;           /* nobody sees its listeners */
+    uint64_t look;         /* the question about them; 0: none */
+    uint32_t looks;
     const char *metadata_admin;
     double metadata_merge_ms; /* below 0: not told */
     /* Services that it leads to by mpol-routes; set before it connects. */
@@ -89,6 +94,7 @@ struct fake_mesh {
     bool authenticated; /* the port asks for certificates */
     bool nobody_proves;
     bool sotw; /* new proxies speak the state of the world */
+    bool looks; /* somebody looks at listeners */
     bool modules_carry; /* all proxies have a module that holds the denials */
     char log[16384];
     /* The world: texts must live. */
@@ -134,6 +140,8 @@ bool fake_read(struct fake_proxy *p);
 bool fake_answer(struct fake_proxy *p, const char *type, const char *nonce, const char *error);
 /* Lets everybody read and answer, and the prover look, until nothing moves. */
 void fake_pump(struct fake_mesh *m);
+/* Answers the questions about listeners. */
+bool fake_look(struct fake_mesh *m);
 /* Answers the prover's questions about proxies that are not held. */
 bool fake_prove(struct fake_mesh *m);
 

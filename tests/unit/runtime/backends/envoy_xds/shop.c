@@ -19,16 +19,28 @@ static bool sotw;
 
 void shop_speaks(int argc, char **argv) { sotw = argc > 1 && strcmp(argv[1], "sotw") == 0; }
 
-int open_mesh(void **state)
+static int open_with(bool looks)
 {
-    (void)state;
     memset(&m, 0, sizeof m);
     m.sotw = sotw;
+    m.looks = looks;
     fake_instance(&m, "shop-1", "shop", "v1", "10.1.0.1", 9000);
     fake_instance(&m, "shop-2", "shop", "v1", "10.1.0.2", 9000);
     fake_start(&m, NULL);
     set_begin(&s, 1);
     return mp_envoy_ops.apply(m.envoy, &s.desired) == MPOL_OK ? 0 : -1;
+}
+
+int open_mesh(void **state)
+{
+    (void)state;
+    return open_with(false);
+}
+
+int open_looking(void **state)
+{
+    (void)state;
+    return open_with(true);
 }
 
 int close_mesh(void **state)

@@ -15,6 +15,7 @@ extern const char *const shop, *const gate; /* nodes */
 void shop_speaks(int argc, char **argv);
 /* Around each test. */
 int open_mesh(void **state);
+int open_looking(void **state); /* the same, and somebody looks at listeners */
 int close_mesh(void **state);
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_mesh, close_mesh)
 

@@ -116,7 +116,7 @@ static void who_has_just_come_and_lacks_a_filter_is_waited_for(void **state)
     assert_int_equal(p.accepted, 2);
     assert_int_equal(p.effective, 1);
     assert_int_equal(p.held_count, 0);
-    waits_for("a proxy that has just come has not asked for all filters yet");
+    waits_for("a proxy that has just come is not known to have all filters yet");
     m.now_ns += INT64_C(2000000000);
     p = progress();
     assert_int_equal(p.effective, 2); /* of all that is not held */

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * envoy.admin.v3.ListenersConfigDump, as the admin port writes it in JSON: which listeners have
+ * HTTP connection managers that lack filters.
+ */
+#include <jansson.h>
+#include <stdio.h>
+
+#include "envoy_prove/readback.h"
+
+#define ADDRESS_BYTES 80
+
+static mp_str text_of(const json_t *value)
+{
+    const char *text = json_string_value(value);
+    return text != NULL ? (mp_str){text, json_string_length(value)} : MP_STR("");
+}
+
+/* ---- which filters ---- */
+
+/* One that takes its configuration from us; another of that name would not obey. */
+static bool has_filter(const json_t *manager, mp_str name)
+{
+    size_t i;
+    const json_t *filter;
+    json_array_foreach(json_object_get(manager, "http_filters"), i, filter) {
+        if (!mp_str_eq(text_of(json_object_get(filter, "name")), name)) continue;
+        return json_is_object(json_object_get(filter, "config_discovery")) &&
+               !json_is_true(json_object_get(filter, "disabled"));
+    }
+    return false;
+}
+
+static uint32_t missing_of_manager(const struct mp_prove_task *task, const json_t *manager)
+{
+    uint32_t missing = 0;
+    for (size_t i = 0; i < task->filter_count; i++) {
+        if (!has_filter(manager, task->filters[i])) missing |= UINT32_C(1) << i;
+    }
+    return missing;
+}
+
+static uint32_t missing_of_chain(const struct mp_prove_task *task, const json_t *chain)
+{
+    uint32_t missing = 0;
+    size_t i;
+    const json_t *filter;
+    json_array_foreach(json_object_get(chain, "filters"), i, filter) {
+        const json_t *config = json_object_get(filter, "typed_config");
+        mp_str type = text_of(json_object_get(config, "@type"));
+        if (mp_str_ends(type, MP_STR(".HttpConnectionManager")))
+            missing |= missing_of_manager(task, config);
+    }
+    return missing;
+}
+
+static uint32_t missing_of(const struct mp_prove_task *task, const json_t *listener)
+{
+    uint32_t missing = missing_of_chain(task, json_object_get(listener, "default_filter_chain"));
+    size_t i;
+    const json_t *chain;
+    json_array_foreach(json_object_get(listener, "filter_chains"), i, chain) {
+        missing |= missing_of_chain(task, chain);
+    }
+    return missing;
+}
+
+/* ---- which listener ---- */
+
+/* "127.0.0.1:80" or "[::1]:80". */
+static mp_str address_of(const json_t *holder, char *to, size_t size)
+{
+    const json_t *socket = json_object_get(json_object_get(holder, "address"), "socket_address");
+    mp_str ip = text_of(json_object_get(socket, "address"));
+    bool v6 = mp_str_contains(ip, MP_STR(":"));
+    int len = snprintf(to, size, v6 ? "[%.*s]:%lld" : "%.*s:%lld", MP_STR_ARG(ip),
+                       (long long)json_integer_value(json_object_get(socket, "port_value")));
+    return len > 0 && (size_t)len < size ? (mp_str){to, (size_t)len} : MP_STR("");
+}
+
+static size_t host_len(mp_str address)
+{
+    size_t at = address.len;
+    while (at > 0 && address.ptr[at - 1] != ':') at--;
+    return at > 0 ? at - 1 : 0;
+}
+
+static bool is_any(mp_str host)
+{
+    return mp_str_eq(host, MP_STR("0.0.0.0")) || mp_str_eq(host, MP_STR("[::]"));
+}
+
+/* What listens on every address listens on that one. */
+static bool is_same(mp_str a, mp_str b)
+{
+    size_t host_a = host_len(a), host_b = host_len(b);
+    if (!mp_str_eq(mp_str_sub(a, host_a, a.len), mp_str_sub(b, host_b, b.len))) return false;
+    mp_str x = mp_str_sub(a, 0, host_a), y = mp_str_sub(b, 0, host_b);
+    return mp_str_eq(x, y) || is_any(x) || is_any(y);
+}
+
+static bool is_own(const struct mp_prove_task *task, const json_t *listener)
+{
+    char room[ADDRESS_BYTES];
+    size_t i;
+    const json_t *more;
+    if (task->listen.len == 0) return false;
+    if (is_same(address_of(listener, room, sizeof room), task->listen)) return true;
+    json_array_foreach(json_object_get(listener, "additional_addresses"), i, more) {
+        if (is_same(address_of(more, room, sizeof room), task->listen)) return true;
+    }
+    return false;
+}
+
+/* ---- all of them ---- */
+
+struct gaps {
+    const struct mp_prove_task *task;
+    const json_t *first; /* its own, where that is one of them */
+    uint32_t count, first_missing, own_missing;
+};
+
+static void look_at(struct gaps *g, const json_t *listener)
+{
+    uint32_t missing = missing_of(g->task, listener);
+    if (missing == 0) return;
+    bool own = is_own(g->task, listener);
+    if (own) g->own_missing |= missing;
+    if (g->count++ > 0 && !own) return;
+    g->first = listener;
+    g->first_missing = missing;
+}
+
+static void look_at_dump(struct gaps *g, const json_t *dump)
+{
+    size_t i;
+    const json_t *one;
+    json_array_foreach(json_object_get(dump, "static_listeners"), i, one) {
+        look_at(g, json_object_get(one, "listener"));
+    }
+    json_array_foreach(json_object_get(dump, "dynamic_listeners"), i, one) {
+        const json_t *state = json_object_get(one, "active_state");
+        if (state == NULL) state = json_object_get(one, "warming_state");
+        look_at(g, json_object_get(state, "listener"));
+    }
+}
+
+static void print(const struct gaps *g, char *seen, size_t size)
+{
+    char room[ADDRESS_BYTES];
+    mp_str at = address_of(g->first, room, sizeof room);
+    mp_str name = text_of(json_object_get(g->first, "name"));
+    int len = snprintf(seen, size, "listener %.*s (%.*s) lacks", MP_STR_ARG(name), MP_STR_ARG(at));
+    const char *between = " ";
+    for (size_t i = 0; i < g->task->filter_count && len > 0 && (size_t)len < size; i++) {
+        if ((g->first_missing >> i & 1) == 0) continue;
+        len += snprintf(seen + len, size - (size_t)len, "%s%.*s", between,
+                        MP_STR_ARG(g->task->filters[i]));
+        between = ", ";
+    }
+    if (g->count > 1 && len > 0 && (size_t)len < size) {
+        snprintf(seen + len, size - (size_t)len, "; so do %u more", g->count - 1);
+    }
+}
+
+enum mp_readback mp_readback_listeners(const struct mp_prove_task *task, mp_str body,
+                                       uint32_t *missing, char *seen, size_t seen_size)
+{
+    json_error_t error;
+    json_t *root = json_loadb(body.ptr != NULL ? body.ptr : "", body.len, 0, &error);
+    const json_t *configs = json_object_get(root, "configs"), *dump;
+    struct gaps g = {.task = task};
+    size_t i;
+    bool good = json_is_object(root) && (configs == NULL || json_is_array(configs));
+    json_array_foreach(configs, i, dump) look_at_dump(&g, dump);
+    *missing = g.own_missing;
+    if (!good) snprintf(seen, seen_size, "no JSON as an admin port writes it");
+    if (g.count > 0) print(&g, seen, seen_size);
+    json_decref(root);
+    if (!good) return MP_READBACK_BAD;
+    return g.count > 0 ? MP_READBACK_OTHERWISE : MP_READBACK_AS_WANTED;
+}
