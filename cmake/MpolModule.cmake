@@ -175,7 +175,7 @@ endfunction()
 # A program with cmocka tests (or with a main of its own that exits 0, 1, or 77 for "skipped").
 #
 #   mp_test(window unit SOURCES test_window.c DEPENDS window [PRIVATE window] [USES jansson] [ARGS ...]
-#           [TIMEOUT 60] [POSIX] [NO_CMOCKA])
+#           [TIMEOUT 3600] [POSIX] [NO_CMOCKA])
 #
 # DEPENDS: modules that are linked, with what they need, and whose headers may be included. PRIVATE:
 # modules whose *_priv.h may be included too. `ctest -L LAYER` selects by layer. $<TARGET_FILE:mpol_command>
@@ -243,7 +243,7 @@ endfunction()
 function(mp_register name layer)
   cmake_parse_arguments(R "" "TIMEOUT" "COMMAND" ${ARGN})
   if(NOT R_TIMEOUT)
-    set(R_TIMEOUT 300)
+    set(R_TIMEOUT 1200) # ends what hangs; ten times what any test takes, on a slow machine too
   endif()
   add_test(NAME ${layer}.${name} COMMAND ${R_COMMAND} WORKING_DIRECTORY ${CMAKE_CURRENT_SOURCE_DIR})
   set_tests_properties(${layer}.${name} PROPERTIES LABELS ${layer} TIMEOUT ${R_TIMEOUT} SKIP_RETURN_CODE 77

@@ -3,6 +3,7 @@
  * ThreadSanitizer, too.
  */
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -142,6 +143,7 @@ static void *look(void *ctx)
         if (!ask(s, "account", "/x")) atomic_fetch_add(&wrong, 1);
         if (!ask(s, "nightly", "/x")) atomic_fetch_add(&reached, 1);
         mpol_reader_report(s->reader, s->record);
+        sched_yield(); /* on few cores the engine wants its turn */
     }
     return NULL;
 }
@@ -165,10 +167,10 @@ static void programs_come_and_go_under_the_readers(void **state)
             mpol_engine_step(engine, atomic_fetch_add(&now, S / 50));
         }
     }
+    while (atomic_load(&reached) == 0) sched_yield(); /* the door is in the last program */
     atomic_store(&running, false);
     seats_close(seats);
     assert_int_equal(atomic_load(&wrong), 0);
-    assert_true(atomic_load(&reached) > 0);
 }
 
 int main(void)

@@ -31,8 +31,8 @@ static pid_t running[RUNS_MAX];
 const char flood_policy[] =
     "use std.mesh\n"
     "rule flood\n"
-    "  when count(requests where status == 401) over 30s >= 3 per client.ip max 1k\n"
-    "  then deny client.ip for 1m and notify \"flood {client.ip}\" via chat\n";
+    "  when count(requests where status == 401) over 5m >= 3 per client.ip max 1k\n"
+    "  then deny client.ip for 30m and notify \"flood {client.ip}\" via chat\n";
 
 void harness_command(const char *path)
 {
@@ -98,11 +98,15 @@ static void write_file(const char *name, int flags, const void *bytes, size_t le
     close(fd);
 }
 
-void put_file(const char *name, const char *text) { write_file(name, O_TRUNC, text, strlen(text)); }
 void put_bytes(const char *name, const void *bytes, size_t len)
 {
-    write_file(name, O_TRUNC, bytes, len);
+    char fresh[512];
+    snprintf(fresh, sizeof fresh, "%s.fresh", name);
+    write_file(fresh, O_TRUNC, bytes, len);
+    assert_int_equal(rename(fresh, name), 0);
 }
+void put_file(const char *name, const char *text) { put_bytes(name, text, strlen(text)); }
+void cut_file(const char *name) { write_file(name, O_TRUNC, "", 0); }
 void add_to_file(const char *name, const char *text)
 {
     write_file(name, O_APPEND, text, strlen(text));

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-#define WAIT_MS 30000 /* LIMIT: of one wait, on a machine that is busy */
+#define WAIT_MS 60000 /* LIMIT: of one wait, on a machine that is busy */
 
 /* Where the command is, from argv. */
 void harness_command(const char *path);
@@ -23,7 +23,9 @@ void harness_command(const char *path);
 int folder_make(void **state);
 int folder_drop(void **state);
 
+/* Whole at once: whoever looks meanwhile sees the old text or the new. */
 void put_file(const char *name, const char *text);
+void cut_file(const char *name); /* to nothing, for whoever has it open too */
 void add_to_file(const char *name, const char *text); /* appended */
 void put_bytes(const char *name, const void *bytes, size_t len);
 /* The file as text, "" where there is none; lives until the next call. */
@@ -35,7 +37,7 @@ uint32_t number_at(const char *text, uint32_t max);
 void add_failures(const char *name, const char *client, int count);
 const char *failure_line(const char *client);
 
-/* Refuses a client after three failures within 30 s, and tells `chat`. */
+/* Refuses a client after three failures within five minutes, and tells `chat`. */
 extern const char flood_policy[];
 
 struct run {

@@ -27,7 +27,7 @@
 static const char policy[] =
     "use std.mesh\n"
     "rule flood\n"
-    "  when count(requests where status == 401) over 30s >= 3 per client.ip max 1k\n"
+    "  when count(requests where status == 401) over 5m >= 3 per client.ip max 1k\n"
     "  then deny client.ip for 10m\n";
 
 static const char inventory[] =

@@ -139,7 +139,7 @@ static void a_cut_file_begins_anew(void **state)
     start(&r, "t");
     add_failures("t", "10.0.0.1", 3);
     wait_status(IN_FORCE("10.0.0.1"));
-    put_file("t", "");
+    cut_file("t");
     run_wait(&r, "t: begins anew");
     add_failures("t", "10.0.0.2", 3);
     wait_status(IN_FORCE("10.0.0.2"));

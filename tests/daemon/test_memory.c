@@ -245,8 +245,8 @@ static void the_ledger_is_pruned_beside_a_running_daemon(void **state)
 static const char tier_policy[] =
     "use std.mesh\n"
     "rule failing\n"
-    "  when count(requests where status == 500) over 30s >= 3 per svc unless svc.tier is batch\n"
-    "  then quarantine svc for 1m\n";
+    "  when count(requests where status == 500) over 5m >= 3 per svc unless svc.tier is batch\n"
+    "  then quarantine svc for 30m\n";
 
 static void fail_service(const char *name)
 {

@@ -222,7 +222,7 @@ static void why_answers_for_now_and_for_then(void **state)
     add_failures("t", "10.0.0.1", 2);
     wait_status("records 2,");
     assert_int_equal(ask(&out, "why", "flood", "10.0.0.1", STATE, NULL), 0);
-    has(out, "count(requests where status == 401) over 30s = 2");
+    has(out, "count(requests where status == 401) over 5m = 2");
     has(out, "false");
     add_failures("t", "10.0.0.1", 1);
     wait_status(IN_FORCE("10.0.0.1"));
@@ -231,7 +231,7 @@ static void why_answers_for_now_and_for_then(void **state)
     has(out, "(3 samples)");
     assert_int_equal(
         ask(&out, "why", "flood", "10.0.0.1", "--at=2098-01-01T00:00:00Z", STATE, NULL), 0);
-    has(out, "when turned true   count(requests where status == 401) over 30s = 3");
+    has(out, "when turned true   count(requests where status == 401) over 5m = 3");
     assert_int_equal(
         ask(&out, "why", "flood", "10.0.0.1", "--at=2001-01-01T00:00:00Z", STATE, NULL), 0);
     assert_null(strstr(out, "turned true"));
@@ -386,7 +386,7 @@ static const char forged[] =
 static const char key_policy[] =
     "use std.mesh\n"
     "rule failing when count(requests where status == 500) over 30s >= 1 per svc\n"
-    "then quarantine svc for 1m and notify \"{svc} fails\" via chat\n";
+    "then quarantine svc for 30m and notify \"{svc} fails\" via chat\n";
 
 static void what_comes_from_outside_cannot_forge_a_line(void **state)
 {

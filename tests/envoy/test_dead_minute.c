@@ -14,13 +14,15 @@
 #define NODE "service/checkout/checkout-1"
 #define MINUTE_US INT64_C(60000000)
 #define EVERY_US INT64_C(200000)
-#define RECONCILED_US INT64_C(1000000) /* counted from the Envoy's reconnection */
+/* Counted from the Envoy's reconnection. On a machine of its own it is at most a second, which
+ * tests/bench holds; here others run too. */
+#define RECONCILED_US INT64_C(10000000)
 
 static const char policy[] = "use std.mesh\n"
                              "rule prober\n"
-                             "  when count(requests where status == 404) over 30s >= 3\n"
+                             "  when count(requests where status == 404) over 5m >= 3\n"
                              "    per client.ip max 1k\n"
-                             "  then deny client.ip on service for 1m\n";
+                             "  then deny client.ip on service for 30m\n";
 
 static const char inventory[] =
     "{\"entity\":\"service\",\"name\":\"checkout\"}\n"

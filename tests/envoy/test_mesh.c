@@ -14,7 +14,7 @@ static const char policy[] =
     "use std.mesh\n"
     "rule friend\n"
     "  when count(requests where path == \"/friend\") over 30s >= 2 per client.ip max 1k\n"
-    "  then exempt client.ip on service for 1m\n";
+    "  then exempt client.ip on service for 30m\n";
 
 struct mesh {
     struct upstream app;

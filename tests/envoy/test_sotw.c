@@ -14,8 +14,8 @@
 static const char policy[] =
     "use std.mesh\n"
     "rule prober\n"
-    "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"
-    "  then deny client.ip on service for 1m\n";
+    "  when count(requests where status == 404) over 5m >= 3 per client.ip max 1k\n"
+    "  then deny client.ip on service for 30m\n";
 
 struct mesh {
     struct upstream app;

@@ -367,7 +367,7 @@ bool bed_logged(const struct bed *b, const char *text)
 bool bed_connect(struct bed_client *c, const char *from, int port)
 {
     struct sockaddr_in me = {.sin_family = AF_INET}, to = {.sin_family = AF_INET};
-    struct timeval bound = {.tv_sec = 20};
+    struct timeval bound = {.tv_sec = BED_WAIT_NS / 1000000000};
     int on = 1;
     inet_pton(AF_INET, from, &me.sin_addr);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);

@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define BED_WAIT_NS (INT64_C(20) * 1000000000)
+#define BED_WAIT_NS (INT64_C(60) * 1000000000) /* LIMIT: of one wait, on a busy machine */
 
 int64_t bed_now_ns(void);
 

@@ -13,8 +13,8 @@
 
 #define PROBER                                                                                     \
     "rule prober\n"                                                                                \
-    "  when count(requests where status == 404) over 30s >= 3 per client.ip max 1k\n"              \
-    "  then deny client.ip on service for 1m\n"
+    "  when count(requests where status == 404) over 5m >= 3 per client.ip max 1k\n"               \
+    "  then deny client.ip on service for 30m\n"
 #define POLICY(path)                                                                               \
     "use std.mesh\n"                                                                               \
     "rule closed when request.path starts with \"" path "\" then deny request\n" PROBER
@@ -146,16 +146,13 @@ static void every_module_has_its_numbers(void **state)
         "\nmpol_module_cut_total" OF "0\n",
     };
     struct shop s;
-    const char *body;
     (void)state;
     open_shop(&s);
     assert_int_equal(get_once(BAD, s.sidecar.port, "/admin/users"), 403);
     wait_get(s.mpol.port, "/metrics", 200, "mpol_module_refusals_total" OF "1\n");
     wait_get(s.mpol.port, "/metrics", 200, "mpol_module_records_total" OF "1\n");
-    assert_int_equal(get(s.mpol.port, "/metrics", &body), 200);
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        if (strstr(body, lines[i]) == NULL) fail_msg("no %s in: %s", lines[i], body);
-    }
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        wait_get(s.mpol.port, "/metrics", 200, lines[i]);
     proxy_stop(&s.sidecar);
     wait_get(s.mpol.port, "/metrics", 200, "\nmpol_modules 0\n");
     close_shop(&s);

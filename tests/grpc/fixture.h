@@ -22,7 +22,7 @@
 #include "client.h"
 #include "grpc/grpc.h"
 
-#define GUARD_MS 20000 /* LIMIT: a condition that does not come is a failure */
+#define GUARD_MS 60000 /* LIMIT: a condition that does not come is a failure */
 
 struct rig {
     uv_loop_t loop;

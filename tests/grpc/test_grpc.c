@@ -384,7 +384,7 @@ static void a_peer_that_answers_no_ping_is_dead(void **state)
     struct rig r;
     struct line line, deaf_line = {0};
     struct seen seen, deaf_seen;
-    const struct mp_grpc_limits limits = {.quiet_ms = 20, .dead_ms = 200};
+    const struct mp_grpc_limits limits = {.quiet_ms = 20, .dead_ms = 2000};
     rig_open_plain(&r, &limits);
     struct grpc_client *client = rig_client(&r, &line);
     struct grpc_call *call = rig_call(client, "/test/Echo", &seen);
