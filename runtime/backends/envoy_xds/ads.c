@@ -100,6 +100,7 @@ static enum mp_err sub_make(struct mp_envoy_stream *s, enum mp_envoy_type type, 
     }
     x->in_bucket = t->bucket[hash % BUCKETS];
     t->bucket[hash % BUCKETS] = x;
+    x->at = t->last;
     *t->last = x;
     t->last = &x->next;
     t->count++;
@@ -124,11 +125,9 @@ static void sub_free(struct mp_envoy *e, struct sub *x)
 static void sub_remove(struct mp_envoy_stream *s, enum mp_envoy_type type, struct sub *x)
 {
     struct typed *t = &s->types[type];
-    struct sub **at = &t->first;
-    while (*at != x) at = &(*at)->next;
-    *at = x->next;
-    if (x->next == NULL) t->last = at;
-    at = &t->bucket[x->hash % BUCKETS];
+    *x->at = x->next;
+    *(x->next != NULL ? &x->next->at : &t->last) = x->at;
+    struct sub **at = &t->bucket[x->hash % BUCKETS];
     while (*at != x) at = &(*at)->in_bucket;
     *at = x->in_bucket;
     t->count--;

@@ -289,20 +289,45 @@ static struct content *content_copy(struct mp_envoy *e, const struct content *li
     return c;
 }
 
+static struct content *content_known(const struct mp_envoy *e, const struct content *like,
+                                     uint64_t hash)
+{
+    struct content *c = e->content_of[hash % CONTENT_BUCKETS];
+    while (c != NULL && (c->hash != hash || !same_audience(c, like))) c = c->in_bucket;
+    return c;
+}
+
+static void content_enter(struct mp_envoy *e, struct content *c)
+{
+    struct content **bucket = &e->content_of[c->hash % CONTENT_BUCKETS];
+    c->in_bucket = *bucket;
+    *bucket = c;
+    c->next = e->contents;
+    c->at = &e->contents;
+    if (c->next != NULL) c->next->at = &c->next;
+    e->contents = c;
+}
+
+/* Another audience that is given the same, whose list may be had. */
+static const struct content *content_alike(const struct mp_envoy *e, const struct content *wanted)
+{
+    const struct content *c = wanted->one_of_many ? e->contents : NULL;
+    while (c != NULL && !is_alike(c, wanted)) c = c->next;
+    return c;
+}
+
 enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct content **out)
 {
     uint64_t hash = audience_hash(like);
-    struct content wanted = *like;
-    const struct content *donor = NULL;
-    wanted.one_of_many = is_one_of_many(&e->plan, like);
-    for (struct content *c = e->contents; c != NULL; c = c->next) {
-        if (is_alike(c, &wanted)) donor = c;
-        if (c->hash != hash || !same_audience(c, like)) continue;
+    struct content wanted = *like, *c = content_known(e, like, hash);
+    if (c != NULL) {
         c->users++;
         *out = c;
         return MP_OK;
     }
-    struct content *c = content_copy(e, &wanted);
+    wanted.one_of_many = is_one_of_many(&e->plan, like);
+    const struct content *donor = content_alike(e, &wanted);
+    c = content_copy(e, &wanted);
     if (c == NULL) return MP_ENOMEM;
     c->hash = hash;
     c->users = 1;
@@ -313,8 +338,7 @@ enum mp_err content_get(struct mp_envoy *e, const struct content *like, struct c
         return err;
     }
     take(e, c);
-    c->next = e->contents;
-    e->contents = c;
+    content_enter(e, c);
     *out = c;
     return MP_OK;
 }
@@ -324,9 +348,11 @@ void content_leave(struct mp_envoy *e, struct content *c)
     if (c == NULL) return;
     MP_ASSERT(c->users > 0);
     if (--c->users > 0) return;
-    struct content **at = &e->contents;
-    while (*at != c) at = &(*at)->next;
-    *at = c->next;
+    struct content **in_bucket = &e->content_of[c->hash % CONTENT_BUCKETS];
+    while (*in_bucket != c) in_bucket = &(*in_bucket)->in_bucket;
+    *in_bucket = c->in_bucket;
+    *c->at = c->next;
+    if (c->next != NULL) c->next->at = c->at;
     list_free(e, c->list, c->count);
     xd_free(e, c, c->size);
 }

@@ -27,6 +27,7 @@
 #define HELD_TEXTS 64 /* LIMIT: more leases than that are held with the text of the last */
 #define HELD_TEXT 256
 #define RES_BUCKETS 4096
+#define CONTENT_BUCKETS 4096
 
 /* ---- resources ---- */
 
@@ -45,7 +46,7 @@ extern struct res xd_unsent;
 
 /* What one audience is given of one type; of EDS: one cluster, for everybody. */
 struct content {
-    struct content *next;
+    struct content *next, **at, *in_bucket; /* at: what points here in the list of `next` */
     uint64_t hash;
     uint32_t users; /* streams and subscriptions */
     size_t size;
@@ -81,7 +82,7 @@ struct flight {
 /* One resource that a stream subscribed to. `desired`, `sent`, `acked`, `obeyed`: NULL is "there is
  * none", &xd_unsent "not known". */
 struct sub {
-    struct sub *next, *in_bucket;
+    struct sub *next, **at, *in_bucket; /* at: what points here in the list of `next` */
     struct mp_envoy_stream *stream;
     enum mp_envoy_type type;
     mp_str name;
@@ -223,7 +224,7 @@ struct mp_envoy {
     uint64_t revision, accepted, effective;
 
     struct res *res[RES_BUCKETS];
-    struct content *contents;
+    struct content *contents, *content_of[CONTENT_BUCKETS];
     struct mp_envoy_stream *streams;
     uint32_t stream_count;
     struct proxy *proxies;
