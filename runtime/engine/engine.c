@@ -302,6 +302,7 @@ void mp_engine_advance(struct mp_engine *e, int64_t now_ns, int64_t mono_ns)
     if (now_ns < e->now_ns) now_ns = e->now_ns; /* made monotone (R1) */
     if (mono_ns < e->mono_ns) mono_ns = e->mono_ns;
     en_run_deadlines(e, now_ns, mono_ns);
+    en_watch(e);
     en_settle(e);
 }
 

@@ -117,6 +117,7 @@ struct en_lease {
     bool used, dirty;
     bool excluded;     /* its backend refused the set with it in */
     bool held;         /* nothing in the mesh can carry it now; the set has it all the same */
+    bool worded;       /* since it is held, and in this life, its reason has been remembered */
     bool refused;      /* it was excluded, and has not been accepted since */
     bool ttl_runs;     /* its time ran before: a restart goes on with the rest */
     uint8_t state;     /* enum mp_lease_state */
@@ -493,6 +494,7 @@ void en_case_event(struct mp_engine *e, struct en_case *c, enum mp_incident_even
 void en_case_lease_accepted(struct mp_engine *e, struct en_case *c);
 void en_case_lease_effective(struct mp_engine *e, struct en_case *c);
 void en_case_lease_superseded(struct mp_engine *e, struct en_case *c, const struct en_lease *l);
+void en_case_lease_lost(struct mp_engine *e, struct en_case *c, const struct en_lease *l);
 void en_case_lease_gone(struct mp_engine *e, struct en_case *c);
 void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause);
 bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
@@ -525,6 +527,8 @@ static inline uint32_t en_rule_slot(const struct mp_engine *e, uint32_t rule)
 /* How its check reads; the `harm` of what is in force, MP_NONE: none. */
 struct mp_read en_read_check(const struct en_case *c);
 uint32_t en_case_harm(const struct mp_engine *e, const struct en_case *c);
+/* Is it looked for now? */
+bool en_case_may_harm(const struct mp_engine *e, const struct en_case *c);
 void en_case_ramp(struct mp_engine *e, struct en_case *c);   /* gives the next part back */
 void en_case_cooled(struct mp_engine *e, struct en_case *c); /* its pause is over */
 /* Goes on to the end once nothing of it is in force. */
@@ -540,6 +544,8 @@ void en_case_end_leases(struct mp_engine *e, struct en_case *c, mp_str why);
 void en_lease_arbitrate(struct mp_engine *e, const struct mp_lease *about);
 bool en_lease_in_force(const struct en_lease *l);
 bool en_lease_wanted(const struct en_lease *l);
+/* Was it in force, and is somewhere not, so that its backend names it? */
+bool en_lease_lost(const struct en_lease *l);
 const struct mp_lease *en_live(void *ctx, bool shadow, uint32_t *cursor);
 /* How many leases of the case's rung, and how many of these are at least this far. */
 struct en_step_state {
@@ -615,6 +621,10 @@ uint32_t en_backend_hooks(const struct mp_engine *e, uint32_t backend, uint32_t 
                           uint32_t entity, uint32_t type);
 /* Accepted, and not obeyed within the backend's bound: stuck, with what the backend waits for. */
 void en_lease_late(struct mp_engine *e, struct en_lease *l);
+/* It was refused before: others do not share its fate, and it is offered again by itself. */
+void en_lease_leave_out(struct mp_engine *e, struct en_lease *l);
+/* Looks at backends that may have lost what they carried; en_flush does what follows. */
+void en_watch(struct mp_engine *e);
 /* Hands changed sets to their backends, and does what their progress says, until nothing moves. */
 void en_flush(struct mp_engine *e);
 bool en_backend_can(const struct mpol_backend_ops *ops, mp_str verb, mp_str target);

@@ -401,6 +401,12 @@ void en_case_lease_superseded(struct mp_engine *e, struct en_case *c, const stru
     en_case_event(e, c, MP_INCIDENT_ON_SUPERSEDED, MP_STR("superseded"));
 }
 
+void en_case_lease_lost(struct mp_engine *e, struct en_case *c, const struct en_lease *l)
+{
+    if (c->state != MP_INCIDENT_VERIFYING || l->l.rung != c->rung) return;
+    en_case_event(e, c, MP_INCIDENT_ON_LOST, MP_STR("lost"));
+}
+
 void en_case_lease_gone(struct mp_engine *e, struct en_case *c)
 {
     if (c->leases == EN_NONE) en_case_finish(e, c);
@@ -479,6 +485,17 @@ uint32_t en_case_harm(const struct mp_engine *e, const struct en_case *c)
     return en_step_of(e, c)->harm;
 }
 
+/* R41. A step that was in force and is not everywhere any more may do it where it is. */
+bool en_case_may_harm(const struct mp_engine *e, const struct en_case *c)
+{
+    if (c->state == MP_INCIDENT_VERIFYING || c->state == MP_INCIDENT_HOLDING) return true;
+    if (c->state != MP_INCIDENT_OPEN) return false;
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        if (e->leases[i].l.rung == c->rung && en_lease_lost(&e->leases[i])) return true;
+    }
+    return false;
+}
+
 /* R41: before a verdict of the same instant. True: the case is over. */
 static bool check_harm(struct mp_engine *e, struct en_case *c)
 {
@@ -527,16 +544,15 @@ static void check_until(struct mp_engine *e, struct en_case *c)
 
 void en_case_checks(struct mp_engine *e, struct en_case *c, bool by_record)
 {
-    bool acting = c->state == MP_INCIDENT_VERIFYING || c->state == MP_INCIDENT_HOLDING;
-    if (acting && check_harm(e, c)) return;
+    if (en_case_may_harm(e, c) && check_harm(e, c)) return;
     if (c->state == MP_INCIDENT_VERIFYING &&
         !(by_record && e->clause_still[en_step_of(e, c)->verify])) {
         check_verify(e, c);
     }
     uint32_t until = c->used ? en_rule_of(e, c)->until : MP_NONE;
     if (until == MP_NONE || c->until_from_ns == MP_NEVER_NS) return;
-    acting = c->state == MP_INCIDENT_OPEN || c->state == MP_INCIDENT_VERIFYING ||
-             c->state == MP_INCIDENT_HOLDING;
+    bool acting = c->state == MP_INCIDENT_OPEN || c->state == MP_INCIDENT_VERIFYING ||
+                  c->state == MP_INCIDENT_HOLDING;
     if (acting && !(by_record && e->clause_still[until])) check_until(e, c);
 }
 
@@ -574,7 +590,8 @@ static void watch_release(struct mp_engine *e, struct en_case *c)
 static bool in_effect(const struct mp_engine *e, const struct en_case *c)
 {
     for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
-        if (e->leases[i].state == MP_LEASE_EFFECTIVE) return true;
+        const struct en_lease *l = &e->leases[i];
+        if (l->state == MP_LEASE_EFFECTIVE || en_lease_lost(l)) return true;
     }
     return false;
 }

@@ -103,6 +103,11 @@ bool en_lease_in_force(const struct en_lease *l)
     return l->state >= MP_LEASE_ADMITTED && l->state <= MP_LEASE_STUCK;
 }
 
+bool en_lease_lost(const struct en_lease *l)
+{
+    return l->state == MP_LEASE_STUCK && l->held && l->accepted_mono_ns != 0;
+}
+
 const struct mp_lease *en_live(void *ctx, bool shadow, uint32_t *cursor)
 {
     struct mp_engine *e = ctx;
@@ -198,6 +203,7 @@ static void do_effect(struct mp_engine *e, struct en_lease *l, enum mp_lease_eff
         change_set(e, l);
         en_case_lease_superseded(e, c, l);
         break;
+    case MP_LEASE_DO_LOSE: en_case_lease_lost(e, c, l); break;
     case MP_LEASE_DO_TAKE_BACK: take_back(e, l, before); break;
     case MP_LEASE_DO_FREE:
         unlink_lease(e, l);
@@ -311,12 +317,13 @@ static void stand(struct mp_engine *e, struct en_lease *l, enum mp_standing stan
     uint8_t was = l->standing;
     l->standing = (uint8_t)standing;
     if (standing == MP_STANDING_SUPERSEDED) {
-        l->held = false;
+        l->held = l->worded = false;
         if (l->state != MP_LEASE_SUPERSEDED) {
             en_lease_event(e, l, MP_LEASE_ON_SUPERSEDE, MP_STR("superseded"));
         }
     } else if (l->state == MP_LEASE_SUPERSEDED) {
         en_lease_event(e, l, MP_LEASE_ON_RESTORE, MP_STR("restored"));
+        if (l->refused) en_lease_leave_out(e, l);
     } else if (l->state == MP_LEASE_ADMITTED) {
         en_lease_event(e, l, MP_LEASE_ON_APPLY, MP_STR(""));
     } else if (was != standing && l->backend != EN_NONE) {

@@ -344,6 +344,15 @@ static bool leave_out(struct mp_engine *e, uint32_t backend, bool at_once)
     return true;
 }
 
+void en_lease_leave_out(struct mp_engine *e, struct en_lease *l)
+{
+    struct en_backend *b = &e->backends[l->backend];
+    l->excluded = true;
+    if (b->refused_mono_ns == 0) b->refused_mono_ns = e->mono_ns + refused_pause_ns(b);
+    arm(e, l->backend);
+    stuck(e, l, MPOL_EAGAIN, mpol_text("it was refused before"));
+}
+
 /* The mesh is away, or will not have the set: told at once by `apply`, or later. What was not yet
  * accepted is stuck. Where the set itself is what is wrong, only what is at fault waits. */
 static void trouble(struct mp_engine *e, uint32_t backend, enum mpol_err err, struct mpol_text text,
@@ -428,31 +437,60 @@ static bool send(struct mp_engine *e, uint32_t backend)
     return true;
 }
 
+/* They are in order of their ids. */
 static const struct mpol_lease_trouble *held_of(const struct mpol_progress *now, uint64_t lease)
 {
-    for (size_t i = 0; i < now->held_count; i++) {
-        if (now->held[i].lease == lease) return &now->held[i];
+    size_t from = 0, to = now->held_count;
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        if (now->held[middle].lease < lease) {
+            from = middle + 1;
+        } else {
+            to = middle;
+        }
     }
-    return NULL;
+    return from < now->held_count && now->held[from].lease == lease ? &now->held[from] : NULL;
+}
+
+/* Does it stop what is in force, or wait for what was never so? Where nobody is left nobody lets
+ * anything through, so what was accepted stays what it is. */
+static bool holds_up(const struct en_lease *l, const struct mpol_lease_trouble *t)
+{
+    switch (l->state) {
+    case MP_LEASE_APPLYING: return true;
+    case MP_LEASE_STUCK: return l->accepted_mono_ns == 0 || t->trouble != MPOL_EIO;
+    case MP_LEASE_ACCEPTED:
+    case MP_LEASE_EFFECTIVE: return t->trouble != MPOL_EIO;
+    default: return false;
+    }
+}
+
+/* Why it is held may be another reason now. Of more than are remembered only the last have one. */
+static void word(struct mp_engine *e, struct en_lease *l, mp_str text)
+{
+    const struct en_trouble *t = trouble_slot(e, l);
+    bool forgotten = t == NULL && l->worded;
+    if (!forgotten && (t == NULL || !mp_str_eq((mp_str){t->text, t->len}, text)))
+        en_trouble_put(e, l, text);
+    l->worded = true;
 }
 
 /* What it would take from others comes back to them. */
 static void hold(struct mp_engine *e, struct en_lease *l, const struct mpol_lease_trouble *t)
 {
-    bool was = l->held;
-    if (l->state == MP_LEASE_APPLYING) {
-        l->held = true;
-        stuck(e, l, t->trouble, t->text);
-    } else if (l->state == MP_LEASE_STUCK && (l->held || l->accepted_mono_ns == 0)) {
-        l->held = true; /* it was stuck before, perhaps in another life, and why may be new */
-        en_trouble_put(e, l, (mp_str){t->text.ptr, t->text.len});
-    }
-    if (l->held && !was) en_lease_arbitrate(e, &l->l);
+    mp_str text = t->text.len > 0 ? (mp_str){t->text.ptr, t->text.len}
+                                  : mp_str_of(mp_err_text((enum mp_err)t->trouble));
+    bool was = l->held && l->state == MP_LEASE_STUCK;
+    if (!was && !holds_up(l, t)) return;
+    l->held = true;
+    if (l->state != MP_LEASE_STUCK) stuck(e, l, t->trouble, t->text);
+    word(e, l, text);
+    if (!was) en_lease_arbitrate(e, &l->l);
 }
 
 static void let_go(struct mp_engine *e, struct en_lease *l)
 {
-    l->held = false;
+    l->held = l->worded = false;
     if (l->state == MP_LEASE_STUCK) en_lease_event(e, l, MP_LEASE_ON_RETRY, MP_STR("retry"));
     en_lease_arbitrate(e, &l->l);
 }
@@ -573,6 +611,14 @@ static bool is_dirty(const struct mp_engine *e)
         if (e->backends[i].dirty && e->backends[i].retry_mono_ns == 0) return true;
     }
     return false;
+}
+
+void en_watch(struct mp_engine *e)
+{
+    size_t offset = offsetof(struct mpol_backend_ops, carries);
+    for (uint32_t i = 0; i < e->backend_count && e->lease_used > 0; i++) {
+        if (question_at(e->backends[i].ops, offset) != NULL) look(e, i);
+    }
 }
 
 void en_flush(struct mp_engine *e)

@@ -130,7 +130,7 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
         sooner(&due, en_holds_due(e, step->verify, &how, c->key));
         later_only(e, &due, mp_check_due(&c->check) + en_clause_lateness(e, step->verify, c->key));
     }
-    uint32_t harm = c->state == MP_INCIDENT_OPEN ? MP_NONE : en_case_harm(e, c);
+    uint32_t harm = en_case_may_harm(e, c) ? en_case_harm(e, c) : MP_NONE;
     if (harm != MP_NONE) {
         struct mp_read how = {.since_ns = c->effective_ns, .asker = c};
         sooner(&due, change(e, c, &how));

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The in-process backend behind a wire: slow, busy, or refusing.
+ * The in-process backend behind a wire: slow, busy, refusing, or with a hole in the mesh behind it.
  */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "base/assert.h"
 #include "sim.h"
@@ -48,6 +49,37 @@ static enum mpol_err apply(void *backend, const struct mpol_desired *set)
     return err;
 }
 
+static bool is_lacked(const struct sim_backend *b, uint64_t lease)
+{
+    return b->wire == SIM_WIRE_LACKS && lease % 2 == 0;
+}
+
+static int by_lease(const void *a, const void *b)
+{
+    const struct mpol_lease_trouble *x = a, *y = b;
+    return x->lease < y->lease ? -1 : x->lease > y->lease;
+}
+
+static void tell_lacked(struct sim_backend *b, struct mpol_progress *out)
+{
+    out->held = b->lacked;
+    out->held_count = 0;
+    for (uint32_t i = 0; i < b->held_count; i++) {
+        if (!is_lacked(b, b->held[i].id)) continue;
+        b->lacked[out->held_count++] = (struct mpol_lease_trouble){
+            b->held[i].id, MPOL_EINVAL, mpol_text("one lets it through")};
+    }
+    qsort(b->lacked, out->held_count, sizeof *b->lacked, by_lease);
+}
+
+static enum mpol_err carries(void *backend, const struct mpol_lease *lease, char *why,
+                             size_t why_size)
+{
+    if (!is_lacked(backend, lease->id)) return MPOL_OK;
+    snprintf(why, why_size, "one lets it through");
+    return MPOL_EINVAL;
+}
+
 static enum mpol_err progress(void *backend, struct mpol_progress *out)
 {
     struct sim_backend *b = backend;
@@ -60,6 +92,7 @@ static enum mpol_err progress(void *backend, struct mpol_progress *out)
     if (out->accepted > accepted) out->accepted = accepted;
     if (out->effective > effective) out->effective = effective;
     if (b->wire == SIM_WIRE_REFUSES) out->trouble = MPOL_EIO;
+    tell_lacked(b, out);
     return err;
 }
 
@@ -86,4 +119,5 @@ void sim_backend_init(struct sim_backend *b, struct mp_inproc *real, const int64
     b->ops.progress = progress;
     b->ops.read_back = read_back;
     b->ops.close = closed;
+    b->ops.carries = carries;
 }

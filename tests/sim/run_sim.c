@@ -273,7 +273,7 @@ static void undo(struct sim *s)
 static void trouble(struct sim *s)
 {
     static const char *const words[WORDS] = {
-        "the wire is slow", "the wire refuses", "the wire is busy", "the wire is good",
+        "the wire is slow", "the wire refuses", "the wire is busy", "somebody lacks a filter",
         "the wire is good", "the wire is good", "silence",          "silence",
         "telemetry",        "telemetry",        "telemetry",        "telemetry",
         "the brake",        "no brake",         "release all",      "release one",
@@ -286,7 +286,7 @@ static void trouble(struct sim *s)
     case 0: s->backend.wire = SIM_WIRE_SLOW; break;
     case 1: s->backend.wire = SIM_WIRE_REFUSES; break;
     case 2: s->backend.wire = SIM_WIRE_BUSY; break;
-    case 3:
+    case 3: s->backend.wire = SIM_WIRE_LACKS; break;
     case 4:
     case 5: s->backend.wire = SIM_WIRE_GOOD; break;
     case 6:

@@ -38,7 +38,8 @@ struct sim_program {
 
 /* ---- the backend: the real one, behind a wire that fails ---- */
 
-enum sim_wire { SIM_WIRE_GOOD, SIM_WIRE_SLOW, SIM_WIRE_REFUSES, SIM_WIRE_BUSY };
+/* LACKS: somebody in the mesh lets through what every second lease refuses. */
+enum sim_wire { SIM_WIRE_GOOD, SIM_WIRE_SLOW, SIM_WIRE_REFUSES, SIM_WIRE_BUSY, SIM_WIRE_LACKS };
 
 struct sim_held {
     uint64_t id;
@@ -53,6 +54,7 @@ struct sim_backend {
     uint32_t turns; /* calls, for a wire that is busy now and then */
     struct sim_held held[SIM_LEASES_MAX]; /* what the newest set that was taken holds */
     uint32_t held_count;
+    struct mpol_lease_trouble lacked[SIM_LEASES_MAX];
     /* of an engine that crashed: what it holds may be unknown to the one that follows */
     bool leftovers;
     struct {

@@ -347,6 +347,12 @@ static bool room_for_held(struct mp_fleet *f, size_t count)
     return true;
 }
 
+static int by_lease(const void *a, const void *b)
+{
+    const struct mpol_lease_trouble *x = a, *y = b;
+    return x->lease < y->lease ? -1 : x->lease > y->lease;
+}
+
 /* What no module that is connected can cut waits for one,
  * beside what waits in the other backend. */
 static bool add_held(struct mp_fleet *f, struct mpol_progress *p)
@@ -362,9 +368,10 @@ static bool add_held(struct mp_fleet *f, struct mpol_progress *p)
         for (size_t k = 0; k < cuts->lease_count; k++) {
             if (is_carried(f, &cuts->leases[k])) continue;
             f->held[p->held_count++] = (struct mpol_lease_trouble){
-                .lease = cuts->leases[k].id, .trouble = MPOL_EAGAIN, .text = mpol_text(nobody_cuts)};
+                .lease = cuts->leases[k].id, .trouble = MPOL_EIO, .text = mpol_text(nobody_cuts)};
         }
     }
+    qsort(f->held, p->held_count, sizeof *f->held, by_lease);
     return true;
 }
 
@@ -442,7 +449,7 @@ static enum mpol_err fleet_carries(void *backend, const struct mpol_lease *lease
     if (mp_fleet_is_cut(lease)) {
         if (is_carried(f, lease)) return MPOL_OK;
         snprintf(why, why_size, "%s", nobody_cuts);
-        return MPOL_EAGAIN;
+        return MPOL_EIO;
     }
     if (f->inner == NULL || f->inner->carries == NULL) return MPOL_OK;
     struct mpol_arg args[MP_FRAME_ARGS_MAX];

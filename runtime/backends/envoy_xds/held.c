@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Leases that no proxy ever had, and that none could have now: which they are, and why, in words.
+ * Leases that no proxy ever had and none could have now, and those that somebody lets through:
+ * which they are, and why, in words.
  */
 #include "envoy_xds/envoy_xds_priv.h"
 
@@ -104,6 +105,7 @@ static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
 
 static enum mpol_err trouble_of(const struct gap *gap)
 {
+    if (gap->lack.len > 0) return MPOL_EINVAL;
     return gap->proxy == NULL || gap->proxy->silent ? MPOL_EIO : MPOL_EINVAL;
 }
 
@@ -198,9 +200,9 @@ void held_reckon(struct mp_envoy *e)
         struct lease *note = &e->plan.notes[i];
         struct gap gap;
         bool can = ask_once(e, &e->plan.leases[i], &memory, &gap);
-        if (note->carried) continue;
-        note->can = can;
-        e->unsure |= can && gap.graced;
+        /* What was carried once is so no more only where somebody lets through what it refuses. */
+        note->can = can || (note->carried && gap.lacking == 0);
+        e->unsure |= !note->carried && can && gap.graced;
         if (!note->can && mp_str_eq(note->owner, e->owner) && room_for_held(e)) {
             hold(e, &e->plan.leases[i], &gap);
         }

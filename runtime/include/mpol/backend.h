@@ -109,7 +109,7 @@ struct mpol_progress {
      * Each of them is stuck until it is not named here any more, and takes nothing from other
      * leases on its target; everything else goes on. One that was effective stays so where nobody
      * is left (MPOL_EIO), since then nobody lets anything through either; of any other trouble it
-     * is stuck too. Holds until the next call of the backend. */
+     * is stuck too. In order of their ids. Holds until the next call of the backend. */
     const struct mpol_lease_trouble *held;
     size_t held_count;
 };
@@ -140,7 +140,7 @@ struct mpol_backend_ops {
      * be asked again. */
     enum mpol_err (*apply)(void *backend, const struct mpol_desired *set);
     /* Where it stands; called after every apply and at every step while something is
-     * outstanding. */
+     * outstanding, or, of a backend with `carries`, in force. */
     enum mpol_err (*progress)(void *backend, struct mpol_progress *out);
     /* Tells everything in the mesh that carries `owner`. NULL with MPOL_BACKEND_UNPROVEN. */
     enum mpol_err (*read_back)(void *backend, struct mpol_text owner, mpol_read_back_fn found,

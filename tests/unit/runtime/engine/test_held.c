@@ -212,6 +212,19 @@ static void an_operator_is_told_before(void **state)
     loop_close(&l);
 }
 
+/* Another life, `seconds` later, on a mesh that is new too. */
+static void open_next(struct loop *n, struct mesh *m, const char *policy, int seconds)
+{
+    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2},
+                                        .pending = true, .now_ns = T0 + seconds * SEC,
+                                        .mono_ns = T0 + seconds * SEC};
+    options.limits.incidents = options.limits.leases = 256;
+    loop_open_with(n, policy, true, &options);
+    n->t = T0 + seconds * SEC;
+    mesh_init(m);
+    assert_int_equal(mp_engine_backend(n->engine, &mesh_asked_ops, m), MP_OK);
+}
+
 static void a_restart_does_not_make_it_win(void **state)
 {
     (void)state;
@@ -227,25 +240,19 @@ static void a_restart_does_not_make_it_win(void **state)
     kept_take(&kept, l.engine);
     loop_close(&l);
 
-    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2},
-                                        .pending = true, .now_ns = T0 + 20 * SEC,
-                                        .mono_ns = 5 * SEC};
-    options.limits.incidents = options.limits.leases = 256;
-    loop_open_with(&n, ERRORS, true, &options);
-    mesh_init(&m);
+    open_next(&n, &m, ERRORS, 20);
     m.nobody = "route"; /* no proxy is there yet */
-    assert_int_equal(mp_engine_backend(n.engine, &mesh_asked_ops, &m), MP_OK);
     kept_restore(&kept, n.engine);
-    mp_engine_advance(n.engine, T0 + 21 * SEC, 6 * SEC);
+    loop_at(&n, 21);
     is_in(&n, works, "effective", "");
     is_in(&n, typo, "stuck", "nobody is there");
     assert_string_equal(m.set, "route service a to=pay back=0; route service a to=nosuch back=0; ");
     m.nobody = "to=nosuch";
-    mp_engine_advance(n.engine, T0 + 22 * SEC, 7 * SEC);
+    loop_at(&n, 22);
     is_in(&n, works, "effective", "");
     assert_false(loop_saw(&n, "superseded"));
     m.nobody = NULL;
-    mp_engine_advance(n.engine, T0 + 23 * SEC, 8 * SEC);
+    loop_at(&n, 23);
     is_in(&n, works, "superseded", "");
     is_in(&n, typo, "effective", "");
     loop_close(&n);
@@ -300,6 +307,175 @@ static void one_that_is_refused_at_once_takes_nothing_away(void **state)
     loop_close(&l);
 }
 
+/* ---- who is carried no more ---- */
+
+static void where_a_proxy_lets_through_it_is_stuck_again(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    mesh_open_with(&l, &m, ERRORS, &mesh_asked_ops);
+    loop_set(&l, "error_rate", "a", "8%");
+    is_in(&l, 1, "effective", "");
+    loop_at(&l, 20);
+    m.nobody = "throttle"; /* who has come does not ask for the filter */
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&l, 20.5);
+    is_in(&l, 1, "stuck", "nobody is there");
+    mesh_saw(&l, "20.500 lease errors a throttle a effective>stuck invalid input to:50% burst:0 "
+                 "for:10m trouble=nobody is there");
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0; "); /* for all others */
+    loop_at(&l, 30);
+    assert_int_equal(loop_count(&l, "effective>stuck"), 1);
+    assert_false(loop_saw(&l, "retry"));
+    m.nobody = NULL; /* it has asked, or is gone */
+    loop_at(&l, 30.5);
+    is_in(&l, 1, "effective", "");
+    loop_at(&l, 601);
+    /* its end is what it was */
+    mesh_saw(&l, "600.000 incident errors a holding>releasing expired");
+    loop_close(&l);
+}
+
+static void where_nobody_is_left_nobody_lets_through(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    mesh_open_with(&l, &m, ERRORS, &mesh_asked_ops);
+    loop_set(&l, "error_rate", "a", "8%");
+    m.nobody = "throttle";
+    loop_at(&l, 20);
+    is_in(&l, 1, "effective", "");
+    loop_close(&l);
+}
+
+/* A metric that a known hole decides is no verdict on the measure. */
+static void its_check_stops_and_starts_anew(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    mesh_open_with(&l, &m, CHECKED, &mesh_asked_ops);
+    loop_set(&l, "error_rate", "a", "8%");
+    mesh_saw(&l, "0.000 incident errors a open>verifying");
+    loop_at(&l, 20);
+    m.nobody = "throttle";
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&l, 20.5);
+    mesh_saw(&l, "20.500 incident errors a verifying>open lost");
+    loop_at(&l, 100);
+    assert_false(loop_saw(&l, "failed")); /* the minute is over, and nothing escalates */
+    m.nobody = NULL;
+    loop_at(&l, 100.5);
+    mesh_saw(&l, "100.500 incident errors a open>verifying");
+    loop_at(&l, 110);
+    loop_set(&l, "error_rate", "a", "1%");
+    loop_at(&l, 121);
+    mesh_saw(&l, "120.000 incident errors a verifying>confirmed");
+    m.nobody = "throttle";
+    loop_at(&l, 130);
+    is_in(&l, 1, "stuck", "nobody is there");
+    assert_false(loop_saw(&l, "holding>open")); /* what was confirmed was */
+    loop_close(&l);
+}
+
+/* Where it is in force it can do harm. */
+static void harm_is_looked_for_all_the_while(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    mesh_open_with(&l, &m, CHECKED, &mesh_asked_ops);
+    loop_set(&l, "p99_latency", "a", "100ms");
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 10);
+    m.nobody = "throttle";
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&l, 20);
+    mesh_saw(&l, "verifying>open lost");
+    loop_set(&l, "p99_latency", "a", "3s");
+    loop_at(&l, 25);
+    mesh_saw(&l, "22.000 incident errors a open>harmful");
+    mesh_saw(&l, "22.000 incident errors a harmful>rolled_back harmful");
+    assert_string_equal(m.set, "");
+    loop_close(&l);
+}
+
+static void what_it_had_taken_comes_back(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    mesh_open_with(&l, &m, ERRORS, &mesh_asked_ops);
+    uint64_t one = route(&l, "pay", false).lease, two = route(&l, "v2", false).lease;
+    is_in(&l, one, "superseded", "");
+    loop_at(&l, 5);
+    m.nobody = "to=v2";
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&l, 6);
+    is_in(&l, two, "stuck", "nobody is there");
+    is_in(&l, one, "effective", "");
+    assert_string_equal(m.set, "route service a to=pay back=0; route service a to=v2 back=0; ");
+    m.nobody = NULL;
+    loop_at(&l, 7);
+    is_in(&l, two, "effective", "");
+    is_in(&l, one, "superseded", "");
+    loop_close(&l);
+}
+
+static void a_release_of_it_has_its_steps(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mesh m;
+    mesh_open_with(&l, &m,
+                   "use std.mesh\nrule errors when error_rate > 5% per svc\n"
+                   "  then throttle svc to 50% for 1m ramp 50% every 10s\n",
+                   &mesh_asked_ops);
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 10);
+    m.nobody = "throttle";
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&l, 61);
+    assert_string_equal(m.set, "throttle service a to=0.5 back=0.5; ");
+    loop_at(&l, 71);
+    assert_string_equal(m.set, "");
+    loop_close(&l);
+}
+
+static void a_restart_knows_of_it(void **state)
+{
+    (void)state;
+    static struct kept kept;
+    struct loop l, n;
+    struct mesh m;
+    kept_open(&kept);
+    mesh_open_with(&l, &m, CHECKED, &mesh_asked_ops);
+    loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 5);
+    m.nobody = "throttle";
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&l, 6);
+    kept_take(&kept, l.engine);
+    loop_close(&l);
+
+    open_next(&n, &m, CHECKED, 10);
+    m.nobody = "throttle"; /* nobody is there yet */
+    kept_restore(&kept, n.engine);
+    loop_at(&n, 11);
+    is_in(&n, 1, "stuck", "nobody is there");
+    m.nobody_is = MPOL_EINVAL;
+    loop_at(&n, 12);
+    is_in(&n, 1, "stuck", "nobody is there");
+    m.nobody = NULL;
+    loop_at(&n, 13);
+    is_in(&n, 1, "effective", "");
+    mesh_saw(&n, "13.000 incident errors a open>verifying");
+    loop_close(&n);
+    kept_close(&kept);
+}
+
 /* ---- whatever happens ---- */
 
 /* Who waits, and for how many that have an effect. */
@@ -342,6 +518,7 @@ static void somebody_works_as_long_as_somebody_can(void **state)
             uint64_t r = mp_rng_next(&rng) >> 8;
             if (r % 2 == 0) route(&l, to[r >> 8 & 3], false);
             if (r % 2 == 1) m.nobody = nobody[(r >> 8) % 5];
+            if (r % 2 == 1) m.nobody_is = (r >> 16) % 2 == 0 ? MPOL_EIO : MPOL_EINVAL;
             t += (double)(mp_rng_next(&rng) % 4000) / 1000;
             loop_at(&l, t);
             loop_at(&l, t += 0.02);
@@ -375,6 +552,13 @@ int main(void)
         cmocka_unit_test(a_restart_does_not_make_it_win),
         cmocka_unit_test(a_refused_lease_takes_nothing_away),
         cmocka_unit_test(one_that_is_refused_at_once_takes_nothing_away),
+        cmocka_unit_test(where_a_proxy_lets_through_it_is_stuck_again),
+        cmocka_unit_test(where_nobody_is_left_nobody_lets_through),
+        cmocka_unit_test(its_check_stops_and_starts_anew),
+        cmocka_unit_test(harm_is_looked_for_all_the_while),
+        cmocka_unit_test(what_it_had_taken_comes_back),
+        cmocka_unit_test(a_release_of_it_has_its_steps),
+        cmocka_unit_test(a_restart_knows_of_it),
         cmocka_unit_test(somebody_works_as_long_as_somebody_can),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,6 +162,34 @@ static void a_lease_that_one_proxy_lacks_tells_where_it_is_in_force(void **state
     assert_true(mp_str_eq(look(shop).lacks, MP_STR(MP_ENVOY_ALLOW)));
 }
 
+/* It lets through what all others refuse, though they were there before. */
+static void who_comes_later_and_lacks_a_filter_undoes_what_was_effective(void **state)
+{
+    (void)state;
+    static const char *const some[] = {MP_ENVOY_DENY, NULL};
+    fake_connect(fake_proxy(&m, gate), NULL);
+    want(2, "deny", "identity", "spiffe://mesh/x");
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 2);
+    fake_open(fake_proxy(&m, shop));
+    fake_subscribe(fake_proxy(&m, shop), MP_ENVOY_TYPE_EXTENSION, some);
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0); /* it may still ask for more */
+    m.now_ns += INT64_C(2000000000);
+    struct mpol_progress p = progress();
+    held_is(&p,
+            "in force at 1 of 2 proxies; proxy service/shop/shop-1 does not ask for mpol-allow");
+    assert_int_equal(p.held[0].trouble, MPOL_EINVAL);
+    fake_proxy(&m, shop)->silent = true; /* what it lacks it lacks */
+    m.now_ns += INT64_C(6000000000);
+    assert_int_equal(progress().held[0].trouble, MPOL_EINVAL);
+    fake_close(fake_proxy(&m, gate));
+    p = progress();
+    held_is(&p, "proxy service/shop/shop-1 does not ask for mpol-allow");
+    fake_close(fake_proxy(&m, shop)); /* nobody is left, and lets nothing through */
+    assert_int_equal(progress().held_count, 0);
+}
+
 /* What it would say of a lease that is not in the set. */
 static void would_say(const struct mpol_lease *l, enum mpol_err err, const char *text)
 {
@@ -326,6 +354,7 @@ int main(int argc, char **argv)
         TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
         TEST(who_has_just_come_and_lacks_a_filter_is_waited_for),
         TEST(a_lease_that_one_proxy_lacks_tells_where_it_is_in_force),
+        TEST(who_comes_later_and_lacks_a_filter_undoes_what_was_effective),
         TEST(it_can_be_asked_before_a_lease_is_there),
         TEST(endpoints_are_carried_by_who_asked_for_the_cluster),
         TEST(who_has_carried_a_lease_may_go),
