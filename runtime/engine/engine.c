@@ -46,6 +46,8 @@ static enum mp_err create_tables(struct mp_engine *e)
     e->clocks = MP_NEW(a, struct en_clock, l->holds);
     e->clock_heads = heads(a, l->holds, &e->clock_mask);
     e->leases = MP_NEW(a, struct en_lease, l->leases);
+    e->lease_heads = heads(a, l->leases, &e->lease_mask);
+    e->order = MP_NEW(a, struct en_order, l->leases);
     e->troubles = MP_NEW(a, struct en_trouble, EN_TROUBLES_MAX);
     e->messages = MP_NEW(a, struct en_message, l->messages);
     e->openings = MP_NEW(a, struct en_opening, l->admissions);
@@ -58,7 +60,7 @@ static enum mp_err create_tables(struct mp_engine *e)
     if (e->cases == NULL || e->case_heads == NULL || e->clocks == NULL || e->clock_heads == NULL ||
         e->leases == NULL || e->messages == NULL || e->openings == NULL || e->truths == NULL ||
         e->told == NULL || e->set == NULL || e->set_args == NULL || e->troubles == NULL ||
-        e->words == NULL || e->gone == NULL) {
+        e->words == NULL || e->gone == NULL || e->order == NULL || e->lease_heads == NULL) {
         return MP_ENOMEM;
     }
     en_relist(e);

@@ -123,7 +123,8 @@ struct en_lease {
     uint8_t state;     /* enum mp_lease_state */
     uint8_t standing;  /* enum mp_standing */
     uint32_t owner;    /* its case */
-    uint32_t next, next_live; /* in its case; in the list of all live ones */
+    /* in its case; in the list of all live ones; of those on a target with its hash */
+    uint32_t next, next_live, next_same;
     uint32_t backend;  /* EN_NONE: shadow */
     uint64_t revision; /* the first set of its backend that shows its present shape */
     uint64_t applied_seq; /* seq of its entry `applying` */
@@ -273,6 +274,12 @@ struct en_pace {
 #define EN_INLINE_PACE 1000 /* LIMIT: entries of inline rules in a second; the rest is counted */
 #define EN_TEXT_PACE 100    /* LIMIT: messages of rules without an incident in a second */
 
+/* A lease, for sorting by what was decided first. */
+struct en_order {
+    uint64_t id;
+    uint32_t slot;
+};
+
 /* What a restored row of a rule that is gone left to be told. */
 struct en_gone {
     uint64_t incident, lease; /* lease 0: the incident itself */
@@ -349,7 +356,10 @@ struct mp_engine {
     uint32_t *clock_heads;
     uint32_t clock_mask, clock_free;
     struct en_lease *leases;
+    uint32_t *lease_heads;     /* hash table by target, of the live ones */
+    uint32_t lease_mask;
     uint32_t lease_free, lease_used, lease_live, lease_live_last;
+    struct en_order *order; /* room to sort them */
     struct en_trouble *troubles;
     uint32_t trouble_at;
     struct en_manual *manuals;

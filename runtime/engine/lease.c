@@ -43,10 +43,28 @@ void en_lease_give(struct mp_engine *e, struct en_lease *l)
     e->lease_free = index_of(e, l);
 }
 
-/* Into its case and among the living, both in order of decision. */
+/* The leases that may be on one target: those of mp_decide_same_target are in one chain. */
+static uint32_t *same_target(struct mp_engine *e, const struct mp_lease *l)
+{
+    const struct mp_lease_target *t = &l->target;
+    struct mp_value v = t->value;
+    if (mp_type_rep((enum mp_type)t->type) == MP_REP_T && mp_value_text_len(v) > MP_TEXT_INLINE) {
+        mp_str text = mp_value_as_text(&v);
+        v.w[1] = mp_siphash(e->options.hash_key, text.ptr, text.len);
+    }
+    uint64_t words[5] = {(uint64_t)l->class << 32 | t->kind, (uint64_t)t->entity << 32 | t->type,
+                         t->bits, v.w[0], v.w[1]};
+    uint64_t hash = mp_siphash_words(e->options.hash_key, words, 5);
+    return &e->lease_heads[hash & e->lease_mask];
+}
+
+/* Into its case, among the living, and among those on its target, all in order of decision. */
 static void link_lease(struct mp_engine *e, struct en_case *c, struct en_lease *l)
 {
-    uint32_t i = index_of(e, l);
+    uint32_t i = index_of(e, l), *end = same_target(e, &l->l);
+    while (*end != EN_NONE) end = &e->leases[*end].next_same;
+    *end = i;
+    l->next_same = EN_NONE;
     if (c->last_lease == EN_NONE) {
         c->leases = i;
     } else {
@@ -81,6 +99,9 @@ static void unlink_lease(struct mp_engine *e, struct en_lease *l)
     }
     *at = l->next_live;
     if (e->lease_live_last == i) e->lease_live_last = before;
+    at = same_target(e, &l->l);
+    while (*at != i) at = &e->leases[*at].next_same;
+    *at = l->next_same;
     e->lease_used--;
     e->rule_leases[en_rule_slot(e, l->l.rule)]--;
 }
@@ -290,7 +311,7 @@ void en_lease_revive(struct mp_engine *e, struct en_case *c)
 uint32_t en_lease_rivals(struct mp_engine *e, const struct mp_lease *about, struct en_lease **out)
 {
     uint32_t n = 0;
-    for (uint32_t i = e->lease_live; i != EN_NONE; i = e->leases[i].next_live) {
+    for (uint32_t i = *same_target(e, about); i != EN_NONE; i = e->leases[i].next_same) {
         struct en_lease *l = &e->leases[i];
         if (!en_lease_wanted(l) || l->l.shadow) continue;
         if (!mp_decide_same_target(e->p, &l->l, about)) continue;

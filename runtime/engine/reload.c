@@ -4,6 +4,8 @@
  */
 #include "engine/engine_priv.h"
 
+#include <stdlib.h>
+
 #include "base/assert.h"
 
 /* ---- leases find their case ---- */
@@ -30,23 +32,22 @@ static void bind_lease(struct mp_engine *e, struct en_lease *l)
     }
 }
 
-/* In order of decision: lists of leases are kept so. */
-static struct en_lease *next_unbound(struct mp_engine *e, uint64_t after)
+static int by_id(const void *left, const void *right)
 {
-    struct en_lease *best = NULL;
-    for (uint32_t i = 0; i < e->limits.leases; i++) {
-        struct en_lease *l = &e->leases[i];
-        if (!l->used || l->l.id <= after) continue;
-        if (best == NULL || l->l.id < best->l.id) best = l;
-    }
-    return best;
+    const struct en_order *a = left, *b = right;
+    return (a->id > b->id) - (a->id < b->id);
 }
 
+/* In order of decision: lists of leases are kept so. */
 static void bind_leases(struct mp_engine *e)
 {
-    struct en_lease *l;
-    for (uint64_t after = 0; (l = next_unbound(e, after)) != NULL;) {
-        after = l->l.id;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < e->limits.leases; i++) {
+        if (e->leases[i].used) e->order[count++] = (struct en_order){e->leases[i].l.id, i};
+    }
+    qsort(e->order, count, sizeof *e->order, by_id);
+    for (uint32_t i = 0; i < count; i++) {
+        struct en_lease *l = &e->leases[e->order[i].slot];
         if (belongs(e, l)) {
             bind_lease(e, l);
         } else {
@@ -300,6 +301,7 @@ static void clear_tables(struct mp_engine *e)
     }
     for (uint32_t i = 0; i <= e->case_mask; i++) e->case_heads[i] = EN_NONE;
     for (uint32_t i = 0; i <= e->clock_mask; i++) e->clock_heads[i] = EN_NONE;
+    for (uint32_t i = 0; i <= e->lease_mask; i++) e->lease_heads[i] = EN_NONE;
     for (uint32_t i = 0; i < e->limits.holds; i++) {
         e->clocks[i] = (struct en_clock){.dirty = e->clocks[i].used || e->clocks[i].dirty};
     }
