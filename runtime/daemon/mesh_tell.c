@@ -255,6 +255,8 @@ static void record_metrics(struct dm_mesh *m, struct dm_bytes *out)
          c.unknown},
         {"mpol_als_foreign", "counter", "entries under the name of another proxy", "_total",
          c.foreign},
+        {"mpol_als_many_names", "counter",
+         "requests of callers whose certificate has several URIs", "_total", c.many_names},
         {"mpol_als_other_logs", "counter", "entries of logs that are not ours", "_total",
          c.other_logs},
     };

@@ -405,6 +405,18 @@ static void give(struct dm_records *r, enum seen_signal which, struct seen *e)
     dm_record(d, &record);
 }
 
+/* Envoy's matchers get all URIs of a certificate as one text, with commas between: that equals no
+ * identity, and a part of it proves none, since a URI may have commas of its own. Told once. */
+static void note_names(struct reporter *s, const struct mp_als_tls *tls)
+{
+    struct dm_records *r = s->records;
+    if (tls->peer_uris < 2 || r->counts.many_names++ > 0) return;
+    dm_log(r->d, "warn",
+           "a certificate with several URIs is shown at %.*s (%.*s, and more): an exempt, a share, "
+           "a rate and a ramp do not find it; deny, quarantine and require do",
+           (int)s->id_len, s->id, MP_STR_ARG(tls->peer_uri));
+}
+
 static bool on_http(void *ctx, const struct mp_als_http *entry)
 {
     struct reporter *s = ctx;
@@ -419,6 +431,7 @@ static bool on_http(void *ctx, const struct mp_als_http *entry)
         r->counts.doubled++;
         return true;
     }
+    note_names(s, &entry->common.tls);
     seen_of_http(&e, entry);
     take_places(s, &entry->common, &e);
     bool refused = refused_by_us(s, &e);

@@ -59,6 +59,7 @@ struct dm_records_counts {
     uint64_t unknown;
     uint64_t foreign;       /* entries under another node id than the stream's first */
     uint64_t other_logs;    /* entries of logs that are not named as ours */
+    uint64_t many_names;    /* records of callers whose certificate has several URIs */
 };
 void dm_records_counts_get(const struct dm_records *r, struct dm_records_counts *out);
 

@@ -231,7 +231,8 @@ static mp_str seed(const char *name)
 }
 
 struct entry {
-    const char *node, *log, *path, *details, *cluster, *client, *peer, *header, *header_value;
+    const char *node, *log, *path, *details, *cluster, *client, *header, *header_value;
+    const char *peer, *peer_too; /* names of the certificate */
     uint32_t status, type, port, flags_field;
     int64_t start_ns, duration_ns;
     double rate;
@@ -269,6 +270,13 @@ static void put_node(struct pb_out *out, const struct entry *e)
     pb_end(out, identifier);
 }
 
+static void put_name(struct pb_out *out, const char *uri)
+{
+    size_t name = pb_begin(out, 1);
+    pb_text(out, 1, mp_str_of(uri));
+    pb_end(out, name);
+}
+
 static void put_common(struct pb_out *out, const struct entry *e)
 {
     size_t common = pb_begin(out, 1);
@@ -276,9 +284,10 @@ static void put_common(struct pb_out *out, const struct entry *e)
     put_address(out, 2, e->client != NULL ? e->client : "10.0.0.9", 5000);
     if (e->peer != NULL) {
         size_t tls = pb_begin(out, 4);
-        struct pb_pair peer = pb_within(out, 5, 1);
-        pb_text(out, 1, mp_str_of(e->peer));
-        pb_pair_end(out, peer);
+        size_t peer = pb_begin(out, 5);
+        put_name(out, e->peer);
+        if (e->peer_too != NULL) put_name(out, e->peer_too);
+        pb_end(out, peer);
         pb_end(out, tls);
     }
     pb_duration(out, 5, e->start_ns != 0 ? e->start_ns : NOW - SEC);
@@ -462,6 +471,19 @@ static void no_header_says_who_asks(void **state)
     has(0, "|mtls=false|");
     has(0, "|client.ip=10.0.0.9|");
     has(0, "|host=shop|");
+}
+
+static void a_certificate_with_several_names_is_counted(void **state)
+{
+    struct entry e = {.node = "service/checkout/checkout-1",
+                      .peer = "spiffe://shop/ns/default/sa/server"};
+    one(&plain, &e);
+    assert_int_equal(counted().many_names, 0);
+    e.peer_too = "spiffe://shop/ns/default/sa/client";
+    one(&plain, &e);
+    one(&plain, &e);
+    assert_int_equal(counted().many_names, 2);
+    has(2, "|caller=checkout|"); /* the first is who it is */
 }
 
 static void probes_and_what_has_not_ended_are_no_records(void **state)
@@ -658,6 +680,7 @@ int main(void)
         CASE(what_a_gateway_refused_is_of_whom_it_would_have_asked),
         CASE(an_edge_speaks_of_itself_and_of_who_asks),
         CASE(no_header_says_who_asks),
+        CASE(a_certificate_with_several_names_is_counted),
         CASE(probes_and_what_has_not_ended_are_no_records),
         CASE(who_may_not_speak_is_counted_and_dropped),
         CASE(a_stream_speaks_of_one_node),
