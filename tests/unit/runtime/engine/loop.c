@@ -200,3 +200,58 @@ const char *loop_after(const char *after, const char *text)
 {
     return after == NULL ? NULL : strstr(after, text);
 }
+
+/* ---- what was seen ---- */
+
+/* cmocka cuts long messages, and the end of a log is what one wants to see. */
+_Noreturn void missing(const struct loop *l, const char *how, const char *wanted)
+{
+    fprintf(stderr, "%s", l->log);
+    fail_msg("%s: %s", how, wanted);
+    abort();
+}
+
+void saw(const struct loop *l, const char *wanted)
+{
+    if (!loop_saw(l, wanted)) missing(l, "not seen", wanted);
+}
+
+void saw_not(const struct loop *l, const char *unwanted)
+{
+    if (loop_saw(l, unwanted)) missing(l, "seen", unwanted);
+}
+
+void saw_times(const struct loop *l, const char *wanted, int times)
+{
+    int n = loop_count(l, wanted);
+    if (n != times) missing(l, "seen more or less often", wanted);
+}
+
+/* In this order, other lines between them allowed. The last is NULL. */
+void saw_in_order(const struct loop *l, ...)
+{
+    va_list args;
+    const char *at = l->log, *text;
+    va_start(args, l);
+    while ((text = va_arg(args, const char *)) != NULL) {
+        at = loop_after(at, text);
+        if (at == NULL) missing(l, "not seen in this order", text);
+        at += strlen(text);
+    }
+    va_end(args);
+}
+
+void test_loop(struct loop *l, const char *policy)
+{
+    loop_open(l, policy, true, MP_ENGINE_TEST);
+}
+
+void swap(struct loop *l, const char *policy)
+{
+    const char *why = "";
+    struct mp_program *p = loop_compile(l, policy, true);
+    if (mp_engine_swap(l->engine, p, &why) != MP_OK) fail_msg("%s", why);
+    if (l->old != NULL) mp_program_free(l->old);
+    l->old = l->program;
+    l->program = p;
+}

@@ -47,5 +47,18 @@ bool loop_saw(const struct loop *l, const char *text);
 int loop_count(const struct loop *l, const char *text);
 /* Text and place where it first occurs after `after`; NULL: nowhere. */
 const char *loop_after(const char *after, const char *text);
+/* The test fails, and shows the log, where a line that contains this is not there, is there, is not
+ * there so often; or where the texts, the last of them NULL, do not come in this order. */
+void saw(const struct loop *l, const char *text);
+void saw_not(const struct loop *l, const char *text);
+void saw_times(const struct loop *l, const char *text, int times);
+void saw_in_order(const struct loop *l, ...);
+/* The same with words of the caller's. */
+_Noreturn void missing(const struct loop *l, const char *how, const char *wanted);
+
+/* Opens one whose values are set by hand. */
+void test_loop(struct loop *l, const char *policy);
+/* Another program is in force from now on. */
+void swap(struct loop *l, const char *policy);
 
 #endif

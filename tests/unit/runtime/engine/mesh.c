@@ -161,10 +161,3 @@ void mesh_open(struct loop *l, struct mesh *m, const char *policy)
 {
     mesh_open_with(l, m, policy, &mesh_ops);
 }
-
-void mesh_saw(const struct loop *l, const char *text)
-{
-    if (loop_saw(l, text)) return;
-    fprintf(stderr, "%s", l->log);
-    fail_msg("not seen: %s", text);
-}

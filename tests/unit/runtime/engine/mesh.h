@@ -43,7 +43,5 @@ void mesh_init(struct mesh *m);
 void mesh_open(struct loop *l, struct mesh *m, const char *policy);
 void mesh_open_with(struct loop *l, struct mesh *m, const char *policy,
                     const struct mpol_backend_ops *ops);
-/* Fails the test, with the log, where it has no such line. */
-void mesh_saw(const struct loop *l, const char *text);
 
 #endif

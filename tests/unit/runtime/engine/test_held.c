@@ -145,15 +145,15 @@ static void a_stronger_rule_that_is_held_leaves_the_weaker_its_check(void **stat
     loop_set(&l, "error_rate", "a", "8%");
     loop_at(&l, 5);
     loop_set(&l, "request_rate", "a", "20/s");
-    mesh_saw(&l, "5.000 lease slow a quarantine a applying>stuck input or output failed");
+    saw(&l, "5.000 lease slow a quarantine a applying>stuck input or output failed");
     loop_set(&l, "error_rate", "a", "1%");
     loop_at(&l, 20);
-    mesh_saw(&l, "15.000 incident errors a verifying>confirmed");
+    saw(&l, "15.000 incident errors a verifying>confirmed");
     assert_false(loop_saw(&l, "superseded"));
     m.nobody = NULL;
     loop_at(&l, 21);
-    mesh_saw(&l, "lease slow a quarantine a accepted>effective");
-    mesh_saw(&l, "lease errors a throttle a effective>superseded");
+    saw(&l, "lease slow a quarantine a accepted>effective");
+    saw(&l, "lease errors a throttle a effective>superseded");
     loop_close(&l);
 }
 
@@ -296,7 +296,7 @@ static void one_that_is_refused_at_once_takes_nothing_away(void **state)
     loop_set(&l, "error_rate", "a", "8%");
     m.hates = "quarantine service a to=0";
     loop_set(&l, "p99_latency", "a", "2s");
-    mesh_saw(&l, "lease slow a quarantine a applying>stuck");
+    saw(&l, "lease slow a quarantine a applying>stuck");
     loop_at(&l, 0.5);
     is_in(&l, 1, "effective", "");
     assert_string_equal(m.set, "throttle service a to=0.5 back=0; ");
@@ -322,7 +322,7 @@ static void where_a_proxy_lets_through_it_is_stuck_again(void **state)
     m.nobody_is = MPOL_EINVAL;
     loop_at(&l, 20.5);
     is_in(&l, 1, "stuck", "nobody is there");
-    mesh_saw(&l, "20.500 lease errors a throttle a effective>stuck invalid input to:50% burst:0 "
+    saw(&l, "20.500 lease errors a throttle a effective>stuck invalid input to:50% burst:0 "
                  "for:10m trouble=nobody is there");
     assert_string_equal(m.set, "throttle service a to=0.5 back=0; "); /* for all others */
     loop_at(&l, 30);
@@ -333,7 +333,7 @@ static void where_a_proxy_lets_through_it_is_stuck_again(void **state)
     is_in(&l, 1, "effective", "");
     loop_at(&l, 601);
     /* its end is what it was */
-    mesh_saw(&l, "600.000 incident errors a holding>releasing expired");
+    saw(&l, "600.000 incident errors a holding>releasing expired");
     loop_close(&l);
 }
 
@@ -358,21 +358,21 @@ static void its_check_stops_and_starts_anew(void **state)
     struct mesh m;
     mesh_open_with(&l, &m, CHECKED, &mesh_asked_ops);
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "0.000 incident errors a open>verifying");
+    saw(&l, "0.000 incident errors a open>verifying");
     loop_at(&l, 20);
     m.nobody = "throttle";
     m.nobody_is = MPOL_EINVAL;
     loop_at(&l, 20.5);
-    mesh_saw(&l, "20.500 incident errors a verifying>open lost");
+    saw(&l, "20.500 incident errors a verifying>open lost");
     loop_at(&l, 100);
     assert_false(loop_saw(&l, "failed")); /* the minute is over, and nothing escalates */
     m.nobody = NULL;
     loop_at(&l, 100.5);
-    mesh_saw(&l, "100.500 incident errors a open>verifying");
+    saw(&l, "100.500 incident errors a open>verifying");
     loop_at(&l, 110);
     loop_set(&l, "error_rate", "a", "1%");
     loop_at(&l, 121);
-    mesh_saw(&l, "120.000 incident errors a verifying>confirmed");
+    saw(&l, "120.000 incident errors a verifying>confirmed");
     m.nobody = "throttle";
     loop_at(&l, 130);
     is_in(&l, 1, "stuck", "nobody is there");
@@ -393,11 +393,11 @@ static void harm_is_looked_for_all_the_while(void **state)
     m.nobody = "throttle";
     m.nobody_is = MPOL_EINVAL;
     loop_at(&l, 20);
-    mesh_saw(&l, "verifying>open lost");
+    saw(&l, "verifying>open lost");
     loop_set(&l, "p99_latency", "a", "3s");
     loop_at(&l, 25);
-    mesh_saw(&l, "22.000 incident errors a open>harmful");
-    mesh_saw(&l, "22.000 incident errors a harmful>rolled_back harmful");
+    saw(&l, "22.000 incident errors a open>harmful");
+    saw(&l, "22.000 incident errors a harmful>rolled_back harmful");
     assert_string_equal(m.set, "");
     loop_close(&l);
 }
@@ -471,7 +471,7 @@ static void a_restart_knows_of_it(void **state)
     m.nobody = NULL;
     loop_at(&n, 13);
     is_in(&n, 1, "effective", "");
-    mesh_saw(&n, "13.000 incident errors a open>verifying");
+    saw(&n, "13.000 incident errors a open>verifying");
     loop_close(&n);
     kept_close(&kept);
 }

@@ -2,6 +2,7 @@
  * Decisions of an operator: leases like all others. What holds for a rule's lease holds for them,
  * and a program that never uses a verb carries it out all the same.
  */
+#include "kept.h"
 #include "loop.h"
 
 #include <setjmp.h>
@@ -11,33 +12,11 @@
 
 #include <cmocka.h>
 
-_Noreturn static void missing(const struct loop *l, const char *how, const char *wanted)
-{
-    fprintf(stderr, "%s", l->log);
-    fail_msg("%s: %s", how, wanted);
-    abort();
-}
-
-static void saw(const struct loop *l, const char *wanted)
-{
-    if (!loop_saw(l, wanted)) missing(l, "not seen", wanted);
-}
-
-static void saw_not(const struct loop *l, const char *unwanted)
-{
-    if (loop_saw(l, unwanted)) missing(l, "seen", unwanted);
-}
-
 #define ERRORS \
     "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
 #define FLOOD                                                                                      \
     "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"                       \
     "rule flood when chatter > 1/s per client then deny client for 1m\n"
-
-static void manual_loop(struct loop *l, const char *policy)
-{
-    loop_open(l, policy, true, MP_ENGINE_TEST);
-}
 
 /* ---- asking ---- */
 
@@ -191,7 +170,7 @@ static void it_lives_and_ends_like_a_lease_of_a_rule(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     loop_at(&l, 10);
     uint64_t id = decided(&l, "quarantine service=web for=30s"); /* no rule ever quarantines */
     saw(&l, "10.000 incident manual web pending>open manual who=uid 7 reason=a test");
@@ -225,7 +204,7 @@ static void every_verb_of_the_vocabulary_can_be_said(void **state)
         "route service=pay to=v2 weight=20%", "require service=pay what=mtls",
         "challenge client=10.0.0.11 for=1h", "deny client.ip=2001:db8::1"};
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         is_in(&l, decided(&l, words[i]), "effective");
     saw(&l, "deny 10.0.0.8 proposed>admitted on:ingress status:451 for:5m");
@@ -268,7 +247,7 @@ static void without_on_a_verb_holds_at_the_service_or_where_it_has_none_everywhe
         {"exempt client=10.0.0.8 on=edge", "exempt", MP_LAYER_EDGE},
     };
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) {
         decided(&l, all[i].words);
         assert_int_equal(hooks_of(&l, all[i].verb), all[i].hooks);
@@ -280,7 +259,7 @@ static void what_a_rule_reads_bounds_no_verb_without_on(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, "use std.mesh\n"
+    test_loop(&l, "use std.mesh\n"
                     "rule sick at ingress when error_rate > 5% per svc then quarantine svc for 1m\n"
                     "rule flood at ingress when count(requests) over 10s > 3 per client\n"
                     "  then deny client for 1m\n");
@@ -350,7 +329,7 @@ static void what_cannot_be_understood_is_told(void **state)
     };
     struct loop l;
     struct mp_engine_status s;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct mp_manual_answer a = say(&l, bad[i].words, i % 2 == 0, false);
         if (a.how != MP_MANUAL_BAD || !has(a.why, bad[i].why) || !has(a.help, bad[i].help)) {
@@ -409,7 +388,7 @@ static void guards_hold_for_operators(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, "use std.mesh\nlist core: service = [\"dns\"]\n"
+    test_loop(&l, "use std.mesh\nlist core: service = [\"dns\"]\n"
                     "rule errors when error_rate > 5% per svc then throttle svc to 50% for 1m\n"
                     "never quarantine svc where svc in core\n"
                     "never throttle svc more than 2 services\n");
@@ -432,7 +411,7 @@ static void the_brake_withholds_and_keeps(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     uint64_t id = decided(&l, "deny client=10.0.0.7 for=30s");
     mp_engine_brake(l.engine, true);
     withheld(&l, "deny client=10.0.0.8", "the brake is on");
@@ -466,7 +445,7 @@ static void a_backend_that_refuses_leaves_it_stuck(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     mp_engine_backend_mode(l.engine, MP_BACKEND_REFUSE);
     uint64_t id = decided(&l, "deny client=10.0.0.7 for=20s");
     is_in(&l, id, "stuck");
@@ -482,7 +461,7 @@ static void there_is_an_end_to_how_many(void **state)
     struct loop l;
     char words[64];
     uint32_t made = 0;
-    manual_loop(&l, ERRORS); /* 256 incidents, 256 leases, of which one rule has 192 at most */
+    test_loop(&l, ERRORS); /* 256 incidents, 256 leases, of which one rule has 192 at most */
     for (uint32_t i = 0; i < 256; i++) {
         snprintf(words, sizeof words, "deny client=10.0.1.%u for=10s", i);
         struct mp_manual_answer a = say(&l, words, false, false);
@@ -501,7 +480,7 @@ static void the_stronger_wins_whoever_decided_it(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     loop_set(&l, "error_rate", "a", "8%"); /* #1 by the rule */
     struct mp_manual_answer a = say(&l, "quarantine svc=a for=20s", true, false);
     assert_true(fact_is(&a, "lease", "#1 throttle by errors waits until this one ends"));
@@ -522,7 +501,7 @@ static void what_comes_back_is_not_late(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     mp_engine_backend_mode(l.engine, MP_BACKEND_SLOW);
     uint64_t id = decided(&l, "throttle svc=a to=50% for=2m");
     loop_at(&l, 4);
@@ -540,7 +519,7 @@ static void between_equals_the_operator_and_the_later_word_win(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(
+    test_loop(
         &l,
         "use std.mesh\nrule slow priority 9 when error_rate > 5% per svc "
         "then route svc to \"other\" for 1m\n");
@@ -561,7 +540,7 @@ static void exempt_beats_a_ban_and_the_ban_comes_back(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, SEES);
+    test_loop(&l, SEES);
     assert_true(passes(&l, "10.0.0.7"));
     uint64_t ban = decided(&l, "deny client=10.0.0.7 for=1m");
     assert_false(passes(&l, "10.0.0.7"));
@@ -587,7 +566,7 @@ static void what_comes_back_is_what_arbitration_says(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, SEES);
+    test_loop(&l, SEES);
     uint64_t slow = decided(&l, "throttle client=10.0.0.7 to=30% for=5m");
     uint64_t ban = decided(&l, "deny client=10.0.0.7 for=5m");
     uint64_t pass = decided(&l, "exempt client=10.0.0.7 for=5m");
@@ -606,7 +585,7 @@ static void what_holds_beside_or_around_is_told(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, SEES);
+    test_loop(&l, SEES);
     uint64_t strict = decided(&l, "throttle client=10.0.0.7 to=10% for=5m");
     decided(&l, "throttle client=10.0.0.7 to=30% for=5m");
     comes_next(&l, "", strict, "#2 throttle by manual goes on");
@@ -623,7 +602,7 @@ static void a_range_is_denied_but_for_who_is_exempt(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, SEES);
+    test_loop(&l, SEES);
     decided(&l, "exempt client=10.0.1.9");
     struct mp_manual_answer a = say(&l, "deny client.ip=10.0.1.0/24", true, false);
     assert_true(fact_is(&a, "addresses", "256"));
@@ -659,7 +638,7 @@ static void a_wide_range_must_be_meant(void **state)
         {"deny client=::ffff:10.0.0.0/104", false, true},
     };
     struct loop l;
-    manual_loop(&l, SEES);
+    test_loop(&l, SEES);
     for (size_t i = 0; i < sizeof ranges / sizeof *ranges; i++) {
         enum mp_manual_how narrow = say(&l, ranges[i].words, true, false).how;
         enum mp_manual_how wide = say(&l, ranges[i].words, true, true).how;
@@ -673,13 +652,13 @@ static void a_range_counts_as_all_its_addresses(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, FLOOD "never deny client more than 20 clients\n");
+    test_loop(&l, FLOOD "never deny client more than 20 clients\n");
     withheld(&l, "deny client=10.0.0.0/27", "it would be 32, 20 may be");
     decided(&l, "deny client=10.0.0.0/28");
     decided(&l, "deny client=10.0.0.77");
     withheld(&l, "deny client=10.0.1.0/30", "it would be 21, 20 may be");
     loop_close(&l);
-    manual_loop(&l, FLOOD "never deny client where client.verified_bot\n");
+    test_loop(&l, FLOOD "never deny client where client.verified_bot\n");
     withheld(&l, "deny client=10.0.0.0/28", "cannot be answered for a range");
     decided(&l, "deny client=10.0.0.7");
     loop_close(&l);
@@ -691,7 +670,7 @@ static void a_rule_says_when_it_will_do_it_again(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, FLOOD);
+    test_loop(&l, FLOOD);
     loop_set(&l, "chatter", "10.0.0.7", "8/s");
     saw(&l, "lease flood 10.0.0.7 deny 10.0.0.7 accepted>effective");
     struct undone u = taken_back(&l, "client.ip=10.0.0.7", 0);
@@ -712,7 +691,7 @@ static void a_rule_with_a_pause_says_how_long(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(
+    test_loop(
         &l,
         "use std.mesh\ndef chatter per client: rate = rate(requests) over 10s\n"
         "rule flood when chatter > 1/s for 5s per client then deny client for 10m cooldown 30s\n");
@@ -731,7 +710,7 @@ static void an_operators_decision_can_be_released_as_an_incident(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     struct mp_manual_answer a = say(&l, "deny client=10.0.0.7", false, false);
     uint64_t lease = a.lease;
     assert_int_equal(mp_engine_release(l.engine, a.incident), MP_OK);
@@ -747,43 +726,19 @@ static void an_operators_decision_can_be_released_as_an_incident(void **state)
 
 /* ---- kept ---- */
 
-struct rows {
-    struct mp_state_row row[512];
-    uint32_t count;
-    struct mp_arena arena;
-};
-
-static void keep(void *ctx, const struct mp_state_row *row)
-{
-    struct rows *r = ctx;
-    for (uint32_t i = 0; i < r->count; i++) {
-        if (r->row[i].kind != row->kind || r->row[i].id != row->id) continue;
-        r->row[i].bytes = mp_arena_str(&r->arena, row->bytes);
-        return;
-    }
-    assert_true(r->count < 512);
-    r->row[r->count] = *row;
-    r->row[r->count++].bytes = mp_arena_str(&r->arena, row->bytes);
-}
-
 static void a_restart_keeps_it(void **state)
 {
     (void)state;
-    static struct rows rows;
+    static struct kept kept;
     struct loop l, m;
-    uint8_t hash[32];
-    struct mp_engine_status s;
-    memset(&rows, 0, sizeof rows);
-    mp_arena_init(&rows.arena, NULL, 0);
-    manual_loop(&l, SEES);
+    kept_open(&kept);
+    test_loop(&l, SEES);
     loop_at(&l, 10);
     uint64_t ban = decided(&l, "deny client=10.0.0.7 on=service for=10m status=451");
     uint64_t range = decided(&l, "deny client=10.0.1.0/24 for=20m");
     uint64_t gone = decided(&l, "deny client=10.0.0.9 for=10m");
     taken_back(&l, "", gone);
-    mp_engine_changes(l.engine, &rows, keep);
-    mp_engine_chain(l.engine, hash);
-    mp_engine_status(l.engine, &s);
+    kept_take(&kept, l.engine);
     loop_close(&l);
 
     struct mp_engine_options options = {.clock = MP_ENGINE_TEST,
@@ -794,11 +749,7 @@ static void a_restart_keeps_it(void **state)
     options.limits.incidents = options.limits.leases = 256;
     loop_open_with(&m, SEES, true, &options);
     m.t = T0 + 70 * SEC;
-    for (uint32_t i = 0; i < rows.count; i++) {
-        if (rows.row[i].bytes.len == 0) continue;
-        assert_int_equal(mp_engine_restore(m.engine, &rows.row[i]), MP_OK);
-    }
-    assert_int_equal(mp_engine_resume(m.engine, s.entries, hash), MP_OK);
+    kept_restore(&kept, m.engine);
     is_in(&m, ban, "effective");
     is_in(&m, range, "effective");
     assert_false(state_of(&m, gone).found);
@@ -814,49 +765,38 @@ static void a_restart_keeps_it(void **state)
     assert_int_equal(taken_back(&m, "client=10.0.0.7", 0).count, 1);
     assert_true(passes(&m, "10.0.0.7"));
     loop_close(&m);
-    mp_arena_free(&rows.arena);
+    kept_close(&kept);
 }
 
 static void damaged_rows_of_it_are_refused(void **state)
 {
     (void)state;
-    static struct rows rows;
+    static struct kept kept;
     struct loop l;
-    memset(&rows, 0, sizeof rows);
-    mp_arena_init(&rows.arena, NULL, 0);
-    manual_loop(&l, ERRORS);
+    kept_open(&kept);
+    test_loop(&l, ERRORS);
     decided(&l, "deny client=10.0.1.0/24 for=20m");
-    mp_engine_changes(l.engine, &rows, keep);
+    kept_take(&kept, l.engine);
     loop_close(&l);
-    for (uint32_t i = 0; i < rows.count; i++) {
-        for (size_t len = 0; len < rows.row[i].bytes.len; len++) {
-            struct mp_state_row cut = rows.row[i];
+    for (uint32_t i = 0; i < kept.count; i++) {
+        for (size_t len = 0; len < kept.row[i].bytes.len; len++) {
+            struct mp_state_row cut = kept.row[i];
             cut.bytes.len = len;
-            manual_loop(&l, ERRORS);
+            test_loop(&l, ERRORS);
             enum mp_err err = mp_engine_restore(l.engine, &cut);
             loop_close(&l);
             if (err != MP_ECORRUPT) fail_msg("kind %d cut at %zu: %d", (int)cut.kind, len, err);
             if (len > 64) len += 20;
         }
     }
-    mp_arena_free(&rows.arena);
-}
-
-static void swap(struct loop *l, const char *policy)
-{
-    const char *why = "";
-    struct mp_program *p = loop_compile(l, policy, true);
-    if (mp_engine_swap(l->engine, p, &why) != MP_OK) fail_msg("%s", why);
-    if (l->old != NULL) mp_program_free(l->old);
-    l->old = l->program;
-    l->program = p;
+    kept_close(&kept);
 }
 
 static void a_reload_keeps_it_but_for_a_new_guard(void **state)
 {
     (void)state;
     struct loop l;
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     uint64_t dns = decided(&l, "quarantine svc=dns for=10m"),
              web = decided(&l, "quarantine svc=web for=1m");
     loop_at(&l, 20);
@@ -878,22 +818,21 @@ static void a_reload_keeps_it_but_for_a_new_guard(void **state)
 static void what_ended_just_before_a_reload_is_kept_no_more(void **state)
 {
     (void)state;
-    static struct rows rows;
+    static struct kept kept;
     struct loop l;
-    memset(&rows, 0, sizeof rows);
-    mp_arena_init(&rows.arena, NULL, 0);
-    manual_loop(&l, ERRORS);
+    kept_open(&kept);
+    test_loop(&l, ERRORS);
     uint64_t id = decided(&l, "deny client=10.0.0.7");
-    mp_engine_changes(l.engine, &rows, keep);
+    kept_take(&kept, l.engine);
     taken_back(&l, "", id);
     swap(&l, FLOOD);
-    mp_engine_changes(l.engine, &rows, keep);
-    for (uint32_t i = 0; i < rows.count; i++) {
-        if (rows.row[i].kind == MP_ROW_META) continue;
-        if (rows.row[i].bytes.len != 0) fail_msg("a row of kind %d is left", (int)rows.row[i].kind);
+    kept_take(&kept, l.engine);
+    for (uint32_t i = 0; i < kept.count; i++) {
+        if (kept.row[i].kind == MP_ROW_META) continue;
+        if (kept.row[i].bytes.len != 0) fail_msg("a row of kind %d is left", (int)kept.row[i].kind);
     }
     loop_close(&l);
-    mp_arena_free(&rows.arena);
+    kept_close(&kept);
 }
 
 static void who_and_why_are_cut_and_not_inside_a_character(void **state)
@@ -904,7 +843,7 @@ static void who_and_why_are_cut_and_not_inside_a_character(void **state)
     struct mp_manual_answer a;
     memset(reason, 'x', sizeof reason);
     memcpy(reason + MP_MANUAL_REASON_MAX - 1, "\xc3\xa9", 2);
-    manual_loop(&l, ERRORS);
+    test_loop(&l, ERRORS);
     struct mp_manual ask = {.verb = MP_STR("deny"), .target = MP_STR("client=10.0.0.7"),
                             .reason = {reason, sizeof reason}};
     mp_engine_decide(l.engine, &ask, &a);

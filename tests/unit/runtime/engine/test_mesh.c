@@ -84,18 +84,18 @@ static void accepted_but_not_obeyed_is_stuck_until_it_is(void **state)
     m.obeys = false;
     m.trouble_text = "proxy service/a/a-1 has taken and does not obey mpol-share";
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "0.000 lease errors a throttle a applying>accepted");
+    saw(&l, "0.000 lease errors a throttle a applying>accepted");
     loop_at(&l, 4.9);
     assert_false(loop_saw(&l, "stuck"));
     loop_at(&l, 6);
-    mesh_saw(&l, "5.000 lease errors a throttle a accepted>stuck not effective in time");
+    saw(&l, "5.000 lease errors a throttle a accepted>stuck not effective in time");
     why_says(&l, "a",
              "throttle a is stuck: proxy service/a/a-1 has taken and does not obey mpol-share\n");
     m.obeys = true;
     loop_at(&l, 7);
-    mesh_saw(&l, "throttle a stuck>effective");
+    saw(&l, "throttle a stuck>effective");
     loop_at(&l, 70);
-    mesh_saw(&l, "60.000 incident errors a holding>releasing expired"); /* from accepted */
+    saw(&l, "60.000 incident errors a holding>releasing expired"); /* from accepted */
     loop_close(&l);
 }
 
@@ -107,13 +107,13 @@ static void a_mesh_that_is_away_is_asked_with_growing_pauses(void **state)
     mesh_open(&l, &m, plain);
     m.answer = MPOL_EIO;
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed");
+    saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed");
     loop_at(&l, 8);
     m.answer = MPOL_OK;
     loop_at(&l, 14.5);
     assert_false(loop_saw(&l, "accepted"));
     loop_at(&l, 15.5);
-    mesh_saw(&l, "15.000 lease errors a throttle a applying>accepted");
+    saw(&l, "15.000 lease errors a throttle a applying>accepted");
     loop_close(&l);
 }
 
@@ -129,7 +129,7 @@ static void not_now_is_no_trouble(void **state)
     assert_false(loop_saw(&l, "stuck"));
     m.answer = MPOL_OK;
     loop_at(&l, 1.02);
-    mesh_saw(&l, "accepted>effective");
+    saw(&l, "accepted>effective");
     loop_close(&l);
 }
 
@@ -145,11 +145,11 @@ static void one_too_many_does_not_hold_up_the_rest(void **state)
     loop_set(&l, "error_rate", "b", "8%");
     loop_at(&l, 20);
     loop_set(&l, "error_rate", "c", "8%");
-    mesh_saw(&l, "throttle c applying>stuck a declared limit is reached");
+    saw(&l, "throttle c applying>stuck a declared limit is reached");
     assert_string_equal(m.set,
                         "throttle service a to=0.5 back=0; throttle service b to=0.5 back=0; ");
     loop_at(&l, 75); /* a has gone: there is room */
-    mesh_saw(&l, "throttle c accepted>effective");
+    saw(&l, "throttle c accepted>effective");
     assert_non_null(strstr(m.set, "service c"));
     loop_close(&l);
 }
@@ -164,12 +164,12 @@ static void one_that_can_never_be_holds_up_nobody(void **state)
     m.hates = "b";
     loop_set(&l, "error_rate", "a", "8%");
     loop_set(&l, "error_rate", "b", "8%");
-    mesh_saw(&l, "throttle b applying>stuck");
+    saw(&l, "throttle b applying>stuck");
     loop_set(&l, "error_rate", "c", "8%");
-    mesh_saw(&l, "0.000 lease errors c throttle c accepted>effective");
+    saw(&l, "0.000 lease errors c throttle c accepted>effective");
     loop_at(&l, 5);
     loop_set(&l, "error_rate", "d", "8%");
-    mesh_saw(&l, "5.000 lease errors d throttle d accepted>effective");
+    saw(&l, "5.000 lease errors d throttle d accepted>effective");
     loop_at(&l, 30);
     assert_false(loop_saw(&l, "throttle a applying>stuck"));
     assert_false(loop_saw(&l, "throttle c applying>stuck"));
@@ -178,7 +178,7 @@ static void one_that_can_never_be_holds_up_nobody(void **state)
     assert_true(loop_count(&l, "throttle b stuck>applying retry") <= 5); /* with growing pauses */
     m.hates = NULL;
     loop_at(&l, 58);
-    mesh_saw(&l, "throttle b accepted>effective");
+    saw(&l, "throttle b accepted>effective");
     loop_close(&l);
 }
 
@@ -219,13 +219,13 @@ static void of_several_that_were_refused_later_only_one_stays_out(void **state)
     m.accepts = true;
     loop_at(&l, 1);
     loop_at(&l, 20);
-    mesh_saw(&l, "throttle a accepted>effective");
-    mesh_saw(&l, "throttle c accepted>effective");
+    saw(&l, "throttle a accepted>effective");
+    saw(&l, "throttle c accepted>effective");
     assert_false(loop_saw(&l, "throttle b applying>accepted"));
     loop_set(&l, "error_rate", "d", "8%");
     loop_at(&l, 21);
-    mesh_saw(&l, "throttle d accepted>effective");
-    mesh_saw(&l, "trouble=no such thing");
+    saw(&l, "throttle d accepted>effective");
+    saw(&l, "trouble=no such thing");
     loop_close(&l);
 }
 
@@ -238,11 +238,11 @@ static void trouble_told_later_counts_too(void **state)
     m.accepts = false;
     m.trouble = MPOL_ETIMEDOUT;
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "throttle a applying>stuck timed out");
+    saw(&l, "throttle a applying>stuck timed out");
     m.trouble = MPOL_OK;
     m.accepts = true;
     loop_at(&l, 2);
-    mesh_saw(&l, "throttle a accepted>effective");
+    saw(&l, "throttle a accepted>effective");
     loop_close(&l);
 }
 
@@ -256,7 +256,7 @@ static void what_the_mesh_says_is_in_the_ledger(void **state)
     m.trouble = MPOL_EINVAL;
     m.trouble_text = "proxy service/a/a-1 refused mpol-deny (ecds): no";
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "throttle a applying>stuck invalid input to:50% burst:0 for:1m "
+    saw(&l, "throttle a applying>stuck invalid input to:50% burst:0 for:1m "
             "trouble=proxy service/a/a-1 refused mpol-deny (ecds): no");
     why_says(&l, "a", "throttle a is stuck: proxy service/a/a-1 refused mpol-deny (ecds): no\n");
     assert_string_equal(m.set, ""); /* taken back: the mesh keeps the last good set */
@@ -272,12 +272,12 @@ static void a_lease_that_nobody_can_carry_waits_alone(void **state)
     m.held =
         (struct mpol_lease_trouble){1, MPOL_EIO, mpol_text("no proxy of service a is connected")};
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed "
+    saw(&l, "0.000 lease errors a throttle a applying>stuck input or output failed "
             "to:50% burst:0 for:1m trouble=no proxy of service a is connected");
     why_says(&l, "a", "throttle a is stuck: no proxy of service a is connected\n");
     assert_non_null(strstr(m.set, "service a")); /* who comes gets it at once */
     loop_set(&l, "error_rate", "b", "8%");
-    mesh_saw(&l, "throttle b accepted>effective");
+    saw(&l, "throttle b accepted>effective");
     loop_at(&l, 5);
     assert_false(loop_saw(&l, "throttle a applying>accepted"));
     int applied = m.applied;
@@ -285,8 +285,8 @@ static void a_lease_that_nobody_can_carry_waits_alone(void **state)
     assert_int_equal(m.applied, applied); /* nothing to try again */
     m.held.lease = 0;
     loop_at(&l, 10.5);
-    mesh_saw(&l, "throttle a stuck>applying retry");
-    mesh_saw(&l, "throttle a accepted>effective");
+    saw(&l, "throttle a stuck>applying retry");
+    saw(&l, "throttle a accepted>effective");
     loop_close(&l);
 }
 
@@ -303,7 +303,7 @@ static void a_held_lease_stands_for_nobody(void **state)
                       "  then throttle svc to 80% for 5m\n");
     m.nobody = "throttle";
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "throttle a applying>stuck input or output failed to:50%");
+    saw(&l, "throttle a applying>stuck input or output failed to:50%");
     loop_at(&l, 10);
     loop_set(&l, "p99_latency", "a", "2s");
     loop_set(&l, "request_rate", "a", "20/s");
@@ -312,13 +312,13 @@ static void a_held_lease_stands_for_nobody(void **state)
                                "throttle service a to=0.2 back=0; "
                                "throttle service a to=0.8 back=0; ");
     assert_false(loop_saw(&l, "accepted>effective"));
-    mesh_saw(&l, "lease three a throttle a applying>stuck");
+    saw(&l, "lease three a throttle a applying>stuck");
     m.nobody = NULL;
     loop_at(&l, 21);
     assert_string_equal(m.set, "throttle service a to=0.2 back=0; ");
-    mesh_saw(&l, "lease one a throttle a accepted>effective");
-    mesh_saw(&l, "lease two a throttle a accepted>effective");
-    mesh_saw(&l, "lease three a throttle a accepted>effective");
+    saw(&l, "lease one a throttle a accepted>effective");
+    saw(&l, "lease two a throttle a accepted>effective");
+    saw(&l, "lease three a throttle a accepted>effective");
     loop_close(&l);
 }
 
@@ -337,7 +337,7 @@ static void the_stricter_of_two_stands_for_both(void **state)
     assert_false(loop_saw(&l, "superseded"));
     loop_at(&l, 75);
     assert_string_equal(m.set, "throttle service a to=0.5 back=0; ");
-    mesh_saw(&l, "70.000 lease two a throttle a withdrawing>withdrawn");
+    saw(&l, "70.000 lease two a throttle a withdrawing>withdrawn");
     loop_at(&l, 301);
     assert_string_equal(m.set, "");
     loop_close(&l);
@@ -357,13 +357,13 @@ static void joined_actions_are_one(void **state)
     loop_set(&l, "error_rate", "a", "8%");
     loop_set(&l, "error_rate", "b", "8%");
     assert_string_equal(m.set, "throttle service a to=0.5 back=0; cap service a to=0 back=0; ");
-    mesh_saw(&l, "cap b proposed>withheld guard");
-    mesh_saw(&l, "throttle b proposed>withheld joined");
+    saw(&l, "cap b proposed>withheld guard");
+    saw(&l, "throttle b proposed>withheld joined");
     loop_at(&l, 90);
-    mesh_saw(&l, "60.000 lease errors a throttle a effective>withdrawing expired");
+    saw(&l, "60.000 lease errors a throttle a effective>withdrawing expired");
     assert_false(loop_saw(&l, "incident errors a holding>releasing"));
     loop_at(&l, 130);
-    mesh_saw(&l, "120.000 incident errors a holding>releasing expired");
+    saw(&l, "120.000 incident errors a holding>releasing expired");
     loop_close(&l);
 }
 
@@ -379,7 +379,7 @@ static void what_nobody_can_do_is_named(void **state)
     assert_true(
         mp_str_eq(mp_program_text(l.program, l.program->action[action].name), MP_STR("exempt")));
     loop_set(&l, "error_rate", "a", "8%");
-    mesh_saw(&l, "exempt a proposed>withheld no backend can do it");
+    saw(&l, "exempt a proposed>withheld no backend can do it");
     loop_close(&l);
 }
 

@@ -2,6 +2,7 @@
  * Anything may happen, in any order: values, silence, an operator, the brake, a mesh that refuses
  * or is slow, restarts and other programs. What a loop promises holds all the same.
  */
+#include "kept.h"
 #include "loop.h"
 
 #include "base/hash.h"
@@ -43,23 +44,6 @@ static const char *const policies[] = {
 };
 
 static const char *const services[] = {"a", "b", "c", "d", "e"};
-
-struct rows {
-    struct mp_state_row row[4096];
-    uint32_t count;
-    struct mp_arena arena;
-};
-
-static void keep(void *ctx, const struct mp_state_row *row)
-{
-    struct rows *r = ctx;
-    uint32_t i = 0;
-    while (i < r->count && (r->row[i].kind != row->kind || r->row[i].id != row->id)) i++;
-    assert_true(i < 4096);
-    r->row[i] = *row;
-    r->row[i].bytes = mp_arena_str(&r->arena, row->bytes);
-    if (i == r->count) r->count++;
-}
 
 /* ---- what must hold ---- */
 
@@ -192,38 +176,29 @@ static void options_at(struct mp_engine_options *o, int64_t now)
     o->limits.ledger_bytes = 4 << 20;
 }
 
-static void restart(struct loop *l, struct rows *rows, struct walk *w)
+static void restart(struct loop *l, struct kept *kept, struct walk *w)
 {
-    struct mp_engine_status s;
-    uint8_t hash[32];
     struct mp_engine_options o;
-    mp_engine_changes(l->engine, rows, keep);
-    mp_engine_status(l->engine, &s);
-    mp_engine_chain(l->engine, hash);
+    kept_take(kept, l->engine);
     mp_engine_entries(l->engine, w->seq, w, check_entry);
     mp_engine_destroy(l->engine);
     options_at(&o, T0 + (l->t - T0));
     struct mp_engine_sinks none = {0};
     assert_int_equal(mp_engine_create(l->program, &l->os, &o, &none, &l->engine), MP_OK);
-    for (uint32_t i = 0; i < rows->count; i++) {
-        if (rows->row[i].bytes.len > 0)
-            assert_int_equal(mp_engine_restore(l->engine, &rows->row[i]), MP_OK);
-    }
-    assert_int_equal(mp_engine_resume(l->engine, s.entries, hash), MP_OK);
+    kept_restore(kept, l->engine);
 }
 
 static void one_life(uint64_t seed)
 {
-    static struct rows rows;
+    static struct kept kept;
     static struct walk w;
     struct loop l;
     struct mp_engine_options o;
     uint64_t rng = seed * 0x9E3779B97F4A7C15ull + 1;
     double t = 0;
     int policy = 0;
-    memset(&rows, 0, sizeof rows);
     memset(&w, 0, sizeof w);
-    mp_arena_init(&rows.arena, NULL, 0);
+    kept_open(&kept);
     options_at(&o, T0);
     loop_open_with(&l, policies[0], true, &o);
     l.t = T0;
@@ -236,9 +211,9 @@ static void one_life(uint64_t seed)
         case 2:
             mp_engine_backend_mode(l.engine, (enum mp_backend_mode)(mp_rng_next(&rng) % 3));
             break;
-        case 3: restart(&l, &rows, &w); break;
+        case 3: restart(&l, &kept, &w); break;
         case 4:
-            mp_engine_changes(l.engine, &rows, keep);
+            kept_take(&kept, l.engine);
             reload(&l, &policy);
             break;
         case 5: mp_engine_release(l.engine, mp_rng_next(&rng) % 20); break;
@@ -274,7 +249,7 @@ static void one_life(uint64_t seed)
     assert_int_equal(s.incidents_open, 0);
     assert_int_equal(s.messages_waiting, 0);
     loop_close(&l);
-    mp_arena_free(&rows.arena);
+    kept_close(&kept);
 }
 
 static void whatever_happens_it_ends_at_baseline(void **state)
@@ -297,14 +272,13 @@ static void whatever_happens_it_ends_at_baseline(void **state)
 static void damaged_rows_do_no_harm(void **state)
 {
     (void)state;
-    static struct rows rows;
+    static struct kept kept;
     struct loop l;
     struct mp_engine_options o;
     uint64_t rng = 20261125;
     uint8_t hash[32] = {0};
     print_message("seed %llu\n", (unsigned long long)rng);
-    memset(&rows, 0, sizeof rows);
-    mp_arena_init(&rows.arena, NULL, 0);
+    kept_open(&kept);
     options_at(&o, T0);
     loop_open_with(&l, policies[0], true, &o);
     l.t = T0;
@@ -314,17 +288,17 @@ static void damaged_rows_do_no_harm(void **state)
         loop_at(&l, t);
         set_something(&l, &rng);
     }
-    mp_engine_changes(l.engine, &rows, keep);
+    kept_take(&kept, l.engine);
     int taken = 0;
     for (int round = 0; round < 1500; round++) {
         struct mp_engine_sinks none = {0};
         mp_engine_destroy(l.engine);
         options_at(&o, l.t);
         assert_int_equal(mp_engine_create(l.program, &l.os, &o, &none, &l.engine), MP_OK);
-        uint32_t damaged = (uint32_t)(mp_rng_next(&rng) % rows.count);
+        uint32_t damaged = (uint32_t)(mp_rng_next(&rng) % kept.count);
         bool fine = true;
-        for (uint32_t i = 0; i < rows.count && fine; i++) {
-            struct mp_state_row row = rows.row[i];
+        for (uint32_t i = 0; i < kept.count && fine; i++) {
+            struct mp_state_row row = kept.row[i];
             char bytes[8192];
             if (row.bytes.len == 0) continue;
             assert_true(row.bytes.len <= sizeof bytes);
@@ -342,7 +316,7 @@ static void damaged_rows_do_no_harm(void **state)
     }
     assert_true(taken > 100);
     loop_close(&l);
-    mp_arena_free(&rows.arena);
+    kept_close(&kept);
 }
 
 int main(void)
