@@ -117,6 +117,27 @@ void dm_records_counts_get(const struct dm_records *r, struct dm_records_counts 
     *out = r->counts;
 }
 
+/* A rule on what no proxy tells is false for ever, and says nothing. */
+static void tell_asked(const struct dm_records *r, enum seen_signal which)
+{
+    static const char *const signals[SEEN_SIGNALS] = {"requests", "refusals", "connections"};
+    static const char *const words[SEEN_ASKED_KINDS][2] = {
+        [SEEN_ASKED_HEADER] = {"headers", "--log-header (additional_request_headers_to_log)"},
+        [SEEN_ASKED_RESPONSE_HEADER] = {"response headers", "additional_response_headers_to_log"},
+        [SEEN_ASKED_RESPONSE_TRAILER] = {"trailers", "additional_response_trailers_to_log"},
+        [SEEN_ASKED_TAG] = {"fields", "custom_tags of these names"},
+    };
+    char list[256];
+    for (int i = 0; i < SEEN_ASKED_KINDS; i++) {
+        enum seen_asked kind = (enum seen_asked)i;
+        if (seen_names_asked(&r->names[which], which, kind, list, sizeof list) == 0) continue;
+        const char *but = kind == SEEN_ASKED_TAG ? "" : " without the module";
+        dm_log(r->d, "warn",
+               "policies read %s of %s: %s; a proxy%s tells them only where its access log has %s",
+               words[i][0], signals[which], list, but, words[i][1]);
+    }
+}
+
 /* Names belong to a program: after a reload they are looked for again. */
 static void use_generation(struct dm_records *r)
 {
@@ -125,6 +146,7 @@ static void use_generation(struct dm_records *r)
     r->generation = now->number;
     for (int i = 0; i < SEEN_SIGNALS; i++) {
         seen_names_find(&r->names[i], (enum seen_signal)i, now->ingest, now->program);
+        tell_asked(r, (enum seen_signal)i);
         if (r->names[i].passed_over == 0) continue;
         dm_log(r->d, "warn",
                "policies read more than %u fields of one signal; %u are not taken from proxies",

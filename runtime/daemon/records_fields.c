@@ -5,7 +5,7 @@
 #include "daemon/records_priv.h"
 
 #include <stddef.h>
-
+#include <stdio.h>
 
 struct word {
     mp_str name;
@@ -146,6 +146,95 @@ void seen_names_find(struct seen_names *names, enum seen_signal which, const str
         if ((p->field[i].flags & MP_FIELD_SET) != 0) continue;
         add_field(names, which, in, mp_program_text(p, p->field[i].path));
     }
+}
+
+/* ---- what only some logs have ---- */
+
+/* Request headers that an entry has a field of its own for. */
+static const struct own {
+    mp_str name;
+    size_t at;
+} own_headers[] = {
+    {MP_STR_INIT("user-agent"), offsetof(struct mp_als_http, user_agent)},
+    {MP_STR_INIT("referer"), offsetof(struct mp_als_http, referer)},
+    {MP_STR_INIT("x-forwarded-for"), offsetof(struct mp_als_http, forwarded_for)},
+    {MP_STR_INIT("x-request-id"), offsetof(struct mp_als_http, request_id)},
+    {MP_STR_INIT("host"), offsetof(struct mp_als_http, authority)},
+};
+
+static const struct own *own_header(mp_str name)
+{
+    for (size_t i = 0; i < sizeof own_headers / sizeof *own_headers; i++) {
+        if (mp_str_eq(own_headers[i].name, name)) return &own_headers[i];
+    }
+    return NULL;
+}
+
+/* take_grpc() finds them there. */
+static const struct {
+    size_t at;
+    enum seen_asked kind;
+    mp_str name;
+} grpc_words[] = {
+    {offsetof(struct seen, grpc_service), SEEN_ASKED_HEADER, MP_STR_INIT("content-type")},
+    {offsetof(struct seen, grpc_method), SEEN_ASKED_HEADER, MP_STR_INIT("content-type")},
+    {offsetof(struct seen, grpc_status), SEEN_ASKED_RESPONSE_TRAILER, MP_STR_INIT("grpc-status")},
+};
+
+/* `client.asn`: an inventory tells it, as it does of all who are told by name. */
+static bool is_of_entity(enum seen_signal which, mp_str path)
+{
+    size_t dot = 0;
+    while (dot < path.len && path.ptr[dot] != '.') dot++;
+    return dot < path.len && in_table(which, mp_str_sub(path, 0, dot));
+}
+
+/* What the log of a proxy must be told to have for this name; false: nothing. */
+static bool asked_of(const struct seen_name *n, enum seen_signal which, enum seen_asked *kind,
+                     mp_str *name)
+{
+    *name = n->key;
+    switch (n->from) {
+    case SEEN_HEADER: *kind = SEEN_ASKED_HEADER; return own_header(n->key) == NULL;
+    case SEEN_RESPONSE_HEADER: *kind = SEEN_ASKED_RESPONSE_HEADER; return true;
+    case SEEN_TAG: /* of a refusal everything is known: it was ours */
+        *kind = SEEN_ASKED_TAG;
+        return which != SEEN_REFUSALS && !is_of_entity(which, n->key);
+    case SEEN_COOKIE:
+        *kind = SEEN_ASKED_HEADER;
+        *name = MP_STR("cookie");
+        return true;
+    case SEEN_ARG: return false;
+    case SEEN_TEXT:
+    case SEEN_INT: break;
+    }
+    for (size_t i = 0; i < sizeof grpc_words / sizeof *grpc_words; i++) {
+        if (n->at != grpc_words[i].at) continue;
+        *kind = grpc_words[i].kind;
+        *name = grpc_words[i].name;
+        return true;
+    }
+    return false;
+}
+
+uint32_t seen_names_asked(const struct seen_names *names, enum seen_signal which,
+                          enum seen_asked kind, char *out, size_t size)
+{
+    mp_str before = MP_STR(""); /* `grpc_service` and `grpc_method`, or cookies, are one */
+    uint32_t count = 0;
+    size_t at = 0;
+    out[0] = 0;
+    for (uint32_t i = 0; i < names->count; i++) {
+        enum seen_asked is;
+        mp_str name;
+        if (!asked_of(&names->rows[i], which, &is, &name) || is != kind) continue;
+        if (mp_str_eq(name, before)) continue;
+        before = name;
+        int len = snprintf(out + at, size - at, "%s%.*s", count > 0 ? ", " : "", MP_STR_ARG(name));
+        at = at + (size_t)len < size ? at + (size_t)len : size - 1;
+        count++;
+    }
+    return count;
 }
 
 /* ---- an entry ---- */
@@ -314,20 +403,12 @@ void seen_of_tcp(struct seen *s, const struct mp_als_tcp *e)
 static bool header_of(const struct seen *s, mp_str key, mp_str *out)
 {
     if (s->http == NULL) return false;
-    const struct mp_als_http *e = s->http;
-    const struct {
-        mp_str name, value;
-    } own[] = {{MP_STR_INIT("user-agent"), e->user_agent},
-               {MP_STR_INIT("referer"), e->referer},
-               {MP_STR_INIT("x-forwarded-for"), e->forwarded_for},
-               {MP_STR_INIT("x-request-id"), e->request_id},
-               {MP_STR_INIT("host"), e->authority}};
-    for (size_t i = 0; i < sizeof own / sizeof *own; i++) {
-        if (!mp_str_eq(own[i].name, key)) continue;
-        *out = own[i].value;
+    const struct own *own = own_header(key);
+    if (own != NULL) {
+        memcpy(out, (const char *)s->http + own->at, sizeof *out);
         if (out->len > 0) return true;
     }
-    return pb_many_get(e->request_headers, key, out);
+    return pb_many_get(s->http->request_headers, key, out);
 }
 
 static mp_str piece_of(mp_str *rest, char stop)

@@ -66,6 +66,17 @@ struct seen_room {
 /* Once for a program. */
 void seen_names_find(struct seen_names *names, enum seen_signal which, const struct mp_ingest *in,
                      const struct mp_program *p);
+/* What is read and is in an entry only where the proxy's log says so; as a bootstrap calls that. */
+enum seen_asked {
+    SEEN_ASKED_HEADER,
+    SEEN_ASKED_RESPONSE_HEADER,
+    SEEN_ASKED_RESPONSE_TRAILER,
+    SEEN_ASKED_TAG,
+    SEEN_ASKED_KINDS
+};
+/* Names of this kind, in order of the program, with commas, as far as there is room; how many. */
+uint32_t seen_names_asked(const struct seen_names *names, enum seen_signal which,
+                          enum seen_asked kind, char *out, size_t size);
 /* Everything of an entry that does not depend on who speaks. */
 void seen_of_http(struct seen *s, const struct mp_als_http *e);
 void seen_of_tcp(struct seen *s, const struct mp_als_tcp *e);

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "daemon/records.h"
+#include "daemon/records_priv.h"
 #include "driver/driver.h"
 #include "envoy_wire/als.h"
 #include "envoy_xds/envoy_xds.h"
@@ -670,6 +670,29 @@ static void after_a_reload_names_are_looked_for_again(void **state)
     assert_string_equal(shown[0], shown[1]);
 }
 
+/* ---- what a plain access log does not have ---- */
+
+static void asked_are(enum seen_signal which, enum seen_asked kind, const char *expected)
+{
+    static struct seen_names names;
+    char list[256];
+    seen_names_find(&names, which, d.now.ingest, d.now.program);
+    uint32_t count = seen_names_asked(&names, which, kind, list, sizeof list);
+    assert_string_equal(list, expected);
+    assert_int_equal(count > 0, expected[0] != 0);
+}
+
+static void what_only_some_logs_have_is_named(void **state)
+{
+    asked_are(SEEN_REQUESTS, SEEN_ASKED_HEADER, "content-type, x-api-key, cookie");
+    asked_are(SEEN_REQUESTS, SEEN_ASKED_RESPONSE_HEADER, "x-cost");
+    asked_are(SEEN_REQUESTS, SEEN_ASKED_RESPONSE_TRAILER, "grpc-status");
+    asked_are(SEEN_REQUESTS, SEEN_ASKED_TAG, "user");
+    asked_are(SEEN_REFUSALS, SEEN_ASKED_HEADER, "");
+    asked_are(SEEN_REFUSALS, SEEN_ASKED_TAG, "");
+    asked_are(SEEN_CONNECTIONS, SEEN_ASKED_TAG, "");
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, begin, end)
@@ -690,6 +713,7 @@ int main(void)
         CASE(a_throttle_of_ours_is_told_from_anothers),
         CASE(signals_are_alive_while_a_known_proxy_is_connected),
         CASE(after_a_reload_names_are_looked_for_again),
+        CASE(what_only_some_logs_have_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
