@@ -73,6 +73,8 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
     time_of_day(out, d->now.since_ns);
     dm_bytes_printf(out, "\n%s", d->problem[0] != '\0' ? "the last reload was refused: " : "");
     dm_bytes_printf(out, "%s%s", d->problem, d->problem[0] != '\0' ? "\n" : "");
+    if (d->inventory_problem[0] != '\0')
+        dm_bytes_printf(out, "the inventory stays as it was: %s\n", d->inventory_problem);
     dm_bytes_printf(out,
                     "records %" PRIu64 ", late %" PRIu64 ", ahead %" PRIu64 ", bad lines %" PRIu64
                     ", unread lines %" PRIu64 ", bad values %" PRIu64 "\n",
@@ -234,12 +236,19 @@ static int reload(struct dm *d, char *const *words, size_t count, const char *wh
                   struct dm_bytes *out)
 {
     dm_reload(d);
-    if (d->problem[0] != '\0') {
+    bool refused = d->problem[0] != '\0', stays = d->inventory_problem[0] != '\0';
+    if (refused) {
         dm_bytes_printf(out, "refused: %s\n", d->problem);
-        return 1;
+    } else {
+        dm_bytes_printf(out, "generation %" PRIu64 " is in force\n", d->now.number);
     }
-    dm_bytes_printf(out, "generation %" PRIu64 " is in force\n", d->now.number);
-    return 0;
+    if (stays) {
+        dm_bytes_printf(out, "the inventory stays as it was: %s\n", d->inventory_problem);
+    } else if (d->options->inventory_count > 0) {
+        dm_bytes_printf(out, "inventory: %s\n",
+                        d->inventory_told[0] != '\0' ? d->inventory_told : "as it was");
+    }
+    return refused || stays;
 }
 
 static const struct {

@@ -139,6 +139,18 @@ void dm_turn(struct dm *d)
 
 /* ---- what is looked at now and then ---- */
 
+/* An inventory that is just being written is left alone until it was the same for a look. */
+static void watch_files(struct dm *d)
+{
+    bool settled = dm_inventory_settled(d), due = dm_inventory_changed(d);
+    if (d->host->changed != NULL && d->host->changed(d->host->ctx)) {
+        dm_log(d, "info", "policies have changed");
+        dm_policies_reload(d);
+        due = true; /* they may read more of it */
+    }
+    if (due && settled) dm_inventory_reload(d);
+}
+
 static void on_watch(uv_timer_t *timer)
 {
     struct dm *d = timer->data;
@@ -146,10 +158,7 @@ static void on_watch(uv_timer_t *timer)
     dm_windows_due(d);
     dm_mesh_watch(d);
     dm_modules_tick(d);
-    if (d->host->changed != NULL && d->host->changed(d->host->ctx)) {
-        dm_log(d, "info", "policies have changed");
-        dm_reload(d);
-    }
+    watch_files(d);
     dm_turn(d);
 }
 

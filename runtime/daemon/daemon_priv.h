@@ -57,6 +57,7 @@ struct dm_kept_line {
     uint64_t hash;
     char *text; /* only between start and the moment it is given to the inventory */
     size_t len;
+    bool of_file;
 };
 
 struct dm_input;
@@ -94,6 +95,9 @@ struct dm {
     bool inventory_news;    /* lines that the windows have not been told of */
     bool inventory_unkept;  /* lines that the store has not been told of */
     int64_t inventory_mono_ns; /* and will not be told of before */
+    uint64_t inventory_mark, inventory_seen; /* its files when they were read, and looked at */
+    char inventory_told[600];    /* what the last reload changed in it; empty: nothing */
+    char inventory_problem[256]; /* of its last reload; empty: it went well */
     int64_t windows_at_ns;  /* when the windows are written next */
     uv_work_t windows_work;
     bool windows_busy;
@@ -163,13 +167,19 @@ void dm_windows_load(struct dm *d);
 void dm_windows_due(struct dm *d);  /* writes them in the background when it is time */
 void dm_windows_write(struct dm *d); /* at the end: now */
 
+/* inventory_read.c: the files of --inventory */
+bool dm_inventory_read(struct dm *d);   /* at the start; false: it has said why */
+void dm_inventory_reload(struct dm *d); /* inventory_told or inventory_problem says what it did */
+/* A look at the files: are they as they were at the look before? And as they were read? */
+bool dm_inventory_settled(struct dm *d);
+bool dm_inventory_changed(const struct dm *d);
+
 /* input.c: bytes → engine */
 /* A number of a source (R6), used again when nobody has it any more: who is silent then. */
 uint32_t dm_source_take(void);
 void dm_source_give(struct dm *d, uint32_t source);
-bool dm_inventory_read(struct dm *d); /* the files of --inventory */
 /* One line of inventory. */
-bool dm_inventory_line(struct dm *d, mp_str line);
+bool dm_inventory_line(struct dm *d, mp_str line, bool of_file);
 void dm_inventory_told(struct dm *d); /* attributes are inputs of rules */
 bool dm_inputs_open(struct dm *d);
 /* Where input `i` stands; false: it has no place to go back to. */
@@ -185,7 +195,8 @@ bool dm_generation_load(struct dm *d, struct dm_generation *out, mp_str *problem
 /* What needs the hash key, which is in the store. */
 bool dm_generation_ready(struct dm *d, struct dm_generation *g, mp_str *problem);
 void dm_generation_free(struct dm *d, struct dm_generation *g);
-void dm_reload(struct dm *d);
+void dm_policies_reload(struct dm *d);
+void dm_reload(struct dm *d); /* and the files of --inventory */
 
 /* A longer one would be cut silently by the kernel's structure. */
 bool dm_socket_path_fits(const char *path);

@@ -193,41 +193,14 @@ void dm_stream_end(struct stream *s)
 
 /* ---- inventory ---- */
 
-bool dm_inventory_line(struct dm *d, mp_str line)
+bool dm_inventory_line(struct dm *d, mp_str line, bool of_file)
 {
     struct mp_ingested in;
+    struct mp_inventory *inv = mp_engine_inventory(d->engine);
     if (mp_ingest_line(d->now.ingest, line, 0, 1, &in) != MP_INGEST_ENTITY) return false;
     d->inventory_news = true;
-    return mp_inventory_put(mp_engine_inventory(d->engine), in.entity) == MP_OK;
-}
-
-static bool read_inventory(struct dm *d, const char *path)
-{
-    struct stream s = {.d = d, .name = path};
-    FILE *f = fopen(path, "rb");
-    if (f == NULL) {
-        fprintf(stderr, "mpol run: %s: %s\n", path, strerror(errno));
-        return false;
-    }
-    size_t got;
-    while ((got = fread(dm_read_room, 1, sizeof dm_read_room, f)) > 0) {
-        dm_stream_take(&s, (mp_str){dm_read_room, got});
-    }
-    bool ok = !ferror(f);
-    if (!ok) fprintf(stderr, "mpol run: %s: %s\n", path, strerror(errno));
-    fclose(f);
-    dm_stream_rest(&s);
-    dm_bytes_free(&s.rest);
-    return ok;
-}
-
-/* Read once, whole, before telemetry: rules then know the callers they ask about. */
-bool dm_inventory_read(struct dm *d)
-{
-    for (size_t i = 0; i < d->options->inventory_count; i++) {
-        if (!read_inventory(d, d->options->inventory[i])) return false;
-    }
-    return true;
+    return (of_file ? mp_inventory_files_put(inv, in.entity, NULL)
+                    : mp_inventory_put(inv, in.entity)) == MP_OK;
 }
 
 /* ---- all of them ---- */

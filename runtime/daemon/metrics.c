@@ -85,7 +85,7 @@ void dm_metrics(struct dm *d, struct dm_bytes *out)
         {"mpol_reload_failures", "counter", "programs refused", "_total",
          (double)d->counts.reload_failures},
         {"mpol_reload_last_success", "gauge", "0: the last reload was refused", "",
-         d->problem[0] == '\0'},
+         d->problem[0] == '\0' && d->inventory_problem[0] == '\0'},
         {"mpol_memory_bytes", "gauge", "memory of the engine", "", (double)s.memory_bytes},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -101,7 +101,9 @@ bool dm_ready(struct dm *d, struct dm_bytes *out)
 {
     bool store = mp_store_trouble(d->store) == NULL;
     dm_bytes_printf(out, "program: generation %" PRIu64 "%s\n", d->now.number,
-                    d->problem[0] != '\0' ? " (the last reload was refused)" : "");
+                    d->problem[0] != '\0' || d->inventory_problem[0] != '\0'
+                        ? " (the last reload was refused)"
+                        : "");
     dm_bytes_printf(out, "store: %s\n", store ? "writes" : "cannot write");
     dm_bytes_printf(out, "inputs: %u\n", d->input_count);
     dm_mesh_readiness(d, out);

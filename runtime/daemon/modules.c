@@ -341,8 +341,9 @@ void dm_modules_program(struct dm *d)
 
 /* ---- inventory ---- */
 
-static enum mp_err add_line(void *ctx, mp_str json)
+static enum mp_err add_line(void *ctx, uint32_t by, mp_str json)
 {
+    (void)by;
     struct dm_bytes *lines = ctx;
     bool ok = dm_bytes_add(lines, json.ptr, json.len) && dm_bytes_add(lines, "\n", 1);
     return ok ? MP_OK : MP_ENOMEM;

@@ -12,6 +12,7 @@
 
 #define COST_SHARE 50 /* of the loop's time, one part in so many goes into looking at inventory */
 #define LINES_MAX (1u << 20) /* LIMIT: lines of inventory that are kept */
+#define OF_FILE 'f'          /* stands before a kept line that a file said */
 
 /* ---- who ---- */
 
@@ -78,6 +79,8 @@ static enum mp_err take_inventory(struct dm *d, uint64_t id, mp_str bytes)
     struct dm_kept_line *line = line_at(d, (uint32_t)id - 1);
     if (line == NULL) return MP_ENOMEM;
     line->hash = hash_of(bytes);
+    line->of_file = bytes.len > 0 && bytes.ptr[0] == OF_FILE;
+    bytes = mp_str_sub(bytes, line->of_file, SIZE_MAX);
     line->text = strndup(bytes.ptr, bytes.len);
     line->len = bytes.len;
     return line->text != NULL ? MP_OK : MP_ENOMEM;
@@ -87,7 +90,8 @@ void dm_own_inventory_give(struct dm *d)
 {
     for (uint32_t i = 0; i < d->kept_line_count; i++) {
         struct dm_kept_line *line = &d->kept_lines[i];
-        if (line->text != NULL) (void)dm_inventory_line(d, (mp_str){line->text, line->len});
+        mp_str text = {line->text, line->len};
+        if (line->text != NULL) (void)dm_inventory_line(d, text, line->of_file);
         free(line->text);
         line->text = NULL;
     }
@@ -96,29 +100,36 @@ void dm_own_inventory_give(struct dm *d)
 struct telling {
     struct dm *d;
     uint32_t at;
+    struct dm_bytes row;
 };
 
 /* Only lines that are not kept as they are go to the store. */
-static enum mp_err tell_line(void *ctx, mp_str json)
+static enum mp_err tell_line(void *ctx, uint32_t by, mp_str json)
 {
+    static const char of_file = OF_FILE;
     struct telling *t = ctx;
     if (t->at == LINES_MAX) return MP_ELIMIT;
     struct dm_kept_line *line = line_at(t->d, t->at++);
-    if (line == NULL) return MP_ENOMEM;
-    uint64_t hash = hash_of(json);
+    t->row.len = 0;
+    bool whole = (by != MP_INVENTORY_BY_FILE || dm_bytes_add(&t->row, &of_file, 1)) &&
+                 dm_bytes_add(&t->row, json.ptr, json.len);
+    if (line == NULL || !whole) return MP_ENOMEM;
+    mp_str row = {t->row.ptr, t->row.len};
+    uint64_t hash = hash_of(row);
     if (line->hash == hash) return MP_OK;
     line->hash = hash;
-    dm_keep_row(t->d, DM_ROW_INVENTORY, t->at, json);
+    dm_keep_row(t->d, DM_ROW_INVENTORY, t->at, row);
     return MP_OK;
 }
 
 static void tell_lines(struct dm *d)
 {
-    struct telling t = {d, 0};
+    struct telling t = {.d = d};
     struct mp_arena scratch;
     mp_arena_init(&scratch, NULL, 0);
     enum mp_err err = mp_inventory_dump(mp_engine_inventory(d->engine), &scratch, &t, tell_line);
     mp_arena_free(&scratch);
+    dm_bytes_free(&t.row);
     if (err != MP_OK) {
         dm_log(d, "warn", "inventory: not all lines are kept: %s", mp_err_text(err));
         return;

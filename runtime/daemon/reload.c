@@ -81,7 +81,7 @@ struct mp_ingest_counts dm_unread(const struct dm *d)
     return now;
 }
 
-void dm_reload(struct dm *d)
+void dm_policies_reload(struct dm *d)
 {
     struct dm_generation fresh;
     mp_str problem = MP_STR("");
@@ -113,4 +113,11 @@ void dm_reload(struct dm *d)
     dm_generation_free(d, &old);
     dm_log(d, "info", "generation %llu is in force: %u rules", (unsigned long long)d->now.number,
            d->now.program->rule_count);
+}
+
+/* The inventory after them: it is read as they read it. Either may be refused by itself. */
+void dm_reload(struct dm *d)
+{
+    dm_policies_reload(d);
+    dm_inventory_reload(d);
 }

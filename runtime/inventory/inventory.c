@@ -281,42 +281,81 @@ static bool entry_add(struct mp_inventory *inv, uint32_t at)
     return true;
 }
 
-static enum mp_err put_attr(struct mp_inventory *inv, uint32_t at, const struct mp_entity_attr *a)
+static bool same_value(const struct mp_inventory *inv, uint32_t attr, struct mp_value a,
+                       struct mp_value b)
+{
+    enum mp_rep rep = mp_inventory_attr_rep(inv, attr);
+    if (inv->p->attr[attr].is_set == 0) return mp_value_eq(rep, a, b);
+    const struct mp_value *x = (const struct mp_value *)(uintptr_t)a.w[0];
+    const struct mp_value *y = (const struct mp_value *)(uintptr_t)b.w[0];
+    bool same = a.w[1] == b.w[1];
+    for (uint64_t i = 0; same && i < a.w[1]; i++) same = mp_value_eq(rep, x[i], y[i]);
+    return same;
+}
+
+void mp_inventory_say(struct mp_inventory *inv, uint32_t at, uint32_t attr, struct owned fresh)
+{
+    struct cell *c = mp_inventory_cell(inv, at, attr);
+    struct owned was = c->said;
+    c->said = fresh;
+    mp_relation_said(inv, at, attr, was.value, was.is);
+    mp_inventory_disown(inv, &was);
+}
+
+static enum mp_err put_attr(struct mp_inventory *inv, uint32_t at, const struct mp_entity_attr *a,
+                            uint8_t by, bool *changed)
 {
     struct cell *c = mp_inventory_cell(inv, at, a->attr);
     struct owned fresh = {0};
+    if (a->known && c->said.is && same_value(inv, a->attr, c->said.value, a->value)) {
+        c->by |= by;
+        return MP_OK;
+    }
     if (a->known) {
         bool is_set = inv->p->attr[a->attr].is_set != 0;
         if (!mp_inventory_own(inv, mp_inventory_attr_rep(inv, a->attr), is_set, a->value, &fresh)) {
             return MP_ELIMIT;
         }
     }
-    struct owned was = c->said;
-    c->said = fresh;
-    mp_relation_said(inv, at, a->attr, was.value, was.is);
-    mp_inventory_disown(inv, &was);
+    *changed |= a->known || c->said.is;
+    c->by = a->known ? by : 0;
+    mp_inventory_say(inv, at, a->attr, fresh);
     return MP_OK;
 }
 
-enum mp_err mp_inventory_put(struct mp_inventory *inv, const struct mp_entity_line *line)
+enum mp_err mp_inventory_put_by(struct mp_inventory *inv, const struct mp_entity_line *line,
+                                uint8_t by, uint32_t *member, bool *came, bool *changed)
 {
     MP_ASSERT(line->entity < inv->p->entity_count);
     uint32_t at = mp_inventory_member(inv, line->entity, line->key);
+    *came = at != MP_NONE && inv->members[at].line_at == MP_NONE;
+    *changed = false;
+    *member = at;
     if (at == MP_NONE || !entry_add(inv, at)) {
         inv->refused++;
         if (at != MP_NONE) mp_inventory_release(inv, at);
         return MP_ELIMIT;
     }
     inv->lines++;
-    inv->version++;
-    inv->identities_dirty = true;
+    inv->members[at].by |= by;
     for (uint32_t i = 0; i < line->attr_count; i++) {
-        enum mp_err err = put_attr(inv, at, &line->attrs[i]);
+        enum mp_err err = put_attr(inv, at, &line->attrs[i], by, changed);
         if (err == MP_OK) continue;
         inv->refused++;
+        inv->version++;
         return err;
     }
+    if (!*came && !*changed) return MP_OK;
+    inv->version++;
+    inv->identities_dirty = true;
     return MP_OK;
+}
+
+enum mp_err mp_inventory_put(struct mp_inventory *inv, const struct mp_entity_line *line)
+{
+    uint32_t at;
+    bool came, changed;
+    return mp_inventory_put_by(inv, line, MP_INVENTORY_BY_LINE, &at, &came, &changed);
 }
 
 /* ---- answers ---- */

@@ -4,7 +4,8 @@
  *
  * Owns:    (entity, key) → attributes; relations seen in records; the order of what wins: an
  *          inventory line, else what a record brought or showed (gone after 10 min of silence),
- *          else the default.
+ *          else the default. And who said a line: files are the truth about what they name, so
+ *          what they no longer name goes.
  * Callers: engine (lines, records), window (walks), backends' set-up. One thread.
  * Memory:  all from the arena given to create, bounded by limits; what is full refuses and counts.
  * Values that are read borrow from the inventory until the next call that changes it.
@@ -45,6 +46,9 @@ struct mp_entity_line {
     struct mp_entity_attr attrs[MP_ENTITY_ATTRS_MAX];
 };
 
+/* Who said it: a line that came by itself, a file, or both of them the same. */
+enum { MP_INVENTORY_BY_LINE = 1, MP_INVENTORY_BY_FILE = 2 };
+
 size_t mp_inventory_bytes(const struct mp_program *p, const struct mp_inventory_limits *limits);
 enum mp_err mp_inventory_create(struct mp_arena *arena, const struct mp_program *p,
                                 const struct mp_inventory_limits *limits,
@@ -52,6 +56,21 @@ enum mp_err mp_inventory_create(struct mp_arena *arena, const struct mp_program 
 
 /* The last line wins. MP_ELIMIT: full, and nothing has changed but the count of refusals. */
 enum mp_err mp_inventory_put(struct mp_inventory *inv, const struct mp_entity_line *line);
+
+/* What reading the files anew has led to, an entity once. */
+struct mp_inventory_news {
+    void *ctx;
+    /* May be NULL. `what`: came, changed, gone. */
+    void (*tell)(void *ctx, const char *what, uint32_t entity, struct mp_value key);
+};
+/* Files are read anew in three strokes: all their lines are named, what files said and name no
+ * more goes, and the lines are put. Before the second nothing has changed. */
+void mp_inventory_files_begin(struct mp_inventory *inv);
+void mp_inventory_files_name(struct mp_inventory *inv, const struct mp_entity_line *line);
+void mp_inventory_files_sweep(struct mp_inventory *inv, const struct mp_inventory_news *news);
+/* As mp_inventory_put. `news` may be NULL: what was kept is given back. */
+enum mp_err mp_inventory_files_put(struct mp_inventory *inv, const struct mp_entity_line *line,
+                                   const struct mp_inventory_news *news);
 /* Learns from a record at `now_ns`: attributes that its fields bring, and observed relations. */
 void mp_inventory_observe(struct mp_inventory *inv, const struct mp_record *r, int64_t now_ns);
 /* Ends observations that are older than 10 min. Cheap when there is none. */
@@ -83,10 +102,10 @@ void mp_inventory_settle(struct mp_inventory *inv);
  * attributes (R50), or a copy of one of the same program; settled. `old` is not changed. */
 void mp_inventory_adopt(struct mp_inventory *inv, const struct mp_inventory *old);
 
-/* Everything that lines said, as such lines again, one call a line (no line end), for the store.
- * The longest line stays in `scratch`. */
+/* Everything that lines said, as such lines again, one call for each of who said it (`by`, no line
+ * end), for the store. The longest line stays in `scratch`. */
 enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena *scratch, void *ctx,
-                              enum mp_err (*line)(void *ctx, mp_str json));
+                              enum mp_err (*line)(void *ctx, uint32_t by, mp_str json));
 
 struct mp_inventory_counts {
     uint32_t members, relations;

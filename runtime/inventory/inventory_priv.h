@@ -21,6 +21,8 @@ struct cell {
     struct owned seen;  /* observed; of a set: made from the observations when it is read */
     uint32_t first;     /* observations of this cell, newest first; MP_NONE: none */
     bool dirty;         /* `seen` must be made anew */
+    uint8_t by;         /* who said `said`: MP_INVENTORY_BY_… */
+    bool named;         /* by the files as they are read now */
 };
 
 struct member {
@@ -33,6 +35,10 @@ struct member {
     uint32_t line_at;   /* place among the entity's entries, MP_NONE: no line named it */
     struct cell *cells; /* one an attribute of the entity */
     uint32_t next_free;
+    uint8_t by;         /* who named it: MP_INVENTORY_BY_… */
+    bool named;         /* by the files as they are read now */
+    bool told;          /* among the news of this reading */
+    bool trimmed;       /* the files say less of it than before */
 };
 
 /* `from` was seen with an attribute: a value of its own, or a relation to `to`. Renewed at most
@@ -96,6 +102,12 @@ bool mp_inventory_own(struct mp_inventory *inv, enum mp_rep rep, bool is_set, st
 void mp_inventory_disown(struct mp_inventory *inv, struct owned *o);
 enum mp_rep mp_inventory_attr_rep(const struct mp_inventory *inv, uint32_t attr);
 struct cell *mp_inventory_cell(const struct mp_inventory *inv, uint32_t member, uint32_t attr);
+
+/* An attribute gets another value, or none; relations follow. */
+void mp_inventory_say(struct mp_inventory *inv, uint32_t at, uint32_t attr, struct owned fresh);
+/* A line, by one of MP_INVENTORY_BY_…: of whom it is, and what became of that. */
+enum mp_err mp_inventory_put_by(struct mp_inventory *inv, const struct mp_entity_line *line,
+                                uint8_t by, uint32_t *member, bool *came, bool *changed);
 
 /* ---- observations (relation.c) ---- */
 bool mp_relation_prepare(struct mp_inventory *inv, struct mp_arena *arena);

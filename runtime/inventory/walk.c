@@ -112,7 +112,7 @@ static void put_attr(struct mp_inventory *inv, struct mp_buf *out, uint32_t attr
     mp_buf_putc(out, ']');
 }
 
-static void put_member(struct mp_inventory *inv, struct mp_buf *out, uint32_t at)
+static void put_member(struct mp_inventory *inv, struct mp_buf *out, uint32_t at, uint32_t by)
 {
     const struct member *m = &inv->members[at];
     const struct mp_entity_row *e = &inv->p->entity[m->entity];
@@ -123,23 +123,28 @@ static void put_member(struct mp_inventory *inv, struct mp_buf *out, uint32_t at
     mp_buf_putc(out, ':');
     put_json_value(out, e->key_type, mp_type_rep(e->key_type), m->key);
     for (uint32_t i = 0; i < e->attrs_count; i++) {
-        const struct owned *said = &m->cells[i].said;
-        if (said->is) put_attr(inv, out, e->attrs_at + i, said->value);
+        const struct cell *c = &m->cells[i];
+        if (c->said.is && (c->by & by) != 0) put_attr(inv, out, e->attrs_at + i, c->said.value);
     }
     mp_buf_putc(out, '}');
 }
 
+static const uint8_t sources[] = {MP_INVENTORY_BY_LINE, MP_INVENTORY_BY_FILE};
+#define SOURCES (sizeof sources / sizeof *sources)
+
 enum mp_err mp_inventory_dump(struct mp_inventory *inv, struct mp_arena *scratch, void *ctx,
-                              enum mp_err (*line)(void *ctx, mp_str json))
+                              enum mp_err (*line)(void *ctx, uint32_t by, mp_str json))
 {
     struct mp_buf out;
     mp_buf_init(&out, scratch);
     for (uint32_t e = 0; e < inv->p->entity_count; e++) {
-        for (uint32_t i = 0; i < inv->entry_count[e]; i++) {
+        for (size_t i = 0; i < inv->entry_count[e] * SOURCES; i++) {
+            uint32_t at = inv->entries[e][i / SOURCES], by = sources[i % SOURCES];
+            if ((inv->members[at].by & by) == 0) continue;
             out.len = 0;
-            put_member(inv, &out, inv->entries[e][i]);
+            put_member(inv, &out, at, by);
             if (out.failed) return MP_ENOMEM;
-            MP_TRY(line(ctx, mp_buf_view(&out)));
+            MP_TRY(line(ctx, by, mp_buf_view(&out)));
         }
     }
     return MP_OK;
@@ -173,24 +178,33 @@ uint32_t mp_inventory_same_attr(const struct mp_program *p, uint32_t entity,
     return MP_NONE;
 }
 
+/* What one of those who spoke of it said, as far as this program knows of it. */
+static void adopt_member(struct mp_inventory *inv, const struct mp_inventory *old,
+                         const struct member *m, uint32_t entity, uint8_t by)
+{
+    uint32_t at;
+    bool came, changed;
+    const struct mp_entity_row *was = &old->p->entity[m->entity];
+    struct mp_entity_line line = {.entity = entity, .key = m->key};
+    for (uint32_t a = 0; a < was->attrs_count; a++) {
+        const struct cell *c = &m->cells[a];
+        if (!c->said.is || (c->by & by) == 0 || line.attr_count == MP_ENTITY_ATTRS_MAX) continue;
+        uint32_t attr = mp_inventory_same_attr(inv->p, entity, old->p, was->attrs_at + a);
+        if (attr == MP_NONE) continue;
+        line.attrs[line.attr_count++] = (struct mp_entity_attr){attr, true, c->said.value};
+    }
+    mp_inventory_put_by(inv, &line, by, &at, &came, &changed);
+}
+
 void mp_inventory_adopt(struct mp_inventory *inv, const struct mp_inventory *old)
 {
-    struct mp_entity_line line;
     for (uint32_t e = 0; e < old->p->entity_count; e++) {
         uint32_t mine = mp_inventory_same_entity(inv->p, old->p, e);
         if (mine == MP_NONE) continue;
-        const struct mp_entity_row *was = &old->p->entity[e];
-        for (uint32_t i = 0; i < old->entry_count[e]; i++) {
-            const struct member *m = &old->members[old->entries[e][i]];
-            line = (struct mp_entity_line){.entity = mine, .key = m->key};
-            for (uint32_t a = 0; a < was->attrs_count; a++) {
-                if (!m->cells[a].said.is || line.attr_count == MP_ENTITY_ATTRS_MAX) continue;
-                uint32_t attr = mp_inventory_same_attr(inv->p, mine, old->p, was->attrs_at + a);
-                if (attr == MP_NONE) continue;
-                line.attrs[line.attr_count++] =
-                    (struct mp_entity_attr){attr, true, m->cells[a].said.value};
-            }
-            mp_inventory_put(inv, &line);
+        for (size_t i = 0; i < old->entry_count[e] * SOURCES; i++) {
+            const struct member *m = &old->members[old->entries[e][i / SOURCES]];
+            uint8_t by = sources[i % SOURCES];
+            if ((m->by & by) != 0) adopt_member(inv, old, m, mine, by);
         }
     }
     inv->lines = old->lines;

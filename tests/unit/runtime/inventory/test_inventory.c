@@ -292,10 +292,11 @@ static void the_version_grows_with_what_a_reader_could_see(void **state)
 
 static char dumped[4096];
 
-static enum mp_err take_line(void *ctx, mp_str json)
+static enum mp_err take_line(void *ctx, uint32_t by, mp_str json)
 {
     size_t at = strlen(dumped);
-    snprintf(dumped + at, sizeof dumped - at, "%.*s\n", MP_STR_ARG(json));
+    snprintf(dumped + at, sizeof dumped - at, "%s%.*s\n", by == MP_INVENTORY_BY_FILE ? "f" : "",
+             MP_STR_ARG(json));
     return MP_OK;
 }
 
@@ -344,6 +345,113 @@ static void a_copy_answers_as_the_original_does(void **state)
     inv = original;
 }
 
+/* ---- files ---- */
+
+struct said {
+    uint32_t entity;
+    const char *key;
+    uint32_t attr; /* MP_NONE: named and no more */
+    const char *value;
+};
+
+static void line_of(struct mp_entity_line *line, const struct said *s)
+{
+    *line = (struct mp_entity_line){.entity = s->entity, .key = text(s->key)};
+    if (s->attr == MP_NONE) return;
+    line->attr_count = 1;
+    line->attrs[0] = (struct mp_entity_attr){s->attr, true, text(s->value)};
+}
+
+static char news_text[512];
+
+static void take_news(void *ctx, const char *what, uint32_t entity, struct mp_value key)
+{
+    size_t at = strlen(news_text);
+    mp_str name = mp_value_as_text(&key);
+    snprintf(news_text + at, sizeof news_text - at, "%.*s %s;", MP_STR_ARG(name), what);
+}
+
+static const char *files_say(const struct said *said, size_t count)
+{
+    static struct mp_entity_line line;
+    struct mp_inventory_news news = {.tell = take_news};
+    news_text[0] = '\0';
+    mp_inventory_files_begin(inv);
+    for (size_t i = 0; i < count; i++) {
+        line_of(&line, &said[i]);
+        mp_inventory_files_name(inv, &line);
+    }
+    mp_inventory_files_sweep(inv, &news);
+    for (size_t i = 0; i < count; i++) {
+        line_of(&line, &said[i]);
+        assert_int_equal(mp_inventory_files_put(inv, &line, &news), MP_OK);
+    }
+    return news_text;
+}
+
+static void what_files_no_longer_name_goes(void **state)
+{
+    const struct said before[] = {{service, "web", tier, "critical"},
+                                  {instance, "web-1", belongs, "web"},
+                                  {instance, "web-2", belongs, "web"},
+                                  {instance, "web-2", zone, "a"},
+                                  {instance, "bare", MP_NONE, NULL}};
+    const struct said after[] = {{service, "web", MP_NONE, NULL},
+                                 {instance, "web-2", belongs, "web"},
+                                 {instance, "web-3", belongs, "web"}};
+    assert_string_equal(files_say(before, 5), "web came;web-1 came;web-2 came;bare came;");
+    assert_string_equal(files_say(before, 5), "");
+    assert_string_equal(members(walk_instances, "web"), "web-1 web-2");
+    assert_string_equal(files_say(after, 3),
+                        "web-1 gone;bare gone;web changed;web-2 changed;web-3 came;");
+    assert_string_equal(members(walk_instances, "web"), "web-2 web-3");
+    assert_string_equal(word(walk_tier, "web"), "standard");
+    assert_int_equal(mp_inventory_count(inv, instance), 2);
+    assert_false(mp_inventory_has(inv, instance, text("web-1")));
+    assert_string_equal(files_say(NULL, 0), "web gone;web-2 gone;web-3 gone;");
+    assert_string_equal(members(walk_instances, "web"), "?");
+    struct mp_inventory_counts counts;
+    mp_inventory_counts(inv, &counts);
+    assert_int_equal(counts.members, 0);
+}
+
+/* Also where both said the same, and in a copy; what the file said of it goes. */
+static void what_others_said_stays(void **state)
+{
+    const struct said file[] = {{service, "web", tier, "critical"},
+                                {instance, "web-1", belongs, "web"},
+                                {instance, "web-1", zone, "a"}};
+    say(instance, "web-1", belongs, text("web"));
+    say(instance, "web-9", zone, text("z"));
+    files_say(file, 3);
+    say(service, "web", tier, text("batch"));
+    struct mp_arena scratch;
+    mp_arena_init(&scratch, NULL, 0);
+    dumped[0] = 0;
+    assert_int_equal(mp_inventory_dump(inv, &scratch, NULL, take_line), MP_OK);
+    mp_arena_free(&scratch);
+    assert_string_equal(dumped, "{\"entity\":\"service\",\"name\":\"web\",\"tier\":\"batch\"}\n"
+                                "f{\"entity\":\"service\",\"name\":\"web\"}\n"
+                                "{\"entity\":\"instance\",\"name\":\"web-1\",\"service\":\"web\"}\n"
+                                "f{\"entity\":\"instance\",\"name\":\"web-1\",\"service\":\"web\","
+                                "\"zone\":\"a\"}\n"
+                                "{\"entity\":\"instance\",\"name\":\"web-9\",\"zone\":\"z\"}\n");
+    struct mp_inventory *copy, *original = inv;
+    struct mp_inventory_limits limits = {.members = 200, .relations = 300, .text_bytes = 1 << 18};
+    assert_int_equal(mp_inventory_create(&arena, &world.p, &limits, (struct mp_hash_key){5, 6},
+                                         &copy), MP_OK);
+    mp_inventory_adopt(copy, inv);
+    for (int turn = 0; turn < 2; turn++) {
+        inv = turn == 0 ? original : copy;
+        assert_string_equal(files_say(NULL, 0), "web-1 changed;");
+        assert_string_equal(word(walk_tier, "web"), "batch");
+        assert_string_equal(members(walk_instances, "web"), "web-1");
+        assert_string_equal(members(walk_zones, "web"), "");
+        assert_int_equal(mp_inventory_count(inv, instance), 2);
+    }
+    inv = original;
+}
+
 int main(void)
 {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, make, drop)
@@ -359,6 +467,8 @@ int main(void)
         CASE(the_version_grows_with_what_a_reader_could_see),
         CASE(everything_said_can_be_said_again),
         CASE(a_copy_answers_as_the_original_does),
+        CASE(what_files_no_longer_name_goes),
+        CASE(what_others_said_stays),
     };
     return cmocka_run_group_tests_name("inventory", tests, NULL, NULL);
 }

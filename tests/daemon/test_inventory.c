@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The files of --inventory are the truth about what they name: what goes from them goes from the
+ * gateway that is told of it, by a reload, by itself, and over a restart.
+ */
+#include "harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <uv.h>
+
+#include "../grpc/client.h"
+#include "envoy_wire/discovery.h"
+
+#define ADS "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+#define EDS "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+#define PAY(n)                                                                                     \
+    "{\"entity\":\"instance\",\"name\":\"pay-" #n "\",\"service\":\"pay\",\"ip\":\"10.0.0." #n     \
+    "\",\"port\":80}\n"
+#define PAY_SERVICE "{\"entity\":\"service\",\"name\":\"pay\"}\n"
+
+static uv_loop_t loop;
+static struct run r;
+
+/* ---- a gateway that asks where `pay` is ---- */
+
+static struct {
+    struct grpc_client *client;
+    struct grpc_call *ads;
+    bool closed;
+    uint32_t answers;
+    char last[4096];
+    size_t last_len;
+} gateway;
+
+static const mp_str cluster = MP_STR_INIT("pay");
+
+static void speak(const struct mp_discovery_ask *ask)
+{
+    static char room[4096];
+    struct pb_out out = pb_out_fixed(room, sizeof room);
+    mp_discovery_write_request(&out, ask);
+    grpc_call_send(gateway.ads, pb_view(&out));
+}
+
+static void on_answer(void *ctx, mp_str message)
+{
+    struct mp_discovery_answer answer;
+    const char *why;
+    (void)ctx;
+    assert_int_equal(mp_discovery_read_response(MP_DISCOVERY_DELTA, message, &answer, &why), MP_OK);
+    gateway.answers++;
+    assert_true(message.len <= sizeof gateway.last);
+    gateway.last_len = message.len;
+    memcpy(gateway.last, message.ptr, message.len);
+    speak(&(struct mp_discovery_ask){
+        .variant = MP_DISCOVERY_DELTA, .type_url = MP_STR(EDS), .nonce = answer.nonce});
+}
+
+static void on_ended(void *ctx, int status, mp_str text) { gateway.closed = true; }
+static void on_closed(void *ctx, const char *why) { gateway.closed = true; }
+
+static void gateway_comes(void)
+{
+    memset(&gateway, 0, sizeof gateway);
+    struct grpc_client_options o = {.target = "unix:xds", .closed = on_closed};
+    struct grpc_call_options call = {ADS, on_answer, on_ended, NULL};
+    gateway.client = grpc_client_open(&loop, &o);
+    assert_non_null(gateway.client);
+    gateway.ads = grpc_call_open(gateway.client, &call);
+    assert_non_null(gateway.ads);
+    struct mp_discovery_node node = {.id = MP_STR("ingress/gateway/gateway-1"),
+                                     .cluster = MP_STR("gateway"), .major = 1, .minor = 39};
+    speak(&(struct mp_discovery_ask){.variant = MP_DISCOVERY_DELTA, .node = &node,
+                                    .type_url = MP_STR(EDS), .subscribe = &cluster,
+                                    .subscribe_count = 1});
+}
+
+static void gateway_goes(void)
+{
+    if (!gateway.closed) grpc_client_close(gateway.client);
+    for (int i = 0; i < 20; i++) uv_run(&loop, UV_RUN_NOWAIT);
+    gateway.client = NULL;
+}
+
+static bool leads_to(const char *address)
+{
+    mp_str all = {gateway.last, gateway.last_len};
+    return mp_str_contains(all, mp_str_of(address));
+}
+
+/* Until it has been told of just these: a letter of "123" is an instance. */
+static void gateway_leads_to(const char *which)
+{
+    static const char *const all[] = {"10.0.0.1", "10.0.0.2", "10.0.0.3"};
+    bool right = false;
+    for (int waited = 0; !right;) {
+        right = gateway.answers > 0;
+        for (size_t i = 0; i < 3; i++) {
+            right &= leads_to(all[i]) == (strchr(which, '1' + (int)i) != NULL);
+        }
+        for (int i = 0; i < 50; i++) uv_run(&loop, UV_RUN_NOWAIT);
+        if (!right) pause_between(&waited, which);
+    }
+}
+
+/* ---- the rest ---- */
+
+static void start(const char *telemetry)
+{
+    put_file("p.mpol", flood_policy);
+    run_start(&r, "p.mpol", "--state=state", "--xds=unix:xds", "--inventory=i", telemetry, NULL);
+}
+
+static int begin(void **state)
+{
+    uv_loop_init(&loop);
+    return folder_make(state);
+}
+
+static int finish(void **state)
+{
+    uv_run(&loop, UV_RUN_NOWAIT);
+    uv_loop_close(&loop);
+    return folder_drop(state);
+}
+
+static void stop(void)
+{
+    assert_int_equal(run_stop(&r), 0);
+    run_free(&r);
+}
+
+/* What `mpol reload` says, and its exit code. */
+static void reload_says(int code, const char *text)
+{
+    const char *out;
+    int got = ask(&out, "reload", "--state=state", NULL);
+    if (got != code || strstr(out, text) == NULL) fail_msg("%d: %s, not %s", got, out, text);
+}
+
+/* The file may have been read by itself just before: then the log has it alone. */
+static void reload_changes(const char *what)
+{
+    const char *out;
+    assert_int_equal(ask(&out, "reload", "--state=state", NULL), 0);
+    if (strstr(out, what) == NULL && strstr(out, "as it was") == NULL) fail_msg("%s", out);
+    run_wait(&r, what);
+}
+
+static void what_has_gone_from_the_file_goes_from_the_gateway(void **state)
+{
+    put_file("i", PAY_SERVICE PAY(1) PAY(2));
+    start(NULL);
+    gateway_comes();
+    gateway_leads_to("12");
+    put_file("i", PAY_SERVICE PAY(1) PAY(3));
+    reload_changes("inventory: 1 came (instance pay-3), 1 gone (instance pay-2)");
+    gateway_leads_to("13");
+    reload_says(0, "inventory: as it was");
+    put_file("i", PAY_SERVICE PAY(3));
+    assert_int_equal(kill(r.pid, SIGHUP), 0);
+    run_wait(&r, "inventory: 1 gone (instance pay-1)");
+    gateway_leads_to("3");
+    gateway_goes();
+    stop();
+}
+
+static void a_file_that_changes_is_read_by_itself(void **state)
+{
+    put_file("i", PAY_SERVICE PAY(1) PAY(2));
+    start(NULL);
+    gateway_comes();
+    gateway_leads_to("12");
+    put_file("i", PAY_SERVICE PAY(2));
+    gateway_leads_to("2");
+    add_to_file("i", PAY(3));
+    gateway_leads_to("23");
+    gateway_goes();
+    stop();
+}
+
+static void a_broken_file_changes_nothing(void **state)
+{
+    static const struct {
+        const char *text, *why;
+    } broken[] = {
+        {PAY_SERVICE PAY(1) "{\"entity\":\"instance\",\"na", "i:3: "},
+        {PAY_SERVICE PAY(1) "{\"service\":\"pay\",\"status\":500}\n", "i:3: not a line about"},
+        {"", "i: it names nothing"},
+        {"\n\n", "i: it names nothing"},
+    };
+    char said[128];
+    put_file("i", PAY_SERVICE PAY(1) PAY(2));
+    start(NULL);
+    gateway_comes();
+    gateway_leads_to("12");
+    for (size_t i = 0; i < sizeof broken / sizeof *broken; i++) {
+        put_file("i", broken[i].text);
+        reload_says(1, "generation");
+        snprintf(said, sizeof said, "the inventory stays as it was: %s", broken[i].why);
+        reload_says(1, said);
+        wait_status(broken[i].why);
+    }
+    assert_int_equal(unlink("i"), 0);
+    reload_says(1, "the inventory stays as it was: i: No such file");
+    gateway_leads_to("12");
+    put_file("i", PAY_SERVICE PAY(2));
+    reload_changes("1 gone (instance pay-1)");
+    assert_false(status_says("the inventory stays"));
+    gateway_leads_to("2");
+    gateway_goes();
+    stop();
+}
+
+static void what_has_gone_is_gone_after_a_restart(void **state)
+{
+    put_file("i", PAY_SERVICE PAY(1) PAY(2));
+    start(NULL);
+    gateway_comes();
+    gateway_leads_to("12");
+    gateway_goes();
+    run_kill(&r);
+    run_free(&r);
+    put_file("i", PAY_SERVICE PAY(1));
+    start(NULL);
+    assert_true(run_said(&r, "inventory: 1 gone (instance pay-2)"));
+    gateway_comes();
+    gateway_leads_to("1");
+    gateway_goes();
+    stop();
+    put_file("i", PAY_SERVICE "{ no line\n"); /* then nothing goes */
+    start(NULL);
+    assert_true(run_said(&r, "i:2: "));
+    gateway_comes();
+    gateway_leads_to("1");
+    gateway_goes();
+    stop();
+}
+
+static void what_telemetry_has_said_stays(void **state)
+{
+    put_file("i", PAY_SERVICE PAY(1) PAY(2));
+    put_file("t", PAY(3));
+    start("--telemetry=t");
+    gateway_comes();
+    gateway_leads_to("123");
+    put_file("i", PAY_SERVICE PAY(2));
+    reload_changes("inventory: 1 gone (instance pay-1)");
+    gateway_leads_to("23");
+    gateway_goes();
+    stop();
+    put_file("i", PAY_SERVICE PAY(1));
+    start("--telemetry=t");
+    gateway_comes();
+    gateway_leads_to("13");
+    gateway_goes();
+    stop();
+}
+
+int main(int argc, char **argv)
+{
+#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+    const struct CMUnitTest tests[] = {
+        CASE(what_has_gone_from_the_file_goes_from_the_gateway),
+        CASE(a_file_that_changes_is_read_by_itself),
+        CASE(a_broken_file_changes_nothing),
+        CASE(what_has_gone_is_gone_after_a_restart),
+        CASE(what_telemetry_has_said_stays),
+    };
+    if (argc < 2) return 2;
+    harness_command(argv[1]);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
