@@ -264,41 +264,6 @@ static bool open_secrets(struct dm_mesh *m)
     return true;
 }
 
-/* Before the port is opened, which would not know which option is meant. */
-static bool look_at_files(const struct mp_daemon_options *o)
-{
-    const struct {
-        const char *option, *path;
-        enum mp_pem_kind kind;
-    } files[] = {{"xds-cert", o->xds_cert, MP_PEM_CERTIFICATES},
-                 {"xds-key", o->xds_key, MP_PEM_KEY},
-                 {"xds-ca", o->xds_ca, MP_PEM_CERTIFICATES}};
-    char why[160] = "no memory";
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (files[i].path == NULL) return true; /* all three or none: the port says so */
-    }
-    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
-        if (mp_pem_file(files[i].path, files[i].kind, NULL, why, sizeof why) == MP_OK) continue;
-        fprintf(stderr, "mpol run: --%s=%s: %s\n", files[i].option, files[i].path, why);
-        return false;
-    }
-    return true;
-}
-
-int64_t mesh_now_s(const struct dm_mesh *m) { return m->d->os.wall_ns(m->d->os.ctx) / 1000000000; }
-
-/* Nobody comes in with a certificate that is out of date, on either side. Told once for each. */
-static void look_at_dates(struct dm_mesh *m)
-{
-    char why[OUT_OF_DATE_BYTES] = "";
-    int64_t now_s = mesh_now_s(m);
-    if (m->secrets != NULL) dm_secrets_look(m->secrets, now_s);
-    mp_grpc_out_of_date(m->server, now_s, why, sizeof why);
-    if (strcmp(why, m->out_of_date) == 0) return;
-    memcpy(m->out_of_date, why, sizeof why);
-    if (why[0] != '\0') dm_log(m->d, "warn", "--xds: %s: proxies are not let in with it", why);
-}
-
 bool dm_mesh_open(struct dm *d)
 {
     struct dm_mesh *m = d->mesh;
@@ -310,7 +275,7 @@ bool dm_mesh_open(struct dm *d)
                                       .client_ca = o->xds_ca, .methods = methods,
                                       .method_count = put_methods(m, methods),
                                       .limits = {.streams = STREAMS_MAX}};
-    if (!look_at_files(o)) return false;
+    if (!mesh_certificates_ready(m)) return false;
     allow_connections();
     dm_mesh_inventory(d); /* what guards protect is known without a line of inventory */
     mp_envoy_world_changed(m->envoy);
@@ -332,7 +297,7 @@ bool dm_mesh_open(struct dm *d)
     } else {
         dm_log(d, "info", "proxies are served on %s", o->xds);
     }
-    look_at_dates(m);
+    mesh_certificates_look(m);
     return true;
 }
 
@@ -341,7 +306,7 @@ void dm_mesh_watch(struct dm *d)
     if (d->mesh == NULL) return;
     dm_records_tick(d->mesh->records);
     mp_envoy_tick(d->mesh->envoy);
-    if (d->mesh->server != NULL) look_at_dates(d->mesh);
+    if (d->mesh->server != NULL) mesh_certificates_look(d->mesh);
 }
 
 void dm_mesh_close(struct dm *d)

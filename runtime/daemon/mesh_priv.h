@@ -36,13 +36,22 @@ struct dm_mesh {
     struct mp_prover *prover;
     struct dm_records *records; /* what proxies saw */
     struct mesh_proof *proofs;  /* that are asked for; a list */
-    char out_of_date[OUT_OF_DATE_BYTES]; /* what was said of its certificates; empty: nothing */
+    /* Of the port's own certificates: what was said of their dates, and why what lies there now is
+     * not used; empty: nothing. `files` changes with the files. */
+    char out_of_date[OUT_OF_DATE_BYTES], not_used[OUT_OF_DATE_BYTES];
+    uint64_t files;
     uv_timer_t prove_timer;     /* what host.prove could not begin at once */
     bool timers_open;
 };
 
 /* By the wall clock, seconds since 1970. */
 int64_t mesh_now_s(const struct dm_mesh *m);
+
+/* mesh_certificates.c: those of the port itself */
+/* Are the files what they should be? False: it has said which is not. Before the port is opened. */
+bool mesh_certificates_ready(struct dm_mesh *m);
+/* Takes files that were renewed, and tells what has become out of date. */
+void mesh_certificates_look(struct dm_mesh *m);
 
 /* mesh_prove.c: envoy_xds's questions → the prover, and back */
 void mesh_prove(void *ctx, const struct mp_envoy_ask *ask);

@@ -95,7 +95,7 @@ static void tell_certificates(const struct dm_mesh *m, struct dm_bytes *out)
 {
     struct dm_secrets_counts c = {.pairs = 0};
     int64_t now_s = mesh_now_s(m);
-    if (m->secrets == NULL && m->out_of_date[0] == '\0') return;
+    if (m->secrets == NULL && m->out_of_date[0] == '\0' && m->not_used[0] == '\0') return;
     dm_bytes_printf(out, "certificates:");
     if (m->secrets != NULL) {
         dm_secrets_count(m->secrets, now_s, &c);
@@ -104,6 +104,8 @@ static void tell_certificates(const struct dm_mesh *m, struct dm_bytes *out)
     dm_bytes_printf(out, "\n");
     if (m->out_of_date[0] != '\0')
         dm_bytes_printf(out, "  --xds: %s: proxies are not let in with it\n", m->out_of_date);
+    if (m->not_used[0] != '\0')
+        dm_bytes_printf(out, "  --xds: %s; what was there before is used on\n", m->not_used);
     if (m->secrets != NULL) dm_secrets_tell(m->secrets, now_s, tell_line, out);
 }
 

@@ -134,6 +134,10 @@ uint16_t mp_grpc_port(const struct mp_grpc_server *server);
  * line; untouched where all are, or where it speaks plain. */
 bool mp_grpc_out_of_date(const struct mp_grpc_server *server, int64_t now_s, char *why,
                          size_t why_size);
+/* Certificate, key and CAs anew, as in the options: for who comes from now on; connections that are
+ * there go on. MP_EINVAL with `why` (also where it speaks plain), MP_ENOMEM: it stays as it was. */
+enum mp_err mp_grpc_renew(struct mp_grpc_server *server, const struct mp_grpc_options *options,
+                          char *why, size_t why_size);
 /* Ends: peers are told (UNAVAILABLE, GOAWAY), `closed` is called for all streams before this
  * returns, sockets are closed. The loop must run until its handles are gone; then the memory is
  * given back too. NULL is allowed. Not from within a callback. */

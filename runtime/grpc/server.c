@@ -416,8 +416,8 @@ static void on_connection(uv_stream_t *listener, int status)
 
 /* ---- public ---- */
 
-static enum mp_err make_tls(struct mp_grpc_server *server, const struct mp_grpc_options *o,
-                            char *why, size_t why_size)
+static enum mp_err make_tls(const struct mp_grpc_options *o, struct mp_tls_context **out, char *why,
+                            size_t why_size)
 {
     int given = (o->cert != NULL) + (o->key != NULL) + (o->client_ca != NULL);
     if (given == 0) return MP_OK;
@@ -428,7 +428,23 @@ static enum mp_err make_tls(struct mp_grpc_server *server, const struct mp_grpc_
     }
     const struct mp_tls_options tls = {
         .server = true, .cert = o->cert, .key = o->key, .ca = o->client_ca, .alpn = "h2"};
-    return mp_tls_context_create(&tls, &server->tls, why, why_size);
+    return mp_tls_context_create(&tls, out, why, why_size);
+}
+
+enum mp_err mp_grpc_renew(struct mp_grpc_server *server, const struct mp_grpc_options *o, char *why,
+                          size_t why_size)
+{
+    struct mp_tls_context *fresh = NULL;
+    snprintf(why, why_size, "out of memory");
+    MP_TRY(make_tls(o, &fresh, why, why_size));
+    if (server->tls == NULL || fresh == NULL) {
+        mp_tls_context_destroy(fresh);
+        snprintf(why, why_size, "what speaks plain stays plain, what speaks TLS stays with it");
+        return MP_EINVAL;
+    }
+    mp_tls_context_destroy(server->tls);
+    server->tls = fresh;
+    return MP_OK;
 }
 
 bool mp_grpc_out_of_date(const struct mp_grpc_server *server, int64_t now_s, char *why,
@@ -470,7 +486,7 @@ enum mp_err mp_grpc_open(uv_loop_t *loop, const struct mp_grpc_options *o,
     server->shared.limits = o->limits;
     mp_grpc_limits_fill(&server->shared.limits);
     enum mp_err err = copy_methods(server, o);
-    if (err == MP_OK) err = make_tls(server, o, why, why_size);
+    if (err == MP_OK) err = make_tls(o, &server->tls, why, why_size);
     if (err == MP_OK) err = grpc_listen(server, o->listen, on_connection, why, why_size);
     if (server->listening) {
         server->listener.handle.data = server;

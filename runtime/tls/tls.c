@@ -17,6 +17,7 @@
 
 struct mp_tls_context {
     SSL_CTX *ctx;
+    unsigned refs; /* whoever made it, and its connections */
     bool server;
     unsigned char alpn[ALPN_BYTES_MAX]; /* with its length before it, as it goes over the wire */
     unsigned alpn_len;
@@ -24,7 +25,7 @@ struct mp_tls_context {
 };
 
 struct mp_tls {
-    const struct mp_tls_context *context;
+    struct mp_tls_context *context;
     SSL *ssl;
     BIO *in, *out; /* memory; the SSL owns them */
     bool ready, broken;
@@ -142,6 +143,7 @@ enum mp_err mp_tls_context_create(const struct mp_tls_options *o, struct mp_tls_
     MP_ASSERT(!o->server || o->cert != NULL);
     struct mp_tls_context *c = calloc(1, sizeof *c);
     if (c == NULL) return MP_ENOMEM;
+    c->refs = 1;
     c->server = o->server;
     c->own = c->trusted = (struct mp_pem_dates){.from_s = INT64_MIN, .until_s = INT64_MAX};
     c->ctx = SSL_CTX_new(o->server ? TLS_server_method() : TLS_client_method());
@@ -163,7 +165,7 @@ enum mp_err mp_tls_context_create(const struct mp_tls_options *o, struct mp_tls_
 
 void mp_tls_context_destroy(struct mp_tls_context *c)
 {
-    if (c == NULL) return;
+    if (c == NULL || --c->refs > 0) return;
     SSL_CTX_free(c->ctx);
     free(c);
 }
@@ -211,6 +213,7 @@ enum mp_err mp_tls_create(struct mp_tls_context *context, struct mp_tls **out)
         SSL_do_handshake(t->ssl); /* wants an answer; its first bytes are in `out` */
     }
     ERR_clear_error();
+    context->refs++;
     *out = t;
     return MP_OK;
 }
@@ -219,6 +222,7 @@ void mp_tls_destroy(struct mp_tls *t)
 {
     if (t == NULL) return;
     SSL_free(t->ssl);
+    mp_tls_context_destroy(t->context);
     free(t);
 }
 

@@ -28,6 +28,7 @@ struct mp_tls_options {
 /* TLS 1.2 and above. `why` says what is wrong, one line. MP_EINVAL: a file; MP_ENOMEM. */
 enum mp_err mp_tls_context_create(const struct mp_tls_options *options, struct mp_tls_context **out,
                                   char *why, size_t why_size);
+/* Its connections go on; the memory goes with the last of them. NULL is allowed. */
 void mp_tls_context_destroy(struct mp_tls_context *context);
 /* Is one of its certificates, our own or one of whom we trust, not valid at this time (seconds
  * since 1970)? `why` gets the first, one line; untouched where all are. */

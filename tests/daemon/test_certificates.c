@@ -120,15 +120,24 @@ static void a_pair_that_is_out_of_date_is_told_everywhere(void **state)
     stop(&r);
 }
 
-static void a_certificate_of_the_port_that_is_out_of_date_is_told(void **state)
+static void a_certificate_of_the_port_that_is_out_of_date_is_told_and_renewed(void **state)
 {
     struct run r;
     (void)state;
-    run_start(&r, "p.mpol", STATE, XDS, "--listen=127.0.0.1:0", "--xds-cert=ended.pem",
-              "--xds-key=ended.key", "--xds-ca=ca.pem", NULL);
+    copy("ended.pem", "port.pem");
+    copy("ended.key", "port.key");
+    run_start(&r, "p.mpol", STATE, XDS, "--listen=127.0.0.1:0", "--xds-cert=port.pem",
+              "--xds-key=port.key", "--xds-ca=ca.pem", NULL);
     assert_true(run_said(&r, "--xds: the certificate /CN=ended ended at 20"));
     assert_true(status_says("  --xds: the certificate /CN=ended ended at 20"));
     wait_get(r.port, "/metrics", 200, "mpol_certificates_out_of_date 1");
+    copy("web.pem", "port.pem"); /* its key is still to come */
+    run_wait(&r, "port.key: not the key of port.pem");
+    wait_status("  --xds: port.key: not the key of port.pem");
+    copy("web.key", "port.key");
+    run_wait(&r, "the certificates of the port have been renewed");
+    wait_get(r.port, "/metrics", 200, "mpol_certificates_out_of_date 0");
+    assert_false(status_says("certificates:"));
     stop(&r);
 }
 
@@ -138,7 +147,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(files_that_are_no_good_are_named_and_end_it),
         TEST(a_pair_that_is_out_of_date_is_told_everywhere),
-        TEST(a_certificate_of_the_port_that_is_out_of_date_is_told),
+        TEST(a_certificate_of_the_port_that_is_out_of_date_is_told_and_renewed),
     };
     (void)argc;
     harness_command(argv[1]);

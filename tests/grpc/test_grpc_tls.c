@@ -242,6 +242,38 @@ static void certificates_that_are_out_of_date_are_told(void **state)
     rig_close(&r);
 }
 
+/* Who is there goes on, who comes next meets the new ones; what is no good changes nothing. */
+static void certificates_are_renewed_for_who_comes_next(void **state)
+{
+    struct rig r;
+    struct line line, next_line;
+    struct seen seen, next;
+    char why[256] = "";
+    (void)state;
+    open_rig(&r, NULL);
+    struct mp_grpc_options fresh = {
+        .cert = at("server.pem"), .key = at("checkout.key"), .client_ca = at("ca.pem")};
+    assert_int_equal(mp_grpc_renew(r.server, &fresh, why, sizeof why), MP_EINVAL);
+    assert_non_null(strstr(why, "not the key of"));
+    struct grpc_client *client = dial(&r, at("checkout.pem"), at("checkout.key"), &line);
+    struct grpc_call *call = rig_call(client, "/test/Echo", &seen);
+    grpc_call_send(call, MP_STR("one"));
+    RIG_UNTIL(&r, seen.messages == 1);
+    fresh = (struct mp_grpc_options){
+        .cert = at("server.pem"), .key = at("server.key"), .client_ca = at("theirs.pem")};
+    assert_int_equal(mp_grpc_renew(r.server, &fresh, why, sizeof why), MP_OK);
+    struct grpc_client *other = dial(&r, at("stranger.pem"), at("stranger.key"), &next_line);
+    grpc_call_send(rig_call(other, "/test/Echo", &next), MP_STR("two"));
+    RIG_UNTIL(&r, next.messages == 1);
+    grpc_call_send(call, MP_STR("three"));
+    RIG_UNTIL(&r, seen.messages == 2);
+    assert_int_equal(mp_grpc_renew(r.server, &(struct mp_grpc_options){0}, why, sizeof why),
+                     MP_EINVAL);
+    grpc_client_close(client);
+    grpc_client_close(other);
+    rig_close(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +283,7 @@ int main(void)
         cmocka_unit_test(a_full_queue_waits_for_the_peer_also_with_tls),
         cmocka_unit_test(files_that_do_not_fit_are_told),
         cmocka_unit_test(certificates_that_are_out_of_date_are_told),
+        cmocka_unit_test(certificates_are_renewed_for_who_comes_next),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
 }

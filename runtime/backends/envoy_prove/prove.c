@@ -562,6 +562,17 @@ enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *opti
     return MP_OK;
 }
 
+enum mp_err mp_prover_renew(struct mp_prover *prover, const char *cert, const char *key)
+{
+    char why[256];
+    struct mp_tls_context *fresh = NULL;
+    const struct mp_tls_options tls = {.cert = cert, .key = key};
+    MP_TRY(mp_tls_context_create(&tls, &fresh, why, sizeof why));
+    mp_tls_context_destroy(prover->tls);
+    prover->tls = fresh;
+    return MP_OK;
+}
+
 void prove_gone(struct mp_prover *prover)
 {
     if (!prover->closing || prover->handles > 0) return;

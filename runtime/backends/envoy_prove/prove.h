@@ -123,6 +123,8 @@ struct mp_prover_counts {
 /* The loop must outlive the prover; options may be NULL. MP_EINVAL: cert or key; MP_ENOMEM. */
 enum mp_err mp_prover_open(uv_loop_t *loop, const struct mp_prover_options *options,
                            struct mp_prover **out);
+/* Another certificate for connections from now on. MP_EINVAL, MP_ENOMEM: it stays as it was. */
+enum mp_err mp_prover_renew(struct mp_prover *prover, const char *cert, const char *key);
 /* Ends; tasks that are left are answered MP_PROVE_UNREACHABLE before this returns. The loop must
  * run until the handles are gone; then the memory is given back too. NULL is allowed. */
 void mp_prover_close(struct mp_prover *prover);
