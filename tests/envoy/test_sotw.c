@@ -142,14 +142,15 @@ static void denies_shares_and_quarantines(struct mesh *m)
     wait_get_once(BAD, m->sidecar.port, "/", 200);
     client_close(&kept);
 
+    /* What is read back is shown a moment before the workers have it. */
     decide("throttle", "service=checkout", "to=0%");
-    assert_int_equal(get_once(GOOD, m->sidecar.port, "/"), 429);
+    wait_get_once(GOOD, m->sidecar.port, "/", 429);
     take_back("service=checkout");
     wait_get_once(GOOD, m->sidecar.port, "/", 200);
 
     decide("quarantine", "instance=checkout-1", NULL);
     assert_int_equal(get_once(GOOD, m->sidecar.port, "/"), 403);
-    assert_int_equal(get_once(GOOD, m->gate.port, "/"), 503); /* its endpoint is unhealthy */
+    wait_get_once(GOOD, m->gate.port, "/", 503); /* its endpoint is unhealthy */
     take_back("instance=checkout-1");
     wait_get_once(GOOD, m->gate.port, "/", 200);
 
