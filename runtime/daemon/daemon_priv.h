@@ -250,9 +250,9 @@ void dm_mesh_metrics(struct dm *d, struct dm_bytes *out);
 void dm_mesh_readiness(struct dm *d, struct dm_bytes *out);
 void dm_mesh_close(struct dm *d);
 void dm_mesh_free(struct dm *d);
-/* "new requests; streams that run go on: NODE has no module", where that is so of a lease that is
- * in force; else nothing. */
-void dm_mesh_streams(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out);
+/* What is to be added to a lease that is in force: who is not told of it, where nobody could look,
+ * and where streams that run go on. Else nothing. */
+void dm_mesh_remarks(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out);
 /* What the inventory of proxies says of whom a record names; texts until the inventory changes. */
 struct dm_mesh_asked {
     mp_str peer;     /* identity */

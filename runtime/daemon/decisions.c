@@ -143,14 +143,14 @@ static bool list_row(void *ctx, const struct mp_lease_view *v)
         dm_bytes_printf(&text[6], "-");
     }
     args_text(&text[7], l);
-    struct dm_bytes streams = {0};
-    dm_mesh_streams(t->r->d, v, &streams);
-    const mp_str words[] = {v->reason, v->trouble, {streams.ptr, streams.len}};
+    struct dm_bytes remarks = {0};
+    dm_mesh_remarks(t->r->d, v, &remarks);
+    const mp_str words[] = {v->reason, v->trouble, {remarks.ptr, remarks.len}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
         if (words[i].len == 0) continue;
         dm_bytes_printf(&text[7], "%s%.*s", text[7].len > 0 ? "; " : "", MP_STR_ARG(words[i]));
     }
-    dm_bytes_free(&streams);
+    dm_bytes_free(&remarks);
     for (size_t c = 0; c < COLUMNS; c++) {
         cell(t, c, &text[c]);
         dm_bytes_free(&text[c]);
@@ -189,11 +189,11 @@ static void json_hooks(struct dm_bytes *out, uint32_t hooks)
     dm_bytes_free(&text);
 }
 
-/* Where streams that are open outlive it. */
-static void json_streams(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
+/* With which reservation it is in force. */
+static void json_remarks(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
 {
     struct dm_bytes text = {0};
-    dm_mesh_streams(d, v, &text);
+    dm_mesh_remarks(d, v, &text);
     if (text.len > 0) member(out, "only", (mp_str){text.ptr, text.len});
     dm_bytes_free(&text);
 }
@@ -220,7 +220,7 @@ static bool list_object(void *ctx, const struct mp_lease_view *v)
     dm_bytes_printf(out, ",\"in_force\":%s,\"shadow\":%s", v->in_force ? "true" : "false",
                     l->shadow ? "true" : "false");
     if (v->ends_ns > 0) member_time(out, "ends", v->ends_ns);
-    json_streams(t->r->d, v, out);
+    json_remarks(t->r->d, v, out);
     dm_bytes_printf(out, "}");
     t->rows++;
     return true;
@@ -348,13 +348,13 @@ static struct mp_lease_view view_of(struct request *r, uint64_t lease)
 
 static void put_state(struct request *r, const struct mp_lease_view *v)
 {
-    struct dm_bytes streams = {0};
-    if (v->lease != NULL) dm_mesh_streams(r->d, v, &streams);
+    struct dm_bytes remarks = {0};
+    if (v->lease != NULL) dm_mesh_remarks(r->d, v, &remarks);
     dm_bytes_printf(r->out, "%.*s%s%.*s", MP_STR_ARG(v->state), v->trouble.len > 0 ? ": " : "",
                     MP_STR_ARG(v->trouble));
-    if (streams.len > 0) dm_bytes_printf(r->out, " (%.*s)", (int)streams.len, streams.ptr);
+    if (remarks.len > 0) dm_bytes_printf(r->out, " (%.*s)", (int)remarks.len, remarks.ptr);
     dm_bytes_printf(r->out, "\n");
-    dm_bytes_free(&streams);
+    dm_bytes_free(&remarks);
 }
 
 static bool lease_id(const char *word, uint64_t *out)
@@ -371,7 +371,7 @@ static void json_state(struct request *r, const struct mp_lease_view *v)
 {
     member(r->out, "state", v->state);
     if (v->trouble.len > 0) member(r->out, "trouble", v->trouble);
-    if (v->lease != NULL) json_streams(r->d, v, r->out);
+    if (v->lease != NULL) json_remarks(r->d, v, r->out);
 }
 
 static int state(struct request *r)

@@ -19,6 +19,7 @@ struct mesh_proof {
     uint64_t ticket; /* the backend's */
     uint64_t running; /* the prover's; 0: it did not take it */
     enum mp_envoy_proven answer; /* of one that is not running: told by the timer */
+    const char *why;
     bool due;
     char node[NODE_BYTES]; /* for the log */
 };
@@ -37,14 +38,14 @@ static void take_out(struct dm_mesh *m, struct mesh_proof *proof)
     free(proof);
 }
 
-static void answer(struct mesh_proof *proof, enum mp_envoy_proven how)
+static void answer(struct mesh_proof *proof, enum mp_envoy_proven how, mp_str seen)
 {
     struct dm_mesh *m = proof->m;
     uint64_t ticket = proof->ticket;
     take_out(m, proof);
     if (m->d->ending) return;
     dm_clock(m->d);
-    mp_envoy_proven(m->envoy, ticket, how);
+    mp_envoy_proven(m->envoy, ticket, how, seen);
     dm_turn(m->d); /* a lease may have become effective */
 }
 
@@ -58,7 +59,7 @@ static void on_proof(void *ctx, const struct mp_proof *proof)
     if (proof->result == MP_PROVE_PANIC && !asked->m->d->ending) {
         dm_log(asked->m->d, "warn", "proxy %s: %.*s", asked->node, MP_STR_ARG(proof->text));
     }
-    answer(asked, answers[proof->result]);
+    answer(asked, answers[proof->result], proof->text);
 }
 
 static struct mesh_proof *first_due(struct dm_mesh *m)
@@ -75,7 +76,7 @@ static void on_prove_timer(uv_timer_t *timer)
 {
     struct dm_mesh *m = timer->data;
     for (struct mesh_proof *p = m->proofs; p != NULL; p = p->next) p->due = p->running == 0;
-    for (struct mesh_proof *p; (p = first_due(m)) != NULL;) answer(p, p->answer);
+    for (struct mesh_proof *p; (p = first_due(m)) != NULL;) answer(p, p->answer, mp_str_of(p->why));
 }
 
 /* ---- a question as the prover takes it ---- */
@@ -169,6 +170,8 @@ static void start(struct mesh_proof *proof, const struct mp_envoy_ask *ask)
         err = mp_prove(proof->m->prover, &task, &proof->running);
     }
     proof->answer = err == MP_EINVAL ? MP_ENVOY_UNPROVABLE : MP_ENVOY_NOT_YET;
+    proof->why = err == MP_EINVAL ? "its bootstrap names no address to ask at"
+                                  : "too many questions at a time";
     mp_arena_free(&arena);
 }
 
@@ -181,7 +184,8 @@ void mesh_prove(void *ctx, const struct mp_envoy_ask *ask)
     if (m->d->ending) return;
     struct mesh_proof *proof = calloc(1, sizeof *proof);
     if (proof == NULL) return; /* never proven: the lease is told as stuck */
-    *proof = (struct mesh_proof){.m = m, .ticket = ask->ticket, .next = m->proofs};
+    *proof = (struct mesh_proof){
+        .m = m, .ticket = ask->ticket, .next = m->proofs, .why = "nobody asks"};
     snprintf(proof->node, sizeof proof->node, "%.*s", MP_STR_ARG(ask->node));
     m->proofs = proof;
     if (m->prover != NULL) start(proof, ask);

@@ -34,9 +34,11 @@ static void tell_types(struct telling *t, const struct mp_envoy_proxy *p)
         age(t->out, t, p->ack_ns);
         dm_bytes_printf(t->out, " ago");
     }
-    dm_bytes_printf(t->out, ", %s\n", p->unproven ? "unproven: nobody can look, or a cluster is in "
-                                                    "panic (see the log)"
-                                                    : "proven");
+    if (p->unproven) {
+        dm_bytes_printf(t->out, ", unproven: %.*s\n", MP_STR_ARG(p->seen));
+    } else {
+        dm_bytes_printf(t->out, "%s\n", p->proven ? ", proven" : "");
+    }
 }
 
 static void tell_refusal(struct telling *t, const struct mp_envoy_proxy *p)
@@ -83,6 +85,10 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
     if (p->bare.len > 0) {
         dm_bytes_printf(t->out, "      NOT GOVERNED: %.*s\n", MP_STR_ARG(p->bare));
     }
+    if (p->disobeys.len > 0) {
+        dm_bytes_printf(t->out, "      DOES NOT OBEY %.*s, which it has taken: %.*s\n",
+                        MP_STR_ARG(p->disobeys), MP_STR_ARG(p->seen));
+    }
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
 }
@@ -121,35 +127,66 @@ void dm_mesh_status(struct dm *d, struct dm_bytes *out)
 
 /* ---- leases ---- */
 
-struct bare {
-    struct dm *d;
-    bool modules_cut; /* the verb is one that modules carry too */
-    mp_str node;      /* the first whose streams go on */
+/* Proxies of which the same is to be said: the first by name, the others by number. */
+struct some {
+    struct mp_envoy_part first;
     uint32_t count;
 };
 
-static void look_for_bare(void *ctx, mp_str node, bool module)
+struct remarks {
+    struct dm *d;
+    bool modules_cut; /* the verb is one that modules carry too */
+    struct some away, silent, unproven, bare;
+};
+
+static void add_to(struct some *some, const struct mp_envoy_part *part)
 {
-    struct bare *b = ctx;
-    if (b->modules_cut && module && dm_modules_has(b->d, node)) return;
-    if (b->count++ == 0) b->node = node;
+    if (some->count++ == 0) some->first = *part;
 }
 
-static struct mpol_text told(mp_str s) { return (struct mpol_text){s.ptr, s.len}; }
+static void look_at_part(void *ctx, const struct mp_envoy_part *part)
+{
+    struct remarks *r = ctx;
+    bool cuts = r->modules_cut && part->module && dm_modules_has(r->d, part->node);
+    if (part->away) add_to(&r->away, part);
+    if (part->silent) add_to(&r->silent, part);
+    if (part->unproven) add_to(&r->unproven, part);
+    if (part->refuses && !cuts) add_to(&r->bare, part);
+}
 
-void dm_mesh_streams(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
+/* Ends as "NODE" or "NODE and 2 more". */
+static void put_some(struct dm_bytes *out, const char *what, const struct some *some)
+{
+    dm_bytes_printf(out, "%s%s%.*s", out->len > 0 ? "; " : "", what,
+                    MP_STR_ARG(some->first.node));
+    if (some->count > 1) dm_bytes_printf(out, " and %u more", some->count - 1);
+}
+
+static void put_remarks(struct dm_bytes *out, const struct remarks *r)
+{
+    if (r->away.count > 0) {
+        put_some(out, "not told to ", &r->away);
+        dm_bytes_printf(out, ", away for ");
+        dm_duration(out, r->d->os.mono_ns(r->d->os.ctx) - r->away.first.since_ns);
+    }
+    if (r->silent.count > 0) put_some(out, "no answer from ", &r->silent);
+    if (r->unproven.count > 0) {
+        put_some(out, "unproven at ", &r->unproven);
+        dm_bytes_printf(out, ": %.*s", MP_STR_ARG(r->unproven.first.seen));
+    }
+    if (r->bare.count == 0) return;
+    put_some(out, "new requests; streams that run go on: ", &r->bare);
+    const char *lack = r->bare.count > 1 ? "have no module" : "has no module";
+    const char *none = r->bare.count > 1 ? "cut none for this verb" : "cuts none for this verb";
+    dm_bytes_printf(out, " %s", r->modules_cut ? lack : none);
+}
+
+void dm_mesh_remarks(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
 {
     if (d->mesh == NULL || !v->in_force || v->lease->shadow) return;
-    struct mpol_lease lease = {.size = sizeof lease, .verb = told(v->verb),
-                               .target_kind = told(v->kind), .target = told(v->target),
-                               .hooks = v->lease->hooks};
-    struct bare bare = {.d = d, .modules_cut = !mp_str_eq(v->verb, MP_STR("require"))};
-    mp_envoy_refusers(d->mesh->envoy, &lease, look_for_bare, &bare);
-    if (bare.count == 0) return;
-    dm_bytes_printf(out, "new requests; streams that run go on: %.*s", MP_STR_ARG(bare.node));
-    if (bare.count > 1) dm_bytes_printf(out, " and %u more", bare.count - 1);
-    const char *lack = bare.count > 1 ? "have no module" : "has no module";
-    dm_bytes_printf(out, " %s", bare.modules_cut ? lack : "cuts none for this verb");
+    struct remarks r = {.d = d, .modules_cut = !mp_str_eq(v->verb, MP_STR("require"))};
+    mp_envoy_parts(d->mesh->envoy, v->lease->id, look_at_part, &r);
+    put_remarks(out, &r);
 }
 
 /* ---- /metrics and /readyz ---- */

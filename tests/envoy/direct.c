@@ -93,7 +93,7 @@ static void answered(void *ctx, const struct mp_proof *proof)
     while (*at != q) at = &(*at)->next;
     *at = q->next;
     free(q);
-    if (!ending) mp_envoy_proven(mesh->envoy, ticket, answers[proof->result]);
+    if (!ending) mp_envoy_proven(mesh->envoy, ticket, answers[proof->result], proof->text);
 }
 
 static bool is_held(const char *node) { return held != NULL && strcmp(node, held) == 0; }

@@ -263,9 +263,10 @@ static void step(struct input *in)
     case 2: say_bytes(in, n); break;
     case 3: apply(in); break;
     case 4:
-        mp_envoy_proven(envoy, tickets - next(in) % 4u, (enum mp_envoy_proven)(letter >> 4 & 1));
+        mp_envoy_proven(envoy, tickets - next(in) % 4u, (enum mp_envoy_proven)(letter >> 4 & 1),
+                        MP_STR(""));
         break;
-    case 5: mp_envoy_proven(envoy, tickets, MP_ENVOY_UNPROVABLE); break;
+    case 5: mp_envoy_proven(envoy, tickets, MP_ENVOY_UNPROVABLE, MP_STR("seen")); break;
     case 6: now_ns += (int64_t)next(in) * 100000000; break;
     case 7: mp_envoy_world_changed(envoy); break;
     case 8: full[n] = true; break;

@@ -243,7 +243,10 @@ static void sub_acked(struct sub *x, uint32_t index)
     struct flight f = x->flight[index];
     res_put(e, &x->acked, f.res);
     x->acked_ns = xd_now(e);
-    if (x->unobeyed_revision == 0) x->unobeyed_revision = x->flight[0].revision;
+    if (x->unobeyed_revision == 0) {
+        x->unobeyed_revision = x->flight[0].revision;
+        x->unobeyed_ns = x->acked_ns;
+    }
     x->alone = false;
     x->refusals = 0;
     forget(e, x, index);

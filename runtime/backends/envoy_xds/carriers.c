@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Who carries a lease: which proxies have a part in it, what each must have asked for, and who it is
- * that does not.
+ * Who carries a lease: which proxies have a part in it, what each must have asked for, and who
+ * does not.
  */
 #include "envoy_xds/envoy_xds_priv.h"
 
@@ -28,15 +28,30 @@ mp_str lease_cluster(const struct mp_envoy *e, const struct mpol_lease *l)
     return e->world.instance(e->world.ctx, target, &instance) ? instance.service : MP_STR("");
 }
 
+/* What a proxy has to do with a lease, in the order of what is told when several are so. */
+enum part { NO_PART, CARRIES, DISOBEYS, LACKS };
+
+static bool is_cluster_of(mp_str name, mp_str service)
+{
+    return mp_str_starts(name, service) &&
+           (name.len == service.len || name.ptr[service.len] == MP_ENVOY_VERSION_MARK);
+}
+
+/* By the endpoints of the service, all of them or a version's. */
+static enum part part_by_endpoints(const struct mp_envoy_stream *s, mp_str service)
+{
+    if (s == NULL) return NO_PART;
+    enum part part = part_by_endpoints(s->sibling, service);
+    for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
+        if (is_cluster_of(x->name, service) && part < DISOBEYS)
+            part = x->disobeys ? DISOBEYS : CARRIES;
+    }
+    return part;
+}
+
 static bool has_endpoints(const struct mp_envoy_stream *s, mp_str service)
 {
-    if (s == NULL) return false;
-    for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
-        if (!mp_str_starts(x->name, service)) continue;
-        if (x->name.len == service.len || x->name.ptr[service.len] == MP_ENVOY_VERSION_MARK)
-            return true;
-    }
-    return has_endpoints(s->sibling, service);
+    return part_by_endpoints(s, service) != NO_PART;
 }
 
 /* What a proxy must have asked for to carry its part of a lease; `whose`: of its own service or
@@ -89,23 +104,21 @@ static bool is_needed(const struct need *n, const struct mpol_lease *l, const st
     return n->whose == ANY || (n->whose == OWN) == lease_is_of(l, p);
 }
 
-static bool asks_for(const struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str name)
+/* Has it asked for the resource, and does it obey it? */
+static enum part part_by(const struct mp_envoy_stream *s, enum mp_envoy_type type, mp_str name)
 {
-    if (s == NULL) return false;
+    if (s == NULL) return LACKS;
     const struct typed *t = &s->types[type];
-    if (t->wildcard) return true;
     for (const struct sub *x = t->first; x != NULL; x = x->next) {
-        if (mp_str_eq(x->name, name)) return true;
+        if (mp_str_eq(x->name, name)) return x->disobeys ? DISOBEYS : CARRIES;
     }
-    return asks_for(s->sibling, type, name);
+    return t->wildcard ? CARRIES : part_by(s->sibling, type, name);
 }
 
 bool proxy_asks_for(const struct proxy *p, enum mp_envoy_type type, mp_str name)
 {
-    return asks_for(p->stream, type, name);
+    return part_by(p->stream, type, name) != LACKS;
 }
-
-enum part { NO_PART, CARRIES, LACKS };
 
 #define LACKS_VERSIONS "endpoints by version (lb_subset_config)"
 
@@ -113,9 +126,7 @@ enum part { NO_PART, CARRIES, LACKS };
 static bool routes_to(const struct proxy *p, mp_str service)
 {
     for (uint32_t i = 0; i < p->audience.route_count; i++) {
-        mp_str to = p->audience.routes[i].service;
-        if (!mp_str_starts(to, service)) continue;
-        if (to.len == service.len || to.ptr[service.len] == MP_ENVOY_VERSION_MARK) return true;
+        if (is_cluster_of(p->audience.routes[i].service, service)) return true;
     }
     return false;
 }
@@ -125,13 +136,13 @@ static bool routes_to(const struct proxy *p, mp_str service)
 static enum part part_of_routes(const struct mp_envoy_aim *aim, mp_str service,
                                 const struct proxy *p, mp_str *lack)
 {
-    if (asks_for(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES))) {
-        *lack = MP_STR(LACKS_VERSIONS);
-        if (!routes_to(p, service)) return NO_PART;
-        return aim->by_version && !p->audience.by_version ? LACKS : CARRIES;
-    }
+    enum part part = part_by(p->stream, MP_ENVOY_RDS, MP_STR(MP_ENVOY_ROUTES));
     *lack = MP_STR(MP_ENVOY_ROUTES);
-    return has_endpoints(p->stream, service) ? LACKS : NO_PART;
+    if (part == LACKS) return has_endpoints(p->stream, service) ? LACKS : NO_PART;
+    if (!routes_to(p, service)) return NO_PART;
+    if (!aim->by_version || p->audience.by_version) return part;
+    *lack = MP_STR(LACKS_VERSIONS);
+    return LACKS;
 }
 
 static bool is_young(const struct mp_envoy *e, const struct proxy *p)
@@ -139,8 +150,23 @@ static bool is_young(const struct mp_envoy *e, const struct proxy *p)
     return e->looked_ns - p->since_ns < GRACE_NS;
 }
 
-/* What a proxy has to do with a lease; LACKS: it has not asked for `lack`, or not at the listener
- * that is its own. */
+static enum part part_of_filters(const struct mp_envoy *e, const struct mpol_lease *l,
+                                 const struct proxy *p, enum part part, mp_str *lack)
+{
+    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
+        if (!is_needed(&needs[i], l, p)) continue;
+        mp_str lacks = needs[i].name;
+        enum part by = part_by(p->stream, needs[i].type, needs[i].name);
+        if (by != LACKS && filters_lacking(e, p, needs[i].name, is_young(e, p), &lacks)) by = LACKS;
+        if (by <= part) continue;
+        part = by;
+        *lack = lacks;
+    }
+    return part;
+}
+
+/* What a proxy has to do with a lease. LACKS: it has not asked for `lack`, or not at the listener
+ * that is its own, and does not carry its part; DISOBEYS: it has taken `lack`. */
 static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
                          const struct proxy *p, mp_str *lack)
 {
@@ -150,45 +176,98 @@ static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, m
         mp_str service = {l->target.ptr, l->target.len};
         return aim.nowhere ? NO_PART : part_of_routes(&aim, service, p, lack);
     }
-    bool some = cluster.len > 0 && has_endpoints(p->stream, cluster);
-    if (!mp_envoy_concerns(l, &e->world, &p->audience)) return some ? CARRIES : NO_PART;
-    for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-        if (!is_needed(&needs[i], l, p)) continue;
-        *lack = needs[i].name;
-        if (!asks_for(p->stream, needs[i].type, needs[i].name)) return LACKS;
-        if (filters_lacking(e, p, needs[i].name, is_young(e, p), lack)) return LACKS;
-        some = true;
-    }
-    if (mp_str_eq(lease_verb(l), MP_STR("exempt"))) some |= proxy_counts(p);
-    return some ? CARRIES : NO_PART;
+    *lack = cluster;
+    enum part part = cluster.len > 0 ? part_by_endpoints(p->stream, cluster) : NO_PART;
+    if (!mp_envoy_concerns(l, &e->world, &p->audience)) return part;
+    part = part_of_filters(e, l, p, part, lack);
+    bool exempts = mp_str_eq(lease_verb(l), MP_STR("exempt"));
+    return part == NO_PART && exempts && proxy_counts(p) ? CARRIES : part;
 }
 
 bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p)
 {
     mp_str lack;
-    return part_of(e, l, lease_cluster(e, l), p, &lack) == CARRIES;
+    enum part part = part_of(e, l, lease_cluster(e, l), p, &lack);
+    return part == CARRIES || part == DISOBEYS;
 }
 
-static bool is_refused_at(const struct mp_envoy *e, const struct mpol_lease *l,
-                          const struct proxy *p)
+/* ---- what is to be said of a lease ---- */
+
+static bool refuses_by_itself(const struct mp_envoy *e, const struct mpol_lease *l,
+                              const struct proxy *p)
 {
-    if (p->stream == NULL || !p->known || !mp_envoy_concerns(l, &e->world, &p->audience))
-        return false;
+    static const mp_str refusing[] = {MP_STR_INIT("deny"), MP_STR_INIT("quarantine"),
+                                      MP_STR_INIT("require")};
+    size_t verb = 0, count = sizeof refusing / sizeof *refusing;
+    while (verb < count && !mp_str_eq(refusing[verb], (mp_str){l->verb.ptr, l->verb.len})) verb++;
+    if (verb == count || !mp_envoy_concerns(l, &e->world, &p->audience)) return false;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
         if (needs[i].type == MP_ENVOY_ECDS && is_needed(&needs[i], l, p)) return true;
     }
     return false;
 }
 
-void mp_envoy_refusers(const struct mp_envoy *e, const struct mpol_lease *lease,
-                       mp_envoy_refuser_fn each, void *ctx)
+/* Is some of what it carries of the lease taken for obeyed only because nobody could look? */
+static bool is_unproven(const struct mp_envoy *e, const struct mpol_lease *l,
+                        const struct proxy *p)
 {
-    static const mp_str refusing[] = {MP_STR_INIT("deny"), MP_STR_INIT("quarantine"),
-                                      MP_STR_INIT("require")};
-    size_t i = 0, count = sizeof refusing / sizeof *refusing;
-    while (i < count && !mp_str_eq(refusing[i], (mp_str){lease->verb.ptr, lease->verb.len})) i++;
-    for (const struct proxy *p = e->proxies; i < count && p != NULL; p = p->next) {
-        if (is_refused_at(e, lease, p)) each(ctx, p->id, p->module);
+    mp_str cluster = lease_cluster(e, l);
+    bool concerned = mp_envoy_concerns(l, &e->world, &p->audience);
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
+        for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
+            if (x->seen == SEEN_BY_NOBODY && cluster.len > 0 && is_cluster_of(x->name, cluster))
+                return true;
+        }
+        for (size_t i = 0; concerned && i < sizeof needs / sizeof *needs; i++) {
+            if (!is_needed(&needs[i], l, p)) continue;
+            for (const struct sub *x = s->types[needs[i].type].first; x != NULL; x = x->next) {
+                if (x->seen == SEEN_BY_NOBODY && mp_str_eq(x->name, needs[i].name)) return true;
+            }
+        }
+    }
+    return false;
+}
+
+/* One that is away asks for nothing: whether it leads to a service its bootstrap has said. */
+static bool would_have_part(const struct mp_envoy *e, const struct mpol_lease *l,
+                            const struct proxy *p)
+{
+    mp_str cluster = lease_cluster(e, l);
+    return mp_envoy_concerns(l, &e->world, &p->audience) ||
+           (cluster.len > 0 && routes_to(p, cluster));
+}
+
+/* Of the last owner's set; NULL: it is not in force. */
+static const struct mpol_lease *lease_by_id(const struct mp_envoy *e, uint64_t id)
+{
+    uint32_t from = 0, to = e->plan.count;
+    while (from < to) {
+        uint32_t at = from + (to - from) / 2;
+        int order = mp_str_cmp(e->plan.notes[at].owner, e->owner);
+        if (order < 0 || (order == 0 && e->plan.leases[at].id < id)) {
+            from = at + 1;
+        } else {
+            to = at;
+        }
+    }
+    const struct mpol_lease *l = &e->plan.leases[from];
+    bool is = from < e->plan.count && l->id == id && mp_str_eq(e->plan.notes[from].owner, e->owner);
+    return is ? l : NULL;
+}
+
+void mp_envoy_parts(const struct mp_envoy *e, uint64_t id, mp_envoy_part_fn each, void *ctx)
+{
+    const struct mpol_lease *lease = lease_by_id(e, id);
+    for (const struct proxy *p = e->proxies; lease != NULL && p != NULL; p = p->next) {
+        bool away = p->stream == NULL;
+        struct mp_envoy_part part = {.node = p->id, .module = p->module, .away = away,
+                                     .silent = p->silent, .since_ns = p->since_ns,
+                                     .seen = {p->seen, p->seen_len}};
+        if (!p->known) continue;
+        if (away ? !would_have_part(e, lease, p) : !proxy_carries(e, lease, p)) continue;
+        part.refuses = !away && refuses_by_itself(e, lease, p);
+        part.unproven = !away && is_unproven(e, lease, p);
+        each(ctx, &part);
     }
 }
 
@@ -257,11 +336,12 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
         enum part part = part_of(e, l, cluster, p, &lack);
         if (part == LACKS && is_young(e, p)) {
             gap->graced = true;
-        } else if (part == LACKS) {
-            if (note) p->lacks = lack;
+        } else if (part == LACKS || part == DISOBEYS) {
+            if (note && part == LACKS) p->lacks = lack;
             if (gap->lacking++ == 0) {
                 gap->proxy = p;
                 gap->lack = lack;
+                gap->disobeys = part == DISOBEYS;
             }
         } else if (part == CARRIES) {
             bool able = !p->silent && !is_refusing(p);

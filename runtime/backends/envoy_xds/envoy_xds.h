@@ -205,8 +205,9 @@ enum mp_envoy_proven {
      * has to do */
     MP_ENVOY_UNPROVABLE,
 };
-/* An answer to the question with this ticket. A ticket that is not asked any more is ignored. */
-void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer);
+/* An answer to the question with this ticket, and what was seen if it is no proof. A ticket that is
+ * not asked any more is ignored. */
+void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer, mp_str seen);
 
 /* ---- changes that no lease made ---- */
 
@@ -264,7 +265,10 @@ struct mp_envoy_proxy {
     bool connected;
     bool known;    /* the node id is good and the identity fits; else it gets the baseline */
     bool silent;   /* has not answered for limits.silent_ns */
-    bool unproven; /* the newest that it has was not proven, because nobody could look */
+    bool proven;   /* what could be seen was seen, and all that it has taken it obeys */
+    bool unproven; /* some of what it has was not proven, because nobody could look */
+    mp_str disobeys; /* a resource that it has taken and does not obey; empty: none */
+    mp_str seen;     /* what it showed last that was no proof */
     int64_t since_ns;     /* connected or gone, host.now_ns */
     int64_t ack_ns, nack_ns; /* last; 0: never */
     /* of the last NACK; empty: none since the last good one */
@@ -282,13 +286,23 @@ typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy)
 /* Every proxy that is or was connected, in order of node id. */
 void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
 
-/* The connected proxies whose own filters refuse requests for this lease (verb, target_kind,
- * target and hooks of it are read). They judge a request when it begins, so a stream that runs
- * goes on, unless a module in the proxy cuts it: `module` says whether its bootstrap has one. None
- * for verbs that refuse nobody. */
-typedef void (*mp_envoy_refuser_fn)(void *ctx, mp_str node, bool module);
-void mp_envoy_refusers(const struct mp_envoy *e, const struct mpol_lease *lease,
-                       mp_envoy_refuser_fn each, void *ctx);
+/* What is to be said of a lease at one proxy that has a part in it. */
+struct mp_envoy_part {
+    mp_str node;
+    /* Its own filters refuse requests for the lease. They judge a request when it begins, so a
+     * stream that runs goes on, unless a module in the proxy cuts it. */
+    bool refuses;
+    bool module;   /* its bootstrap has one */
+    bool away;     /* not connected: it has what it was told before */
+    bool silent;   /* connected, and does not answer */
+    bool unproven; /* nobody could look whether it obeys */
+    mp_str seen;   /* what it showed last that was no proof */
+    int64_t since_ns; /* connected or away, host.now_ns */
+};
+typedef void (*mp_envoy_part_fn)(void *ctx, const struct mp_envoy_part *part);
+/* Every proxy that carries a part of this lease of the last owner's set, and those that are away
+ * and would. */
+void mp_envoy_parts(const struct mp_envoy *e, uint64_t lease, mp_envoy_part_fn each, void *ctx);
 
 /* Which lease refused a request, where the proxy names no policy (`local_rate_limited`,
  * `fault_filter_abort`): the throttle whose target fits best, client before identity before

@@ -19,6 +19,7 @@
 #define NODE_MAX 256      /* bytes of a node id */
 #define NAME_MAX_BYTES 512 /* of a resource's name in a subscription */
 #define WHY_MAX 512       /* of a text for log and ledger */
+#define SEEN_MAX 128      /* of what a proxy showed */
 #define ROUTES_MAX 64     /* LIMIT: of a proxy's bootstrap */
 /* responses of a type that may be unanswered; then changes are merged */
 #define WINDOW 4
@@ -79,6 +80,13 @@ struct flight {
     uint64_t revision; /* the first that wanted it */
 };
 
+/* What an acknowledged version counts as obeyed for. */
+enum seen {
+    SEEN_NOTHING, /* there is nothing to see */
+    SEEN_OBEYS,
+    SEEN_BY_NOBODY, /* nobody could look: unproven */
+};
+
 /* One resource that a stream subscribed to. `desired`, `sent`, `acked`, `obeyed`: NULL is "there is
  * none", &xd_unsent "not known". */
 struct sub {
@@ -104,8 +112,10 @@ struct sub {
     uint64_t ticket;
     struct res *asked;
     int64_t acked_ns;
+    int64_t unobeyed_ns; /* since when unobeyed_revision is not 0 */
     int64_t merge_ns; /* > 0: counts as obeyed at that time */
-    bool merge_proven;
+    enum seen seen, merge_seen;
+    bool disobeys; /* for limits.silent_ns: nothing waits for it */
 };
 
 struct sent {
@@ -181,7 +191,10 @@ struct proxy {
     bool module; /* says its bootstrap; what is known is audience.module */
     int64_t merge_ns; /* until its workers see changed endpoints */
     uint32_t panic_percent;
-    bool silent, unproven;
+    bool silent;
+    /* the last answer that was no proof */
+    char seen[SEEN_MAX];
+    uint32_t seen_len;
     /* what a lease needs and it does not ask for; `lacked`: when it was looked at last */
     mp_str lacks, lacked;
     struct view view;
@@ -321,6 +334,8 @@ void stream_say_none(struct mp_envoy_stream *s, mp_str url, const mp_str *names,
 void proof_ask(struct sub *s);
 void proof_cancel(struct sub *s);
 void proof_merge(struct mp_envoy *e, int64_t now_ns);
+/* What it acknowledged for long and does not obey is waited for no more; it is asked on. */
+void proof_give_up(struct sub *s, int64_t now_ns);
 
 /* ---- proxies.c ---- */
 
@@ -351,7 +366,8 @@ bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const s
 struct gap {
     const struct proxy *proxy; /* NULL: there is nobody */
     mp_str lack;               /* empty: it refuses, or does not answer */
-    /* how many lack something; do not; and of those, have been seen to obey */
+    bool disobeys;             /* it has taken `lack` */
+    /* how many lack something or disobey; do not; and of those, have been seen to obey */
     uint32_t lacking, carriers, obeying;
     bool graced; /* one that has just come lacks something, and may still ask for it */
 };

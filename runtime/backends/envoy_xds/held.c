@@ -35,6 +35,11 @@ static uint32_t say_lack(const struct gap *gap, char *out, size_t size)
                  gap->carriers == 1 ? " is" : "s are");
     }
     if (gap->lacking > 1) xd_print(more, sizeof more - 1, " and %u more do", gap->lacking - 1);
+    if (gap->disobeys) {
+        if (gap->lacking > 1) xd_print(more, sizeof more - 1, ", and %u more", gap->lacking - 1);
+        return xd_print(out, size, "%sproxy %.*s has taken %.*s and does not obey it%s%s", where,
+                        MP_STR_ARG(gap->proxy->id), MP_STR_ARG(gap->lack), more, others);
+    }
     return xd_print(out, size, "%sproxy %.*s%s not ask for %.*s%s", where,
                     MP_STR_ARG(gap->proxy->id), gap->lacking > 1 ? more : " does",
                     MP_STR_ARG(gap->lack), others);
@@ -66,20 +71,36 @@ static uint32_t say_aim(const struct mpol_lease *l, const struct mp_envoy_aim *a
 static const struct proxy *proxy_elsewhere(const struct mp_envoy *e, const struct mpol_lease *l)
 {
     for (const struct proxy *p = e->proxies; p != NULL; p = p->next) {
-        if (p->stream != NULL && p->known && lease_is_of(l, p) && (l->hooks & p->audience.layer) == 0)
-            return p;
+        if (p->stream == NULL || !p->known || !lease_is_of(l, p)) continue;
+        if ((l->hooks & p->audience.layer) == 0) return p;
     }
     return NULL;
+}
+
+/* Nobody is there whom it would concern. */
+static uint32_t say_nowhere(const struct mp_envoy *e, const struct mpol_lease *l, char *out,
+                            size_t size)
+{
+    mp_str kind = {l->target_kind.ptr, l->target_kind.len}, target = {l->target.ptr, l->target.len};
+    mp_str cluster = lease_cluster(e, l), layer = layer_name(l->hooks);
+    if (mp_str_eq(kind, MP_STR("instance")) && cluster.len > 0) {
+        return xd_print(out, size,
+                        "no proxy of instance %.*s is connected, nor one that leads to %.*s",
+                        MP_STR_ARG(target), MP_STR_ARG(cluster));
+    }
+    if (mp_str_eq(kind, MP_STR("service")) || mp_str_eq(kind, MP_STR("instance"))) {
+        return xd_print(out, size, "no proxy of %.*s %.*s is connected", MP_STR_ARG(kind),
+                        MP_STR_ARG(target));
+    }
+    if (layer.len == 0) return xd_print(out, size, "no proxy of these layers is connected");
+    return xd_print(out, size, "no proxy of layer %.*s is connected", MP_STR_ARG(layer));
 }
 
 static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
                          const struct gap *gap, char *out, size_t size)
 {
     const struct proxy *p = gap->proxy;
-    mp_str cluster = lease_cluster(e, l);
-    bool service = mp_str_eq((mp_str){l->target_kind.ptr, l->target_kind.len}, MP_STR("service"));
     struct mp_envoy_aim aim;
-    mp_str of = service ? (mp_str){l->target.ptr, l->target.len} : cluster;
     if (gap->lack.len > 0) return say_lack(gap, out, size);
     if (p != NULL && p->silent)
         return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
@@ -94,11 +115,7 @@ static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
                         l->target.ptr, MP_STR_ARG(layer_name(elsewhere->audience.layer)),
                         MP_STR_ARG(layer_name(elsewhere->audience.layer)));
     }
-    if (of.len > 0)
-        return xd_print(out, size, "no proxy of service %.*s is connected", MP_STR_ARG(of));
-    mp_str layer = layer_name(l->hooks);
-    if (layer.len == 0) return xd_print(out, size, "no proxy of these layers is connected");
-    return xd_print(out, size, "no proxy of layer %.*s is connected", MP_STR_ARG(layer));
+    return say_nowhere(e, l, out, size);
 }
 
 /* ---- which they are ---- */

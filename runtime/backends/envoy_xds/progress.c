@@ -3,7 +3,8 @@
  *
  * Who counts: known proxies that are connected and answer. One that is gone holds nothing up,
  * since it gets the state in the first answer when it comes back; one that does not answer for
- * limits.silent_ns neither.
+ * limits.silent_ns neither. Nor does a resource that a proxy has acknowledged for so long and does
+ * not obey: leases that need it are held, others go on.
  */
 #include "base/assert.h"
 #include "envoy_xds/envoy_xds_priv.h"
@@ -38,10 +39,11 @@ static void stand_on(const struct mp_envoy_stream *s, struct standing *out)
     for (int type = 0; type < MP_ENVOY_TYPES; type++) {
         for (const struct sub *x = s->types[type].first; x != NULL; x = x->next) {
             if (is_hopeless(x)) continue;
+            uint64_t unobeyed = x->disobeys ? 0 : x->unobeyed_revision;
             first(&out->pending, sub_pending(x));
-            first(&out->unobeyed, x->unobeyed_revision);
+            first(&out->unobeyed, unobeyed);
             if (sub_refuses(x) && out->refused == NULL) out->refused = x;
-            bool late = sub_pending(x) != 0 || x->unobeyed_revision != 0;
+            bool late = sub_pending(x) != 0 || unobeyed != 0;
             if (late && out->late == NULL) out->late = x;
         }
     }
@@ -94,6 +96,16 @@ static void set_trouble(struct mp_envoy *e, const struct proxy *p)
     e->trouble_len = proxy_say_refused(p, e->trouble_text, sizeof e->trouble_text);
 }
 
+static void look_obeys(const struct proxy *p, int64_t now_ns)
+{
+    for (struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
+        for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+            for (struct sub *x = s->types[type].first; x != NULL; x = x->next)
+                proof_give_up(x, now_ns);
+        }
+    }
+}
+
 void progress_reckon(struct mp_envoy *e)
 {
     int64_t now_ns = xd_now(e);
@@ -104,6 +116,7 @@ void progress_reckon(struct mp_envoy *e)
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         if (p->stream == NULL) continue;
         look_silent(e, p, now_ns);
+        look_obeys(p, now_ns);
         struct standing s = stand(p);
         uint64_t obeyed = p->effective;
         p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;

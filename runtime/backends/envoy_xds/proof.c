@@ -35,29 +35,43 @@ void proof_cancel(struct sub *x)
     e->host.prove_cancel(e->host.ctx, ticket);
 }
 
-static void obey(struct sub *x, bool unproven)
+static void obey(struct sub *x, enum seen seen)
 {
     struct mp_envoy *e = x->stream->e;
     stop_merge(e, x);
     res_put(e, &x->obeyed, x->acked);
     x->unobeyed_revision = 0;
-    x->stream->proxy->unproven = unproven;
+    x->seen = seen;
+    e->regroup |= x->disobeys;
+    x->disobeys = false;
     e->touched = true;
+}
+
+void proof_give_up(struct sub *x, int64_t now_ns)
+{
+    struct mp_envoy *e = x->stream->e;
+    const struct proxy *p = x->stream->proxy;
+    if (x->disobeys || x->unobeyed_revision == 0 || x->ticket == 0 ||
+        now_ns - x->unobeyed_ns < e->limits.silent_ns)
+        return;
+    x->disobeys = e->regroup = true;
+    xd_log(e, MP_ENVOY_WARNING, "proxy %.*s has taken %.*s and does not obey it: %.*s",
+           MP_STR_ARG(p->id), MP_STR_ARG(x->name), (int)p->seen_len, p->seen);
 }
 
 /* Endpoints count when the proxy has merged them too, which it does after its ACK, and after its
  * admin port shows them. */
-static void obey_merged(struct sub *x, bool unproven)
+static void obey_merged(struct sub *x, enum seen seen)
 {
     struct mp_envoy *e = x->stream->e;
     int64_t at_ns = x->acked_ns + x->stream->proxy->merge_ns;
     if (x->type != MP_ENVOY_EDS || at_ns <= xd_now(e)) {
-        obey(x, unproven);
+        obey(x, seen);
         return;
     }
     if (x->merge_ns == 0) e->merging++;
     x->merge_ns = at_ns;
-    x->merge_proven = !unproven;
+    x->merge_seen = seen;
 }
 
 static void ask(struct sub *x, uint64_t replaces)
@@ -94,31 +108,33 @@ void proof_ask(struct sub *x)
     bool shown = r != NULL && r != &xd_unsent && r->proof.kind != MP_ENVOY_PROOF_NONE;
     if (!shown || !x->stream->proxy->known) {
         if (replaces != 0) e->host.prove_cancel(e->host.ctx, replaces);
-        obey(x, x->stream->proxy->unproven);
+        obey(x, SEEN_NOTHING);
     } else if (e->host.prove == NULL) {
         e->counts.unprovable++;
-        obey_merged(x, true);
+        obey_merged(x, SEEN_BY_NOBODY);
     } else {
         ask(x, replaces);
     }
 }
 
-void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer)
+void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven answer, mp_str seen)
 {
     struct sub *x = ticket != 0 ? e->asks[ticket % ASK_BUCKETS] : NULL;
     while (x != NULL && x->ticket != ticket) x = x->in_asks;
     if (x == NULL) return;
     MP_ASSERT(x->asked == x->acked); /* a newer ACK asks anew */
     unlink_ask(e, x);
+    struct proxy *p = x->stream->proxy;
+    if (answer != MP_ENVOY_PROVEN) p->seen_len = xd_clean(seen, p->seen, sizeof p->seen);
     switch (answer) {
     case MP_ENVOY_PROVEN:
         e->counts.proven++;
-        obey_merged(x, false);
+        obey_merged(x, SEEN_OBEYS);
         break;
     case MP_ENVOY_NOT_YET: ask(x, 0); break;
     case MP_ENVOY_UNPROVABLE:
         e->counts.unprovable++;
-        obey_merged(x, true);
+        obey_merged(x, SEEN_BY_NOBODY);
         break;
     }
 }
@@ -128,7 +144,7 @@ void proof_merge(struct mp_envoy *e, int64_t now_ns)
     if (e->merging == 0) return;
     for (struct mp_envoy_stream *s = e->streams; s != NULL; s = s->next) {
         for (struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
-            if (x->merge_ns != 0 && x->merge_ns <= now_ns) obey(x, !x->merge_proven);
+            if (x->merge_ns != 0 && x->merge_ns <= now_ns) obey(x, x->merge_seen);
         }
     }
 }

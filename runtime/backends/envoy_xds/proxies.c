@@ -272,7 +272,7 @@ static void end_older(struct proxy *p)
 
 static void welcome(struct mp_envoy *e, struct proxy *p)
 {
-    p->silent = p->unproven = false;
+    p->silent = false;
     p->since_ns = xd_now(e);
     filters_forget(p);
     if (p->known) {
@@ -378,6 +378,20 @@ static void tell_types(const struct mp_envoy_stream *s, struct mp_envoy_proxy_ty
     }
 }
 
+static void tell_seen(const struct mp_envoy_stream *s, struct mp_envoy_proxy *out)
+{
+    bool late = false, proven = out->proven;
+    for (int i = 0; i < MP_ENVOY_TYPES; i++) {
+        for (const struct sub *x = s->types[i].first; x != NULL; x = x->next) {
+            proven |= x->seen == SEEN_OBEYS;
+            late |= x->unobeyed_revision != 0;
+            out->unproven |= x->seen == SEEN_BY_NOBODY;
+            if (x->disobeys) out->disobeys = x->name;
+        }
+    }
+    out->proven = proven && !late && !out->unproven;
+}
+
 static uint32_t leases_of(const struct mp_envoy *e, const struct proxy *p)
 {
     uint32_t n = 0;
@@ -395,7 +409,7 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .instance = p->audience.instance, .identity = p->identity, .address = p->address,
             .agent = p->agent, .listen = p->listen, .admin = p->admin, .tls = p->tls,
             .module = p->module, .connected = p->stream != NULL, .known = p->known,
-            .silent = p->silent, .unproven = p->unproven, .since_ns = p->since_ns,
+            .silent = p->silent, .seen = {p->seen, p->seen_len}, .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
             .effective = p->effective,
             .lacks = p->stream != NULL ? p->lacks : MP_STR(""),
@@ -408,6 +422,7 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
         for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
             tell_types(s, out.types);
             out.sotw |= s->variant->wire == MP_DISCOVERY_SOTW;
+            tell_seen(s, &out);
         }
         if (!each(ctx, &out)) return;
     }

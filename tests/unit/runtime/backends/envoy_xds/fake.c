@@ -530,7 +530,7 @@ bool fake_prove(struct fake_mesh *m)
         uint64_t ticket = m->asks[i].ticket;
         if (p->held) continue;
         m->asks[i] = m->asks[--m->ask_count];
-        mp_envoy_proven(m->envoy, ticket, MP_ENVOY_PROVEN);
+        mp_envoy_proven(m->envoy, ticket, MP_ENVOY_PROVEN, MP_STR(""));
         return true;
     }
     return false;

@@ -55,6 +55,17 @@ static void a_layer_without_a_proxy_is_named(void **state)
     assert_int_equal(progress().held_count, 0);
 }
 
+static void an_instance_without_a_proxy_is_not_its_service(void **state)
+{
+    (void)state;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_pump(&m);
+    want(2, "quarantine", "instance", "shop-2");
+    fake_pump(&m);
+    struct mpol_progress p = progress();
+    held_is(&p, "no proxy of instance shop-2 is connected, nor one that leads to shop");
+}
+
 static void who_does_not_ask_for_a_filter_carries_nothing_of_it(void **state)
 {
     (void)state;
@@ -351,6 +362,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         TEST(a_lease_without_a_proxy_is_held_and_others_go_on),
         TEST(a_layer_without_a_proxy_is_named),
+        TEST(an_instance_without_a_proxy_is_not_its_service),
         TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
         TEST(who_has_just_come_and_lacks_a_filter_is_waited_for),
         TEST(a_lease_that_one_proxy_lacks_tells_where_it_is_in_force),

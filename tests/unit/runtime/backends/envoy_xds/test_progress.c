@@ -122,13 +122,43 @@ static void a_proof_that_is_not_so_yet_is_asked_again(void **state)
     fake_read(fake_proxy(&m, shop));
     uint64_t ticket = m.asks[0].ticket;
     m.ask_count = 0;
-    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_NOT_YET);
+    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_NOT_YET, MP_STR("answers 404"));
     assert_int_equal(m.ask_count, 1);
     assert_true(m.asks[0].ticket != ticket);
-    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_PROVEN); /* an old ticket */
+    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_PROVEN, MP_STR("")); /* an old ticket */
     assert_int_equal(progress().effective, 1);
     fake_pump(&m);
     assert_int_equal(progress().effective, 2);
+}
+
+/* As where the answer to who is refused is another one than ours. */
+static void who_never_obeys_holds_up_only_what_it_carries(void **state)
+{
+    (void)state;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_connect(fake_proxy(&m, gate), NULL);
+    fake_pump(&m);
+    want(2, "deny", "client", "10.0.0.7");
+    s.leases[0].hooks = MPOL_SERVICE;
+    set_add(&s, "deny", "client", "10.0.0.8")->hooks = MPOL_INGRESS;
+    s.desired.revision = 3;
+    fake_proxy(&m, shop)->held = true;
+    apply();
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 1);
+    waits_for("proxy service/shop/shop-1 has taken and does not obey mpol-deny");
+    m.now_ns += INT64_C(5000000000);
+    assert_int_equal(progress().effective, 3);
+    struct mpol_progress p = progress();
+    held_is(&p, "proxy service/shop/shop-1 has taken mpol-deny and does not obey it");
+    assert_int_equal(p.held[0].lease, 1);
+    assert_false(look(shop).proven);
+    assert_true(mp_str_eq(look(shop).disobeys, MP_STR(MP_ENVOY_DENY)));
+    fake_proxy(&m, shop)->held = false; /* it obeys after all */
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0);
+    assert_true(look(shop).proven);
+    assert_int_equal(look(shop).disobeys.len, 0);
 }
 
 static void where_nobody_can_look_the_ack_has_to_do(void **state)
@@ -146,7 +176,7 @@ static void where_nobody_can_look_the_ack_has_to_do(void **state)
     assert_string_equal(m.asks[0].resource, "shop");
     uint64_t ticket = m.asks[0].ticket;
     m.ask_count = 0;
-    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_UNPROVABLE);
+    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_UNPROVABLE, MP_STR("nobody"));
     assert_int_equal(progress().accepted, 2);
     assert_int_equal(progress().effective, 1); /* an Envoy merges endpoints for up to a second */
     m.now_ns += INT64_C(1000000000);
@@ -184,6 +214,63 @@ static void a_lease_that_goes_is_gone_when_it_is_proven(void **state)
     assert_int_equal(progress().effective, 3);
 }
 
+/* ---- what is to be said of a lease ---- */
+
+struct seen_parts {
+    char text[256];
+    int len;
+};
+
+static void note_part(void *ctx, const struct mp_envoy_part *p)
+{
+    struct seen_parts *seen = ctx;
+    int room = (int)sizeof seen->text - seen->len;
+    seen->len += snprintf(seen->text + seen->len, (size_t)room, "%.*s%s%s%s%s%.*s;",
+                          MP_STR_ARG(p->node), p->refuses ? " refuses" : "",
+                          p->away ? " away" : "", p->silent ? " silent" : "",
+                          p->unproven ? " unproven: " : "", p->unproven ? (int)p->seen.len : 0,
+                          p->seen.ptr);
+    assert_true(seen->len < (int)sizeof seen->text);
+}
+
+static void parts_are(uint64_t lease, const char *text)
+{
+    struct seen_parts seen = {.len = 0};
+    mp_envoy_parts(m.envoy, lease, note_part, &seen);
+    assert_string_equal(seen.text, text);
+}
+
+static void who_is_away_or_unproven_is_told_of_each_lease(void **state)
+{
+    (void)state;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_connect(fake_proxy(&m, gate), NULL);
+    fake_pump(&m);
+    want(2, "deny", "client", "10.0.0.7");
+    set_add(&s, "deny", "client", "10.0.0.8")->hooks = MPOL_INGRESS;
+    s.desired.revision = 3;
+    apply();
+    fake_pump(&m);
+    parts_are(1, "ingress/gate/gate-1 refuses;service/shop/shop-1 refuses;");
+    parts_are(2, "ingress/gate/gate-1 refuses;");
+    parts_are(3, "");
+    fake_close(fake_proxy(&m, gate)); /* and serves on */
+    parts_are(1, "ingress/gate/gate-1 away;service/shop/shop-1 refuses;");
+    parts_are(2, "ingress/gate/gate-1 away;");
+    set_begin(&s, 4);
+    set_add(&s, "deny", "client", "10.0.0.9");
+    fake_proxy(&m, shop)->held = true;
+    apply();
+    fake_pump(&m);
+    uint64_t ticket = m.asks[0].ticket;
+    m.ask_count = 0;
+    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_UNPROVABLE, MP_STR("answers 401 to all"));
+    parts_are(1, "ingress/gate/gate-1 away;"
+                 "service/shop/shop-1 refuses unproven: answers 401 to all;");
+    assert_true(look(shop).unproven);
+    assert_int_equal(progress().effective, 4);
+}
+
 int main(int argc, char **argv)
 {
     shop_speaks(argc, argv);
@@ -195,9 +282,11 @@ int main(int argc, char **argv)
         TEST(one_that_never_answers_holds_nothing_up_for_ever),
         TEST(an_older_ack_counts_for_its_own_revision),
         TEST(a_proof_that_is_not_so_yet_is_asked_again),
+        TEST(who_never_obeys_holds_up_only_what_it_carries),
         TEST(where_nobody_can_look_the_ack_has_to_do),
         TEST(endpoints_that_are_shown_and_not_merged_do_not_count),
         TEST(a_lease_that_goes_is_gone_when_it_is_proven),
+        TEST(who_is_away_or_unproven_is_told_of_each_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
