@@ -89,6 +89,9 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
         dm_bytes_printf(t->out, "      DOES NOT OBEY %.*s, which it has taken: %.*s\n",
                         MP_STR_ARG(p->disobeys), MP_STR_ARG(p->seen));
     }
+    if (p->twins) {
+        dm_bytes_printf(t->out, "      TWO PROXIES call themselves so, and drive each other out\n");
+    }
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
 }
@@ -136,7 +139,7 @@ struct some {
 struct remarks {
     struct dm *d;
     bool modules_cut; /* the verb is one that modules carry too */
-    struct some away, silent, unproven, bare;
+    struct some away, silent, twins, unproven, bare;
 };
 
 static void add_to(struct some *some, const struct mp_envoy_part *part)
@@ -150,6 +153,7 @@ static void look_at_part(void *ctx, const struct mp_envoy_part *part)
     bool cuts = r->modules_cut && part->module && dm_modules_has(r->d, part->node);
     if (part->away) add_to(&r->away, part);
     if (part->silent) add_to(&r->silent, part);
+    if (part->twins) add_to(&r->twins, part);
     if (part->unproven) add_to(&r->unproven, part);
     if (part->refuses && !cuts) add_to(&r->bare, part);
 }
@@ -170,6 +174,7 @@ static void put_remarks(struct dm_bytes *out, const struct remarks *r)
         dm_duration(out, r->d->os.mono_ns(r->d->os.ctx) - r->away.first.since_ns);
     }
     if (r->silent.count > 0) put_some(out, "no answer from ", &r->silent);
+    if (r->twins.count > 0) put_some(out, "one at a time of the two called ", &r->twins);
     if (r->unproven.count > 0) {
         put_some(out, "unproven at ", &r->unproven);
         dm_bytes_printf(out, ": %.*s", MP_STR_ARG(r->unproven.first.seen));

@@ -265,6 +265,7 @@ struct mp_envoy_proxy {
     bool connected;
     bool known;    /* the node id is good and the identity fits; else it gets the baseline */
     bool silent;   /* has not answered for limits.silent_ns */
+    bool twins;    /* two have this name, and drive each other out */
     bool proven;   /* what could be seen was seen, and all that it has taken it obeys */
     bool unproven; /* some of what it has was not proven, because nobody could look */
     mp_str disobeys; /* a resource that it has taken and does not obey; empty: none */
@@ -295,6 +296,7 @@ struct mp_envoy_part {
     bool module;   /* its bootstrap has one */
     bool away;     /* not connected: it has what it was told before */
     bool silent;   /* connected, and does not answer */
+    bool twins;    /* two have this name, and one of them at a time is asked */
     bool unproven; /* nobody could look whether it obeys */
     mp_str seen;   /* what it showed last that was no proof */
     int64_t since_ns; /* connected or away, host.now_ns */

@@ -192,6 +192,11 @@ struct proxy {
     int64_t merge_ns; /* until its workers see changed endpoints */
     uint32_t panic_percent;
     bool silent;
+    /* Streams that took the place of a living one, at most TWINS_NS from one to the next; of so
+     * many, two proxies have one name. */
+    uint32_t replaced;
+    int64_t replaced_ns;
+    bool twins;
     /* the last answer that was no proof */
     char seen[SEEN_MAX];
     uint32_t seen_len;
@@ -345,6 +350,8 @@ void proxy_detach(struct mp_envoy_stream *s);
 /* Asks anew whose module carries, and gives proxies what they lack, or need no more. True: some
  * lack something. */
 bool proxies_ask_modules(struct mp_envoy *e);
+/* For long nobody has driven another out. */
+void proxy_forget_twins(struct proxy *p, int64_t now_ns);
 /* Does what this proxy does count: known, connected, subscribed to something? */
 bool proxy_counts(const struct proxy *p);
 void proxies_free(struct mp_envoy *e);

@@ -117,6 +117,7 @@ void progress_reckon(struct mp_envoy *e)
         if (p->stream == NULL) continue;
         look_silent(e, p, now_ns);
         look_obeys(p, now_ns);
+        proxy_forget_twins(p, now_ns);
         struct standing s = stand(p);
         uint64_t obeyed = p->effective;
         p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;

@@ -258,13 +258,36 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     return true;
 }
 
+#define TWINS_NS INT64_C(10000000000)
+#define TWINS_AFTER 4u
+
+/* One proxy that comes back does so once; two with one name drive each other out for ever. */
+static void look_for_twins(struct mp_envoy *e, struct proxy *p, mp_str older, mp_str newer)
+{
+    int64_t now_ns = xd_now(e);
+    p->replaced = now_ns - p->replaced_ns <= TWINS_NS ? p->replaced + 1 : 1;
+    p->replaced_ns = now_ns;
+    if (p->twins || p->replaced < TWINS_AFTER) return;
+    p->twins = true;
+    xd_log(e, MP_ENVOY_WARNING,
+           "two proxies call themselves %.*s (%.*s and %.*s) and drive each other out: a lease is in "
+           "force at one of them at a time, give each a node id of its own",
+           MP_STR_ARG(p->id), MP_STR_ARG(older), MP_STR_ARG(newer));
+}
+
+void proxy_forget_twins(struct proxy *p, int64_t now_ns)
+{
+    p->twins &= now_ns - p->replaced_ns <= TWINS_NS;
+}
+
 /* A stream of all types takes the place of the one before; those of one type live beside it. */
-static void end_older(struct proxy *p)
+static void end_older(struct proxy *p, mp_str newer)
 {
     for (struct mp_envoy_stream *o = p->stream, *next; o != NULL; o = next) {
         next = o->sibling;
         if (o->single) continue;
         o->e->counts.replaced_streams++;
+        look_for_twins(o->e, p, o->address, newer);
         proxy_detach(o);
         stream_end(o, MP_STR("the same node has opened another stream"));
     }
@@ -296,7 +319,7 @@ bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *nod
         if (p->texts == NULL) proxy_free(e, p);
         return false;
     }
-    if (!s->single) end_older(p);
+    if (!s->single) end_older(p, s->address);
     if (p->stream == NULL) welcome(e, p);
     s->sibling = p->stream;
     p->stream = s;
@@ -409,7 +432,7 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .instance = p->audience.instance, .identity = p->identity, .address = p->address,
             .agent = p->agent, .listen = p->listen, .admin = p->admin, .tls = p->tls,
             .module = p->module, .connected = p->stream != NULL, .known = p->known,
-            .silent = p->silent, .seen = {p->seen, p->seen_len}, .since_ns = p->since_ns,
+            .silent = p->silent, .twins = p->twins, .seen = {p->seen, p->seen_len}, .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
             .effective = p->effective,
             .lacks = p->stream != NULL ? p->lacks : MP_STR(""),

@@ -110,6 +110,27 @@ static void of_two_with_one_name_the_newer_stays(void **state)
 }
 
 /* An Envoy whose ADS is somebody else's asks for each filter on a stream of its own. */
+static void two_with_one_name_for_ever_are_told(void **state)
+{
+    (void)state;
+    struct fake_proxy *one = fake_proxy(&m, shop), *other = fake_proxy(&m, "x");
+    snprintf(other->id, sizeof other->id, "%s", shop);
+    fake_connect(one, NULL);
+    for (int i = 0; i < 4; i++) {
+        struct fake_proxy *next = i % 2 == 0 ? other : one, *last = i % 2 == 0 ? one : other;
+        assert_false(look(shop).twins);
+        m.now_ns += INT64_C(1000000000);
+        fake_connect(next, NULL);
+        assert_true(last->ended);
+        fake_close(last);
+        last->ended = false;
+    }
+    assert_true(look(shop).twins);
+    m.now_ns += INT64_C(11000000000); /* one was given a name of its own */
+    progress();
+    assert_false(look(shop).twins);
+}
+
 static void streams_of_one_type_live_beside_each_other(void **state)
 {
     (void)state;
@@ -244,6 +265,7 @@ int main(int argc, char **argv)
         TEST(a_service_without_known_identities_may_have_any_that_is_free),
         TEST(a_liar_does_not_drive_out_the_honest_one),
         TEST(of_two_with_one_name_the_newer_stays),
+        TEST(two_with_one_name_for_ever_are_told),
         TEST(streams_of_one_type_live_beside_each_other),
         TEST(a_changed_inventory_sends_endpoints_anew),
         TEST(who_becomes_known_comes_anew),
