@@ -11,7 +11,7 @@ struct telling {
     struct dm *d;
     struct dm_bytes *out;
     int64_t now_ns;
-    uint32_t connected, away, unproven, refusing, unknown, lacking, bare;
+    uint32_t connected, away, unproven, disobeying, refusing, unknown, lacking, bare;
 };
 
 static void age(struct dm_bytes *out, const struct telling *t, int64_t since_ns)
@@ -55,6 +55,7 @@ static void count_proxy(struct telling *t, const struct mp_envoy_proxy *p)
     t->connected += p->connected;
     t->away += !p->connected;
     t->unproven += p->connected && p->unproven;
+    t->disobeying += p->connected && p->disobeys.len > 0;
     t->refusing += p->nack_text.len > 0;
     t->unknown += p->connected && !p->known;
     t->lacking += p->lacks.len > 0;
@@ -226,6 +227,8 @@ static void proxy_metrics(struct dm_mesh *m, struct dm_bytes *out)
         {"mpol_xds_proxies_away", "gauge", "proxies that were connected and are not", "", t.away},
         {"mpol_xds_proxies_unproven", "gauge", "connected proxies at which nobody can look", "",
          t.unproven},
+        {"mpol_xds_proxies_disobeying", "gauge",
+         "connected proxies that have taken something and do not obey it", "", t.disobeying},
         {"mpol_xds_proxies_refusing", "gauge", "proxies that refused what they were sent last", "",
          t.refusing},
         {"mpol_xds_proxies_unknown", "gauge", "connected proxies that are not who they say", "",
