@@ -152,7 +152,7 @@ static void write_single(const char *from, const char *to)
     char *config = text_replaced(get_file(from), "\"ads\": {}", source);
     char *named =
         text_replaced(config, "\"id\": \"service/checkout/checkout-1\"",
-                      "\"id\": \"sidecar~127.0.0.1~checkout-1.shop~shop.svc.cluster.local\"");
+                      "\"id\": \"sidecar~127.0.0.1~checkout-1.default~default.svc.cluster.local\"");
     char *begin = strstr(named, "\"dynamic_resources\":"),
          *end = strstr(named, "\"layered_runtime\":");
     assert_true(begin != NULL && end > begin);

@@ -220,13 +220,13 @@ void mp_envoy_modules_changed(struct mp_envoy *e);
 
 /* ---- questions ---- */
 
-/* A node id "LAYER/SERVICE/INSTANCE", read. */
+/* A node id "LAYER/SERVICE/INSTANCE", read; a service may be "NAMESPACE/NAME". */
 struct mp_envoy_node {
     uint32_t layer; /* MPOL_INGRESS, MPOL_SERVICE or MPOL_EDGE */
     mp_str layer_word, service, instance;
 };
-/* False: it is none (other layer words, an empty part, a further slash, a control character, > 256
- * bytes); `out` is untouched. Texts borrow `id`. */
+/* False: it is none (other layer words, an empty part, a control character, > 256 bytes); `out` is
+ * untouched. Texts borrow `id`. */
 bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out);
 #define MP_ENVOY_NODE_MAX 256 /* bytes of such an id */
 struct mp_discovery_node;

@@ -24,17 +24,23 @@ static size_t last_dot(mp_str s)
 }
 
 /* Istio's agent names a proxy `sidecar~IP~POD.NAMESPACE~DOMAIN` or `router~...`, and its service,
- * with the namespace, in `cluster` (istio/istio, pkg/model/proxy.go, ServiceNode). */
+ * with the namespace or without, in `cluster` (istio/istio, pkg/model/proxy.go, ServiceNode). Two
+ * namespaces may have the same names: only those of `default` are left as they are. */
 static bool istio_name(const struct mp_discovery_node *node, char *room, size_t size, size_t *len)
 {
     mp_str rest = node->id, cluster = node->cluster;
-    mp_str type = take(&rest, '~'), address = take(&rest, '~'), pod = take(&rest, '~');
+    mp_str type = take(&rest, '~'), address = take(&rest, '~'), place = take(&rest, '~');
     bool sidecar = mp_str_eq(type, MP_STR("sidecar")), router = mp_str_eq(type, MP_STR("router"));
-    mp_str service = take(&cluster, '.'), instance = mp_str_sub(pod, 0, last_dot(pod));
-    if ((!sidecar && !router) || address.len == 0 || service.len == 0 || instance.len == 0)
+    const char *layer = sidecar ? "service" : "ingress";
+    size_t dot = last_dot(place);
+    mp_str service = take(&cluster, '.'), pod = mp_str_sub(place, 0, dot);
+    mp_str space = dot < place.len ? mp_str_sub(place, dot + 1, SIZE_MAX) : MP_STR("default");
+    if ((!sidecar && !router) || address.len == 0 || service.len == 0 || pod.len == 0)
         return false;
-    int n = snprintf(room, size, "%s/%.*s/%.*s", sidecar ? "service" : "ingress",
-                     MP_STR_ARG(service), MP_STR_ARG(instance));
+    int n = mp_str_eq(space, MP_STR("default"))
+                ? snprintf(room, size, "%s/%.*s/%.*s", layer, MP_STR_ARG(service), MP_STR_ARG(pod))
+                : snprintf(room, size, "%s/%.*s/%.*s/%.*s", layer, MP_STR_ARG(space),
+                           MP_STR_ARG(service), MP_STR_ARG(place));
     *len = (size_t)n;
     return n > 0 && *len < size;
 }

@@ -16,27 +16,28 @@ static const struct {
 };
 
 /* The part up to the next slash or the end. */
-static mp_str part(mp_str *rest)
+static bool has_empty_part(mp_str id)
 {
-    size_t n = 0;
-    while (n < rest->len && rest->ptr[n] != '/') n++;
-    mp_str out = {rest->ptr, n};
-    size_t skip = n < rest->len ? n + 1 : n;
-    *rest = (mp_str){rest->ptr + skip, rest->len - skip};
-    return out;
+    char before = '/';
+    for (size_t i = 0; i < id.len; before = id.ptr[i++]) {
+        if (id.ptr[i] == '/' && before == '/') return true;
+    }
+    return before == '/';
 }
 
 bool mp_envoy_node_read(mp_str id, struct mp_envoy_node *out)
 {
-    if (id.len == 0 || id.len > NODE_MAX || id.ptr[id.len - 1] == '/') return false;
+    if (id.len > NODE_MAX || has_empty_part(id)) return false;
     for (size_t i = 0; i < id.len; i++) {
         if (mp_str_control(id, i) != 0) return false;
     }
-    mp_str rest = id;
-    struct mp_envoy_node n = {.layer_word = part(&rest)};
-    n.service = part(&rest);
-    n.instance = part(&rest);
-    if (rest.len > 0 || n.service.len == 0 || n.instance.len == 0) return false;
+    size_t first = 0, last = id.len - 1;
+    while (first < id.len && id.ptr[first] != '/') first++;
+    while (last > 0 && id.ptr[last] != '/') last--;
+    if (first >= last) return false;
+    struct mp_envoy_node n = {.layer_word = mp_str_sub(id, 0, first),
+                              .service = mp_str_sub(id, first + 1, last - first - 1),
+                              .instance = mp_str_sub(id, last + 1, SIZE_MAX)};
     for (size_t i = 0; i < sizeof layers / sizeof *layers; i++) {
         if (mp_str_eq(n.layer_word, layers[i].word)) n.layer = layers[i].bit;
     }

@@ -56,11 +56,15 @@ static void istio_is_read(void **state)
     static const struct {
         const char *id, *cluster, *name;
     } rows[] = {
-        {"sidecar~10.0.0.1~checkout-5d9c-x.shop~shop.svc.cluster.local", "checkout.shop",
+        {"sidecar~10.0.0.1~checkout-5d9c-x.default~default.svc.cluster.local", "checkout.default",
          "service/checkout/checkout-5d9c-x"},
+        {"sidecar~10.0.0.1~web-0.prod~prod.svc.cluster.local", "web.prod",
+         "service/prod/web/web-0.prod"},
+        {"sidecar~10.0.0.2~web-0.dev~dev.svc.cluster.local", "web.dev", "service/dev/web/web-0.dev"},
         {"router~10.0.0.2~gw-1.istio-system~istio-system.svc.cluster.local", "istio-ingressgateway",
-         "ingress/istio-ingressgateway/gw-1"},
-        {"sidecar~10.0.0.1~web.v2.shop~shop.svc", "web.shop", "service/web/web.v2"},
+         "ingress/istio-system/istio-ingressgateway/gw-1.istio-system"},
+        {"sidecar~10.0.0.1~web.v2.shop~shop.svc", "web.shop", "service/shop/web/web.v2.shop"},
+        {"sidecar~10.0.0.1~web~", "web", "service/web/web"},
         /* None of these is one. */
         {"ztunnel~10.0.0.1~z.a~a", "z.a", "ztunnel~10.0.0.1~z.a~a"},
         {"sidecar~10.0.0.1~~shop", "checkout.shop", "sidecar~10.0.0.1~~shop"},

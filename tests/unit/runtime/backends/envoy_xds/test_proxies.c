@@ -23,6 +23,10 @@ static void nodes_are_read(void **state)
     assert_int_equal(n.layer, MPOL_SERVICE);
     assert_true(mp_str_eq(n.service, MP_STR("shop")));
     assert_true(mp_str_eq(n.instance, MP_STR("shop-1")));
+    assert_true(mp_envoy_node_read(MP_STR("ingress/prod/gate/gate-1.prod"), &n));
+    assert_int_equal(n.layer, MPOL_INGRESS);
+    assert_true(mp_str_eq(n.service, MP_STR("prod/gate")));
+    assert_true(mp_str_eq(n.instance, MP_STR("gate-1.prod")));
     static const char *const bad[] = {"",
                                       "/",
                                       "service/shop",
@@ -30,7 +34,8 @@ static void nodes_are_read(void **state)
                                       "service//x",
                                       "/a/b",
                                       "sidecar/shop/shop-1",
-                                      "service/shop/a/b",
+                                      "service",
+                                      "service//a/b",
                                       "service/shop/a\n",
                                       "service/shop/x/"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
