@@ -16,16 +16,6 @@ static mp_str text_of(const json_t *value)
     return text != NULL ? (mp_str){text, json_string_length(value)} : MP_STR("");
 }
 
-static json_t *named(json_t *list, const char *member, mp_str name)
-{
-    size_t i;
-    json_t *one;
-    json_array_foreach(list, i, one) {
-        if (mp_str_eq(text_of(json_object_get(one, member)), name)) return one;
-    }
-    return NULL;
-}
-
 /* ---- clusters ---- */
 
 /* What Envoy got over EDS; other marks (outlier ejection, active checks) are its own affair. */
@@ -115,14 +105,11 @@ static enum mp_readback judge_panic(const struct mp_prove_task *task, json_t *ho
     return MP_READBACK_PANIC;
 }
 
-static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen,
-                                       size_t size)
+static enum mp_readback judge_hosts(const struct mp_prove_task *task, json_t *hosts, char *seen,
+                                    size_t size)
 {
-    json_t *clusters = json_object_get(root, "cluster_statuses");
-    if (!json_is_array(clusters)) return MP_READBACK_BAD;
-    json_t *cluster = named(clusters, "name", task->cluster);
-    json_t *hosts = json_object_get(cluster, "host_statuses"), *host;
     size_t i;
+    json_t *host;
     json_array_foreach(hosts, i, host) {
         if (!judge_host(task, host, seen, size)) return MP_READBACK_OTHERWISE;
     }
@@ -134,6 +121,30 @@ static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t 
         return MP_READBACK_OTHERWISE;
     }
     return judge_panic(task, hosts, seen, size);
+}
+
+/* What a cluster asks for is its own name, where it names no other service. */
+static bool asks_for(const json_t *cluster, mp_str resource)
+{
+    mp_str other = text_of(json_object_get(cluster, "eds_service_name"));
+    return mp_str_eq(other.len > 0 ? other : text_of(json_object_get(cluster, "name")), resource);
+}
+
+static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen,
+                                       size_t size)
+{
+    json_t *clusters = json_object_get(root, "cluster_statuses"), *cluster;
+    bool some = false;
+    size_t i;
+    if (!json_is_array(clusters)) return MP_READBACK_BAD;
+    json_array_foreach(clusters, i, cluster) {
+        if (!asks_for(cluster, task->cluster)) continue;
+        json_t *hosts = json_object_get(cluster, "host_statuses");
+        enum mp_readback got = judge_hosts(task, hosts, seen, size);
+        if (got != MP_READBACK_AS_WANTED) return got;
+        some = true;
+    }
+    return some ? MP_READBACK_AS_WANTED : judge_hosts(task, NULL, seen, size);
 }
 
 /* ---- runtime ---- */

@@ -45,6 +45,13 @@ static const char ejected_beside_out[] =
 static const char sick_beside_out[] =
     CLUSTERS(HOST("9001", EDS("HEALTHY") ",\"failed_active_health_check\":true", "1") "," HOST(
         "9002", EDS("UNHEALTHY"), "1"));
+/* As where clusters are called otherwise than the service whose endpoints they ask for. */
+#define ALIAS(name, hosts)                                                                         \
+    "{\"name\":\"" name "\",\"eds_service_name\":\"checkout\",\"host_statuses\":[" hosts "]}"
+static const char aliases[] =
+    "{\"cluster_statuses\":[{\"name\":\"checkout\",\"eds_service_name\":\"pay\"},"
+    ALIAS("outbound|80||checkout", HOST("9001", EDS("HEALTHY"), "1")) ","
+    ALIAS("other", HOST("9001", EDS("UNHEALTHY"), "1")) "]}";
 static const char draining[] = CLUSTERS(HOST("9001", EDS("DRAINING"), "1"));
 
 static const struct row rows[] = {
@@ -63,6 +70,8 @@ static const struct row rows[] = {
     /* Envoy has thrown it out, and that is nobody's lease: it may come back at any time. */
     {ejected, OUT, OUT, 0, 1, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is still in"},
     {ejected_beside_out, IN, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
+    {aliases, IN, OUT, 0, 1, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is still out"},
+    {aliases, OUT, OUT, 0, 1, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is still in"},
     {draining, OUT, OUT, 0, 1, MP_READBACK_AS_WANTED, ""},
     {CLUSTERS(""), OUT, OUT, 0, 2, MP_READBACK_AS_WANTED, ""},
     {CLUSTERS(""), IN, OUT, 0, 2, MP_READBACK_OTHERWISE, "127.0.0.1:9001 of checkout is not there"},
