@@ -28,13 +28,16 @@ mp_str lease_cluster(const struct mp_envoy *e, const struct mpol_lease *l)
     return e->world.instance(e->world.ctx, target, &instance) ? instance.service : MP_STR("");
 }
 
-/* What a proxy has to do with a lease, in the order of what is told when several are so. */
-enum part { NO_PART, CARRIES, DISOBEYS, LACKS };
-
 static bool is_cluster_of(mp_str name, mp_str service)
 {
     return mp_str_starts(name, service) &&
            (name.len == service.len || name.ptr[service.len] == MP_ENVOY_VERSION_MARK);
+}
+
+static enum part part_of_sub(const struct sub *x)
+{
+    if (sub_is_hopeless(x)) return REFUSES;
+    return x->disobeys ? DISOBEYS : CARRIES;
 }
 
 /* By the endpoints of the service, all of them or a version's. */
@@ -43,8 +46,7 @@ static enum part part_by_endpoints(const struct mp_envoy_stream *s, mp_str servi
     if (s == NULL) return NO_PART;
     enum part part = part_by_endpoints(s->sibling, service);
     for (const struct sub *x = s->types[MP_ENVOY_EDS].first; x != NULL; x = x->next) {
-        if (is_cluster_of(x->name, service) && part < DISOBEYS)
-            part = x->disobeys ? DISOBEYS : CARRIES;
+        if (is_cluster_of(x->name, service) && part < part_of_sub(x)) part = part_of_sub(x);
     }
     return part;
 }
@@ -110,7 +112,7 @@ static enum part part_by(const struct mp_envoy_stream *s, enum mp_envoy_type typ
     if (s == NULL) return LACKS;
     const struct typed *t = &s->types[type];
     for (const struct sub *x = t->first; x != NULL; x = x->next) {
-        if (mp_str_eq(x->name, name)) return x->disobeys ? DISOBEYS : CARRIES;
+        if (mp_str_eq(x->name, name)) return part_of_sub(x);
     }
     return t->wildcard ? CARRIES : part_by(s->sibling, type, name);
 }
@@ -166,7 +168,7 @@ static enum part part_of_filters(const struct mp_envoy *e, const struct mpol_lea
 }
 
 /* What a proxy has to do with a lease. LACKS: it has not asked for `lack`, or not at the listener
- * that is its own, and does not carry its part; DISOBEYS: it has taken `lack`. */
+ * that is its own, and does not carry its part; DISOBEYS, REFUSES: it was given `lack`. */
 static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
                          const struct proxy *p, mp_str *lack)
 {
@@ -188,7 +190,7 @@ bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const s
 {
     mp_str lack;
     enum part part = part_of(e, l, lease_cluster(e, l), p, &lack);
-    return part == CARRIES || part == DISOBEYS;
+    return part != NO_PART && part != LACKS;
 }
 
 /* ---- what is to be said of a lease ---- */
@@ -336,12 +338,12 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
         enum part part = part_of(e, l, cluster, p, &lack);
         if (part == LACKS && is_young(e, p)) {
             gap->graced = true;
-        } else if (part == LACKS || part == DISOBEYS) {
+        } else if (part > CARRIES) {
             if (note && part == LACKS) p->lacks = lack;
             if (gap->lacking++ == 0) {
                 gap->proxy = p;
                 gap->lack = lack;
-                gap->disobeys = part == DISOBEYS;
+                gap->part = part;
             }
         } else if (part == CARRIES) {
             bool able = !p->silent && !is_refusing(p);

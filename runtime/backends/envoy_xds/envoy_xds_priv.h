@@ -370,11 +370,13 @@ bool lease_is_of_nobody(const struct mp_envoy *e, const struct mpol_lease *l);
 /* Does the proxy carry a part of it, by itself or for who asks it for a cluster? */
 bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p);
 /* Why a lease is not carried: who would have to and does not, and what it has not asked for. */
+/* What a proxy has to do with a lease, in the order of what is told when several are so. */
+enum part { NO_PART, CARRIES, DISOBEYS, REFUSES, LACKS };
 struct gap {
     const struct proxy *proxy; /* NULL: there is nobody */
     mp_str lack;               /* empty: it refuses, or does not answer */
-    bool disobeys;             /* it has taken `lack` */
-    /* how many lack something or disobey; do not; and of those, have been seen to obey */
+    enum part part;            /* of `lack`: what the proxy does with it */
+    /* how many lack something, refuse or disobey it; do not; and of those, have been seen to obey */
     uint32_t lacking, carriers, obeying;
     bool graced; /* one that has just come lacks something, and may still ask for it */
 };
@@ -412,6 +414,9 @@ uint32_t proxy_say_refused(const struct proxy *p, char *out, size_t size);
 
 /* Did the proxy refuse what is wanted now? */
 bool sub_refuses(const struct sub *s);
+/* It never had a good version, or refuses whatever it is given: no set is to blame for that, and it
+ * carries none. */
+bool sub_is_hopeless(const struct sub *s);
 void progress_reckon(struct mp_envoy *e);
 /* mpol_backend_ops.progress */
 enum mpol_err progress_tell(void *backend, struct mpol_progress *out);

@@ -35,14 +35,24 @@ static uint32_t say_lack(const struct gap *gap, char *out, size_t size)
                  gap->carriers == 1 ? " is" : "s are");
     }
     if (gap->lacking > 1) xd_print(more, sizeof more - 1, " and %u more do", gap->lacking - 1);
-    if (gap->disobeys) {
-        if (gap->lacking > 1) xd_print(more, sizeof more - 1, ", and %u more", gap->lacking - 1);
-        return xd_print(out, size, "%sproxy %.*s has taken %.*s and does not obey it%s%s", where,
-                        MP_STR_ARG(gap->proxy->id), MP_STR_ARG(gap->lack), more, others);
-    }
     return xd_print(out, size, "%sproxy %.*s%s not ask for %.*s%s", where,
                     MP_STR_ARG(gap->proxy->id), gap->lacking > 1 ? more : " does",
                     MP_STR_ARG(gap->lack), others);
+}
+
+static uint32_t say_gap(const struct gap *gap, char *out, size_t size)
+{
+    char where[64] = "";
+    if (gap->part == LACKS) return say_lack(gap, out, size);
+    if (gap->obeying > 0) {
+        xd_print(where, sizeof where - 1, "in force at %u of %u proxies; ", gap->obeying,
+                 gap->carriers + gap->lacking);
+    }
+    uint32_t len = xd_print(out, size, "%s", where);
+    if (gap->part == REFUSES)
+        return len + proxy_say_refused(gap->proxy, out + len, size - len);
+    return len + xd_print(out + len, size - len, "proxy %.*s has taken %.*s and does not obey it",
+                          MP_STR_ARG(gap->proxy->id), MP_STR_ARG(gap->lack));
 }
 
 static uint32_t say_nobody(const struct mpol_lease *l, char *out, size_t size)
@@ -101,7 +111,7 @@ static uint32_t say_held(const struct mp_envoy *e, const struct mpol_lease *l,
 {
     const struct proxy *p = gap->proxy;
     struct mp_envoy_aim aim;
-    if (gap->lack.len > 0) return say_lack(gap, out, size);
+    if (gap->lack.len > 0) return say_gap(gap, out, size);
     if (p != NULL && p->silent)
         return xd_print(out, size, "proxy %.*s does not answer", MP_STR_ARG(p->id));
     if (p != NULL) return proxy_say_refused(p, out, size);

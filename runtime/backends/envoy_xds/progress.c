@@ -28,8 +28,7 @@ static void first(uint64_t *at, uint64_t revision)
 
 bool sub_refuses(const struct sub *x) { return x->refused != NULL && x->refused == x->desired; }
 
-/* It never had a good version, or refuses whatever it is given: no set is to blame for that. */
-static bool is_hopeless(const struct sub *x)
+bool sub_is_hopeless(const struct sub *x)
 {
     return sub_refuses(x) && (x->acked == &xd_unsent || x->refusals >= REFUSALS_MAX);
 }
@@ -38,7 +37,7 @@ static void stand_on(const struct mp_envoy_stream *s, struct standing *out)
 {
     for (int type = 0; type < MP_ENVOY_TYPES; type++) {
         for (const struct sub *x = s->types[type].first; x != NULL; x = x->next) {
-            if (is_hopeless(x)) continue;
+            if (sub_is_hopeless(x)) continue;
             uint64_t unobeyed = x->disobeys ? 0 : x->unobeyed_revision;
             first(&out->pending, sub_pending(x));
             first(&out->unobeyed, unobeyed);

@@ -272,6 +272,26 @@ static void who_has_carried_a_lease_may_go(void **state)
     assert_int_equal(progress().held_count, 1);
 }
 
+/* As where its filter of that name is of another kind: it lets through what the others refuse. */
+static void one_of_two_refuses_from_the_start(void **state)
+{
+    (void)state;
+    fake_proxy(&m, shop)->nacks = MP_ENVOY_DENY;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_connect(fake_proxy(&m, "service/shop/shop-2"), NULL);
+    fake_pump(&m);
+    want(2, "deny", "client", "10.0.0.7");
+    fake_pump(&m);
+    struct mpol_progress p = progress();
+    held_is(&p, "in force at 1 of 2 proxies; proxy service/shop/shop-1 refused mpol-deny (ecds): "
+                "no such thing?under the sun");
+    assert_int_equal(p.trouble, MPOL_OK); /* the set is not to blame */
+    want(3, "require", "service", "shop"); /* needs another filter */
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0);
+    assert_int_equal(progress().effective, 3);
+}
+
 static void the_only_proxy_refuses_from_the_start(void **state)
 {
     (void)state;
@@ -370,6 +390,7 @@ int main(int argc, char **argv)
         TEST(it_can_be_asked_before_a_lease_is_there),
         TEST(endpoints_are_carried_by_who_asked_for_the_cluster),
         TEST(who_has_carried_a_lease_may_go),
+        TEST(one_of_two_refuses_from_the_start),
         TEST(the_only_proxy_refuses_from_the_start),
         TEST(a_long_list_is_left_to_a_module_that_carries),
         TEST(what_a_module_carries_no_more_counts_as_new),
