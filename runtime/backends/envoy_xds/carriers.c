@@ -98,12 +98,29 @@ bool lease_is_of(const struct mpol_lease *l, const struct proxy *p)
            (mp_str_eq(kind, MP_STR("instance")) && mp_str_eq(target, p->audience.instance));
 }
 
-static bool is_needed(const struct need *n, const struct mpol_lease *l, const struct proxy *p)
+static bool is_any_text(void *ctx, mp_str text)
+{
+    (void)text;
+    *(bool *)ctx = true;
+    return false;
+}
+
+/* Others refuse a service by its identities: without any there is nothing that they could do. */
+static bool has_identities(const struct mp_envoy *e, const struct mpol_lease *l)
+{
+    bool any = false;
+    e->world.identities(e->world.ctx, (mp_str){l->target.ptr, l->target.len}, is_any_text, &any);
+    return any;
+}
+
+static bool is_needed(const struct mp_envoy *e, const struct need *n, const struct mpol_lease *l,
+                      const struct proxy *p)
 {
     if (!mp_str_eq(n->verb, lease_verb(l))) return false;
     if (n->kind.len > 0 && !mp_str_eq(n->kind, (mp_str){l->target_kind.ptr, l->target_kind.len}))
         return false;
-    return n->whose == ANY || (n->whose == OWN) == lease_is_of(l, p);
+    if (n->whose == ANY) return true;
+    return lease_is_of(l, p) ? n->whose == OWN : n->whose == OTHERS && has_identities(e, l);
 }
 
 /* Has it asked for the resource, and does it obey it? */
@@ -156,7 +173,7 @@ static enum part part_of_filters(const struct mp_envoy *e, const struct mpol_lea
                                  const struct proxy *p, enum part part, mp_str *lack)
 {
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-        if (!is_needed(&needs[i], l, p)) continue;
+        if (!is_needed(e, &needs[i], l, p)) continue;
         mp_str lacks = needs[i].name;
         enum part by = part_by(p->stream, needs[i].type, needs[i].name);
         if (by != LACKS && filters_lacking(e, p, needs[i].name, is_young(e, p), &lacks)) by = LACKS;
@@ -204,7 +221,7 @@ static bool refuses_by_itself(const struct mp_envoy *e, const struct mpol_lease 
     while (verb < count && !mp_str_eq(refusing[verb], (mp_str){l->verb.ptr, l->verb.len})) verb++;
     if (verb == count || !mp_envoy_concerns(l, &e->world, &p->audience)) return false;
     for (size_t i = 0; i < sizeof needs / sizeof *needs; i++) {
-        if (needs[i].type == MP_ENVOY_ECDS && is_needed(&needs[i], l, p)) return true;
+        if (needs[i].type == MP_ENVOY_ECDS && is_needed(e, &needs[i], l, p)) return true;
     }
     return false;
 }
@@ -221,7 +238,7 @@ static bool is_unproven(const struct mp_envoy *e, const struct mpol_lease *l,
                 return true;
         }
         for (size_t i = 0; concerned && i < sizeof needs / sizeof *needs; i++) {
-            if (!is_needed(&needs[i], l, p)) continue;
+            if (!is_needed(e, &needs[i], l, p)) continue;
             for (const struct sub *x = s->types[needs[i].type].first; x != NULL; x = x->next) {
                 if (x->seen == SEEN_BY_NOBODY && mp_str_eq(x->name, needs[i].name)) return true;
             }

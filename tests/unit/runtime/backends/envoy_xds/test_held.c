@@ -66,6 +66,25 @@ static void an_instance_without_a_proxy_is_not_its_service(void **state)
     held_is(&p, "no proxy of instance shop-2 is connected, nor one that leads to shop");
 }
 
+/* No proxy of it, no identity that others could refuse, nobody who leads to it. */
+static void a_service_that_nobody_can_refuse_is_held(void **state)
+{
+    (void)state;
+    fake_instance(&m, "pay-1", "pay", "v1", "10.1.0.9", 9000);
+    mp_envoy_world_changed(m.envoy);
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_pump(&m);
+    want(2, "quarantine", "service", "pay");
+    fake_pump(&m);
+    struct mpol_progress p = progress();
+    held_is(&p, "no proxy of service pay is connected");
+    know_identities();
+    m.authenticated = false;
+    mp_envoy_world_changed(m.envoy);
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0); /* the shop refuses who calls itself so */
+}
+
 static void who_does_not_ask_for_a_filter_carries_nothing_of_it(void **state)
 {
     (void)state;
@@ -383,6 +402,7 @@ int main(int argc, char **argv)
         TEST(a_lease_without_a_proxy_is_held_and_others_go_on),
         TEST(a_layer_without_a_proxy_is_named),
         TEST(an_instance_without_a_proxy_is_not_its_service),
+        TEST(a_service_that_nobody_can_refuse_is_held),
         TEST(who_does_not_ask_for_a_filter_carries_nothing_of_it),
         TEST(who_has_just_come_and_lacks_a_filter_is_waited_for),
         TEST(a_lease_that_one_proxy_lacks_tells_where_it_is_in_force),
