@@ -140,7 +140,7 @@ struct some {
 struct remarks {
     struct dm *d;
     bool modules_cut; /* the verb is one that modules carry too */
-    struct some away, silent, twins, unproven, bare;
+    struct some away, silent, twins, passed_over, unproven, bare;
 };
 
 static void add_to(struct some *some, const struct mp_envoy_part *part)
@@ -155,6 +155,7 @@ static void look_at_part(void *ctx, const struct mp_envoy_part *part)
     if (part->away) add_to(&r->away, part);
     if (part->silent) add_to(&r->silent, part);
     if (part->twins) add_to(&r->twins, part);
+    if (part->passed_over) add_to(&r->passed_over, part);
     if (part->unproven) add_to(&r->unproven, part);
     if (part->refuses && !cuts) add_to(&r->bare, part);
 }
@@ -176,6 +177,8 @@ static void put_remarks(struct dm_bytes *out, const struct remarks *r)
     }
     if (r->silent.count > 0) put_some(out, "no answer from ", &r->silent);
     if (r->twins.count > 0) put_some(out, "one at a time of the two called ", &r->twins);
+    if (r->passed_over.count > 0)
+        put_some(out, "an exempt passes it over at ", &r->passed_over);
     if (r->unproven.count > 0) {
         put_some(out, "unproven at ", &r->unproven);
         dm_bytes_printf(out, ": %.*s", MP_STR_ARG(r->unproven.first.seen));

@@ -256,6 +256,20 @@ static bool would_have_part(const struct mp_envoy *e, const struct mpol_lease *l
            (cluster.len > 0 && routes_to(p, cluster));
 }
 
+/* Does an exempt of its service or instance pass over what refuses there? */
+static bool is_passed_over(const struct mp_envoy *e, const struct mpol_lease *l,
+                           const struct proxy *p)
+{
+    if (mp_str_eq(lease_verb(l), MP_STR("exempt"))) return false;
+    for (uint32_t i = 0; i < e->plan.place_count; i++) {
+        const struct mpol_lease *x = &e->plan.places[i];
+        if (mp_str_eq(lease_verb(x), MP_STR("exempt")) && lease_is_of(x, p) &&
+            (x->hooks & p->audience.layer) != 0)
+            return true;
+    }
+    return false;
+}
+
 /* Of the last owner's set; NULL: it is not in force. */
 static const struct mpol_lease *lease_by_id(const struct mp_envoy *e, uint64_t id)
 {
@@ -286,6 +300,7 @@ void mp_envoy_parts(const struct mp_envoy *e, uint64_t id, mp_envoy_part_fn each
         if (away ? !would_have_part(e, lease, p) : !proxy_carries(e, lease, p)) continue;
         part.refuses = !away && refuses_by_itself(e, lease, p);
         part.unproven = !away && is_unproven(e, lease, p);
+        part.passed_over = part.refuses && is_passed_over(e, lease, p);
         each(ctx, &part);
     }
 }

@@ -298,6 +298,7 @@ struct mp_envoy_part {
     bool silent;   /* connected, and does not answer */
     bool twins;    /* two have this name, and one of them at a time is asked */
     bool unproven; /* nobody could look whether it obeys */
+    bool passed_over; /* an `exempt` of its service or instance passes over what is refused */
     mp_str seen;   /* what it showed last that was no proof */
     int64_t since_ns; /* connected or away, host.now_ns */
 };

@@ -225,8 +225,9 @@ static void note_part(void *ctx, const struct mp_envoy_part *p)
 {
     struct seen_parts *seen = ctx;
     int room = (int)sizeof seen->text - seen->len;
-    seen->len += snprintf(seen->text + seen->len, (size_t)room, "%.*s%s%s%s%s%.*s;",
+    seen->len += snprintf(seen->text + seen->len, (size_t)room, "%.*s%s%s%s%s%s%.*s;",
                           MP_STR_ARG(p->node), p->refuses ? " refuses" : "",
+                          p->passed_over ? " over" : "",
                           p->away ? " away" : "", p->silent ? " silent" : "",
                           p->unproven ? " unproven: " : "", p->unproven ? (int)p->seen.len : 0,
                           p->seen.ptr);
@@ -254,10 +255,20 @@ static void who_is_away_or_unproven_is_told_of_each_lease(void **state)
     parts_are(1, "ingress/gate/gate-1 refuses;service/shop/shop-1 refuses;");
     parts_are(2, "ingress/gate/gate-1 refuses;");
     parts_are(3, "");
+    set_add(&s, "exempt", "service", "shop");
+    s.desired.revision = 4;
+    apply();
+    fake_pump(&m);
+    parts_are(1, "ingress/gate/gate-1 refuses;service/shop/shop-1 refuses over;");
+    parts_are(2, "ingress/gate/gate-1 refuses;");
+    s.desired.lease_count = 2;
+    s.desired.revision = 5;
+    apply();
+    fake_pump(&m);
     fake_close(fake_proxy(&m, gate)); /* and serves on */
     parts_are(1, "ingress/gate/gate-1 away;service/shop/shop-1 refuses;");
     parts_are(2, "ingress/gate/gate-1 away;");
-    set_begin(&s, 4);
+    set_begin(&s, 6);
     set_add(&s, "deny", "client", "10.0.0.9");
     fake_proxy(&m, shop)->held = true;
     apply();
@@ -268,7 +279,7 @@ static void who_is_away_or_unproven_is_told_of_each_lease(void **state)
     parts_are(1, "ingress/gate/gate-1 away;"
                  "service/shop/shop-1 refuses unproven: answers 401 to all;");
     assert_true(look(shop).unproven);
-    assert_int_equal(progress().effective, 4);
+    assert_int_equal(progress().effective, 6);
 }
 
 int main(int argc, char **argv)
