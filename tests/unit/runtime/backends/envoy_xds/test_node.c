@@ -60,7 +60,7 @@ static void istio_is_read(void **state)
          "service/checkout/checkout-5d9c-x"},
         {"sidecar~10.0.0.1~web-0.prod~prod.svc.cluster.local", "web.prod",
          "service/prod/web/web-0.prod"},
-        {"sidecar~10.0.0.2~web-0.dev~dev.svc.cluster.local", "web.dev", "service/dev/web/web-0.dev"},
+        {"sidecar~10.0.0.2~web-0.dev~dev.svc", "web.dev", "service/dev/web/web-0.dev"},
         {"router~10.0.0.2~gw-1.istio-system~istio-system.svc.cluster.local", "istio-ingressgateway",
          "ingress/istio-system/istio-ingressgateway/gw-1.istio-system"},
         {"sidecar~10.0.0.1~web.v2.shop~shop.svc", "web.shop", "service/shop/web/web.v2.shop"},
