@@ -505,6 +505,22 @@ bool mp_envoy_lease_rate(const struct mpol_lease *lease, double *per_second, dou
 
 /* ---- who must carry it ---- */
 
+/* Endpoints and identities are everybody's business. */
+static const bool everybody[ENVOY_VERBS] = {[ENVOY_QUARANTINE] = true, [ENVOY_DRAIN] = true,
+                                            [ENVOY_ROUTE] = true, [ENVOY_MIRROR] = true};
+
+/* Seen from its words alone: is it the business of one service or instance, which is another one? Of
+ * a thousand leases and a hundred proxies that is nearly every pair. */
+static bool is_of_others(const struct mpol_lease *l, const struct mp_envoy_audience *audience)
+{
+    int kind = word_of(kind_words, ENVOY_RANGE, str_of(l->target_kind));
+    if (kind != ENVOY_SERVICE && kind != ENVOY_INSTANCE) return false;
+    struct envoy_lease named = {.kind = (enum envoy_kind)kind, .key = str_of(l->target)};
+    if (mp_envoy_lease_own(&named, audience)) return false;
+    int verb = word_of(verb_words, ENVOY_VERBS, str_of(l->verb));
+    return verb >= 0 && !everybody[verb];
+}
+
 bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_world *world,
                        const struct mp_envoy_audience *audience)
 {
@@ -512,12 +528,6 @@ bool mp_envoy_concerns(const struct mpol_lease *lease, const struct mp_envoy_wor
     struct envoy_lease l;
     const char *why;
     (void)world;
-    if ((lease->hooks & audience->layer) == 0) return false;
-    if (mp_envoy_lease_read(lease, address, &l, &why) != MP_OK) return false;
-    if (l.kind == ENVOY_CLIENT || l.kind == ENVOY_RANGE || l.kind == ENVOY_IDENTITY) return true;
-    /* Endpoints and identities are everybody's business. */
-    static const bool everybody[ENVOY_VERBS] = {[ENVOY_QUARANTINE] = true, [ENVOY_DRAIN] = true,
-                                                [ENVOY_ROUTE] = true, [ENVOY_MIRROR] = true};
-    if (everybody[l.verb]) return true;
-    return mp_envoy_lease_own(&l, audience);
+    if ((lease->hooks & audience->layer) == 0 || is_of_others(lease, audience)) return false;
+    return mp_envoy_lease_read(lease, address, &l, &why) == MP_OK;
 }

@@ -53,9 +53,10 @@ bool mp_envoy_lease_aim(const struct mpol_lease *lease, const struct mp_envoy_wo
     struct envoy_lease l;
     const char *why;
     mp_str kind = {lease->target_kind.ptr, lease->target_kind.len};
+    mp_str verb = {lease->verb.ptr, lease->verb.len};
+    if (!mp_str_eq(verb, MP_STR("route")) && !mp_str_eq(verb, MP_STR("mirror"))) return false;
     if (!mp_str_eq(kind, MP_STR("service")) || mp_envoy_lease_read(lease, NULL, &l, &why) != MP_OK)
         return false;
-    if (l.verb != ENVOY_ROUTE && l.verb != ENVOY_MIRROR) return false;
     enum envoy_onto onto = mp_envoy_leads_onto(&l, world);
     bool by_header = l.header.len > 0;
     *out = (struct mp_envoy_aim){
