@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "crypto/crypto.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
@@ -49,18 +50,40 @@ static EVP_PKEY *private_key(const uint8_t key[MP_ED25519_KEY_BYTES])
     return EVP_PKEY_new_raw_private_key(EVP_PKEY_ED25519, NULL, key, MP_ED25519_KEY_BYTES);
 }
 
-enum mp_err mp_crypto_ed25519_sign(const uint8_t key[MP_ED25519_KEY_BYTES], mp_str message,
-                                   uint8_t out[MP_ED25519_SIGNATURE_BYTES])
+struct mp_signer {
+    EVP_PKEY *key;
+};
+
+enum mp_err mp_crypto_signer_open(const uint8_t key[MP_ED25519_KEY_BYTES], struct mp_signer **out)
 {
-    EVP_PKEY *own = private_key(key);
+    struct mp_signer *signer = malloc(sizeof *signer);
+    if (signer == NULL) return MP_ENOMEM;
+    signer->key = private_key(key);
+    if (signer->key == NULL) {
+        free(signer);
+        return MP_EIO;
+    }
+    *out = signer;
+    return MP_OK;
+}
+
+enum mp_err mp_crypto_sign(const struct mp_signer *signer, mp_str message,
+                           uint8_t out[MP_ED25519_SIGNATURE_BYTES])
+{
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     size_t size = MP_ED25519_SIGNATURE_BYTES;
     bool done =
-        own != NULL && ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, own) == 1 &&
+        ctx != NULL && EVP_DigestSignInit(ctx, NULL, NULL, NULL, signer->key) == 1 &&
         EVP_DigestSign(ctx, out, &size, (const unsigned char *)message.ptr, message.len) == 1;
     EVP_MD_CTX_free(ctx);
-    EVP_PKEY_free(own);
     return done && size == MP_ED25519_SIGNATURE_BYTES ? MP_OK : MP_EIO;
+}
+
+void mp_crypto_signer_close(struct mp_signer *signer)
+{
+    if (signer == NULL) return;
+    EVP_PKEY_free(signer->key);
+    free(signer);
 }
 
 enum mp_err mp_crypto_ed25519_pem(const uint8_t key[MP_ED25519_KEY_BYTES], bool is_private,

@@ -334,6 +334,7 @@ static void give_back(struct dm *d)
     dm_modules_free(d);
     dm_mesh_free(d);
     mp_store_close(d->store);
+    dm_roots_close(&d->roots);
     dm_generation_free(d, &d->now);
     dm_channels_close(d);
     dm_bytes_free(&d->pending);

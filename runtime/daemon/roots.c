@@ -63,19 +63,27 @@ static enum mp_err write_pem(const char *path, const uint8_t key[MP_ED25519_KEY_
 enum mp_err dm_roots_open(struct dm_roots *r, const struct mp_os *os, const char *state_dir)
 {
     char path[PATH_MAX_BYTES];
+    uint8_t key[MP_ED25519_KEY_BYTES];
     snprintf(path, sizeof path, "%s/ledger.key", state_dir);
-    enum mp_err err = read_pem(path, true, r->key);
+    enum mp_err err = read_pem(path, true, key);
     if (err == MP_ENOTFOUND) {
-        MP_TRY(os->random(os->ctx, r->key, sizeof r->key));
-        err = write_pem(path, r->key, true);
+        MP_TRY(os->random(os->ctx, key, sizeof key));
+        err = write_pem(path, key, true);
     }
     if (err != MP_OK) return err;
     snprintf(path, sizeof path, "%s/ledger.pub", state_dir);
-    return access(path, F_OK) == 0 ? MP_OK : write_pem(path, r->key, false);
+    if (access(path, F_OK) != 0) MP_TRY(write_pem(path, key, false));
+    return mp_crypto_signer_open(key, &r->signer);
+}
+
+void dm_roots_close(struct dm_roots *r)
+{
+    mp_crypto_signer_close(r->signer);
+    r->signer = NULL;
 }
 
 enum mp_err dm_root_sign(const struct dm_roots *r, struct dm_root *root)
 {
     char text[DM_ROOT_TEXT_MAX];
-    return mp_crypto_ed25519_sign(r->key, dm_root_text(root, text), root->signature);
+    return mp_crypto_sign(r->signer, dm_root_text(root, text), root->signature);
 }

@@ -20,7 +20,7 @@ struct dm_root {
 };
 
 struct dm_roots {
-    uint8_t key[MP_ED25519_KEY_BYTES]; /* private */
+    struct mp_signer *signer; /* of the private key; NULL: not open */
 };
 
 #define DM_ROOT_TEXT_MAX 160
@@ -28,8 +28,9 @@ struct dm_roots {
  * hexadecimal, a line each, without a line end at the end. */
 mp_str dm_root_text(const struct dm_root *root, char out[DM_ROOT_TEXT_MAX]);
 
-/* MP_EINVAL: ledger.key is no key; MP_EIO: it cannot be read or made. */
+/* MP_EINVAL: ledger.key is no key; MP_EIO: it cannot be read or made; MP_ENOMEM. */
 enum mp_err dm_roots_open(struct dm_roots *r, const struct mp_os *os, const char *state_dir);
+void dm_roots_close(struct dm_roots *r);
 /* Fills in root->signature. MP_EIO. */
 enum mp_err dm_root_sign(const struct dm_roots *r, struct dm_root *root);
 /* The row in which the root of this entry is kept: one for each 1,024 entries, the last of them. */
