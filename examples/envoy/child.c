@@ -11,7 +11,7 @@
 #include "shop.h"
 
 #define LOOK_NS (5 * NS_PER_MS)
-#define RUN_NS (10 * NS_PER_S)
+#define RUN_NS (60 * NS_PER_S)
 
 static void point(int fd, const char *file)
 {

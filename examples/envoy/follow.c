@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "shop.h"
@@ -69,6 +70,15 @@ uint64_t follow_lease(const char *rule, const char *target)
     return id;
 }
 
+/* The ledger's time, "2026-11-26T04:52:50.552318Z"; 0: none. */
+static int64_t time_of(const json_t *x)
+{
+    const char *text = json_string_value(json_object_get(x, "time"));
+    struct tm tm = {0};
+    const char *rest = text != NULL ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+    return rest == NULL ? 0 : timegm(&tm) * NS_PER_S + (int64_t)(strtod(rest, NULL) * 1e9);
+}
+
 static void tell(const json_t *x)
 {
     char *json = json_dumps(x, JSON_COMPACT);
@@ -77,6 +87,7 @@ static void tell(const json_t *x)
                                .key = text_of(x, "key"), .verb = text_of(x, "verb"),
                                .target = text_of(x, "target"), .from = text_of(x, "from"),
                                .to = text_of(x, "to"), .why = text_of(cause, "why"),
+                               .wall_ns = time_of(x),
                                .json = mpol_text(json != NULL ? json : "")};
     entry.rung = (uint32_t)json_integer_value(json_object_get(x, "rung"));
     note_lease(x);

@@ -67,6 +67,7 @@ static void kill_and_return(const struct watch *stray, const struct watch *allow
     struct watch_seen at = watch_look(stray);
     for (int64_t until = tell_now_ns() + DEAD_NS; tell_now_ns() < until;)
         watch_more(stray, 5, until);
+    watch_more(stray, 6, shop_until(3)); /* one may have been under way */
     struct watch_seen dead = watch_look(stray);
     tell_check(KILLED, dead.refused - at.refused >= 5 && dead.passed == at.passed,
                "without mpol: %lu refused, %lu passed", dead.refused - at.refused,

@@ -14,8 +14,8 @@
 
 #include "shop.h"
 
-#define READY_NS (30 * NS_PER_S)
-#define CONTROL_READY_NS (10 * NS_PER_S)
+#define READY_NS (120 * NS_PER_S)
+#define CONTROL_READY_NS (60 * NS_PER_S)
 #define LOOK_NS (20 * NS_PER_MS)
 #define WORDS 48
 #define FLAG 96 /* bytes of one option */

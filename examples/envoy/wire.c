@@ -15,7 +15,7 @@
 
 #include "shop.h"
 
-#define WAIT_S 2 /* for an answer, and for the next piece of a stream */
+#define WAIT_S 10 /* for an answer, and for the next piece of a stream */
 #define HEAD_MAX 4096
 
 struct wire {

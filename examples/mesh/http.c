@@ -44,7 +44,7 @@ static CURL *handle_open(void)
     if (curl == NULL) return NULL;
     curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, body_ignore);
     curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, header_note);
-    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 2000L);
+    curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, 10000L);
     curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(curl, CURLOPT_PROXY, ""); /* loopback only, whatever the environment says */
     curl_easy_setopt(curl, CURLOPT_TCP_NODELAY, 1L);

@@ -112,11 +112,13 @@ static enum MHD_Result handle(void *ctx, struct MHD_Connection *connection, cons
                                     .method = method,
                                     .path = url,
                                     .host = "shop"};
+    int64_t asked = tell_now_ns();
     struct guard_answer verdict = guard_ask(&request);
     struct shop_answer answer = {.status = verdict.status};
     int64_t before = tell_now_ns();
     struct story_seen seen = {.gate = front == GATE, .service = service, .path = url,
-                              .client = shop_client_of(client), .rule = verdict.rule};
+                              .client = shop_client_of(client), .rule = verdict.rule,
+                              .asked_ns = asked};
     if (verdict.allow) answer = pass_on(front, service, url, client, word);
     if (answer.status == 0) answer.status = 502;
     seen.status = answer.status;

@@ -61,8 +61,9 @@ void story_see(const struct story_seen *s)
             tell_bad(i, s->wall_ns, "the first: %s %s, status %d", shop_places[s->service].name,
                      s->path, s->status);
         }
-        int64_t decided = tell_mark_ns(i, DECIDED);
-        if (decided != 0 && s->wall_ns > decided && is_leak(tale, s)) tell_leaked(i);
+        /* What was under way when it was decided is no leak of a tale that must have none. */
+        int64_t shut = tell_mark_ns(i, plots[i].watertight ? EFFECTIVE : DECIDED);
+        if (shut != 0 && s->asked_ns > shut && is_leak(tale, s)) tell_leaked(i);
         if (by_us && tale == TALE_ADMIN) tell_inline(i, s->wall_ns, s->status);
     }
 }

@@ -17,7 +17,8 @@ struct story_seen {
     enum shop_client client;
     const char *rule; /* that refused it here, or "" */
     int status;
-    int64_t wall_ns;
+    int64_t asked_ns; /* the proxy had not yet asked for a verdict */
+    int64_t wall_ns;  /* it was answered */
 };
 
 void story_open(bool tty);

@@ -10,7 +10,7 @@
 #define WORDS_MAX 24 /* different words that one tale can be told with */
 
 static struct {
-    int64_t began_ns, first_bad_ns, gone_ns, mark_ns[MARKS];
+    int64_t began_ns, first_bad_ns, gone_ns, mark_ns[MARKS], said_ns[MARKS];
     unsigned long leaked, harmed, refused, broken;
     unsigned told[WORDS_MAX];
 } tales[TALES_MAX];
@@ -280,6 +280,7 @@ static bool take_entry(const struct mpol_entry *x, const struct telling *t, int6
         bool mine =
             tales[i].began_ns != 0 && (plots[i].key == NULL || text_is(x->key, plots[i].key));
         enum mark m = t->mark == EFFECTIVE && x->rung > 1 ? ESCALATED : t->mark;
+        if (mine && m != MARKS && tales[i].mark_ns[m] == 0) tales[i].said_ns[m] = x->wall_ns;
         if (mine && m != MARKS) mark(i, m, now);
         if (mine) since(i, now, times, times_size);
         if (plots[i].lines != 0 && ++*told > plots[i].lines && (!mine || plots[i].key == NULL))
@@ -326,6 +327,14 @@ int64_t tell_mark_ns(int tale, enum mark m)
 {
     pthread_mutex_lock(&lock);
     int64_t at = tales[tale].mark_ns[m];
+    pthread_mutex_unlock(&lock);
+    return at;
+}
+
+int64_t tell_said_ns(int tale, enum mark m)
+{
+    pthread_mutex_lock(&lock);
+    int64_t at = tales[tale].said_ns[m];
     pthread_mutex_unlock(&lock);
     return at;
 }

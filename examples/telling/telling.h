@@ -103,8 +103,10 @@ void tell_inline(int tale, int64_t wall_ns, int status);
 /* A transition; fits mpol_engine_watch(). */
 void tell_entry(void *ctx, const struct mpol_entry *entry);
 
-/* When a mark was met; 0: not yet. */
+/* When a mark was met, as far as we had heard; 0: not yet. */
 int64_t tell_mark_ns(int tale, enum mark mark);
+/* When it was by the clock of who decided, before we heard of it; 0: not yet, or unknown. */
+int64_t tell_said_ns(int tale, enum mark mark);
 /* Waits for a mark; false at `until_ns`. */
 bool tell_wait(int tale, enum mark mark, int64_t until_ns);
 

@@ -34,7 +34,7 @@ enum {
     FILTERS = 4,
     ROUNDS = 200,
     QUICK_ROUNDS = 5,
-    GUARD_MS = 30000,
+    GUARD_MS = 120000,
     LINE_BYTES = 4096
 };
 
