@@ -3,6 +3,7 @@
  * HTTP connection managers that lack filters.
  */
 #include <jansson.h>
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "envoy_prove/readback.h"
@@ -30,38 +31,63 @@ static bool has_filter(const json_t *manager, mp_str name)
     return false;
 }
 
-static uint32_t missing_of_manager(const struct mp_prove_task *task, const json_t *manager)
+/* A bit for each filter: not there; there, and another one or none for some routes. */
+struct lacks {
+    uint32_t missing, passed_over;
+};
+
+/* Names in every `typed_per_filter_config` inside of a part of the configuration: of routes,
+ * virtual hosts, weighted clusters. LIMIT: jansson reads no more than 2,048 levels. */
+static uint32_t overrides_in(const struct mp_prove_task *task, json_t *part)
 {
-    uint32_t missing = 0;
-    for (size_t i = 0; i < task->filter_count; i++) {
-        if (!has_filter(manager, task->filters[i])) missing |= UINT32_C(1) << i;
+    uint32_t found = 0;
+    size_t i;
+    const char *name;
+    json_t *inner;
+    json_array_foreach(part, i, inner) found |= overrides_in(task, inner);
+    json_object_foreach(part, name, inner) {
+        found |= overrides_in(task, inner);
+        if (strcmp(name, "typed_per_filter_config") != 0) continue;
+        for (size_t k = 0; k < task->filter_count; k++) {
+            mp_str filter = task->filters[k];
+            if (json_object_getn(inner, filter.ptr, filter.len) != NULL) found |= UINT32_C(1) << k;
+        }
     }
-    return missing;
+    return found;
 }
 
-static uint32_t missing_of_chain(const struct mp_prove_task *task, const json_t *chain)
+static void look_at_manager(const struct mp_prove_task *task, const json_t *manager,
+                            struct lacks *out)
 {
-    uint32_t missing = 0;
+    for (size_t i = 0; i < task->filter_count; i++) {
+        if (!has_filter(manager, task->filters[i])) out->missing |= UINT32_C(1) << i;
+    }
+    out->passed_over |= overrides_in(task, json_object_get(manager, "route_config"));
+}
+
+static void look_at_chain(const struct mp_prove_task *task, const json_t *chain, struct lacks *out)
+{
     size_t i;
     const json_t *filter;
     json_array_foreach(json_object_get(chain, "filters"), i, filter) {
         const json_t *config = json_object_get(filter, "typed_config");
         mp_str type = text_of(json_object_get(config, "@type"));
         if (mp_str_ends(type, MP_STR(".HttpConnectionManager")))
-            missing |= missing_of_manager(task, config);
+            look_at_manager(task, config, out);
     }
-    return missing;
 }
 
-static uint32_t missing_of(const struct mp_prove_task *task, const json_t *listener)
+static struct lacks lacks_of(const struct mp_prove_task *task, const json_t *listener)
 {
-    uint32_t missing = missing_of_chain(task, json_object_get(listener, "default_filter_chain"));
+    struct lacks out = {0, 0};
     size_t i;
     const json_t *chain;
+    look_at_chain(task, json_object_get(listener, "default_filter_chain"), &out);
     json_array_foreach(json_object_get(listener, "filter_chains"), i, chain) {
-        missing |= missing_of_chain(task, chain);
+        look_at_chain(task, chain, &out);
     }
-    return missing;
+    out.passed_over &= ~out.missing;
+    return out;
 }
 
 /* ---- which listener ---- */
@@ -116,18 +142,19 @@ static bool is_own(const struct mp_prove_task *task, const json_t *listener)
 struct gaps {
     const struct mp_prove_task *task;
     const json_t *first; /* its own, where that is one of them */
-    uint32_t count, first_missing, own_missing;
+    struct lacks first_lacks;
+    uint32_t count, own_missing;
 };
 
 static void look_at(struct gaps *g, const json_t *listener)
 {
-    uint32_t missing = missing_of(g->task, listener);
-    if (missing == 0) return;
+    struct lacks lacks = lacks_of(g->task, listener);
+    if (lacks.missing == 0 && lacks.passed_over == 0) return;
     bool own = is_own(g->task, listener);
-    if (own) g->own_missing |= missing;
+    if (own) g->own_missing |= lacks.missing;
     if (g->count++ > 0 && !own) return;
     g->first = listener;
-    g->first_missing = missing;
+    g->first_lacks = lacks;
 }
 
 static void look_at_dump(struct gaps *g, const json_t *dump)
@@ -144,22 +171,45 @@ static void look_at_dump(struct gaps *g, const json_t *dump)
     }
 }
 
+/* What is written is cut at the room. */
+struct line {
+    char *to;
+    size_t size, len;
+};
+
+static void add(struct line *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void add(struct line *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(l->to + l->len, l->size - l->len, format, args);
+    va_end(args);
+    if (len > 0) l->len += (size_t)len;
+    if (l->len >= l->size) l->len = l->size - 1;
+}
+
+static void add_filters(struct line *l, const struct mp_prove_task *task, uint32_t mask,
+                        const char *before)
+{
+    for (size_t i = 0; i < task->filter_count; i++) {
+        if ((mask >> i & 1) == 0) continue;
+        add(l, "%s%.*s", before, MP_STR_ARG(task->filters[i]));
+        before = ", ";
+    }
+}
+
 static void print(const struct gaps *g, char *seen, size_t size)
 {
+    struct line l = {seen, size, 0};
     char room[ADDRESS_BYTES];
     mp_str at = address_of(g->first, room, sizeof room);
     mp_str name = text_of(json_object_get(g->first, "name"));
-    int len = snprintf(seen, size, "listener %.*s (%.*s) lacks", MP_STR_ARG(name), MP_STR_ARG(at));
-    const char *between = " ";
-    for (size_t i = 0; i < g->task->filter_count && len > 0 && (size_t)len < size; i++) {
-        if ((g->first_missing >> i & 1) == 0) continue;
-        len += snprintf(seen + len, size - (size_t)len, "%s%.*s", between,
-                        MP_STR_ARG(g->task->filters[i]));
-        between = ", ";
-    }
-    if (g->count > 1 && len > 0 && (size_t)len < size) {
-        snprintf(seen + len, size - (size_t)len, "; so do %u more", g->count - 1);
-    }
+    const struct lacks *lacks = &g->first_lacks;
+    add(&l, "listener %.*s (%.*s)", MP_STR_ARG(name), MP_STR_ARG(at));
+    add_filters(&l, g->task, lacks->missing, " lacks ");
+    add_filters(&l, g->task, lacks->passed_over,
+                lacks->missing != 0 ? ", and routes change " : " has routes that change ");
+    if (g->count > 1) add(&l, "; so do %u more", g->count - 1);
 }
 
 enum mp_readback mp_readback_listeners(const struct mp_prove_task *task, mp_str body,

@@ -180,6 +180,11 @@ static void runtime_is_compared(void **state)
 #define HTTP(filters)                                                                              \
     "{\"filters\":[{\"name\":\"other\"},{\"name\":\"h\",\"typed_config\":{\"@type\":\"type."    \
     "googleapis.com/x.v3.HttpConnectionManager\",\"http_filters\":[" filters "]}}]}"
+/* With routes of which some change a filter. */
+#define ROUTED(filters, name) \
+    "{\"filters\":[{\"typed_config\":{\"@type\":\"x.v3.HttpConnectionManager\"," \
+    "\"http_filters\":[" filters "],\"route_config\":{\"virtual_hosts\":[{\"routes\":[" \
+    "{\"route\":{}},{\"typed_per_filter_config\":{\"" name "\":{\"disabled\":true}}}]}]}}}]}"
 #define TCP "{\"filters\":[{\"name\":\"t\",\"typed_config\":{\"@type\":\"x.v3.TcpProxy\"}}]}"
 #define AT(name, ip, port, chains)                                                                 \
     "{\"listener\":{\"name\":\"" name "\",\"address\":{\"socket_address\":{\"address\":\"" ip     \
@@ -217,6 +222,16 @@ static void listeners_without_a_filter_are_found(void **state)
          MP_READBACK_OTHERWISE, 3, "listener a (0.0.0.0:80) lacks " ALL},
         {STATICS(AT("a", "::1", "80", HTTP(""))), "[::]:80", MP_READBACK_OTHERWISE, 3,
          "listener a ([::1]:80) lacks " ALL},
+        /* a route may have its reasons: it is told, and the listener has the filter */
+        {STATICS(AT("a", "1.1.1.1", "80", ROUTED(BOTH, "mpol-deny"))), "1.1.1.1:80",
+         MP_READBACK_OTHERWISE, 0, "listener a (1.1.1.1:80) has routes that change mpol-deny"},
+        {STATICS(AT("a", "1.1.1.1", "80", ROUTED(BOTH, "mpol-other"))), "1.1.1.1:80",
+         MP_READBACK_AS_WANTED, 0, ""},
+        {STATICS(AT("a", "1.1.1.1", "80", ROUTED(FILTER("mpol-deny"), "mpol-deny"))), "1.1.1.1:80",
+         MP_READBACK_OTHERWISE, 2,
+         "listener a (1.1.1.1:80) lacks mpol-share, and routes change mpol-deny"},
+        {STATICS(AT("a", "1.1.1.1", "80", ROUTED("", "mpol-deny"))), "1.1.1.1:80",
+         MP_READBACK_OTHERWISE, 3, "listener a (1.1.1.1:80) lacks " ALL},
         /* others do not count as its own, and come after it */
         {STATICS(AT("a", "1.1.1.1", "81", HTTP(""))), "1.1.1.1:80", MP_READBACK_OTHERWISE, 0,
          "listener a (1.1.1.1:81) lacks " ALL},
