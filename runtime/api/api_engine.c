@@ -107,6 +107,8 @@ static enum mp_err core_create(struct mpol_engine *e, struct mp_program *p,
                    .incidents = e->limits.incidents_max, .leases = e->limits.leases_max,
                    .ledger_bytes = e->limits.ledger_bytes},
         .hash_key = e->key,
+        .plan = e->current->plan,
+        .buckets = e->buckets,
         .now_ns = options->start_wall_ns,
         .mono_ns = e->world.os.mono_ns != NULL ? e->world.os.mono_ns(e->world.os.ctx)
                                                : options->start_wall_ns};
@@ -124,8 +126,8 @@ static enum mp_err engine_fill(struct mpol_engine *e, struct mpol_program *progr
     MP_TRY(mp_inproc_create(&e->arena, inproc, e->key, &e->inproc));
     MP_TRY(mp_verdict_buckets_create(&e->arena, e->limits.buckets_max, e->key, &e->buckets));
     MP_TRY(readers_create(e));
-    MP_TRY(core_create(e, program->p, options));
     MP_TRY(api_generation_create(e, program, &e->current, NULL));
+    MP_TRY(core_create(e, program->p, options));
     return api_generation_publish(e, e->current);
 }
 
@@ -193,7 +195,7 @@ enum mpol_err mpol_engine_reload(struct mpol_engine *e, struct mpol_program *pro
         return MPOL_EINVAL;
     }
     enum mp_err err = api_generation_create(e, program, &g, &reason);
-    if (err == MP_OK) err = mp_engine_swap(e->core, program->p, &reason);
+    if (err == MP_OK) err = mp_engine_swap_planned(e->core, program->p, g->plan, &reason);
     if (err != MP_OK) {
         if (why != NULL) *why = reason;
         if (g != NULL) {

@@ -132,8 +132,19 @@ static enum mp_err create_timers(struct mp_engine *e)
     return en_heap_create(&e->made, ids, &e->events);
 }
 
+static enum mp_err plan_verdicts(struct mp_engine *e, struct mp_verdict_plan *given,
+                                 const char **why)
+{
+    if (given == NULL) {
+        MP_TRY(mp_verdict_plan_create(&e->made, e->p, e->prompt.inproc, e->buckets, &e->own_plan,
+                                      why));
+    }
+    e->plan = given != NULL ? given : e->own_plan;
+    return mp_verdict_scratch_create(&e->made, e->plan, &e->verdict_scratch);
+}
+
 /* Everything whose shape depends on the program, in its own arena: a swap replaces it whole. */
-enum mp_err en_make(struct mp_engine *e, const char **why)
+enum mp_err en_make(struct mp_engine *e, struct mp_verdict_plan *plan, const char **why)
 {
     struct mp_window_hooks hooks = {e, key_forgotten, en_hold_truth, en_incident_value,
                                     en_member_truth};
@@ -149,15 +160,13 @@ enum mp_err en_make(struct mp_engine *e, const char **why)
     MP_TRY(en_judge_prepare(e));
     MP_TRY(create_work(e));
     MP_TRY(en_feedback_prepare(e));
-    MP_TRY(mp_verdict_plan_create(&e->made, e->p, e->prompt.inproc, e->buckets, &e->plan,
-                                  why));
-    MP_TRY(mp_verdict_scratch_create(&e->made, e->plan, &e->verdict_scratch));
+    MP_TRY(plan_verdicts(e, plan, why));
     return create_timers(e);
 }
 
 void en_unmake(struct mp_engine *e)
 {
-    mp_verdict_plan_release(e->plan);
+    mp_verdict_plan_release(e->own_plan);
     mp_arena_free(&e->made);
 }
 
@@ -191,7 +200,7 @@ enum mp_err mp_engine_create(struct mp_program *p, const struct mp_os *os,
 
     enum mp_err err = create_tables(e);
     if (err == MP_OK) err = en_prompt_create(e);
-    if (err == MP_OK) err = en_make(e, NULL);
+    if (err == MP_OK) err = en_make(e, options->plan, NULL);
     if (err != MP_OK) {
         mp_engine_destroy(e);
         return err;
@@ -397,7 +406,8 @@ void mp_engine_only(struct mp_engine *e, const uint8_t *rules, const uint8_t *gu
         }
         e->units[u].alive = alive;
     }
-    mp_verdict_plan_only(e->plan, e->rule_alive, e->guard_alive);
+    MP_ASSERT(e->plan == e->own_plan); /* another's readers have it */
+    mp_verdict_plan_only(e->own_plan, e->rule_alive, e->guard_alive);
 }
 
 /* ---- the store and the operator ---- */

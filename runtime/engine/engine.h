@@ -25,6 +25,8 @@
 struct mp_engine;
 struct mp_window;
 struct mp_inventory;
+struct mp_verdict_plan;
+struct mp_verdict_buckets;
 
 /* ---- life ---- */
 
@@ -53,6 +55,11 @@ struct mp_engine_options {
     struct mp_hash_key hash_key; /* keys of clients: draw it; the same one repeats a run */
     int64_t now_ns;              /* the first now; in replay 0 (the first record decides) */
     int64_t mono_ns;             /* the monotonic clock at that moment */
+    /* Of an embedder that answers requests itself (verdict/verdict.h): the plan that it has made of
+     * the program is used for the records that nobody has judged, with buckets beside its own.
+     * NULL: the engine makes both. */
+    struct mp_verdict_plan *plan;
+    struct mp_verdict_buckets *buckets;
     bool store;                  /* a store commits entries: see mp_engine_committed */
     bool pending;                /* transitions idle ⇄ pending are entries too (tests and replay) */
 };
@@ -83,6 +90,10 @@ void mp_engine_destroy(struct mp_engine *e);
 /* Puts another program in force between two records (R50). On failure the old one stays in force.
  * The old program may be freed by the caller after MP_OK, once its verdict readers have passed. */
 enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char **why);
+/* The same with the plan that was made of it, where options.plan was given. It outlives the
+ * engine's use of `p`. */
+enum mp_err mp_engine_swap_planned(struct mp_engine *e, struct mp_program *p,
+                                   struct mp_verdict_plan *plan, const char **why);
 
 /* A backend (mpol/backend.h); `ops` and `ctx` must outlive the engine. The first one that can do an
  * action carries it. Without any, the engine has one of its own that accepts and obeys at once: the

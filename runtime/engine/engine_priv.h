@@ -401,7 +401,7 @@ struct mp_engine {
     /* Verdicts on records that nobody has judged before (R31). */
     struct mp_inproc_reader *reader;
     struct mp_verdict_buckets *buckets;
-    struct mp_verdict_plan *plan;
+    struct mp_verdict_plan *plan, *own_plan; /* own_plan NULL: it is another's */
     struct mp_verdict_scratch *verdict_scratch;
     struct mp_verdict_answer answer;
     struct en_message draft;
@@ -508,8 +508,9 @@ void en_case_lease_lost(struct mp_engine *e, struct en_case *c, const struct en_
 void en_case_lease_gone(struct mp_engine *e, struct en_case *c);
 void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause);
 bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name);
-/* `why` may be NULL; it receives a text where the error alone says too little. */
-enum mp_err en_make(struct mp_engine *e, const char **why);
+/* `plan` NULL: it makes its own. `why` may be NULL; it receives a text where the error alone says
+ * too little. */
+enum mp_err en_make(struct mp_engine *e, struct mp_verdict_plan *plan, const char **why);
 /* Ends what en_make has made, also where it failed on the way. */
 void en_unmake(struct mp_engine *e);
 mp_str en_cause_word(enum en_cause cause);

@@ -19,7 +19,10 @@ enum mp_err en_prompt_create(struct mp_engine *e)
     MP_TRY(mp_inproc_reader_open(e->prompt.inproc, &e->reader));
     e->backends[0] = (struct en_backend){.ops = &en_prompt_ops, .ctx = &e->prompt};
     e->backend_count = 1;
-    return mp_verdict_buckets_create(&e->arena, EN_BUCKETS, e->options.hash_key, &e->buckets);
+    if (e->options.buckets == NULL)
+        return mp_verdict_buckets_create(&e->arena, EN_BUCKETS, e->options.hash_key, &e->buckets);
+    return mp_verdict_buckets_beside(&e->arena, EN_BUCKETS, e->options.hash_key,
+                                     e->options.buckets, &e->buckets);
 }
 
 /* What inproc can do of the set; verdicts on records then see it. */

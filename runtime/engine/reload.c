@@ -336,7 +336,7 @@ struct made {
     struct mp_touch *touched;
     struct en_hit *hits;
     uint32_t hit_max, hold_ids, key_ids;
-    struct mp_verdict_plan *plan;
+    struct mp_verdict_plan *plan, *own_plan;
     struct mp_verdict_scratch *verdict_scratch;
     struct en_feedback feedback;
 };
@@ -347,7 +347,8 @@ static struct made take_made(const struct mp_engine *e)
                          e->rule_alive, e->guard_alive, e->clause_still, e->counts,
                          e->rule_cases, e->rule_leases, e->row,
                          e->clause_row, e->record_row, e->outputs, e->touched, e->hits, e->hit_max,
-                         e->hold_ids, e->key_ids, e->plan, e->verdict_scratch, e->feedback};
+                         e->hold_ids, e->key_ids, e->plan, e->own_plan,
+                         e->verdict_scratch, e->feedback};
 }
 
 static void put_made(struct mp_engine *e, const struct made *m)
@@ -375,6 +376,7 @@ static void put_made(struct mp_engine *e, const struct made *m)
     e->hold_ids = m->hold_ids;
     e->key_ids = m->key_ids;
     e->plan = m->plan;
+    e->own_plan = m->own_plan;
     e->verdict_scratch = m->verdict_scratch;
     e->feedback = m->feedback;
 }
@@ -415,6 +417,12 @@ static void forbid(struct mp_engine *e)
 
 enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char **why)
 {
+    return mp_engine_swap_planned(e, p, NULL, why);
+}
+
+enum mp_err mp_engine_swap_planned(struct mp_engine *e, struct mp_program *p,
+                                   struct mp_verdict_plan *plan, const char **why)
+{
     struct kept kept = {.failed = false};
     struct made old;
     MP_ASSERT(!e->advancing && e->record == NULL);
@@ -425,9 +433,9 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
     old = take_made(e);
     mp_arena_init(&e->made, e->arena.from, e->options.limits.memory_bytes);
     e->p = p;
-    e->plan = NULL;
+    e->plan = e->own_plan = NULL;
     const char *told = NULL;
-    enum mp_err err = kept.failed ? MP_ENOMEM : en_make(e, &told);
+    enum mp_err err = kept.failed ? MP_ENOMEM : en_make(e, plan, &told);
     if (err != MP_OK) {
         en_unmake(e);
         put_made(e, &old);
@@ -454,7 +462,7 @@ enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char
     e->swapping = false;
     en_flush(e);
     mp_arena_free(&kept.arena);
-    mp_verdict_plan_release(old.plan);
+    mp_verdict_plan_release(old.own_plan);
     mp_arena_free(&old.arena);
     return MP_OK;
 }

@@ -28,6 +28,11 @@ struct mp_verdict_scratch;
 /* Buckets of `inline` throttles, for keys of all rules together; they outlive programs. */
 enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
                                       struct mp_verdict_buckets **out);
+/* Others for the same plans: what readers of one have taken is not missing in the other. It lives
+ * as long as `first`. */
+enum mp_err mp_verdict_buckets_beside(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
+                                      struct mp_verdict_buckets *first,
+                                      struct mp_verdict_buckets **out);
 /* What can be computed once for a program. `p` must outlive it. The publisher's thread.
  * MP_ENOMEM; MP_ELIMIT, and `why` (may be NULL) receives a static text: programs that are not
  * released have so many inline throttles that there is no number left for one of this program's (a

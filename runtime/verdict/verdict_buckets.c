@@ -29,13 +29,14 @@ struct mp_verdict_buckets {
     struct mp_hash_key key;
     uint32_t mask;
     struct place *places;
-    struct owners owners;
+    struct owners *owners;           /* shared by tables beside each other */
+    struct mp_verdict_buckets *next; /* of these; in a ring */
     _Atomic uint32_t *used;  /* places, an owner */
     _Atomic uint32_t cursor; /* of the sweep */
 };
 
-enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
-                                      struct mp_verdict_buckets **out)
+static enum mp_err create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
+                          struct mp_verdict_buckets **out)
 {
     uint32_t size = 2 * PLACES;
     while (size < keys && size < (UINT32_C(1) << 30)) size *= 2;
@@ -46,7 +47,32 @@ enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, str
     b->places = MP_NEW(arena, struct place, size);
     b->used = MP_NEW(arena, _Atomic uint32_t, OWNERS_MAX);
     if (b->places == NULL || b->used == NULL) return MP_ENOMEM;
-    MP_TRY(mp_owners_create(arena, &b->owners));
+    b->next = b;
+    *out = b;
+    return MP_OK;
+}
+
+enum mp_err mp_verdict_buckets_create(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
+                                      struct mp_verdict_buckets **out)
+{
+    struct mp_verdict_buckets *b = NULL;
+    MP_TRY(create(arena, keys, key, &b));
+    b->owners = MP_NEW(arena, struct owners, 1);
+    if (b->owners == NULL) return MP_ENOMEM;
+    MP_TRY(mp_owners_create(arena, b->owners));
+    *out = b;
+    return MP_OK;
+}
+
+enum mp_err mp_verdict_buckets_beside(struct mp_arena *arena, uint32_t keys, struct mp_hash_key key,
+                                      struct mp_verdict_buckets *first,
+                                      struct mp_verdict_buckets **out)
+{
+    struct mp_verdict_buckets *b = NULL;
+    MP_TRY(create(arena, keys, key, &b));
+    b->owners = first->owners;
+    b->next = first->next;
+    first->next = b;
     *out = b;
     return MP_OK;
 }
@@ -56,7 +82,7 @@ static uint64_t key_of(const struct mp_verdict_buckets *b, uint32_t rule, const 
 {
     uint64_t words[1 + 2 * BUCKET_KEYS_MAX];
     MP_ASSERT(count <= BUCKET_KEYS_MAX);
-    words[0] = mp_owner_mark(&b->owners, rule);
+    words[0] = mp_owner_mark(b->owners, rule);
     for (uint32_t i = 0; i < count; i++) {
         struct mp_value v = keys[i];
         if (reps[i] == MP_REP_T && mp_value_text_len(v) > MP_TEXT_INLINE) {
@@ -107,21 +133,25 @@ static void vacate_unused(struct mp_verdict_buckets *b)
     for (uint32_t i = 0; i <= b->mask; i++) {
         struct place *p = &b->places[i];
         uint64_t key = atomic_load_explicit(&p->key, memory_order_acquire);
-        if (key != 0 && !mp_owner_lives(&b->owners, rule_of(key))) vacate(b, p, key);
+        if (key != 0 && !mp_owner_lives(b->owners, rule_of(key))) vacate(b, p, key);
     }
 }
 
 enum mp_err mp_verdict_owner_take(struct mp_verdict_buckets *b, uint64_t mark, uint32_t *out)
 {
-    if (mp_owner_take(&b->owners, mark, out)) return MP_OK;
-    vacate_unused(b);
-    mp_owners_reclaim(&b->owners);
-    return mp_owner_take(&b->owners, mark, out) ? MP_OK : MP_ELIMIT;
+    if (mp_owner_take(b->owners, mark, out)) return MP_OK;
+    const struct mp_verdict_buckets *first = b;
+    do {
+        vacate_unused(b);
+        b = b->next;
+    } while (b != first);
+    mp_owners_reclaim(b->owners);
+    return mp_owner_take(b->owners, mark, out) ? MP_OK : MP_ELIMIT;
 }
 
 void mp_verdict_owner_give(struct mp_verdict_buckets *b, uint32_t owner)
 {
-    mp_owner_give(&b->owners, owner);
+    mp_owner_give(b->owners, owner);
 }
 
 static void sweep(struct mp_verdict_buckets *b, int64_t now_ns)

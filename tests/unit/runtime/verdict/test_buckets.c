@@ -29,7 +29,7 @@ static struct {
     struct mp_hash_key key;
     struct mp_inproc *inproc;
     struct mp_inproc_reader *reader;
-    struct mp_verdict_buckets *buckets;
+    struct mp_verdict_buckets *buckets; /* that are asked */
     char *image;
     size_t image_size;
     const char *why;
@@ -182,6 +182,31 @@ static void a_rule_has_all_its_buckets_whoever_had_its_number(void **state)
     free((void *)(uintptr_t)policy.ptr);
 }
 
+/* An engine and its embedder's readers judge by one plan, and neither takes from the other. */
+static void tables_beside_each_other_have_one_plan_and_two_fills(void **state)
+{
+    (void)state;
+    enum { RULES = 64, RELOADS = 600 };
+    mp_str policy = many(RULES, "per client.ip max 1 " THROTTLES);
+    begin(policy, 65536);
+    struct mp_verdict_buckets *table[2] = {f.buckets, NULL};
+    struct life l;
+    assert_int_equal(mp_verdict_buckets_beside(&f.arena, 65536, f.key, table[0], &table[1]), MP_OK);
+    for (unsigned i = 1; i <= RELOADS; i++) {
+        rename_rules(i, 2);
+        live(&l); /* takes numbers of either table, and makes room in both */
+        for (int k = 0; k < 2; k++) {
+            f.buckets = table[k];
+            assert_true(ask(&l, 0, "/7", 1));
+            assert_false(ask(&l, 0, "/7", 1));
+        }
+        f.buckets = table[i % 2];
+        die(&l);
+    }
+    end();
+    free((void *)(uintptr_t)policy.ptr);
+}
+
 /* Of programs as large as they may be, some live at a time while readers pass from one to the
  * next. What does not fit is refused, and fits when readers have passed. */
 static void the_largest_programs_follow_each_other(void **state)
@@ -236,6 +261,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ten_thousand_reloads_with_new_names_pass),
         cmocka_unit_test(a_rule_has_all_its_buckets_whoever_had_its_number),
+        cmocka_unit_test(tables_beside_each_other_have_one_plan_and_two_fills),
         cmocka_unit_test(an_image_with_more_throttles_than_numbers_is_refused),
         cmocka_unit_test(the_largest_programs_follow_each_other),
     };
