@@ -92,6 +92,20 @@ int cli_choice(const struct cli_args *args, const char *name, const char *const 
     return -1;
 }
 
+bool cli_given_twice(const struct cli_args *args, const char *then)
+{
+    for (int i = 0; i < args->given_count; i++) {
+        const struct cli_option *o = &args->options[args->given[i].option];
+        for (int k = 0; k < i && o->value != NULL && !o->many; k++) {
+            if (args->given[k].option != args->given[i].option) continue;
+            cli_complain(args, "--%s is given twice: %s and %s%s", o->name, args->given[k].value,
+                         args->given[i].value, then);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool is_set(const char *name)
 {
     const char *value = getenv(name);

@@ -29,6 +29,7 @@ struct cli_option {
     const char *name;  /* long, without the dashes */
     const char *value; /* what it takes, for the help; NULL: a flag */
     const char *help;  /* NULL: told with another option */
+    bool many;         /* may be repeated */
 };
 
 struct cli_args;
@@ -45,6 +46,8 @@ extern const struct cli_verb cli_verbs[];
 
 /* ---- what was written (args.c) ---- */
 bool cli_flag(const struct cli_args *args, const char *name);
+/* Says which option that is not to be repeated is, and what comes of that. False: none is. */
+bool cli_given_twice(const struct cli_args *args, const char *then);
 /* The last value given, or `fallback`. */
 const char *cli_value(const struct cli_args *args, const char *name, const char *fallback);
 /* All values given, in order; *count is 0 where there is none. */

@@ -5,11 +5,11 @@
 
 const struct cli_option cli_check_options[] = {
     {"format", "text|json", "how messages are written; json goes to standard output"},
-    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
-    {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages", true},
+    {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then", true},
     {"list", NULL, "name the rules with their kind"},
     {"backend", "NAME",
-     "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated"},
+     "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated", true},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},
 };

@@ -252,7 +252,7 @@ int cli_decisions(const struct cli_args *args)
     size_t count;
     const char *const *operands = cli_operands(args, &count);
     int format = cli_choice(args, "format", formats);
-    if (format < 0) return CLI_USAGE;
+    if (format < 0 || cli_given_twice(args, "")) return CLI_USAGE;
     if (count == 0) return unknown(args, "");
     struct decision d = {.args = args, .words = {"decisions", operands[0], "look"}, .count = 3,
                          .json = format == 1};

@@ -25,7 +25,7 @@ const struct cli_option cli_envoy_options[] = {
     {"listen", "ADDR:PORT", "where it takes requests"},
     {"upstream", "HOST:PORT", "where it sends them"},
     {"route", "PREFIX=SERVICE", "instead: by path, to the instances of a service; may be repeated;"
-                                " SERVICE@VERSION for a further version of it"},
+                                " SERVICE@VERSION for a further version of it", true},
     {"http2", NULL, "what is behind --upstream or --route is spoken to in HTTP/2 (gRPC)"},
     {"xds", "HOST:PORT", "where `mpol run --xds` listens; or unix:PATH"},
     {"admin", "ADDR:PORT", "Envoy's own admin page; loopback, please"},
@@ -37,7 +37,7 @@ const struct cli_option cli_envoy_options[] = {
     {"xds-key", "FILE", NULL},
     {"xds-ca", "FILE", NULL},
     {"xff-hops", "N", "how many proxies of ours before this one say who the client is (0)"},
-    {"log-header", "NAME", "a request header that policies read; may be repeated"},
+    {"log-header", "NAME", "a request header that policies read; may be repeated", true},
     {"module", NULL, "with libmpol_envoy.so inside of Envoy"},
     {"module-socket", "PATH", "that too, and where `mpol run --module-socket` listens"},
     {"module-state", "FILE", "where the module keeps what is in force, for its next start"},
@@ -360,6 +360,7 @@ int cli_envoy(const struct cli_args *args)
     if (!is_bootstrap && (count != 1 || strcmp(words[0], "snippet") != 0)) {
         return cli_complain(args, "bootstrap, or snippet");
     }
+    (void)cli_given_twice(args, "; the last one counts"); /* scripts have defaults of their own */
     struct envoy *e = calloc(1, sizeof *e);
     if (e == NULL) return cli_no_memory(args);
     e->args = args;

@@ -15,7 +15,7 @@
 #define OUT_KEPT_BYTES (1u << 20)
 
 const struct cli_option cli_inspect_options[] = {
-    {"telemetry", "FILE", "one JSON object a line; - is standard input; may be repeated"},
+    {"telemetry", "FILE", "one JSON object a line; - is standard input; may be repeated", true},
     {"format", "text|json", "json: one object"},
     {NULL, NULL, NULL},
 };

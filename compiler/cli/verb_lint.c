@@ -5,10 +5,10 @@ const struct cli_option cli_lint_options[] = {
     {"format", "text|json", "how messages are written; json goes to standard output"},
     {"level", "error|warning|info", "what is said; the default is warning"},
     {"deny-warnings", NULL, "a warning is a finding too: exit status 1"},
-    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
-    {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages", true},
+    {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then", true},
     {"backend", "NAME",
-     "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated"},
+     "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated", true},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},
 };

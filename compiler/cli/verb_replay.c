@@ -14,14 +14,14 @@
 #define JUMP_NS (INT64_C(3600) * 1000000000) /* R1: a jump of more than an hour is told */
 
 const struct cli_option cli_replay_options[] = {
-    {"telemetry", "FILE", "one JSON object a line; - is standard input"},
-    {"inventory", "FILE", "lines about entities, read before the telemetry"},
+    {"telemetry", "FILE", "one JSON object a line; - is standard input", true},
+    {"inventory", "FILE", "lines about entities, read before the telemetry", true},
     {"executor", "interp|native", "what judges; native exits 2 where there is no LLVM"},
-    {"set", "NAME=VALUE", "the value of a param; may be repeated"},
+    {"set", "NAME=VALUE", "the value of a param; may be repeated", true},
     {"drain", "DURATION", "let time run on after the last record: 10m"},
     {"format", "text|json", "json: one object a transition, and a summary"},
     {"strict", NULL, "stop at the first bad line"},
-    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages", true},
     {NULL, NULL, NULL},
 };
 

@@ -11,8 +11,9 @@
 
 const struct cli_option cli_run_options[] = {
     {"telemetry", "SOURCE",
-     "FILE that grows, FIFO, unix:PATH, or -; envoy:SOURCE is its access log; may be repeated"},
-    {"inventory", "FILE", "lines about entities; read first"},
+     "FILE that grows, FIFO, unix:PATH, or -; envoy:SOURCE is its access log; may be repeated",
+     true},
+    {"inventory", "FILE", "lines about entities; read first", true},
     {"state", "DIR", "where the ledger and what is in force are kept"},
     {"listen", "ADDR:PORT", "serve /metrics, /healthz and /readyz"},
     {"xds", "ADDR:PORT", "be the control plane of Envoys; or unix:PATH"},
@@ -22,11 +23,11 @@ const struct cli_option cli_run_options[] = {
     {"sds", "DIR", "serve them trust.pem, revoked.pem, and SERVICE.crt with SERVICE.key"},
     {"module-socket", "PATH",
      "be the control plane of modules inside Envoys too, or of them alone"},
-    {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated"},
-    {"set", "NAME=VALUE", "the value of a param; may be repeated"},
+    {"channel", "NAME=KIND", "log, file:PATH, exec:PROGRAM or https://URL; may be repeated", true},
+    {"set", "NAME=VALUE", "the value of a param; may be repeated", true},
     {"executor", "interp|native", "what judges; without it native code where there is some"},
     {"format", "text|json", "of the log on standard error"},
-    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages", true},
     {NULL, NULL, NULL},
 };
 
@@ -151,6 +152,7 @@ int cli_run(const struct cli_args *args)
     static const char *const formats[] = {"text", "json", NULL};
     int format = cli_choice(args, "format", formats);
     if (format < 0) return CLI_USAGE;
+    if (cli_given_twice(args, "")) return CLI_USAGE;
     struct run r = {.args = args};
     struct mp_daemon_options options = {.state_dir = cli_value(args, "state", NULL),
                                         .listen = cli_value(args, "listen", NULL),

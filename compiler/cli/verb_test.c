@@ -8,7 +8,7 @@
 
 const struct cli_option cli_test_options[] = {
     {"format", "text|json|junit", "how the results are written"},
-    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages"},
+    {"include", "DIR", "-I DIR: a folder in which `use` looks for packages", true},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},
 };

@@ -200,6 +200,7 @@ void dm_reload(struct dm *d); /* and the files of --inventory */
 
 /* A longer one would be cut silently by the kernel's structure. */
 bool dm_socket_path_fits(const char *path);
+const char *dm_socket_trouble(int code); /* why a path cannot be listened on */
 /* Does somebody listen there? What nobody serves is left over from an earlier life. */
 bool dm_socket_is_served(const char *path);
 

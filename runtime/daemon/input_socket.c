@@ -92,6 +92,12 @@ bool dm_socket_is_served(const char *path)
     return served;
 }
 
+/* libuv says EACCES where the system says ENOENT. */
+const char *dm_socket_trouble(int code)
+{
+    return code == UV_EACCES ? "the folder is not there, or not ours" : uv_strerror(code);
+}
+
 bool dm_socket_open(struct dm_input *in)
 {
     const char *path = in->name + strlen("unix:");
@@ -106,7 +112,7 @@ bool dm_socket_open(struct dm_input *in)
     in->has_listener = true;
     int code = uv_pipe_bind(&in->listener, path);
     if (code == 0) code = uv_listen((uv_stream_t *)&in->listener, 64, on_connection);
-    if (code != 0) fprintf(stderr, "mpol run: %s: %s\n", in->name, uv_strerror(code));
+    if (code != 0) fprintf(stderr, "mpol run: %s: %s\n", in->name, dm_socket_trouble(code));
     return code == 0;
 }
 

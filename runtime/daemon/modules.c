@@ -390,7 +390,9 @@ bool dm_modules_open(struct dm *d)
     m->has_listener = true;
     int code = uv_pipe_bind(&m->listener, path);
     if (code == 0) code = uv_listen((uv_stream_t *)&m->listener, 64, on_connection);
-    if (code != 0) fprintf(stderr, "mpol run: --module-socket=%s: %s\n", path, uv_strerror(code));
+    if (code != 0) {
+        fprintf(stderr, "mpol run: --module-socket=%s: %s\n", path, dm_socket_trouble(code));
+    }
     m->source = dm_source_take();
     m->has_source = true;
     tell_inventory(m);

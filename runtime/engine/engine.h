@@ -211,6 +211,7 @@ struct mp_manual {
 };
 #define MP_MANUAL_WHO_MAX 64u
 #define MP_MANUAL_REASON_MAX 256u
+#define MP_MANUAL_TTL_MIN_NS INT64_C(1000000000) /* LIMIT */
 #define MP_MANUAL_TTL_MAX_NS (INT64_C(31) * 86400 * 1000000000) /* LIMIT */
 #define MP_MANUAL_RANGE_V4 24u /* LIMIT: prefix of the widest range without `wide` */
 #define MP_MANUAL_RANGE_V6 48u

@@ -6,6 +6,8 @@
 
 #include "base/assert.h"
 
+#define KINDS_HELP                                                                                 \
+    "a target is KIND=KEY: client.ip=10.0.0.7, service=checkout, identity=spiffe://..."
 #define NEAR_MAX 3u /* edits within which a word is taken for a slip of another */
 
 static mp_str text(const struct mp_engine *e, mp_text_ref ref)
@@ -112,8 +114,7 @@ static mp_str kinds_help(struct mp_engine *e, mp_str kind)
                                    MP_STR_ARG(text(e, row->key_name))));
     }
     if (n.best.len > 0) return help_of(e, &n);
-    return MP_STR(
-        "a target is KIND=KEY: client.ip=10.0.0.7, service=checkout, identity=spiffe://...");
+    return MP_STR(KINDS_HELP);
 }
 
 /* What no --force makes a decision about somebody. However it is written: ::ffff:0:0/96 is
@@ -184,7 +185,10 @@ static bool read_kind(struct mp_engine *e, mp_str target, struct mp_lease *l, mp
     *key = mp_str_sub(target, at + 1, SIZE_MAX);
     if (equals == NULL) {
         *why = en_manual_say(e, "`%.*s` is no target", MP_STR_ARG(target));
-    } else if (!kind_of(e, kind, &l->target)) {
+        *help = MP_STR(KINDS_HELP);
+        return false;
+    }
+    if (!kind_of(e, kind, &l->target)) {
         *why = en_manual_say(e, "nothing is called `%.*s`", MP_STR_ARG(kind));
     } else if (!is_target(e->p, l->target.entity, l->target.type)) {
         *why = en_manual_say(e, "no action is done to `%.*s`", MP_STR_ARG(kind));
@@ -334,8 +338,9 @@ static bool refuse_unknown(struct mp_engine *e, const struct mp_manual *ask,
                          : en_manual_say(e, "`%.*s` takes no `%.*s`", MP_STR_ARG(ask->verb),
                                          MP_STR_ARG(name));
         mp_str takes = params_of(e, a);
-        out->help = known || n.best.len > 0 ? help_of(e, &n)
-                                            : en_manual_say(e, "it takes %.*s", MP_STR_ARG(takes));
+        if (known) return false;
+        out->help = n.best.len > 0 ? help_of(e, &n)
+                                   : en_manual_say(e, "it takes %.*s", MP_STR_ARG(takes));
         return false;
     }
     return true;
@@ -454,10 +459,12 @@ static bool set_time(struct mp_engine *e, const struct mp_action_param_row *row,
 {
     l->ttl_ns = mp_value_as_int(v);
     if (l->ttl_ns <= 0) return wrong(e, row, word, out);
-    if (l->ttl_ns <= MP_MANUAL_TTL_MAX_NS) {
-        l->ttl_ns = en_at_least_resolution(l->ttl_ns);
-        return true;
+    if (l->ttl_ns < MP_MANUAL_TTL_MIN_NS) {
+        out->why = MP_STR("a decision by hand lasts a second at least");
+        out->help = MP_STR("it would be over before the mesh has it");
+        return false;
     }
+    if (l->ttl_ns <= MP_MANUAL_TTL_MAX_NS) return true;
     out->why = MP_STR("a decision by hand lasts 31 days at most");
     out->help = MP_STR("what must always be so is a rule: write it into a policy");
     return false;

@@ -141,6 +141,11 @@ expect 2 replay "$good" "--telemetry=$trace" --set=trip=90%;   said err 'range'
 expect 2 replay "$good" "--telemetry=$trace" --drain=soon;     said err 'no duration'
 expect 2 explain E9999;                 said err 'no code'
 expect 2 run "$good";                   said err '--state'
+expect 2 run "$good" --state=a --state=b;   said err 'state is given twice: a and b$'
+expect 2 run "$good" "--state=$tmp/s" --module-socket=/nope/dir/x
+said err 'module-socket=/nope/dir/x: the folder is not there'
+expect 2 decisions add deny client=1.2.3.4 --on=ingress --on=service "--state=$tmp/empty"
+said err 'on is given twice: ingress and service'
 expect 2 status "--state=$tmp/empty";   said err 'no daemon'
 expect 2 why a b "--state=$tmp/empty"
 expect 2 brake "--state=$tmp/empty"
@@ -191,6 +196,8 @@ expect 0 envoy bootstrap "${who[@]}" --upstream=a:1 "--tls-cert=$good" --tls-key
 said err '--tls-key=none.key: No such file'; said out 'none.key'
 expect 2 envoy bootstrap "${who[@]}" --route=pay=checkout;          said err '/PREFIX=SERVICE'
 expect 2 envoy bootstrap "${who[@]}" --route=/.mpol/x=checkout;     said err "mpol's own"
+expect 0 envoy bootstrap "${who[@]}" --upstream=a:1 --upstream=b:1
+said err 'upstream is given twice: a:1 and b:1; the last one counts'
 expect 2 envoy bootstrap --layer=service;                           said err 'needs --service'
 printf '%s\n' 'use std.mesh' 'rule a when count(requests) over 5s > 9 per client.ip' \
     'then challenge client.ip for 1m' >"$tmp/ask.mpol"

@@ -297,7 +297,8 @@ static void what_cannot_be_understood_is_told(void **state)
         {"deny client=1.2.3.4 zzzzzz=5m", "`deny` takes no `zzzzzz`",
          "it takes `on`, `status`, `for`"},
         {"deny client=1.2.3.4 target=5m", "`deny` takes no `target`", ""},
-        {"deny client=1.2.3.4 for=5m for=6m", "`for` is given twice", ""},
+        {"deny client=1.2.3.4 for=1ms", "a second at least", "before the mesh has it"},
+        {"deny client.ip", "`client.ip` is no target", "KIND=KEY"},
         {"deny client=1.2.3.4 for=5", "`for` takes a duration, not `5`", ""},
         {"deny client=1.2.3.4 for=-5m", "`for` takes a duration", ""},
         {"deny client=1.2.3.4 for=0s", "`for` takes a duration", ""},
@@ -338,6 +339,9 @@ static void what_cannot_be_understood_is_told(void **state)
         }
         assert_int_equal(a.lease, 0);
     }
+    struct mp_manual_answer twice = say(&l, "deny client=1.2.3.4 for=5m for=6m", true, false);
+    assert_true(has(twice.why, "`for` is given twice"));
+    assert_int_equal(twice.help.len, 0);
     mp_engine_status(l.engine, &s);
     assert_int_equal(s.entries, 0);
     assert_int_equal(s.leases_live, 0);
