@@ -91,7 +91,7 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
                         MP_STR_ARG(p->disobeys), MP_STR_ARG(p->seen));
     }
     if (p->twins) {
-        dm_bytes_printf(t->out, "      TWO PROXIES call themselves so, and drive each other out\n");
+        dm_bytes_printf(t->out, "      TWO PROXIES call themselves so, and one of them is asked\n");
     }
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
@@ -176,7 +176,7 @@ static void put_remarks(struct dm_bytes *out, const struct remarks *r)
         dm_duration(out, r->d->os.mono_ns(r->d->os.ctx) - r->away.first.since_ns);
     }
     if (r->silent.count > 0) put_some(out, "no answer from ", &r->silent);
-    if (r->twins.count > 0) put_some(out, "one at a time of the two called ", &r->twins);
+    if (r->twins.count > 0) put_some(out, "asked of one of the two called ", &r->twins);
     if (r->passed_over.count > 0)
         put_some(out, "an exempt passes it over at ", &r->passed_over);
     if (r->unproven.count > 0) {

@@ -350,6 +350,7 @@ bool stream_answered(struct mp_envoy_stream *s, enum mp_envoy_type type,
     mp_str words;
     uint64_t nonce = nonce_read(r->nonce);
     if (!take_sent(t, nonce, &sent)) return false;
+    s->doubted = false;
     bool refusal = is_refusal(s, t, r, &words);
     *(refusal ? &e->counts.nacks : &e->counts.acks) += 1;
     *(refusal ? &t->nacks : &t->acks) += 1;

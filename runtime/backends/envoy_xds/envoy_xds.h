@@ -265,7 +265,7 @@ struct mp_envoy_proxy {
     bool connected;
     bool known;    /* the node id is good and the identity fits; else it gets the baseline */
     bool silent;   /* has not answered for limits.silent_ns */
-    bool twins;    /* two have this name, and drive each other out */
+    bool twins;    /* two have this name, and both answer */
     bool proven;   /* what could be seen was seen, and all that it has taken it obeys */
     bool unproven; /* some of what it has was not proven, because nobody could look */
     mp_str disobeys; /* a resource that it has taken and does not obey; empty: none */
@@ -296,7 +296,7 @@ struct mp_envoy_part {
     bool module;   /* its bootstrap has one */
     bool away;     /* not connected: it has what it was told before */
     bool silent;   /* connected, and does not answer */
-    bool twins;    /* two have this name, and one of them at a time is asked */
+    bool twins;    /* two have this name, and one of them is asked whether it obeys */
     bool unproven; /* nobody could look whether it obeys */
     bool passed_over; /* an `exempt` of its service or instance passes over what is refused */
     mp_str seen;   /* what it showed last that was no proof */

@@ -156,6 +156,7 @@ struct mp_envoy_stream {
     const struct variant *variant;
     bool ended;   /* replaced or bad: only `closed` is still to come */
     bool blocked; /* host.send had no room */
+    bool doubted; /* another of the same node has come, and this one has answered nothing since */
     struct proxy *proxy; /* NULL until its node is known */
     struct mp_envoy_stream *sibling; /* of the same node */
     uint64_t nonces;
@@ -192,11 +193,7 @@ struct proxy {
     int64_t merge_ns; /* until its workers see changed endpoints */
     uint32_t panic_percent;
     bool silent;
-    /* Streams that took the place of a living one, at most TWINS_NS from one to the next; of so
-     * many, two proxies have one name. */
-    uint32_t replaced;
-    int64_t replaced_ns;
-    bool twins;
+    bool twins; /* two streams of all types, and both answer */
     /* the last answer that was no proof */
     char seen[SEEN_MAX];
     uint32_t seen_len;
@@ -350,8 +347,8 @@ void proxy_detach(struct mp_envoy_stream *s);
 /* Asks anew whose module carries, and gives proxies what they lack, or need no more. True: some
  * lack something. */
 bool proxies_ask_modules(struct mp_envoy *e);
-/* For long nobody has driven another out. */
-void proxy_forget_twins(struct proxy *p, int64_t now_ns);
+/* Have two proxies its name? Ends an older stream that does not answer. */
+void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns);
 /* Does what this proxy does count: known, connected, subscribed to something? */
 bool proxy_counts(const struct proxy *p);
 void proxies_free(struct mp_envoy *e);
@@ -376,7 +373,7 @@ struct gap {
     const struct proxy *proxy; /* NULL: there is nobody */
     mp_str lack;               /* empty: it refuses, or does not answer */
     enum part part;            /* of `lack`: what the proxy does with it */
-    /* how many lack something, refuse or disobey it; do not; and of those, have been seen to obey */
+    /* how many lack something, refuse or disobey it; do not; of those, have been seen to obey */
     uint32_t lacking, carriers, obeying;
     bool graced; /* one that has just come lacks something, and may still ask for it */
 };

@@ -114,9 +114,9 @@ void progress_reckon(struct mp_envoy *e)
     proof_merge(e, now_ns);
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         if (p->stream == NULL) continue;
+        proxy_look_for_twins(e, p, now_ns);
         look_silent(e, p, now_ns);
         look_obeys(p, now_ns);
-        proxy_forget_twins(p, now_ns);
         struct standing s = stand(p);
         uint64_t obeyed = p->effective;
         p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;

@@ -259,39 +259,63 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
     return true;
 }
 
-#define TWINS_NS INT64_C(10000000000)
-#define TWINS_AFTER 4u
+/* ---- several streams of one node ---- */
 
-/* One proxy that comes back does so once; two with one name drive each other out for ever. */
-static void look_for_twins(struct mp_envoy *e, struct proxy *p, mp_str older, mp_str newer)
+#define DOUBT_NS INT64_C(500000000) /* until an older stream without an answer is taken for dead */
+
+static void end_replaced(struct mp_envoy_stream *s)
 {
-    int64_t now_ns = xd_now(e);
-    p->replaced = now_ns - p->replaced_ns <= TWINS_NS ? p->replaced + 1 : 1;
-    p->replaced_ns = now_ns;
-    if (p->twins || p->replaced < TWINS_AFTER) return;
-    p->twins = true;
-    xd_log(e, MP_ENVOY_WARNING,
-           "two proxies call themselves %.*s (%.*s and %.*s) and drive each other out: a lease is in "
-           "force at one of them at a time, give each a node id of its own",
-           MP_STR_ARG(p->id), MP_STR_ARG(older), MP_STR_ARG(newer));
+    s->e->counts.replaced_streams++;
+    proxy_detach(s);
+    stream_end(s, MP_STR("the same node has opened another stream"));
 }
 
-void proxy_forget_twins(struct proxy *p, int64_t now_ns)
+/* Either the proxy has come back, and its older stream is dead without anybody having said so; or
+ * it is another one of that name, as while Envoy restarts itself and the old process serves on. So
+ * one older stream goes on as long as it answers. Those of one type live beside each other. */
+static void doubt_older(struct proxy *p)
 {
-    p->twins &= now_ns - p->replaced_ns <= TWINS_NS;
-}
-
-/* A stream of all types takes the place of the one before; those of one type live beside it. */
-static void end_older(struct proxy *p, mp_str newer)
-{
-    for (struct mp_envoy_stream *o = p->stream, *next; o != NULL; o = next) {
-        next = o->sibling;
-        if (o->single) continue;
-        o->e->counts.replaced_streams++;
-        look_for_twins(o->e, p, o->address, newer);
-        proxy_detach(o);
-        stream_end(o, MP_STR("the same node has opened another stream"));
+    bool kept = false;
+    for (struct mp_envoy_stream *s = p->stream, *next; s != NULL; s = next) {
+        next = s->sibling;
+        if (s->single) continue;
+        if (kept) {
+            end_replaced(s);
+        } else {
+            s->doubted = kept = true;
+        }
     }
+}
+
+static bool owes_answer(const struct mp_envoy_stream *s, int64_t now_ns)
+{
+    for (int type = 0; type < MP_ENVOY_TYPES; type++) {
+        const struct typed *t = &s->types[type];
+        if (t->sents > 0 && now_ns - t->sent[0].at_ns >= DOUBT_NS) return true;
+    }
+    return false;
+}
+
+void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
+{
+    const struct mp_envoy_stream *alive[2] = {NULL, NULL};
+    for (struct mp_envoy_stream *s = p->stream, *next; s != NULL; s = next) {
+        next = s->sibling;
+        if (s->single) continue;
+        if (s->doubted && owes_answer(s, now_ns)) {
+            end_replaced(s);
+        } else if (!s->doubted) {
+            alive[alive[0] != NULL] = s;
+        }
+    }
+    bool twins = alive[1] != NULL;
+    if (twins && !p->twins) {
+        xd_log(e, MP_ENVOY_WARNING,
+               "two proxies call themselves %.*s (from %.*s and %.*s): one of them is asked whether "
+               "it obeys; unless one is about to end, give each a node id of its own",
+               MP_STR_ARG(p->id), MP_STR_ARG(alive[0]->address), MP_STR_ARG(alive[1]->address));
+    }
+    p->twins = twins;
 }
 
 static void welcome(struct mp_envoy *e, struct proxy *p)
@@ -320,8 +344,8 @@ bool proxy_attach(struct mp_envoy_stream *s, const struct mp_discovery_node *nod
         if (p->texts == NULL) proxy_free(e, p);
         return false;
     }
-    if (!s->single) end_older(p, s->address);
-    if (p->stream == NULL) welcome(e, p);
+    if (!s->single) doubt_older(p);
+    if (!s->single || p->stream == NULL) welcome(e, p);
     s->sibling = p->stream;
     p->stream = s;
     s->proxy = p;
@@ -433,7 +457,8 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .instance = p->audience.instance, .identity = p->identity, .address = p->address,
             .agent = p->agent, .listen = p->listen, .admin = p->admin, .tls = p->tls,
             .module = p->module, .connected = p->stream != NULL, .known = p->known,
-            .silent = p->silent, .twins = p->twins, .seen = {p->seen, p->seen_len}, .since_ns = p->since_ns,
+            .silent = p->silent, .twins = p->twins, .seen = {p->seen, p->seen_len},
+            .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,
             .effective = p->effective,
             .lacks = p->stream != NULL ? p->lacks : MP_STR(""),

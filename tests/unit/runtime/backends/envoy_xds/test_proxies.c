@@ -96,7 +96,8 @@ static void a_liar_does_not_drive_out_the_honest_one(void **state)
     assert_int_equal(counts().replaced_streams, 0);
 }
 
-static void of_two_with_one_name_the_newer_stays(void **state)
+/* The older one's connection is dead, and nobody has said so. */
+static void of_two_with_one_name_an_older_that_is_silent_goes(void **state)
 {
     (void)state;
     struct fake_proxy *old = fake_proxy(&m, shop), *new = fake_proxy(&m, "x");
@@ -104,36 +105,50 @@ static void of_two_with_one_name_the_newer_stays(void **state)
     fake_pump(&m);
     snprintf(new->id, sizeof new->id, "%s", shop);
     fake_connect(new, NULL);
+    fake_pump(&m);
+    old->silent = true;
+    want(2, "deny", "client", "10.0.0.7");
+    fake_pump(&m);
+    assert_int_equal(progress().accepted, 1);
+    assert_false(old->ended);
+    m.now_ns += INT64_C(500000000);
+    assert_int_equal(progress().effective, 2);
     assert_true(old->ended);
     assert_int_equal(counts().replaced_streams, 1);
     /* nobody listens any more */
-    assert_false(fake_answer(old, MP_ENVOY_TYPE_EXTENSION, "1", NULL));
-    want(2, "deny", "client", "10.0.0.7");
-    fake_pump(&m);
-    assert_int_equal(progress().effective, 2);
+    assert_false(fake_answer(old, old->type, old->nonce, NULL));
+    assert_false(look(shop).twins);
     assert_true(look(shop).connected);
 }
 
-/* An Envoy whose ADS is somebody else's asks for each filter on a stream of its own. */
-static void two_with_one_name_for_ever_are_told(void **state)
+/* As while Envoy restarts itself: the old process serves on. */
+static void two_with_one_name_that_both_answer_are_told(void **state)
 {
     (void)state;
-    struct fake_proxy *one = fake_proxy(&m, shop), *other = fake_proxy(&m, "x");
-    snprintf(other->id, sizeof other->id, "%s", shop);
-    fake_connect(one, NULL);
-    for (int i = 0; i < 4; i++) {
-        struct fake_proxy *next = i % 2 == 0 ? other : one, *last = i % 2 == 0 ? one : other;
-        assert_false(look(shop).twins);
-        m.now_ns += INT64_C(1000000000);
-        fake_connect(next, NULL);
-        assert_true(last->ended);
-        fake_close(last);
-        last->ended = false;
-    }
+    struct fake_proxy *old = fake_proxy(&m, shop), *new = fake_proxy(&m, "x"),
+                      *third = fake_proxy(&m, "y");
+    snprintf(new->id, sizeof new->id, "%s", shop);
+    snprintf(third->id, sizeof third->id, "%s", shop);
+    fake_connect(old, NULL);
+    fake_pump(&m);
+    fake_connect(new, NULL);
+    fake_pump(&m);
+    want(2, "deny", "client", "10.0.0.7");
+    fake_read(new);
+    assert_int_equal(progress().accepted, 1);
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 2);
     assert_true(look(shop).twins);
-    m.now_ns += INT64_C(11000000000); /* one was given a name of its own */
+    assert_true(fake_has(old, MP_ENVOY_DENY) != NULL && fake_has(new, MP_ENVOY_DENY) != NULL);
+    assert_string_equal(fake_has(old, MP_ENVOY_DENY)->version,
+                        fake_has(new, MP_ENVOY_DENY)->version);
+    fake_connect(third, NULL); /* more than two are too many */
+    assert_true(old->ended);
+    fake_pump(&m);
+    fake_close(third);
     progress();
     assert_false(look(shop).twins);
+    assert_true(look(shop).connected);
 }
 
 static void streams_of_one_type_live_beside_each_other(void **state)
@@ -269,8 +284,8 @@ int main(int argc, char **argv)
         TEST(who_lies_about_its_node_gets_the_baseline),
         TEST(a_service_without_known_identities_may_have_any_that_is_free),
         TEST(a_liar_does_not_drive_out_the_honest_one),
-        TEST(of_two_with_one_name_the_newer_stays),
-        TEST(two_with_one_name_for_ever_are_told),
+        TEST(of_two_with_one_name_an_older_that_is_silent_goes),
+        TEST(two_with_one_name_that_both_answer_are_told),
         TEST(streams_of_one_type_live_beside_each_other),
         TEST(a_changed_inventory_sends_endpoints_anew),
         TEST(who_becomes_known_comes_anew),
