@@ -76,9 +76,36 @@ static uint64_t mark_now(const struct run *r)
     return mark;
 }
 
+static const struct mp_diag *first_error(const struct mp_diags *diags)
+{
+    for (uint32_t i = 0; i < diags->all.len; i++) {
+        if (diags->all.ptr[i]->severity == MP_SEV_ERROR) return diags->all.ptr[i];
+    }
+    return NULL;
+}
+
+/* For `mpol reload` and `status`, in one line; all of it is in the log. */
+static mp_str say_errors(struct mp_compilation *c)
+{
+    static char text[DM_PROBLEM_MAX];
+    uint32_t errors = mp_compilation_errors(c);
+    const struct mp_diag *d = first_error(mp_compilation_diags(c));
+    int len = snprintf(text, sizeof text, "the policies have %u error%s", errors,
+                       errors == 1 ? "" : "s");
+    if (d == NULL) return mp_str_of(text);
+    const struct mp_sources *sources = mp_compilation_sources(c);
+    const struct mp_source *source = mp_source_of(sources, d->span);
+    mp_str file = source != NULL ? source->name : MP_STR("");
+    snprintf(text + len, sizeof text - (size_t)len, "%s %.*s %.*s:%u: %.*s%s%.*s",
+             errors == 1 ? ":" : ", the first:", MP_STR_ARG(mp_diag_row(d->code)->code),
+             MP_STR_ARG(file), mp_source_begin(sources, d->span).line, MP_STR_ARG(d->message),
+             d->helps.len > 0 ? "; " : "",
+             MP_STR_ARG(d->helps.len > 0 ? d->helps.ptr[0].text : MP_STR("")));
+    return mp_str_of(text);
+}
+
 static bool compile(void *ctx, mp_str *image, mp_str *problem)
 {
-    static char text[120];
     struct run *r = ctx;
     cli_policies_free(&r->policies);
     clock_gettime(CLOCK_REALTIME, &r->began);
@@ -88,11 +115,9 @@ static bool compile(void *ctx, mp_str *image, mp_str *problem)
         *problem = MP_STR("the policies cannot be read");
         return false;
     }
-    uint32_t errors = mp_compilation_errors(r->policies.compilation);
-    if (errors > 0) {
+    if (mp_compilation_errors(r->policies.compilation) > 0) {
         cli_print_messages(r->args, &r->policies);
-        snprintf(text, sizeof text, "the policies have %u error%s", errors, errors == 1 ? "" : "s");
-        *problem = mp_str_of(text);
+        *problem = say_errors(r->policies.compilation);
         return false;
     }
     *image = mp_compilation_image(r->policies.compilation);

@@ -19,6 +19,9 @@ struct mp_program;
 
 #define MP_DAEMON_API __attribute__((visibility("default")))
 
+/* LIMIT: bytes of the line that says why a reload was refused. */
+#define DM_PROBLEM_MAX 512
+
 struct mp_daemon_host {
     void *ctx;
     /* Reads and compiles all policies anew. The image lives until the next call. False: there were

@@ -117,7 +117,7 @@ struct dm {
     size_t pending_before, pending_items_before; /* without the positions of inputs */
     struct dm_counts counts;
     uint64_t log_lost; /* lines since the last that was taken */
-    char problem[256];       /* of the last reload; empty: it went well */
+    char problem[DM_PROBLEM_MAX]; /* of the last reload; empty: it went well */
     int64_t last_reload_ns;
     bool ready, leaving, ending, brake_file, brake_asked, started;
     const char *store_trouble; /* that was told last */

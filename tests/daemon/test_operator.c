@@ -55,7 +55,8 @@ static void bad_policies_change_nothing_and_are_seen_everywhere(struct run *r,
     wait_status("the last reload was refused: the policies have 1 error");
     assert_true(status_says(generation));
     assert_int_equal(ask(&out, "reload", STATE, NULL), 1);
-    has(out, "refused: the policies have 1 error");
+    has(out, "refused: the policies have 1 error: E0");
+    has(out, "p.mpol:");
     add_failures("t", "10.0.0.1", 3);
     wait_status(IN_FORCE("10.0.0.1"));
 }
