@@ -338,6 +338,23 @@ static int bootstrap(struct envoy *e)
     return print(e, "bootstrap.json");
 }
 
+/* What would be silently of no use: that part of the configuration is not ours. */
+static int of_bootstrap_alone(struct envoy *e, bool istio)
+{
+    const char *option = cli_value(e->args, "upstream", NULL) != NULL ? "upstream"
+                         : cli_flag(e->args, "http2")                 ? "http2"
+                                                                      : NULL;
+    if (option != NULL) {
+        return cli_complain(e->args, "--%s is of `bootstrap`: here your own clusters say it",
+                            option);
+    }
+    if (istio && cli_value(e->args, "xff-hops", NULL) != NULL) {
+        return cli_complain(e->args, "--xff-hops is Istio's to say: "
+                                     "proxyConfig.gatewayTopology.numTrustedProxies");
+    }
+    return CLI_OK;
+}
+
 static int snippet(struct envoy *e)
 {
     static const char *const kinds[] = {"plain", "istio", NULL};
@@ -345,6 +362,8 @@ static int snippet(struct envoy *e)
     if (kind < 0) return CLI_USAGE;
     if (cli_value(e->args, "xds", NULL) == NULL)
         return cli_complain(e->args, "snippet needs --xds; see --help");
+    int code = of_bootstrap_alone(e, kind == 1);
+    if (code != CLI_OK) return code;
     put(e, kind == 1 ? "single" : "ads", "yes");
     put(e, "merge_ms", "1000"); /* Envoy's own, which another configuration may have */
     put(e, "panic_percent", "50");

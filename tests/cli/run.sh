@@ -171,6 +171,10 @@ for name in DENY ALLOW THROTTLE SHARE RUNTIME_LAYER RUNTIME KEY_SHARE ROUTES ACC
     failed=1
 done
 expect 0 envoy snippet --xds=127.0.0.1:9901; said out '"mpol-deny"'
+expect 0 envoy snippet --xds=:9901 --xff-hops=2;               said out 'xff_num_trusted_hops: 2'
+expect 2 envoy snippet --xds=:9901 --upstream=:8081;           said err 'is of .bootstrap.'
+expect 2 envoy snippet --xds=:9901 --http2;                    said err 'is of .bootstrap.'
+expect 2 envoy snippet --xds=:9901 --for=istio --xff-hops=2;   said err 'numTrustedProxies'
 expect 0 envoy bootstrap "${who[@]}" --upstream=:8081 --instance='say "hi"'; said out 'say ..hi.."'
 expect 2 envoy;                                                     said err 'bootstrap, or snippet'
 expect 2 envoy bootstrap "${who[@]}"

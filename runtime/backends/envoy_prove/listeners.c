@@ -31,9 +31,11 @@ static bool has_filter(const json_t *manager, mp_str name)
     return false;
 }
 
-/* A bit for each filter: not there; there, and another one or none for some routes. */
+/* A bit for each filter: not there; there, and another one or none for some routes. `tcp`: some
+ * connections are passed on as they are, and no filter sees a request. */
 struct lacks {
     uint32_t missing, passed_over;
+    bool tcp;
 };
 
 /* Names in every `typed_per_filter_config` inside of a part of the configuration: of routes,
@@ -74,12 +76,13 @@ static void look_at_chain(const struct mp_prove_task *task, const json_t *chain,
         mp_str type = text_of(json_object_get(config, "@type"));
         if (mp_str_ends(type, MP_STR(".HttpConnectionManager")))
             look_at_manager(task, config, out);
+        out->tcp |= mp_str_ends(type, MP_STR(".TcpProxy"));
     }
 }
 
 static struct lacks lacks_of(const struct mp_prove_task *task, const json_t *listener)
 {
-    struct lacks out = {0, 0};
+    struct lacks out = {0, 0, false};
     size_t i;
     const json_t *chain;
     look_at_chain(task, json_object_get(listener, "default_filter_chain"), &out);
@@ -141,20 +144,25 @@ static bool is_own(const struct mp_prove_task *task, const json_t *listener)
 
 struct gaps {
     const struct mp_prove_task *task;
-    const json_t *first; /* its own, where that is one of them */
+    const json_t *first; /* its own, where that is one of them; one that speaks HTTP before TCP */
     struct lacks first_lacks;
+    int first_rank;
     uint32_t count, own_missing;
 };
 
 static void look_at(struct gaps *g, const json_t *listener)
 {
     struct lacks lacks = lacks_of(g->task, listener);
-    if (lacks.missing == 0 && lacks.passed_over == 0) return;
+    bool http = lacks.missing != 0 || lacks.passed_over != 0;
+    if (!http && !lacks.tcp) return;
     bool own = is_own(g->task, listener);
+    int rank = own ? 3 : http ? 2 : 1;
     if (own) g->own_missing |= lacks.missing;
-    if (g->count++ > 0 && !own) return;
+    g->count++;
+    if (rank <= g->first_rank) return;
     g->first = listener;
     g->first_lacks = lacks;
+    g->first_rank = rank;
 }
 
 static void look_at_dump(struct gaps *g, const json_t *dump)
@@ -209,6 +217,8 @@ static void print(const struct gaps *g, char *seen, size_t size)
     add_filters(&l, g->task, lacks->missing, " lacks ");
     add_filters(&l, g->task, lacks->passed_over,
                 lacks->missing != 0 ? ", and routes change " : " has routes that change ");
+    if (lacks->tcp)
+        add(&l, "%s passes TCP on", lacks->missing != 0 || lacks->passed_over != 0 ? ", and" : "");
     if (g->count > 1) add(&l, "; so do %u more", g->count - 1);
 }
 

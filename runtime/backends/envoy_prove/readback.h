@@ -20,7 +20,8 @@ enum mp_readback mp_readback(const struct mp_prove_task *task, mp_str body, char
                              size_t seen_size);
 /* The same of /config_dump with the listeners in it, for MP_PROVE_FILTERS. `missing` gets what the
  * task's own listener lacks, a bit for each of its filters; OTHERWISE: some listener lacks one,
- * or has routes (in its own configuration) with one of their own, or none, in its place. */
+ * or has routes (in its own configuration) with one of their own, or none, in its place, or
+ * passes TCP on, of which no filter sees a request. */
 enum mp_readback mp_readback_listeners(const struct mp_prove_task *task, mp_str body,
                                        uint32_t *missing, char *seen, size_t seen_size);
 
