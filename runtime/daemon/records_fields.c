@@ -411,55 +411,21 @@ static bool header_of(const struct seen *s, mp_str key, mp_str *out)
     return pb_many_get(s->http->request_headers, key, out);
 }
 
-static mp_str piece_of(mp_str *rest, char stop)
+/* All values of a name, decoded where it is an argument. False: there is none, no room, or it is no
+ * text. */
+static bool pairs_of(enum mp_pairs kind, mp_str from, mp_str name, struct seen_room *room,
+                     mp_str *out)
 {
-    const char *end = memchr(rest->ptr, stop, rest->len);
-    size_t len = end != NULL ? (size_t)(end - rest->ptr) : rest->len;
-    mp_str piece = mp_str_sub(*rest, 0, len);
-    *rest = mp_str_sub(*rest, end != NULL ? len + 1 : len, rest->len);
-    return piece;
-}
-
-/* The value of `key` in `a=1; b=2` or `a=1&b=2`; of several the first, as most servers take it. */
-static bool pair_of(mp_str text, char stop, mp_str key, mp_str *out)
-{
-    while (text.len > 0) {
-        mp_str value = piece_of(&text, stop);
-        while (value.len > 0 && value.ptr[0] == ' ') value = mp_str_sub(value, 1, value.len);
-        mp_str name = piece_of(&value, '=');
-        if (!mp_str_eq(name, key)) continue;
-        *out = value;
-        return true;
-    }
-    return false;
-}
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* `%41+b` is `A b`; what is no such escape stands for itself. False: no room, or no text. */
-static bool decode(mp_str s, struct seen_room *room, mp_str *out)
-{
-    if (s.len > sizeof room->bytes - room->used) return false;
-    char *to = room->bytes + room->used;
-    size_t len = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        bool escape =
-            s.ptr[i] == '%' && s.len - i > 2 && hex(s.ptr[i + 1]) >= 0 && hex(s.ptr[i + 2]) >= 0;
-        to[len++] = escape ? (char)(hex(s.ptr[i + 1]) * 16 + hex(s.ptr[i + 2]))
-                           : s.ptr[i] == '+' ? ' ' : s.ptr[i];
-        i += escape ? 2 : 0;
-    }
-    *out = (mp_str){to, len};
-    for (size_t at = 0, n; at < len; at += n) {
+    struct mp_joined j = {.at = room->bytes + room->used,
+                          .size = sizeof room->bytes - room->used};
+    mp_pairs_join(kind, from, name, &j);
+    if (j.len == 0 || j.full) return false;
+    *out = (mp_str){j.at, j.len};
+    for (size_t at = 0, n; at < j.len; at += n) {
         n = mp_str_utf8(*out, at);
         if (n == 0) return false;
     }
-    room->used += len;
+    room->used += j.len;
     return true;
 }
 
@@ -473,8 +439,9 @@ static bool text_of(const struct seen *s, const struct seen_name *n, struct seen
     case SEEN_RESPONSE_HEADER:
         return s->http != NULL && pb_many_get(s->http->response_headers, n->key, out);
     case SEEN_COOKIE:
-        return header_of(s, MP_STR("cookie"), &text) && pair_of(text, ';', n->key, out);
-    case SEEN_ARG: return pair_of(s->query, '&', n->key, &text) && decode(text, room, out);
+        return header_of(s, MP_STR("cookie"), &text) &&
+               pairs_of(MP_PAIRS_COOKIES, text, n->key, room, out);
+    case SEEN_ARG: return pairs_of(MP_PAIRS_QUERY, s->query, n->key, room, out);
     case SEEN_TAG: return pb_many_get(s->common->tags, n->key, out);
     case SEEN_INT: break;
     }

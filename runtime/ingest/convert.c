@@ -214,7 +214,8 @@ static bool convert_array(struct mp_ingest *in, mp_str raw, const struct wanted 
     return true;
 }
 
-/* A header that occurs twice is its values joined by ", " (language.md 4.2). */
+/* A header that occurs twice is its values joined by ", " (language.md 4.2); and so is an argument,
+ * and a cookie. */
 static bool join_array(struct mp_ingest *in, mp_str raw, struct mp_value *out)
 {
     struct wanted text = {.type = MP_TYPE_STRING, .entity = MP_NONE};
@@ -248,7 +249,7 @@ bool mp_convert_leaf(struct mp_ingest *in, const struct leaf *leaf, const struct
     bool ok;
     if (leaf->kind == MP_JSON_OPEN_ARRAY) {
         ok = want->set ? convert_array(in, leaf->raw, want, out)
-                       : want->header && join_array(in, leaf->raw, out);
+                       : want->joins && join_array(in, leaf->raw, out);
     } else if (want->set) { /* one member */
         struct mp_value *one = in->set_used < SET_VALUES_MAX ? &in->set_values[in->set_used] : NULL;
         ok = one != NULL && convert_scalar(in, leaf, want, one);

@@ -14,7 +14,8 @@
  * `entity` as the language says. Durations: text with units or a number of seconds. Percents: `5%`
  * or a fraction. A request with `refused_by` is a record of `refusals`, whose `policy` is that rule
  * (§4.2). Paths and hosts become canonical (§4.5). Names of headers are taken in lower case; an
- * array of header values is joined by ", ". The last of two equal names wins.
+ * array of values of a header, an argument or a cookie is joined by ", ". The last of two equal
+ * names wins.
  */
 #ifndef MP_INGEST_INGEST_H
 #define MP_INGEST_INGEST_H
@@ -107,6 +108,17 @@ void mp_ingest_counts(const struct mp_ingest *in, struct mp_ingest_counts *out);
 size_t mp_canonical_path(mp_str text, char *out);
 /* Lower case, no port, no dot at the end. */
 size_t mp_canonical_host(mp_str text, char *out);
+/* What a name of a query (names and values decoded) or of cookies has: all its values, in order,
+ * joined by ", " as those of a header are, so that a second one is not overlooked. */
+enum mp_pairs { MP_PAIRS_QUERY, MP_PAIRS_COOKIES };
+struct mp_joined {
+    char *at; /* the caller's, of `size` bytes */
+    size_t size, len;
+    uint32_t count; /* values */
+    bool full;      /* they do not fit */
+};
+/* Adds the values of `name` in `text`; cookies may come in several texts. */
+void mp_pairs_join(enum mp_pairs kind, mp_str text, mp_str name, struct mp_joined *to);
 /* RFC 3339, or seconds since the epoch with a fraction. Within int64 nanoseconds. */
 bool mp_read_time(mp_str text, int64_t *out_ns);
 /* `12.5ms`, `1h30m`; a bare number is seconds. */

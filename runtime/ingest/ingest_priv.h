@@ -43,6 +43,7 @@ struct wanted {
     enum mp_type type;
     uint32_t entity; /* whose key it is, or MP_NONE */
     bool set, header;
+    bool joins; /* an array of texts is one text: what occurs more than once in a request */
 };
 
 /* Lines of one source have the same names in the same order: what the n-th name of the line before

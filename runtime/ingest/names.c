@@ -104,6 +104,14 @@ static bool is_header(mp_str path)
     return dot < path.len && mp_str_ends(mp_str_sub(path, 0, dot), MP_STR("headers"));
 }
 
+/* `args.x` and `cookies.x`. */
+static bool is_of_pairs(const struct mp_field_row *f, const struct mp_program *p)
+{
+    mp_str path = mp_program_text(p, f->path);
+    bool named = mp_str_starts(path, MP_STR("args.")) || mp_str_starts(path, MP_STR("cookies."));
+    return (f->flags & MP_FIELD_ENTRY) != 0 && named;
+}
+
 static void put_fields(struct mp_ingest *in, struct mp_arena *arena)
 {
     const struct mp_program *p = in->p;
@@ -123,6 +131,7 @@ static void put_fields(struct mp_ingest *in, struct mp_arena *arena)
     for (uint32_t i = 0; i < p->field_count; i++) {
         in->wanted[i] = mp_wanted_field(p, i);
         in->wanted[i].header = in->names[in->fields[i].name].header;
+        in->wanted[i].joins = in->wanted[i].header || is_of_pairs(&p->field[i], p);
     }
 }
 

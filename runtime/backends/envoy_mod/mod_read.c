@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "ingest/ingest.h"
+
 /* LIMIT: values of one header name. */
 #define VALUES_MAX 16
 
@@ -61,49 +63,36 @@ static mp_str piece(mp_str *rest, char stop)
     return before;
 }
 
-/* The first value of `name` in `a=1; b=2` or `a=1&b=2`. */
-static mp_str pair(mp_str text, char stop, mp_str name)
+/* What was joined in the rest of the room; nothing and too much are absent. */
+static struct mp_joined joining(struct mod_room *room)
 {
-    while (text.len > 0) {
-        mp_str value = piece(&text, stop);
-        while (value.len > 0 && value.ptr[0] == ' ') value = mp_str_sub(value, 1, value.len);
-        if (mp_str_eq(piece(&value, '='), name)) return value;
-    }
-    return none;
+    return (struct mp_joined){.at = room->bytes + room->used,
+                              .size = sizeof room->bytes - room->used};
+}
+
+static mp_str joined(struct mod_room *room, const struct mp_joined *j)
+{
+    if (j->count == 0 || j->full) return none;
+    return (mp_str){room_get(room, j->len), j->len};
 }
 
 /* HTTP/2 may bring a cookie a header (RFC 9113, 8.2.3). */
 mp_str mod_read_cookie(const struct mod_headers *h, mp_str name)
 {
-    mp_str value, found = none;
-    for (size_t i = 0; found.ptr == NULL && i < VALUES_MAX; i++) {
+    mp_str value;
+    struct mp_joined j = joining(h->room);
+    for (size_t i = 0; i < VALUES_MAX; i++) {
         if (!h->next(h->envoy, h->map, MP_STR("cookie"), i, &value)) break;
-        found = pair(value, ';', name);
+        mp_pairs_join(MP_PAIRS_COOKIES, value, name, &j);
     }
-    return found;
-}
-
-static int hex(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c = (char)(c | 32);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return joined(h->room, &j);
 }
 
 mp_str mod_read_arg(mp_str query, mp_str name, struct mod_room *room)
 {
-    mp_str raw = pair(query, '&', name);
-    char *to = room_get(room, raw.len);
-    size_t len = 0;
-    if (to == NULL || raw.len == 0) return none;
-    for (size_t i = 0; i < raw.len; i++) {
-        bool escape = raw.ptr[i] == '%' && raw.len - i > 2 && hex(raw.ptr[i + 1]) >= 0 &&
-                      hex(raw.ptr[i + 2]) >= 0;
-        to[len++] = escape ? (char)(hex(raw.ptr[i + 1]) * 16 + hex(raw.ptr[i + 2]))
-                           : raw.ptr[i] == '+' ? ' ' : raw.ptr[i];
-        i += escape ? 2 : 0;
-    }
-    return (mp_str){to, len};
+    struct mp_joined j = joining(room);
+    mp_pairs_join(MP_PAIRS_QUERY, query, name, &j);
+    return joined(room, &j);
 }
 
 /* ---- paths ---- */

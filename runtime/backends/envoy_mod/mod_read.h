@@ -29,8 +29,8 @@ struct mod_headers {
 
 /* The value of a header; several are joined by ", ". */
 mp_str mod_read_header(const struct mod_headers *h, mp_str name);
+/* The values of a cookie, and of an argument of a query (decoded), joined as those of a header. */
 mp_str mod_read_cookie(const struct mod_headers *h, mp_str name);
-/* The first value of an argument of a query, decoded. */
 mp_str mod_read_arg(mp_str query, mp_str name, struct mod_room *room);
 
 mp_str mod_read_raw_path(mp_str path);

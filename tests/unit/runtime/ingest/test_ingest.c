@@ -28,7 +28,7 @@ static uint32_t service, client, requests, cpu;
 enum {
     F_SERVICE, F_CLIENT, F_LAYER, F_METHOD, F_PATH, F_HOST, F_STATUS, F_LATENCY, F_BYTES, F_PEER,
         F_MTLS,
-    F_API_KEY, F_ROLES, F_ASN, F_SHARE, F_SCORE, F_CALLER, F_GREETING
+    F_API_KEY, F_ROLES, F_ASN, F_SHARE, F_SCORE, F_CALLER, F_GREETING, F_ARG
 };
 
 static int make(void **state)
@@ -64,6 +64,7 @@ static int make(void **state)
     world_field(w, "greeting", MP_TYPE_STRING, 0);
     w->field[w->p.field_count - 1].preset =
         world_const(w, MP_TYPE_STRING, mp_value_text(MP_STR("hello")));
+    world_field(w, "args.a", MP_TYPE_STRING, MP_FIELD_ENTRY);
     uint32_t refusals = world_signal(w, "refusals", MP_SIGNAL_EVENT, 0, 2 * S);
     world_key_field(w, "service", service);
     world_field(w, "policy", MP_TYPE_STRING, 0);
@@ -190,6 +191,40 @@ static void headers_are_found_in_any_case_and_joined(void **state)
     assert_string_equal(text_of(F_API_KEY), "abd");
     with("\"headers\":{\"x-api-key\":[\"a\",\"b\\u00e9\"]}");
     assert_string_equal(text_of(F_API_KEY), "a, b\xc3\xa9");
+}
+
+static void joined_is(enum mp_pairs kind, const char *text, const char *name, const char *value)
+{
+    char room[16];
+    struct mp_joined j = {.at = room, .size = sizeof room};
+    mp_pairs_join(kind, mp_str_of(text), mp_str_of(name), &j);
+    bool there = j.count > 0 && !j.full;
+    if (value == NULL && !there) return;
+    if (value != NULL && there && mp_str_eq((mp_str){room, j.len}, mp_str_of(value))) return;
+    fail_msg("%s of %s: %u, %.*s", name, text, j.count, (int)j.len, room);
+}
+
+static void arguments_and_cookies_are_all_their_values(void **state)
+{
+    with("\"args\":{\"a\":[\"1\",\"2\"]}");
+    assert_string_equal(text_of(F_ARG), "1, 2");
+    joined_is(MP_PAIRS_QUERY, "a=1", "a", "1");
+    joined_is(MP_PAIRS_QUERY, "b=1&a=%31+%2", "a", "1 %2");
+    joined_is(MP_PAIRS_QUERY, "%61=1&a%3D=2", "a", "1");
+    joined_is(MP_PAIRS_QUERY, "a%3D=2", "a=", "2");
+    joined_is(MP_PAIRS_QUERY, "%6=1&%=2", "%", "2");
+    joined_is(MP_PAIRS_QUERY, "x+y=1&x%20y=2&xy=3", "x y", "1, 2");
+    joined_is(MP_PAIRS_QUERY, "a=2&a=1&aa=3", "a", "2, 1");
+    joined_is(MP_PAIRS_QUERY, "a&a=&b=1", "a", ", ");
+    joined_is(MP_PAIRS_QUERY, "aa=1&A=2", "a", NULL);
+    joined_is(MP_PAIRS_QUERY, "", "a", NULL);
+    joined_is(MP_PAIRS_QUERY, "a=0123456789abcdef", "a", "0123456789abcdef");
+    joined_is(MP_PAIRS_QUERY, "a=0123456789abcdefg", "a", NULL); /* no room */
+    joined_is(MP_PAIRS_QUERY, "a=0123456789abcd&a=", "a", "0123456789abcd, ");
+    joined_is(MP_PAIRS_QUERY, "a=0123456789abcd&a=1", "a", NULL);
+    joined_is(MP_PAIRS_COOKIES, "a=1; b=%31+; a=2", "a", "1, 2");
+    joined_is(MP_PAIRS_COOKIES, "a=1;b=%31+", "b", "%31+");
+    joined_is(MP_PAIRS_COOKIES, "%61=1", "a", NULL);
 }
 
 static void sets_have_members(void **state)
@@ -738,6 +773,7 @@ int main(void)
         CASE(the_line_of_the_issue_becomes_a_record),
         CASE(names_are_nested_or_dotted),
         CASE(headers_are_found_in_any_case_and_joined),
+        CASE(arguments_and_cookies_are_all_their_values),
         CASE(sets_have_members),
         CASE(every_form_of_a_value_is_read_as_its_type_says),
         CASE(a_value_that_fits_not_is_counted_and_unknown),

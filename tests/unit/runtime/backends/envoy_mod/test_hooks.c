@@ -170,7 +170,9 @@ static void every_field_of_a_request_is_asked_about(void **state)
     assert_int_equal(ask(&s, "/admin", NULL, NULL), 403);
     assert_int_equal(ask(&s, "/x?q=a+b", NULL, NULL), 403);
     assert_int_equal(ask(&s, "/x?r=1&q=a%20b", NULL, NULL), 403);
+    assert_int_equal(ask(&s, "/x?%71=a+b", NULL, NULL), 403);
     assert_int_equal(ask(&s, "/x?q=a", NULL, NULL), 0);
+    assert_int_equal(ask(&s, "/x?q=c&q=a+b", NULL, NULL), 0); /* it is `c, a b` */
     assert_int_equal(ask(&s, "/x", "cookie", "a=1; c=2"), 403);
     assert_int_equal(ask(&s, "/x", "cookie", "ac=2"), 0);
     assert_int_equal(ask(&s, "/w?a=union", NULL, NULL), 403);
