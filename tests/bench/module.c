@@ -292,6 +292,7 @@ int main(int argc, char **argv)
         printf("left out: there is no Envoy (%s)\n", program);
         return 77;
     }
+    if (!bed_loads_modules(program)) return 77;
     envoy = program;
     snprintf(socket_path, sizeof socket_path, "%s/mpol-bench-%d.sock", tmp_folder(), (int)getpid());
     struct bed_service *service = bed_service_start();

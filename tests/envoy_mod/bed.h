@@ -44,6 +44,8 @@ struct bed {
     char folder[96]; /* configuration, log, access log */
 };
 
+/* Modules are loaded by Envoy 1.38 and newer. False after one line that says what is left out. */
+bool bed_loads_modules(const char *envoy);
 /* Starts it and waits until it answers. False: it did not; its log has been shown. */
 bool bed_start(struct bed *b, const struct bed_options *options);
 /* Only looks at the configuration: its exit code. */

@@ -372,7 +372,8 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(an_operator_cuts_what_is_open, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(a_denial_answers_as_it_says, folder_make, folder_drop),
     };
-    if (argc < 3 || proxy_program() == NULL) return PROXY_SKIPPED;
+    const char *envoy = proxy_program();
+    if (argc < 3 || envoy == NULL || !bed_loads_modules(envoy)) return PROXY_SKIPPED;
     harness_command(argv[1]);
     setenv("ENVOY_DYNAMIC_MODULES_SEARCH_PATH", argv[2], 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
