@@ -177,9 +177,13 @@ static void put_addresses(struct pb_out *out, const struct addresses *a)
     size_t matcher = pb_begin(out, 1);
     struct envoy_tree tree = mp_envoy_tree_begin(out, ENVOY_INPUT_CLIENT);
     for (size_t i = 0; i < a->row_count; i++) {
-        struct pb_pair row = mp_envoy_row_begin(out, a->rows[i].lease->key);
-        mp_envoy_put_decision(out, a->rows[i].policy, true);
-        pb_pair_end(out, row);
+        struct envoy_forms forms;
+        mp_envoy_forms_of(a->rows[i].lease, &forms);
+        for (size_t k = 0; k < forms.count; k++) {
+            struct pb_pair row = mp_envoy_row_begin(out, forms.text[k]);
+            mp_envoy_put_decision(out, a->rows[i].policy, true);
+            pb_pair_end(out, row);
+        }
     }
     mp_envoy_tree_end(out, tree);
     size_t no_match = pb_begin(out, 3);

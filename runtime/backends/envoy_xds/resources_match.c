@@ -5,6 +5,8 @@
  */
 #include "envoy_xds/resources_priv.h"
 
+#include <stdio.h>
+
 #include "base/assert.h"
 
 /* Matcher{matcher_list 1, matcher_tree 2, on_no_match 3}, MatcherTree{input 1, exact_match_map 2},
@@ -188,6 +190,20 @@ void mp_envoy_put_still_refused(struct pb_out *out, const struct envoy_lease *l)
     pb_end(out, single);
 }
 
+void mp_envoy_forms_of(const struct envoy_lease *l, struct envoy_forms *out)
+{
+    bool address = l->kind == ENVOY_CLIENT || l->kind == ENVOY_RANGE;
+    out->count = 1;
+    out->text[0] = l->key;
+    out->prefix_len[0] = l->prefix_len;
+    if (!address || mp_str_contains(l->key, MP_STR(":"))) return;
+    int len = snprintf(out->room, sizeof out->room, "::ffff:%.*s", MP_STR_ARG(l->key));
+    MP_ASSERT(len > 0 && (size_t)len < sizeof out->room);
+    out->text[1] = (mp_str){out->room, (size_t)len};
+    out->prefix_len[1] = 96 + l->prefix_len;
+    out->count = 2;
+}
+
 /* Ip{cidr_ranges 1, stat_prefix 2}, CidrRange{address_prefix 1, prefix_len 2}: a trie. */
 void mp_envoy_put_in_list(struct pb_out *out, const struct envoy_lease *const *of, size_t count)
 {
@@ -198,10 +214,14 @@ void mp_envoy_put_in_list(struct pb_out *out, const struct envoy_lease *const *o
     struct pb_pair any = pb_any_begin(
         out, 2, MP_STR(MP_ENVOY_TYPE_PREFIX "envoy.extensions.matching.input_matchers.ip.v3.Ip"));
     for (size_t i = 0; i < count; i++) {
-        size_t range = pb_begin(out, 1);
-        pb_text(out, 1, of[i]->key);
-        pb_wrapped_uint(out, 2, of[i]->prefix_len);
-        pb_end(out, range);
+        struct envoy_forms forms;
+        mp_envoy_forms_of(of[i], &forms);
+        for (size_t k = 0; k < forms.count; k++) {
+            size_t range = pb_begin(out, 1);
+            pb_text(out, 1, forms.text[k]);
+            pb_wrapped_uint(out, 2, forms.prefix_len[k]);
+            pb_end(out, range);
+        }
     }
     pb_text(out, 2, MP_STR(MP_ENVOY_STAT_PREFIX));
     pb_pair_end(out, any);
@@ -234,14 +254,23 @@ bool mp_envoy_all_exempt(const struct envoy_build *b)
                                     b->audience) != NULL;
 }
 
+void mp_envoy_put_skip_rows(struct pb_out *out, const struct envoy_lease *l)
+{
+    struct envoy_forms forms;
+    mp_envoy_forms_of(l, &forms);
+    for (size_t k = 0; k < forms.count; k++) {
+        struct pb_pair row = mp_envoy_row_begin(out, forms.text[k]);
+        mp_envoy_put_skip(out);
+        pb_pair_end(out, row);
+    }
+}
+
 static void put_skipped(struct pb_out *out, enum envoy_input input, struct envoy_leases of)
 {
     struct envoy_tree tree = mp_envoy_tree_begin(out, input);
     for (size_t i = 0; i < of.count; i++) {
         if (i > 0 && mp_str_eq(of.ptr[i].key, of.ptr[i - 1].key)) continue;
-        struct pb_pair row = mp_envoy_row_begin(out, of.ptr[i].key);
-        mp_envoy_put_skip(out);
-        pb_pair_end(out, row);
+        mp_envoy_put_skip_rows(out, &of.ptr[i]);
     }
     mp_envoy_tree_end(out, tree);
 }

@@ -82,6 +82,16 @@ bool mp_envoy_passes(const struct envoy_lease *l, mp_str client);
 double mp_envoy_share_now(const struct envoy_lease *l);
 double mp_envoy_rate_now(const struct envoy_lease *l);
 
+/* A key as an Envoy may write it. An IPv4 address that reaches it mapped into IPv6 (PROXY protocol,
+ * a balancer of both families) is another text there, and of another family. */
+struct envoy_forms {
+    size_t count;
+    mp_str text[2]; /* the second in room */
+    uint32_t prefix_len[2];
+    char room[ADDRESS_TEXT_MAX];
+};
+void mp_envoy_forms_of(const struct envoy_lease *l, struct envoy_forms *out);
+
 /* ---- building ---- */
 
 struct envoy_build {
@@ -153,6 +163,8 @@ struct pb_pair mp_envoy_row_begin(struct pb_out *out, mp_str key);
 /* Fields of an OnMatch. */
 void mp_envoy_put_decision(struct pb_out *out, mp_str policy, bool deny);
 void mp_envoy_put_skip(struct pb_out *out);
+/* The rows of a tree that do so to one client or identity. */
+void mp_envoy_put_skip_rows(struct pb_out *out, const struct envoy_lease *l);
 void mp_envoy_put_execute(struct pb_out *out, mp_str type_url, mp_str config);
 
 /* Fields of a Predicate: the input is exactly this; the path has, or has not, the probe's shape;

@@ -71,8 +71,10 @@ static size_t put_descriptors(struct pb_out *out, struct envoy_leases of, mp_str
     size_t count = 0;
     for (size_t i = 0; i < of.count;) {
         struct rate slowest = {0, 0};
+        struct envoy_forms forms;
         bool any = false;
         mp_str value = of.ptr[i].key;
+        mp_envoy_forms_of(&of.ptr[i], &forms);
         for (; i < of.count && mp_str_eq(of.ptr[i].key, value); i++) {
             struct rate r = rate_of(&of.ptr[i]);
             if (!of.ptr[i].is_rate || r.per_second <= 0) continue;
@@ -80,13 +82,15 @@ static size_t put_descriptors(struct pb_out *out, struct envoy_leases of, mp_str
             any = true;
         }
         if (!any) continue;
-        size_t descriptor = pb_begin(out, 8), entry = pb_begin(out, 1);
-        pb_text(out, 1, key);
-        pb_text(out, 2, value);
-        pb_end(out, entry);
-        put_bucket(out, 2, slowest);
-        pb_end(out, descriptor);
-        count++;
+        for (size_t k = 0; k < forms.count; k++) {
+            size_t descriptor = pb_begin(out, 8), entry = pb_begin(out, 1);
+            pb_text(out, 1, key);
+            pb_text(out, 2, forms.text[k]);
+            pb_end(out, entry);
+            put_bucket(out, 2, slowest);
+            pb_end(out, descriptor);
+            count++;
+        }
     }
     return count;
 }
@@ -238,20 +242,22 @@ static void put_share_tree(struct envoy_build *b, struct pb_out *out, enum envoy
         mp_envoy_tree_begin(out, kind == ENVOY_CLIENT ? ENVOY_INPUT_CLIENT : ENVOY_INPUT_IDENTITY);
     for (size_t i = 0; i < exempt.count; i++) {
         if (i > 0 && mp_str_eq(exempt.ptr[i].key, exempt.ptr[i - 1].key)) continue;
-        struct pb_pair row = mp_envoy_row_begin(out, exempt.ptr[i].key);
-        mp_envoy_put_skip(out);
-        pb_pair_end(out, row);
+        mp_envoy_put_skip_rows(out, &exempt.ptr[i]);
     }
     for (size_t i = 0; i < of.count;) {
         mp_str key = of.ptr[i].key;
+        struct envoy_forms forms;
         double share = 1;
+        mp_envoy_forms_of(&of.ptr[i], &forms);
         for (; i < of.count && mp_str_eq(of.ptr[i].key, key); i++) {
             if (!of.ptr[i].is_rate) share = fmin(share, mp_envoy_share_now(&of.ptr[i]));
         }
         if (share >= 1 || exempts(exempt, key)) continue;
-        struct pb_pair row = mp_envoy_row_begin(out, key);
-        put_execute_fault(b, out, share * own, MP_STR("mpol.fixed"));
-        pb_pair_end(out, row);
+        for (size_t k = 0; k < forms.count; k++) {
+            struct pb_pair row = mp_envoy_row_begin(out, forms.text[k]);
+            put_execute_fault(b, out, share * own, MP_STR("mpol.fixed"));
+            pb_pair_end(out, row);
+        }
     }
     mp_envoy_tree_end(out, tree);
 }

@@ -115,7 +115,9 @@ static bool in_ranges(mp_str ip, mp_str text)
         assert_true(mp_value_address(prefix, &net, &bits));
         bool v4 = memchr(prefix.ptr, ':', prefix.len) == NULL;
         assert_true(len <= (v4 ? 32 : 128));
-        if (mp_value_in_net(who, net, v4 ? len + 96 : len)) return true;
+        /* To an Envoy an IPv4 address that comes mapped into IPv6 is none. */
+        bool same = v4 == (memchr(text.ptr, ':', text.len) == NULL);
+        if (same && mp_value_in_net(who, net, v4 ? len + 96 : len)) return true;
     }
     return false;
 }
