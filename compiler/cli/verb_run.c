@@ -8,6 +8,7 @@
 
 #include "cli/entries.h"
 #include "daemon/daemon.h"
+#include "file/file.h"
 
 const struct cli_option cli_run_options[] = {
     {"telemetry", "SOURCE",
@@ -104,11 +105,43 @@ static mp_str say_errors(struct mp_compilation *c)
     return mp_str_of(text);
 }
 
+/* NULL, or why a loop cannot read it: it would wait for who writes a FIFO. What is not there, and
+ * what is in folders, is judged by who reads it; standard input is read once, at the start. */
+static const char *fault_of(const char *path)
+{
+    const char *why = NULL;
+    struct stat st;
+    bool other = strcmp(path, "-") == 0 || stat(path, &st) != 0 || S_ISDIR(st.st_mode);
+    return other || mp_file_is(path, &why) ? NULL : why;
+}
+
+static bool are_files(const struct run *r, char *text, size_t size)
+{
+    size_t counts[2];
+    for (size_t k = 0; k < 2; k++) {
+        const char *const *paths = k == 0 ? cli_operands(r->args, &counts[0])
+                                          : cli_values(r->args, "include", &counts[1]);
+        for (size_t i = 0; i < counts[k]; i++) {
+            const char *why = fault_of(paths[i]);
+            if (why == NULL) continue;
+            snprintf(text, size, "%s: %s", paths[i], why);
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool compile(void *ctx, mp_str *image, mp_str *problem)
 {
+    static char text[DM_PROBLEM_MAX];
     struct run *r = ctx;
-    cli_policies_free(&r->policies);
     clock_gettime(CLOCK_REALTIME, &r->began);
+    if (!are_files(r, text, sizeof text)) {
+        r->mark = mark_now(r); /* not again before it changes */
+        *problem = mp_str_of(text);
+        return false;
+    }
+    cli_policies_free(&r->policies);
     int code = cli_compile(r->args, 0, MP_COMPILE_IMAGE, false, &r->policies);
     r->mark = mark_now(r);
     if (code != CLI_OK) {

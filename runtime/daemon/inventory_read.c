@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/hash.h"
+#include "file/file.h"
 #include "ingest/ingest.h"
 #include "inventory/inventory.h"
 #include "program/program.h"
@@ -39,9 +40,9 @@ static void free_files(struct files *f)
 
 static const char *read_file(struct file *file, size_t *room)
 {
-    FILE *f = fopen(file->path, "rb");
-    if (f == NULL) return strerror(errno);
-    const char *why = NULL;
+    const char *why;
+    FILE *f = mp_file_open(file->path, &why);
+    if (f == NULL) return why;
     size_t got;
     while (why == NULL && (got = fread(dm_read_room, 1, sizeof dm_read_room, f)) > 0) {
         if (got > *room) {

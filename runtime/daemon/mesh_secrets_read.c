@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "daemon/mesh_secrets_priv.h"
+#include "file/file.h"
 
 struct file {
     mp_str name, bytes;
@@ -32,13 +33,10 @@ static bool refuse(struct secret_reading *r, const char *name, const char *why)
 /* False: there is no memory. */
 static bool read_file(struct files *all, const char *path, struct file *out)
 {
-    FILE *f = fopen(path, "rbe");
     struct mp_buf b;
     char chunk[8192];
-    if (f == NULL) {
-        out->why = strerror(errno);
-        return true;
-    }
+    FILE *f = mp_file_open(path, &out->why);
+    if (f == NULL) return true;
     mp_buf_init(&b, &all->r->arena);
     for (size_t n; b.len <= DM_SECRET_BYTES_MAX && (n = fread(chunk, 1, sizeof chunk, f)) > 0;) {
         mp_buf_put(&b, (mp_str){chunk, n});

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "file/file.h"
+
 #define FILE_BYTES_MAX (1u << 20) /* LIMIT */
 #define ENTRIES_MAX 4096          /* LIMIT: certificates or lists of one text */
 
@@ -173,8 +175,9 @@ enum mp_err mp_pem_read(mp_str text, enum mp_pem_kind kind, struct mp_pem_dates 
 /* The whole file, or what the system says. `out` is the caller's to free. */
 static enum mp_err read_file(const char *path, char **out, size_t *len, char *why, size_t why_size)
 {
-    FILE *f = fopen(path, "re");
-    if (f == NULL) return refuse(why, why_size, strerror(errno));
+    const char *trouble;
+    FILE *f = mp_file_open(path, &trouble);
+    if (f == NULL) return refuse(why, why_size, trouble);
     char *bytes = malloc(FILE_BYTES_MAX + 1);
     enum mp_err err = bytes != NULL ? MP_OK : MP_ENOMEM;
     if (err == MP_OK) *len = fread(bytes, 1, FILE_BYTES_MAX + 1, f);

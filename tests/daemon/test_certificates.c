@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "../grpc/certs.h"
 
@@ -108,6 +109,10 @@ static void a_pair_that_is_out_of_date_is_told_everywhere(void **state)
     assert_true(status_says("  shop.web.crt: the certificate /CN=ended ended at 20"));
     wait_get(r.port, "/metrics", 200, "mpol_certificates_out_of_date 1");
     wait_get(r.port, "/metrics", 200, "mpol_sds_first_end_timestamp_seconds 1");
+    assert_int_equal(unlink("sds/shop.web.crt"), 0);
+    assert_int_equal(mkfifo("sds/shop.web.crt", 0600), 0);
+    run_wait(&r, "shop.web.crt cannot be read: not a regular file");
+    assert_int_equal(unlink("sds/shop.web.crt"), 0);
     copy("web.pem", "sds/shop.web.crt");
     wait_status("shop.web.key is the key of another certificate; what was there before is served");
     run_wait(&r, "--sds: shop.web.key is the key of another certificate");
@@ -131,6 +136,10 @@ static void a_certificate_of_the_port_that_is_out_of_date_is_told_and_renewed(vo
     assert_true(run_said(&r, "--xds: the certificate /CN=ended ended at 20"));
     assert_true(status_says("  --xds: the certificate /CN=ended ended at 20"));
     wait_get(r.port, "/metrics", 200, "mpol_certificates_out_of_date 1");
+    assert_int_equal(unlink("port.pem"), 0);
+    assert_int_equal(mkfifo("port.pem", 0600), 0); /* nobody waits for who writes it */
+    run_wait(&r, "port.pem: not a regular file");
+    assert_int_equal(unlink("port.pem"), 0);
     copy("web.pem", "port.pem"); /* its key is still to come */
     run_wait(&r, "port.key: not the key of port.pem");
     wait_status("  --xds: port.key: not the key of port.pem");

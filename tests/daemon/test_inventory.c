@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -214,6 +215,29 @@ static void a_broken_file_changes_nothing(void **state)
     stop();
 }
 
+/* Who waits for somebody to write a FIFO answers nobody: not once does anything wait here. */
+static void what_is_no_file_is_refused_and_stops_nothing(void **state)
+{
+    put_file("i", PAY_SERVICE PAY(1) PAY(2));
+    start(NULL);
+    gateway_comes();
+    gateway_leads_to("12");
+    assert_int_equal(unlink("i"), 0);
+    assert_int_equal(mkfifo("i", 0600), 0);
+    reload_says(1, "the inventory stays as it was: i: not a regular file");
+    assert_int_equal(unlink("i"), 0);
+    put_file("i", PAY_SERVICE PAY(2));
+    gateway_leads_to("2");
+    assert_int_equal(unlink("p.mpol"), 0);
+    assert_int_equal(mkfifo("p.mpol", 0600), 0);
+    reload_says(1, "p.mpol: not a regular file");
+    assert_int_equal(unlink("p.mpol"), 0);
+    put_file("p.mpol", flood_policy);
+    reload_says(0, "is in force");
+    gateway_goes();
+    stop();
+}
+
 static void what_has_gone_is_gone_after_a_restart(void **state)
 {
     put_file("i", PAY_SERVICE PAY(1) PAY(2));
@@ -266,6 +290,7 @@ int main(int argc, char **argv)
         CASE(what_has_gone_from_the_file_goes_from_the_gateway),
         CASE(a_file_that_changes_is_read_by_itself),
         CASE(a_broken_file_changes_nothing),
+        CASE(what_is_no_file_is_refused_and_stops_nothing),
         CASE(what_has_gone_is_gone_after_a_restart),
         CASE(what_telemetry_has_said_stays),
     };

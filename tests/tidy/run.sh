@@ -73,7 +73,7 @@ git grep -nIE '(^|[^A-Za-z0-9_.])/(work|farm|home/[a-z]+)/' -- . ':!tests/tidy/r
 
 # Only these may ask the world by themselves (the module in a proxy has nobody to ask it for);
 # everybody else is handed a struct mp_os.
-may='^runtime/(os|store|daemon|crypto|base|tls|grpc|backends/envoy_(prove|mod))/'
+may='^runtime/(os|file|store|daemon|crypto|base|tls|grpc|backends/envoy_(prove|mod))/'
 may+='|^compiler/(cli|jit|driver)'
 asks='(clock_gettime|gettimeofday|time\(NULL\)|fopen|open\(|socket\(|getrandom|rand\()'
 grep -lE '#include <(time|sys/time|unistd|fcntl|sys/socket|stdio)\.h>' \

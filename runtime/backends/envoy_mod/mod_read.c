@@ -5,9 +5,6 @@
 
 #include "ingest/ingest.h"
 
-/* LIMIT: values of one header name. */
-#define VALUES_MAX 16
-
 static const mp_str none = {NULL, 0};
 
 /* ---- room ---- */
@@ -46,7 +43,7 @@ mp_str mod_read_header(const struct mod_headers *h, mp_str name)
     if (!h->next(h->envoy, h->map, name, 1, &value)) return first;
     const char *from = h->room->bytes + h->room->used;
     bool fits = add(h->room, first);
-    for (size_t i = 1; fits && i < VALUES_MAX && h->next(h->envoy, h->map, name, i, &value); i++) {
+    for (size_t i = 1; fits && h->next(h->envoy, h->map, name, i, &value); i++) {
         fits = add(h->room, MP_STR(", ")) && add(h->room, value);
     }
     return fits ? (mp_str){from, (size_t)(h->room->bytes + h->room->used - from)} : none;
@@ -81,8 +78,7 @@ mp_str mod_read_cookie(const struct mod_headers *h, mp_str name)
 {
     mp_str value;
     struct mp_joined j = joining(h->room);
-    for (size_t i = 0; i < VALUES_MAX; i++) {
-        if (!h->next(h->envoy, h->map, MP_STR("cookie"), i, &value)) break;
+    for (size_t i = 0; !j.full && h->next(h->envoy, h->map, MP_STR("cookie"), i, &value); i++) {
         mp_pairs_join(MP_PAIRS_COOKIES, value, name, &j);
     }
     return joined(h->room, &j);

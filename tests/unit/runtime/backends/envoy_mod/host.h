@@ -11,7 +11,7 @@
 
 #include "envoy_mod/abi.h"
 
-#define HOST_HEADERS 16
+#define HOST_HEADERS 40
 
 /* One stream; its address is the proxy's filter, and the logger's context when it ends. */
 struct host_stream {

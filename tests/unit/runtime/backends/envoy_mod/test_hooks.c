@@ -159,6 +159,26 @@ static void a_proxy_is_one_reporter(void **state)
     tear_down(&s);
 }
 
+/* HTTP/2 may bring a cookie a header: nobody hides behind many of them. */
+static void the_last_of_many_headers_is_seen(void **state)
+{
+    (void)state;
+    struct setting s;
+    struct host_stream r;
+    set_up(&s, "service");
+    enforce(&s, POLICY);
+    host_stream_init(&r, 0, "127.0.0.2:5000");
+    host_header(&r, ":method", "GET");
+    host_header(&r, ":path", "/x");
+    host_header(&r, ":authority", "checkout");
+    for (int i = 0; i < 30; i++) host_header(&r, "cookie", "a=1");
+    host_header(&r, "cookie", "c=2");
+    host_begin(&r, s.filter);
+    host_end(&r, s.logger);
+    assert_int_equal(r.status, 403);
+    tear_down(&s);
+}
+
 static void every_field_of_a_request_is_asked_about(void **state)
 {
     (void)state;
@@ -510,6 +530,7 @@ int main(void)
         cmocka_unit_test(validation_starts_nothing),
         cmocka_unit_test(a_proxy_is_one_reporter),
         cmocka_unit_test(every_field_of_a_request_is_asked_about),
+        cmocka_unit_test(the_last_of_many_headers_is_seen),
         cmocka_unit_test(headers_of_one_name_are_joined),
         cmocka_unit_test(a_rate_says_when_to_come_again),
         cmocka_unit_test(a_gateway_speaks_of_whom_it_asks),
