@@ -293,7 +293,7 @@ static void a_node_id_that_is_none_gets_the_baseline_and_no_ear(void **state)
                                       "nowhere/checkout/checkout-1",
                                       "service//checkout-1",
                                       "service/checkout/",
-                                      "service/checkout/a/b",
+                                      "service/checkout//b",
                                       "service/\x01/x",
                                       "a b c"};
     struct proxy p[sizeof ids / sizeof *ids] = {{0}};
