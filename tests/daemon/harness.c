@@ -44,8 +44,8 @@ void harness_command(const char *path)
 
 int folder_make(void **state)
 {
-    snprintf(folder, sizeof folder, "%s/mpol-daemon-XXXXXX", tmp_folder());
-    if (mkdtemp(folder) == NULL || getcwd(before, sizeof before) == NULL) return -1;
+    if (!tmp_folder_make(folder, sizeof folder, "daemon")) return -1;
+    if (getcwd(before, sizeof before) == NULL) return -1;
     return chdir(folder);
 }
 

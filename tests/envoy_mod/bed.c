@@ -243,8 +243,7 @@ static void put_bootstrap(FILE *f, const struct bed_options *o, const char *fold
 static void write_config(struct bed *b, const struct bed_options *o)
 {
     char path[128];
-    snprintf(b->folder, sizeof b->folder, "%s/mpol-bed-XXXXXX", tmp_folder());
-    if (mkdtemp(b->folder) == NULL) abort();
+    if (!tmp_folder_make(b->folder, sizeof b->folder, "bed")) abort();
     snprintf(path, sizeof path, "%s/envoy.json", b->folder);
     FILE *f = fopen(path, "w");
     if (f == NULL) abort();

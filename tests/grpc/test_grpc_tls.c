@@ -27,8 +27,7 @@ static const char *at(const char *name)
 
 static int make_certificates(void **state)
 {
-    snprintf(dir, sizeof dir, "%s/mpol-grpc-tls-XXXXXX", tmp_folder());
-    assert_non_null(mkdtemp(dir));
+    assert_true(tmp_folder_make(dir, sizeof dir, "grpc-tls"));
     struct test_ca *ours = test_ca_create(dir, "ca");
     struct test_ca *theirs = test_ca_create(dir, "theirs");
     test_cert_create(ours, dir, "server", "URI:spiffe://shop/mpol,IP:127.0.0.1", false);

@@ -250,8 +250,7 @@ int main(int argc, char **argv)
         if (sscanf(argv[i], "--seed=%llu", &given) == 1) seed = given;
     }
     printf("seed %llu, %lu random kills\n", (unsigned long long)seed, kills);
-    snprintf(dir, sizeof dir, "%s/mpol-kill-XXXXXX", tmp_folder());
-    if (mkdtemp(dir) == NULL) fail("mkdtemp", strerror(errno));
+    if (!tmp_folder_make(dir, sizeof dir, "kill")) fail("mkdtemp", strerror(errno));
     mp_std_os(&os);
     shared = mapping(sizeof *shared);
     model = calloc(1, sizeof *model);

@@ -5,6 +5,7 @@
 #define TEST_LOOPBACK_FOLDER_H
 
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,6 +17,13 @@ static inline const char *tmp_folder(void)
     const char *named = getenv("TMPDIR");
     bool fits = named != NULL && named[0] == '/' && strlen(named) <= TMP_BYTES_MAX;
     return fits ? named : "/tmp";
+}
+
+/* Makes a folder of one's own, `out`; whoever asked removes it. False: errno says why. */
+static inline bool tmp_folder_make(char *out, size_t size, const char *name)
+{
+    snprintf(out, size, "%s/mpol-%s-XXXXXX", tmp_folder(), name);
+    return mkdtemp(out) != NULL;
 }
 
 #endif

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../../../loopback/folder.h"
 #include "certs.h"
 
 #define SAN "URI:spiffe://shop/ns/default/sa/x"
@@ -68,8 +69,7 @@ static int setup(void **state)
 {
     static const char *const names[] = {"checkout", "web", "fresh"};
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/mpol-secrets-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    assert_true(tmp_folder_make(dir, sizeof dir, "secrets"));
     snprintf(sds, sizeof sds, "%s/sds", dir);
     assert_int_equal(mkdir(sds, 0700), 0);
     ca = test_ca_create(dir, "ca");

@@ -73,8 +73,7 @@ static void close_engine(void)
 
 static int begin(void **state)
 {
-    snprintf(dir, sizeof dir, "%s/mpol-windows-XXXXXX", tmp_folder());
-    if (mkdtemp(dir) == NULL) return -1;
+    if (!tmp_folder_make(dir, sizeof dir, "windows")) return -1;
     snprintf(path, sizeof path, "%s/windows", dir);
     snprintf(beside, sizeof beside, "%s/windows.new", dir);
     d = (struct dm){.options = &options};

@@ -14,6 +14,7 @@
 
 #include <cmocka.h>
 
+#include "../../../loopback/folder.h"
 #include "file/file.h"
 
 static char dir[64];
@@ -27,8 +28,7 @@ static const char *path(const char *name)
 
 static int begin(void **state)
 {
-    snprintf(dir, sizeof dir, "%s/mpol-file-XXXXXX", getenv("TMPDIR") ? getenv("TMPDIR") : "/tmp");
-    return mkdtemp(dir) != NULL ? 0 : -1;
+    return tmp_folder_make(dir, sizeof dir, "file") ? 0 : -1;
 }
 
 static int finish(void **state)

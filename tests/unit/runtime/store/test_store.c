@@ -20,8 +20,7 @@ static const char *why;
 
 static int make_dir(void **state)
 {
-    snprintf(dir, sizeof dir, "%s/mpol-store-XXXXXX", tmp_folder());
-    return mkdtemp(dir) != NULL ? 0 : -1;
+    return tmp_folder_make(dir, sizeof dir, "store") ? 0 : -1;
 }
 
 static int drop_dir(void **state)

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "../../../loopback/folder.h"
 #include "certs.h"
 
 #define ID "URI:spiffe://shop/ns/default/sa/checkout"
@@ -29,8 +30,7 @@ static const char *path(const char *name)
 static int make_files(void **state)
 {
     (void)state;
-    snprintf(dir, sizeof dir, "/tmp/mpol-pem-XXXXXX");
-    assert_non_null(mkdtemp(dir));
+    assert_true(tmp_folder_make(dir, sizeof dir, "pem"));
     struct test_ca *ca = test_ca_create(dir, "ca");
     test_cert_create(ca, dir, "checkout", ID, false);
     test_cert_create(ca, dir, "ended", ID, true);

@@ -544,8 +544,7 @@ static void the_end_answers_all(void **state)
 static void with_tls(bool asks_for_certificate, bool shows_one, enum mp_prove_result result)
 {
     char dir[96], cert[128], key[128], ca_path[128], why[256];
-    snprintf(dir, sizeof dir, "%s/mpol-prove-XXXXXX", tmp_folder());
-    assert_non_null(mkdtemp(dir));
+    assert_true(tmp_folder_make(dir, sizeof dir, "prove"));
     struct test_ca *ca = test_ca_create(dir, "ca");
     test_cert_create(ca, dir, "a", "URI:spiffe://shop/a", false);
     test_ca_free(ca);
