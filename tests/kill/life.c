@@ -380,7 +380,7 @@ static void operate(struct life *l)
         if (why.len > 0) wrong(l, "undo: %.*s", MP_STR_ARG(why));
         return;
     }
-    static const char *const spans[] = {"300ms", "1s", "4s", "20s"};
+    static const char *const spans[] = {"1s", "2s", "4s", "20s"};
     const struct mp_note args[] = {{MP_STR("for"), mp_str_of(spans[draw(&l->random, 4)])}};
     struct mp_manual ask = {.verb = MP_STR("deny"),
                             .target = mp_str_of(target),
