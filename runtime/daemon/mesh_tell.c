@@ -91,7 +91,7 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
                         MP_STR_ARG(p->disobeys), MP_STR_ARG(p->seen));
     }
     if (p->twins) {
-        dm_bytes_printf(t->out, "      TWO PROXIES call themselves so, and one of them is asked\n");
+        dm_bytes_printf(t->out, "      SEVERAL PROXIES call themselves so, and one of them is asked\n");
     }
     if (p->nack_text.len > 0) tell_refusal(t, p);
     return true;
@@ -119,10 +119,18 @@ static void tell_certificates(const struct dm_mesh *m, struct dm_bytes *out)
     if (m->secrets != NULL) dm_secrets_tell(m->secrets, now_s, tell_line, out);
 }
 
+/* Nobody asks for progress while nothing is under way; what is told must not be of then. */
+static void bring_up_to_date(const struct dm_mesh *m)
+{
+    struct mpol_progress now = {.size = sizeof now};
+    mp_envoy_ops.progress(m->envoy, &now);
+}
+
 void dm_mesh_status(struct dm *d, struct dm_bytes *out)
 {
     struct telling t = {.d = d, .out = out, .now_ns = d->os.mono_ns(d->os.ctx)};
     if (d->mesh == NULL) return;
+    bring_up_to_date(d->mesh);
     dm_bytes_printf(out, "proxies:\n");
     mp_envoy_proxies(d->mesh->envoy, tell_proxy, &t);
     if (t.connected + t.away == 0) dm_bytes_printf(out, "  none has asked yet\n");
@@ -176,7 +184,7 @@ static void put_remarks(struct dm_bytes *out, const struct remarks *r)
         dm_duration(out, r->d->os.mono_ns(r->d->os.ctx) - r->away.first.since_ns);
     }
     if (r->silent.count > 0) put_some(out, "no answer from ", &r->silent);
-    if (r->twins.count > 0) put_some(out, "asked of one of the two called ", &r->twins);
+    if (r->twins.count > 0) put_some(out, "asked of one of those called ", &r->twins);
     if (r->passed_over.count > 0)
         put_some(out, "an exempt passes it over at ", &r->passed_over);
     if (r->unproven.count > 0) {
@@ -333,6 +341,7 @@ static void certificate_metrics(const struct dm_mesh *m, struct dm_bytes *out)
 void dm_mesh_metrics(struct dm *d, struct dm_bytes *out)
 {
     if (d->mesh == NULL) return;
+    bring_up_to_date(d->mesh);
     certificate_metrics(d->mesh, out);
     record_metrics(d->mesh, out);
     proxy_metrics(d->mesh, out);

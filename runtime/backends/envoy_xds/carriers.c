@@ -349,7 +349,7 @@ bool lease_is_of_nobody(const struct mp_envoy *e, const struct mpol_lease *l)
 
 /* ---- all of them ---- */
 
-static bool is_refusing(const struct proxy *p)
+bool proxy_refuses(const struct proxy *p)
 {
     for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
         for (int type = 0; type < MP_ENVOY_TYPES; type++) {
@@ -379,7 +379,7 @@ bool lease_is_carried(struct mp_envoy *e, const struct mpol_lease *l, struct gap
                 gap->part = part;
             }
         } else if (part == CARRIES) {
-            bool able = !p->silent && !is_refusing(p);
+            bool able = !p->silent && !proxy_refuses(p);
             if (!able && gap->lacking == 0) gap->proxy = p;
             carried |= able;
             gap->carriers++;

@@ -284,7 +284,7 @@ struct mp_envoy_proxy {
     struct mp_envoy_proxy_type types[MP_ENVOY_TYPES];
 };
 typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy);
-/* Every proxy that is or was connected, in order of node id. */
+/* Every proxy that is or was connected, in order of node id, as it was when progress was told. */
 void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
 
 /* What is to be said of a lease at one proxy that has a part in it. */

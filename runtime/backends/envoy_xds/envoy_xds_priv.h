@@ -364,6 +364,8 @@ bool lease_is_of(const struct mpol_lease *l, const struct proxy *p);
 /* About a service or an instance that no inventory and no proxy speaks of: it would change nothing,
  * and must not be told as if it did. */
 bool lease_is_of_nobody(const struct mp_envoy *e, const struct mpol_lease *l);
+/* Is there something that it was sent and refused? */
+bool proxy_refuses(const struct proxy *p);
 /* Does the proxy carry a part of it, by itself or for who asks it for a cluster? */
 bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p);
 /* Why a lease is not carried: who would have to and does not, and what it has not asked for. */

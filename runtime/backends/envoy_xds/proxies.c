@@ -261,6 +261,7 @@ static bool proxy_fill(struct mp_envoy *e, struct proxy *p, const struct told *t
 
 /* ---- several streams of one node ---- */
 
+#define OLDER_MAX 3 /* LIMIT: of one name, beside the newest */
 #define DOUBT_NS INT64_C(500000000) /* until an older stream without an answer is taken for dead */
 
 static void end_replaced(struct mp_envoy_stream *s)
@@ -272,18 +273,15 @@ static void end_replaced(struct mp_envoy_stream *s)
 
 /* Either the proxy has come back, and its older stream is dead without anybody having said so; or
  * it is another one of that name, as while Envoy restarts itself and the old process serves on. So
- * one older stream goes on as long as it answers. Those of one type live beside each other. */
+ * an older stream goes on as long as it answers. Those of one type live beside each other. */
 static void doubt_older(struct proxy *p)
 {
-    bool kept = false;
+    int kept = 0;
     for (struct mp_envoy_stream *s = p->stream, *next; s != NULL; s = next) {
         next = s->sibling;
         if (s->single) continue;
-        if (kept) {
-            end_replaced(s);
-        } else {
-            s->doubted = kept = true;
-        }
+        s->doubted = true;
+        if (++kept > OLDER_MAX) end_replaced(s);
     }
 }
 
@@ -311,7 +309,7 @@ void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
     bool twins = alive[1] != NULL;
     if (twins && !p->twins) {
         xd_log(e, MP_ENVOY_WARNING,
-               "two proxies call themselves %.*s (from %.*s and %.*s): one of them is asked whether "
+               "several proxies call themselves %.*s (from %.*s and %.*s): one of them is asked whether "
                "it obeys; unless one is about to end, give each a node id of its own",
                MP_STR_ARG(p->id), MP_STR_ARG(alive[0]->address), MP_STR_ARG(alive[1]->address));
     }
@@ -440,6 +438,14 @@ static void tell_seen(const struct mp_envoy_stream *s, struct mp_envoy_proxy *ou
     out->proven = proven && !late && !out->unproven;
 }
 
+/* What it refused before and has taken since is no matter any more. */
+static void tell_refused(const struct proxy *p, struct mp_envoy_proxy *out)
+{
+    out->nack_type = mp_envoy_type_word(p->nack_type);
+    out->nack_resource = (mp_str){p->nack_name, p->nack_name_len};
+    out->nack_text = (mp_str){p->nack_text, p->nack_text_len};
+}
+
 static uint32_t leases_of(const struct mp_envoy *e, const struct proxy *p)
 {
     uint32_t n = 0;
@@ -464,10 +470,8 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .lacks = p->stream != NULL ? p->lacks : MP_STR(""),
             .bare = {p->view.text, p->stream != NULL ? p->view.text_len : 0},
             .leases = leases_of(e, p),
-            .nack_resource = {p->nack_name, p->nack_name_len},
-            .nack_text = {p->nack_text, p->nack_text_len},
         };
-        if (p->nack_text_len > 0) out.nack_type = mp_envoy_type_word(p->nack_type);
+        if (proxy_refuses(p)) tell_refused(p, &out);
         for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
             tell_types(s, out.types);
             out.sotw |= s->variant->wire == MP_DISCOVERY_SOTW;
