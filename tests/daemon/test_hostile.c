@@ -263,9 +263,23 @@ static int begin(void **state)
     return uv_loop_init(&loop);
 }
 
+/* A case that failed has left clients behind, which would keep the loop for ever. */
+static void close_left(uv_handle_t *handle, void *ctx)
+{
+    if (!uv_is_closing(handle)) uv_close(handle, NULL);
+}
+
+static void give_up(uv_timer_t *timer) { uv_walk(&loop, close_left, NULL); }
+
 static int finish(void **state)
 {
     if (good.client != NULL) leave(&good);
+    uv_timer_t limit;
+    uv_timer_init(&loop, &limit);
+    uv_timer_start(&limit, give_up, WAIT_MS, 0);
+    uv_unref((uv_handle_t *)&limit);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    close_left((uv_handle_t *)&limit, NULL);
     uv_run(&loop, UV_RUN_DEFAULT);
     uv_loop_close(&loop);
     return folder_drop(state);
