@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "check/carve.h"
 
+#include <string.h>
+
 struct carves {
     struct mp_carve *out;
     uint32_t count;
@@ -12,11 +14,24 @@ static bool is_path(const struct mp_t_expr *e)
     return e->walk->hop_count == 0 && mp_str_eq(e->walk->field->name, MP_STR("path"));
 }
 
+/* A filter compares a path as the request brings it, `request.path` has it decoded: only these
+ * bytes may be the same in both (RFC 3986, pchar without pct-encoded). */
+static bool travels_as_written(mp_str path)
+{
+    for (size_t i = 0; i < path.len; i++) {
+        char c = path.ptr[i];
+        bool word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!word && (c == '\0' || strchr("/-._~!$&'()*+,;=:@", c) == NULL)) return false;
+    }
+    return true;
+}
+
 static bool add(struct carves *c, const struct mp_t_expr *text, bool prefix)
 {
     if (text == NULL || text->kind != MP_TX_CONST || mp_type_rep(text->type.base) != MP_REP_T)
         return false;
     if (c->count == MP_CARVES_MAX || text->text.len == 0) return false;
+    if (!travels_as_written(text->text)) return false;
     c->out[c->count++] = (struct mp_carve){text->text, prefix};
     return true;
 }

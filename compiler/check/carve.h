@@ -17,8 +17,8 @@ struct mp_carve {
 };
 
 /* Reads `never VERB request where` a path is one of a few, or begins with one: `==`, `in`,
- * `starts_with` and `or` over constants. False: it asks for anything else, or for more than
- * MP_CARVES_MAX. */
+ * `starts_with` and `or` over constants. False: it asks for anything else, for a path that does not
+ * travel as it is written ("/a b" comes as /a%20b), or for more than MP_CARVES_MAX. */
 bool mp_carve_read(const struct mp_t_guard *guard, struct mp_carve out[MP_CARVES_MAX],
                    uint32_t *count);
 

@@ -179,10 +179,11 @@ static void check_guard(struct mesh *m, const struct mp_t_guard *g)
         struct mp_diag *d = mp_diag_add(m->sink, MP_DIAG_E0701, g->span,
                                         "%s cannot let pass what this guard protects",
                                         m->tables[i]->title);
-        mp_diag_note(
-            d, "its filters know the path of a request, and nothing else that a guard asks for");
-        mp_diag_help(d, "ask for `request.path` alone, with `==`, `in` or `starts with`; or "
-                        "`--backend envoy-module`, and a bootstrap with `--module`");
+        mp_diag_note(d, "its filters know the path of a request as it comes (`/a%%20b`), and "
+                        "nothing else that a guard asks for");
+        mp_diag_help(d, "ask for `request.path` alone, without what has to be escaped, with `==`, "
+                        "`in` or `starts with`; or `--backend module`, which is `mpol run "
+                        "--module-socket` without `--xds`");
         return;
     }
 }

@@ -41,10 +41,13 @@ static int backend_of_mesh(const struct cli_args *args, struct mp_arena *arena,
                            struct mp_compile_options *options)
 {
     bool module = cli_value(args, "module-socket", NULL) != NULL;
-    if (!module && cli_value(args, "xds", NULL) == NULL) return CLI_OK;
+    bool xds = cli_value(args, "xds", NULL) != NULL;
+    if (!module && !xds) return CLI_OK;
     const struct mp_backend_table **table = MP_NEW(arena, const struct mp_backend_table *, 1);
     if (table == NULL) return cli_no_memory(args);
-    table[0] = mp_backend_table_named(module ? MP_STR("envoy-module") : MP_STR("envoy"));
+    table[0] = mp_backend_table_named(!xds ? MP_STR("module")
+                                      : module ? MP_STR("envoy-module")
+                                               : MP_STR("envoy"));
     options->backends = table;
     options->backend_count = 1;
     return CLI_OK;
@@ -61,8 +64,8 @@ static int backends_of(const struct cli_args *args, struct mp_arena *arena,
     for (size_t i = 0; i < given; i++) {
         tables[i] = mp_backend_table_named(mp_str_of(values[i]));
         if (tables[i] == NULL) {
-            return cli_complain(args, "--backend=%s: there are inproc, envoy and envoy-module",
-                                values[i]);
+            return cli_complain(
+                args, "--backend=%s: there are inproc, envoy, envoy-module and module", values[i]);
         }
     }
     options->backends = tables;

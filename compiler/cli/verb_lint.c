@@ -8,7 +8,7 @@ const struct cli_option cli_lint_options[] = {
     {"include", "DIR", "-I DIR: a folder in which `use` looks for packages", true},
     {"channels", "NAME", "a channel that exists, may be repeated; others are E0106 then", true},
     {"backend", "NAME",
-     "inproc, envoy or envoy-module: what it cannot do is E0701; may be repeated", true},
+     "inproc, envoy, envoy-module or module: what it cannot do is E0701; may be repeated", true},
     {"stdin-filename", "NAME", "what messages call standard input"},
     {NULL, NULL, NULL},
 };

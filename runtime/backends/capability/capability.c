@@ -57,6 +57,17 @@ static const struct mp_backend_table envoy_table = {
 static const struct mp_backend_table envoy_module_table = {
     .name = "envoy-module",
     .title = "an Envoy with the module",
+    .carves_paths = true, /* the filters beside the module refuse too */
+    .inline_rules = true,
+    .capabilities = envoy_and_module,
+    .capability_count = COUNT(envoy_and_module),
+    .gaps = envoy_module_gaps,
+    .gap_count = COUNT(envoy_module_gaps),
+};
+
+static const struct mp_backend_table module_table = {
+    .name = "module",
+    .title = "the module alone",
     .flags = MPOL_BACKEND_CARVES_OUT,
     .inline_rules = true,
     .capabilities = envoy_and_module,
@@ -66,7 +77,7 @@ static const struct mp_backend_table envoy_module_table = {
 };
 
 static const struct mp_backend_table *const tables[] = {&envoy_table, &envoy_module_table,
-                                                        &inproc_table, NULL};
+                                                        &inproc_table, &module_table, NULL};
 
 const struct mp_backend_table *const *mp_backend_tables(void) { return tables; }
 

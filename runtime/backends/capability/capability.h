@@ -25,7 +25,7 @@ struct mp_capability_gap {
 };
 
 struct mp_backend_table {
-    const char *name;  /* "inproc", "envoy", "envoy-module" */
+    const char *name;  /* "inproc", "envoy", "envoy-module", "module" */
     const char *title; /* "an Envoy without our module" */
     uint32_t flags;    /* MPOL_BACKEND_* as far as a policy can tell */
     bool carves_paths; /* lets requests pass whose path a guard protects, and no others */
