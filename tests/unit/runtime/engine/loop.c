@@ -12,6 +12,16 @@
 
 #define LOG_MAX (4u << 20)
 
+const char *const loop_ladder =
+    "mpol 1\npackage shop\nuse std.mesh\n"
+    "rule errors when error_rate > 5% for 30s per svc\n"
+    "then throttle svc to 50% for 5m and notify \"{svc} at {error_rate}\" via slack\n"
+    "  verify error_rate < 1% for 20s within 1m settle 5s\n"
+    "else quarantine svc for 15m\n"
+    "  verify error_rate of svc.callers < 1% for 20s within 90s\n"
+    "else rollback and page \"oncall\"\n"
+    "until error_rate < 0.5% for 5m\nramp 25% every 1m\ncooldown 5m\n";
+
 static void add(struct loop *l, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 static void add(struct loop *l, const char *format, ...)

@@ -24,6 +24,9 @@ struct loop {
     int64_t t; /* seconds since T0, in ns */
 };
 
+/* A ladder of two rungs, whose checks may fail: what the closed loop is about. */
+extern const char *const loop_ladder;
+
 /* Compiles and starts; fails the test with the messages where the policy has errors. */
 void loop_open(struct loop *l, const char *policy, bool with_tests, enum mp_engine_clock clock);
 void loop_open_with(struct loop *l, const char *policy, bool with_tests,

@@ -52,21 +52,11 @@ static void the_trigger_is_judged_when_the_record_arrives(void **state)
 
 /* ---- the ladder ---- */
 
-static const char *const ladder =
-    "mpol 1\npackage shop\nuse std.mesh\n"
-    "rule errors when error_rate > 5% for 30s per svc\n"
-    "then throttle svc to 50% for 5m and notify \"{svc} at {error_rate}\" via slack\n"
-    "  verify error_rate < 1% for 20s within 1m settle 5s\n"
-    "else quarantine svc for 15m\n"
-    "  verify error_rate of svc.callers < 1% for 20s within 90s\n"
-    "else rollback and page \"oncall\"\n"
-    "until error_rate < 0.5% for 5m\nramp 25% every 1m\ncooldown 5m\n";
-
 static void what_does_not_help_is_followed_by_more_and_then_let_go(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, ladder);
+    test_loop(&l, loop_ladder);
     loop_line(&l, "{\"entity\":\"service\",\"name\":\"checkout\",\"callers\":[\"web\"]}");
     loop_set(&l, "error_rate", "checkout", "8%");
     loop_set(&l, "error_rate", "web", "0.1%");
@@ -96,7 +86,7 @@ static void the_end_of_the_ladder_rolls_back_and_pages(void **state)
 {
     (void)state;
     struct loop l;
-    test_loop(&l, ladder);
+    test_loop(&l, loop_ladder);
     loop_line(&l, "{\"entity\":\"service\",\"name\":\"checkout\",\"callers\":[\"web\"]}");
     loop_set(&l, "error_rate", "checkout", "8%");
     loop_set(&l, "error_rate", "web", "3%");

@@ -11,16 +11,6 @@
 
 #include <cmocka.h>
 
-static const char *const ladder =
-    "mpol 1\npackage shop\nuse std.mesh\n"
-    "rule errors when error_rate > 5% for 30s per svc\n"
-    "then throttle svc to 50% for 5m and notify \"{svc} at {error_rate}\" via slack\n"
-    "  verify error_rate < 1% for 20s within 1m settle 5s\n"
-    "else quarantine svc for 15m\n"
-    "  verify error_rate of svc.callers < 1% for 20s within 90s\n"
-    "else rollback and page \"oncall\"\n"
-    "until error_rate < 0.5% for 5m\nramp 25% every 1m\ncooldown 5m\n";
-
 static void nothing_is_accepted_or_sent_before_it_is_durable(void **state)
 {
     (void)state;
@@ -62,7 +52,7 @@ static void a_restart_goes_on_where_it_was(void **state)
     struct loop l, m;
     struct mp_engine_status s;
     kept_open(&kept);
-    test_loop(&l, ladder);
+    test_loop(&l, loop_ladder);
     loop_line(&l, "{\"entity\":\"service\",\"name\":\"checkout\",\"callers\":[\"web\"]}");
     loop_set(&l, "error_rate", "checkout", "8%");
     loop_set(&l, "error_rate", "web", "0.1%");
@@ -84,7 +74,7 @@ static void a_restart_goes_on_where_it_was(void **state)
     options.limits.keys = 1024;
     options.limits.incidents = 256;
     options.limits.leases = 256;
-    loop_open_with(&m, ladder, true, &options);
+    loop_open_with(&m, loop_ladder, true, &options);
     kept_restore(&kept, m.engine);
     mp_engine_status(m.engine, &s);
     assert_int_equal(s.leases_in_force, 1);
@@ -104,7 +94,7 @@ static void damaged_rows_are_refused(void **state)
     static struct kept kept;
     struct loop l;
     kept_open(&kept);
-    test_loop(&l, ladder);
+    test_loop(&l, loop_ladder);
     loop_set(&l, "error_rate", "checkout", "8%");
     loop_at(&l, 40);
     kept_take(&kept, l.engine);
@@ -114,7 +104,7 @@ static void damaged_rows_are_refused(void **state)
         for (size_t len = 0; len < kept.row[i].bytes.len; len++) {
             struct mp_state_row cut = kept.row[i];
             cut.bytes.len = len;
-            test_loop(&l, ladder);
+            test_loop(&l, loop_ladder);
             enum mp_err err = mp_engine_restore(l.engine, &cut);
             loop_close(&l);
             if (err != MP_ECORRUPT) fail_msg("kind %d cut at %zu: %d", (int)cut.kind, len, err);

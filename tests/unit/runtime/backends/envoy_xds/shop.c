@@ -17,7 +17,11 @@ const char *const shop = "service/shop/shop-1", *const gate = "ingress/gate/gate
 
 static bool sotw;
 
-void shop_speaks(int argc, char **argv) { sotw = argc > 1 && strcmp(argv[1], "sotw") == 0; }
+bool shop_speaks(int argc, char **argv)
+{
+    sotw = argc > 1 && strcmp(argv[1], "sotw") == 0;
+    return sotw;
+}
 
 static int open_with(bool looks)
 {
@@ -56,6 +60,17 @@ void want(uint64_t revision, const char *verb, const char *kind, const char *tar
 {
     set_begin(&s, revision);
     if (verb != NULL) set_add(&s, verb, kind, target);
+    apply();
+}
+
+void deny_clients(uint64_t revision, unsigned count)
+{
+    char address[32];
+    set_begin(&s, revision);
+    for (unsigned i = 0; i < count; i++) {
+        snprintf(address, sizeof address, "10.0.%u.%u", i / 250, i % 250 + 1);
+        set_add(&s, "deny", "client", address);
+    }
     apply();
 }
 

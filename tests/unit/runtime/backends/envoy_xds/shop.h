@@ -11,8 +11,8 @@ extern struct fake_mesh m;
 extern struct set s;
 extern const char *const shop, *const gate; /* nodes */
 
-/* In main: the argument `sotw` makes all proxies speak the state of the world. */
-void shop_speaks(int argc, char **argv);
+/* In main: the argument `sotw` makes all proxies speak the state of the world. Does it? */
+bool shop_speaks(int argc, char **argv);
 /* Around each test. */
 int open_mesh(void **state);
 int open_looking(void **state); /* the same, and somebody looks at listeners */
@@ -23,6 +23,8 @@ void know_identities(void); /* from now on, that of each service is known */
 void apply(void);
 /* A set of one lease. */
 void want(uint64_t revision, const char *verb, const char *kind, const char *target);
+/* A set of so many denials: of 10.0.0.1, 10.0.0.2 and on. */
+void deny_clients(uint64_t revision, unsigned count);
 struct mpol_progress progress(void);
 struct mp_envoy_counts counts(void);
 bool is_told(const char *node); /* is a proxy known by that name? */

@@ -11,56 +11,7 @@
 #include <cmocka.h>
 
 #include "envoy_xds/names.h"
-#include "fake.h"
-#include "sets.h"
-
-static struct fake_mesh m;
-static bool sotw; /* all proxies speak the state of the world */
-static struct set s;
-
-static const char *const shop = "service/shop/shop-1";
-
-static int open_mesh(void **state)
-{
-    (void)state;
-    memset(&m, 0, sizeof m);
-    m.sotw = sotw;
-    fake_start(&m, NULL);
-    set_begin(&s, 1);
-    return mp_envoy_ops.apply(m.envoy, &s.desired) == MPOL_OK ? 0 : -1;
-}
-
-static int close_mesh(void **state)
-{
-    (void)state;
-    fake_stop(&m);
-    return 0;
-}
-
-static void apply(uint64_t revision, unsigned clients)
-{
-    char address[32];
-    set_begin(&s, revision);
-    for (unsigned i = 0; i < clients; i++) {
-        snprintf(address, sizeof address, "10.0.%u.%u", i / 250, i % 250 + 1);
-        set_add(&s, "deny", "client", address);
-    }
-    assert_int_equal(mp_envoy_ops.apply(m.envoy, &s.desired), MPOL_OK);
-}
-
-static struct mp_envoy_counts counts(void)
-{
-    struct mp_envoy_counts c;
-    mp_envoy_counts_get(m.envoy, &c);
-    return c;
-}
-
-static struct mpol_progress progress(void)
-{
-    struct mpol_progress p = {.size = sizeof p};
-    assert_int_equal(mp_envoy_ops.progress(m.envoy, &p), MPOL_OK);
-    return p;
-}
+#include "shop.h"
 
 static const char *version_of(const struct fake_proxy *p, const char *name)
 {
@@ -85,7 +36,7 @@ static void the_first_answer_has_everything(void **state)
 {
     (void)state;
     static const char *const clusters[] = {"shop", "shop@v1", NULL};
-    apply(2, 3);
+    deny_clients(2, 3);
     struct fake_proxy *p = fake_proxy(&m, shop);
     assert_true(fake_connect(p, clusters));
     fake_pump(&m);
@@ -108,11 +59,11 @@ static void only_what_differs_is_sent(void **state)
     fake_connect(p, NULL);
     fake_pump(&m);
     uint32_t had = p->resources_in, responses = p->responses;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(p->responses, responses + 1);
     assert_int_equal(p->resources_in, had + 1);
-    apply(3, 1); /* the same set again */
+    deny_clients(3, 1); /* the same set again */
     fake_pump(&m);
     assert_int_equal(p->responses, responses + 1);
     assert_int_equal(progress().effective, 3);
@@ -186,7 +137,7 @@ static void what_is_unsubscribed_is_not_sent_any_more(void **state)
         .type_url = MP_STR(MP_ENVOY_TYPE_EXTENSION), .unsubscribe = names, .unsubscribe_count = 1};
     fake_request(p, &ask);
     uint32_t responses = p->responses;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(p->responses, responses);
 }
@@ -211,7 +162,7 @@ static void who_comes_back_with_our_versions_is_sent_nothing(void **state)
     (void)state;
     static const char *const clusters[] = {"shop", NULL};
     struct fake_proxy *p = fake_proxy(&m, shop);
-    apply(2, 2);
+    deny_clients(2, 2);
     fake_connect(p, clusters);
     fake_pump(&m);
     uint32_t had = p->resources_in;
@@ -225,13 +176,13 @@ static void another_control_plane_serves_the_same_versions(void **state)
 {
     (void)state;
     struct fake_proxy *p = fake_proxy(&m, shop);
-    apply(2, 2);
+    deny_clients(2, 2);
     fake_connect(p, NULL);
     fake_pump(&m);
     uint32_t had = p->resources_in;
     fake_crash(&m);
     fake_start(&m, NULL);
-    apply(7, 2);
+    deny_clients(7, 2);
     fake_connect(p, NULL);
     fake_pump(&m);
     assert_int_equal(p->resources_in, had);
@@ -265,7 +216,7 @@ static void acks_may_come_in_any_order(void **state)
     p->silent = true;
     char nonces[2][64];
     for (int i = 0; i < 2; i++) {
-        apply(2 + (uint64_t)i, 1 + (unsigned)i);
+        deny_clients(2 + (uint64_t)i, 1 + (unsigned)i);
         assert_true(fake_read(p));
         memcpy(nonces[i], p->nonce, sizeof nonces[i]);
     }
@@ -285,11 +236,11 @@ static void an_ack_of_the_older_one_is_not_one_of_the_newer(void **state)
     fake_connect(p, NULL);
     fake_pump(&m);
     p->silent = true;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_read(p);
     char nonce[64];
     memcpy(nonce, p->nonce, sizeof nonce);
-    apply(3, 2);
+    deny_clients(3, 2);
     fake_answer(p, MP_ENVOY_TYPE_EXTENSION, nonce, NULL);
     assert_int_equal(progress().accepted, 2);
 }
@@ -301,7 +252,7 @@ static void an_unknown_nonce_says_nothing(void **state)
     fake_connect(p, NULL);
     fake_pump(&m);
     p->silent = true;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_read(p);
     assert_true(fake_answer(p, MP_ENVOY_TYPE_EXTENSION, "4711", NULL));
     assert_true(fake_answer(p, MP_ENVOY_TYPE_EXTENSION, "no number at all", "refused"));
@@ -318,7 +269,7 @@ static void a_slow_proxy_is_not_sent_every_step(void **state)
     fake_pump(&m);
     uint32_t responses = p->responses;
     p->silent = true;
-    for (unsigned i = 1; i <= 50; i++) apply(1 + i, i);
+    for (unsigned i = 1; i <= 50; i++) deny_clients(1 + i, i);
     p->silent = false;
     fake_pump(&m);
     assert_in_range(p->responses - responses, 2, 5);
@@ -326,7 +277,7 @@ static void a_slow_proxy_is_not_sent_every_step(void **state)
     /* It has the last one, and nothing more is to come. */
     char version[64];
     snprintf(version, sizeof version, "%s", version_of(p, MP_ENVOY_DENY));
-    apply(100, 50);
+    deny_clients(100, 50);
     fake_pump(&m);
     assert_string_equal(version_of(p, MP_ENVOY_DENY), version);
 }
@@ -338,7 +289,7 @@ static void a_full_queue_is_waited_for(void **state)
     fake_connect(p, NULL);
     fake_pump(&m);
     p->room = 0;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(progress().accepted, 1);
     p->room = SIZE_MAX;
@@ -358,7 +309,7 @@ static void a_refusal_keeps_the_last_good_one(void **state)
     char good[64];
     snprintf(good, sizeof good, "%s", version_of(p, MP_ENVOY_DENY));
     p->nacks = MP_ENVOY_DENY;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_string_equal(version_of(p, MP_ENVOY_DENY), good);
     struct mpol_progress now = progress();
@@ -378,19 +329,19 @@ static void what_was_refused_is_sent_again_when_it_has_changed(void **state)
     fake_connect(p, NULL);
     fake_pump(&m);
     p->nacks = MP_ENVOY_DENY;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     uint32_t responses = p->responses;
-    apply(3, 1); /* the same content */
+    deny_clients(3, 1); /* the same content */
     fake_pump(&m);
     assert_int_equal(p->responses, responses);
-    apply(4, 0); /* taken back: that is what it has */
+    deny_clients(4, 0); /* taken back: that is what it has */
     fake_pump(&m);
     assert_int_equal(p->responses, responses);
     assert_int_equal(progress().trouble, MPOL_OK);
     assert_int_equal(progress().effective, 4);
     p->nacks = NULL;
-    apply(5, 1);
+    deny_clients(5, 1);
     fake_pump(&m);
     assert_int_equal(p->responses, responses + 1);
     assert_int_equal(progress().effective, 5);
@@ -465,7 +416,7 @@ static void garbage_ends_its_stream_alone(void **state)
     assert_false(mp_envoy_stream_message(p->stream, MP_STR(""))); /* and nothing after it */
     fake_close(p);
     assert_int_equal(counts().garbage, 1);
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(progress().effective, 2);
 }
@@ -486,7 +437,7 @@ static void too_much_ends_the_stream(void **state)
     struct mp_envoy_limits small = {
         .message_bytes = 1000, .subscriptions = 5, .streams = 2, .proxies = 2};
     fake_start(&m, &small);
-    apply(2, 0);
+    deny_clients(2, 0);
     static const char *const clusters[] = {"a", "b", NULL};
     struct fake_proxy *p = fake_proxy(&m, shop);
     assert_false(fake_connect(p, clusters));
@@ -502,8 +453,7 @@ static void too_much_ends_the_stream(void **state)
 
 int main(int argc, char **argv)
 {
-    sotw = argc > 1 && strcmp(argv[1], "sotw") == 0;
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_mesh, close_mesh)
+    bool sotw = shop_speaks(argc, argv);
     const struct CMUnitTest both[] = {
         TEST(nobody_is_served_before_the_first_set),
         TEST(the_first_answer_has_everything),

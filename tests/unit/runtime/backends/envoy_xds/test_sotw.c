@@ -12,57 +12,9 @@
 #include <cmocka.h>
 
 #include "envoy_xds/names.h"
-#include "fake.h"
-#include "sets.h"
+#include "shop.h"
 
-static struct fake_mesh m;
-static struct set s;
-
-static const char *const shop = "service/shop/shop-1";
 static const char *const deny_alone[] = {MP_ENVOY_DENY, NULL};
-
-static int open_mesh(void **state)
-{
-    (void)state;
-    memset(&m, 0, sizeof m);
-    m.sotw = true;
-    fake_instance(&m, "shop-1", "shop", "v1", "10.1.0.1", 9000);
-    fake_start(&m, NULL);
-    set_begin(&s, 1);
-    return mp_envoy_ops.apply(m.envoy, &s.desired) == MPOL_OK ? 0 : -1;
-}
-
-static int close_mesh(void **state)
-{
-    (void)state;
-    fake_stop(&m);
-    return 0;
-}
-
-static void apply(uint64_t revision, unsigned clients)
-{
-    char address[32];
-    set_begin(&s, revision);
-    for (unsigned i = 0; i < clients; i++) {
-        snprintf(address, sizeof address, "10.0.0.%u", i + 1);
-        set_add(&s, "deny", "client", address);
-    }
-    assert_int_equal(mp_envoy_ops.apply(m.envoy, &s.desired), MPOL_OK);
-}
-
-static struct mp_envoy_counts counts(void)
-{
-    struct mp_envoy_counts c;
-    mp_envoy_counts_get(m.envoy, &c);
-    return c;
-}
-
-static struct mpol_progress progress(void)
-{
-    struct mpol_progress p = {.size = sizeof p};
-    assert_int_equal(mp_envoy_ops.progress(m.envoy, &p), MPOL_OK);
-    return p;
-}
 
 static struct fake_proxy *connected(void)
 {
@@ -103,7 +55,7 @@ static void one_response_is_on_its_way_at_a_time(void **state)
     struct fake_proxy *p = connected();
     uint32_t responses = p->responses;
     p->silent = true;
-    for (unsigned i = 1; i <= 5; i++) apply(1 + i, i);
+    for (unsigned i = 1; i <= 5; i++) deny_clients(1 + i, i);
     assert_int_equal(p->inbox_count, 1);
     assert_true(fake_read(p));
     assert_int_equal(progress().accepted, 1);
@@ -121,7 +73,7 @@ static void a_version_never_comes_twice(void **state)
     char seen[16][64];
     struct fake_proxy *p = connected();
     for (unsigned i = 0; i < 16; i++) {
-        apply(2 + i, i % 2); /* there and back */
+        deny_clients(2 + i, i % 2); /* there and back */
         if (i % 3 == 0) fake_connect(p, NULL);
         fake_pump(&m);
         memcpy(seen[i], p->version, sizeof seen[i]);
@@ -141,11 +93,11 @@ static void a_response_repeats_what_the_proxy_has(void **state)
     fake_connect(p, clusters);
     fake_pump(&m);
     uint32_t had = p->resources_in, responses = p->responses;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(p->responses, responses + 1);
     assert_int_equal(p->resources_in, had + 4);
-    fake_instance(&m, "shop-2", "shop", "v1", "10.1.0.2", 9000);
+    fake_instance(&m, "shop-3", "shop", "v1", "10.1.0.3", 9000);
     mp_envoy_world_changed(m.envoy);
     fake_pump(&m);
     assert_int_equal(p->responses, responses + 2);
@@ -158,7 +110,7 @@ static void a_response_repeats_the_last_good_one(void **state)
     (void)state;
     struct fake_proxy *p = connected();
     p->nacks = MP_ENVOY_DENY;
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     uint64_t nacks = counts().nacks;
     assert_int_equal(nacks, 1);
@@ -218,7 +170,7 @@ static void a_secret_that_goes_stays_where_it_is(void **state)
     struct fake_proxy *p = with_secrets();
     uint32_t responses = p->responses;
     change("GOOD", NULL);
-    apply(2, 0);
+    deny_clients(2, 0);
     fake_pump(&m);
     assert_int_equal(p->responses, responses);
     assert_non_null(fake_has(p, MP_ENVOY_TRUST));
@@ -230,7 +182,7 @@ static void a_secret_that_goes_stays_where_it_is(void **state)
     change("GOOD", "OTHER");
     fake_pump(&m);
     assert_int_equal(p->responses, responses + 1);
-    apply(3, 0);
+    deny_clients(3, 0);
     assert_int_equal(progress().effective, 3);
 }
 
@@ -242,7 +194,7 @@ static void who_keeps_the_version_before_has_refused(void **state)
     char before[64];
     memcpy(before, p->lists[0].version, sizeof before);
     p->silent = true;
-    apply(2, 1);
+    deny_clients(2, 1);
     assert_true(fake_read(p));
     assert_true(say(p, MP_ENVOY_TYPE_EXTENSION, p->nonce, before, deny_alone));
     assert_int_equal(counts().nacks, 1);
@@ -321,7 +273,7 @@ static void a_list_that_becomes_empty_drops_all(void **state)
     uint32_t responses = p->responses;
     assert_true(say(p, MP_ENVOY_TYPE_EXTENSION, p->lists[0].nonce, p->lists[0].version, NULL));
     assert_int_equal(subscribed(MP_ENVOY_ECDS), 0);
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(p->responses, responses);
 }
@@ -334,7 +286,7 @@ static void a_list_that_was_always_empty_means_everything(void **state)
     assert_true(fake_subscribe(p, MP_ENVOY_TYPE_EXTENSION, NULL));
     fake_pump(&m);
     assert_int_equal(p->resources_in, 4);
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(p->resources_in, 8);
     assert_int_equal(progress().effective, 2);
@@ -388,7 +340,7 @@ static void a_long_list_may_be_exchanged_for_another(void **state)
     fake_crash(&m);
     struct mp_envoy_limits small = {.subscriptions = 4};
     fake_start(&m, &small);
-    apply(2, 0);
+    deny_clients(2, 0);
     struct fake_proxy *p = fake_proxy(&m, shop);
     fake_open(p);
     p->silent = true;
@@ -439,14 +391,14 @@ static void an_unknown_type_has_nothing_and_takes_nothing_away(void **state)
 static void who_comes_back_gets_everything_whatever_it_has(void **state)
 {
     (void)state;
-    apply(2, 2);
+    deny_clients(2, 2);
     struct fake_proxy *p = connected();
     uint32_t had = p->resources_in;
     connected();
     assert_int_equal(p->resources_in, 2 * had);
     fake_crash(&m);
     fake_start(&m, NULL);
-    apply(7, 2);
+    deny_clients(7, 2);
     connected();
     assert_int_equal(p->resources_in, 3 * had);
     assert_int_equal(progress().effective, 7);
@@ -461,7 +413,7 @@ static void a_stream_of_one_type_may_leave_it_out(void **state)
     assert_true(fake_subscribe(p, MP_ENVOY_TYPE_EXTENSION, deny_alone));
     fake_pump(&m);
     assert_non_null(fake_has(p, MP_ENVOY_DENY));
-    apply(2, 1);
+    deny_clients(2, 1);
     fake_pump(&m);
     assert_int_equal(progress().effective, 2);
     struct fake_proxy *ads = fake_proxy(&m, "service/shop/shop-2");
@@ -497,9 +449,9 @@ static void two_streams_of_a_node_may_speak_otherwise(void **state)
     assert_non_null(fake_has(other, MP_ENVOY_DENY));
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, open_mesh, close_mesh)
+    shop_speaks(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(one_response_is_on_its_way_at_a_time),
         TEST(a_version_never_comes_twice),
