@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -19,6 +20,7 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 1000
 #define COUNTS_EVERY_MS 1000
+#define LINGER_NS (40 * 1000) /* after records: more may come */
 #define READ_BYTES (256u * 1024u)
 /* LIMIT: bytes that wait to be sent; beyond it rings are left alone. */
 #define OUT_MAX (1u << 20)
@@ -227,12 +229,14 @@ static void drain_ring(struct mp_link *l, struct mp_ring *ring, size_t until)
     }
 }
 
-static void drain_rings(struct mp_link *l)
+/* True: there were records. */
+static bool drain_rings(struct mp_link *l)
 {
-    if (l->out.len >= OUT_MAX || rings_are_empty(l)) return;
+    if (l->out.len >= OUT_MAX || rings_are_empty(l)) return false;
     size_t began = mp_frame_begin(&l->out, MP_FRAME_RECORDS);
     for (uint32_t i = 0; i < l->ring_count; i++) drain_ring(l, &l->rings[i], began + RECORDS_MAX);
     mp_frame_end(&l->out, began);
+    return true;
 }
 
 static void tell_counts(struct mp_link *l, int64_t now)
@@ -337,29 +341,38 @@ static int wait_ms(const struct mp_link *l)
     return left < 0 ? 0 : left > COUNTS_EVERY_MS ? COUNTS_EVERY_MS : (int)left;
 }
 
+/* Until there is something to read, to send or to be woken for, or `span` is over. */
+static void wait_on(struct mp_link *l, int64_t span_ns)
+{
+    short events = (short)(POLLIN | (l->sent < l->out.len ? POLLOUT : 0));
+    struct pollfd fds[2] = {{.fd = l->wake_fd, .events = POLLIN}, {.fd = l->fd, .events = events}};
+    struct timespec span = {.tv_sec = span_ns / (1000 * MS), .tv_nsec = span_ns % (1000 * MS)};
+    uint64_t woken;
+    ppoll(fds, l->fd >= 0 ? 2 : 1, &span, NULL);
+    if (fds[0].revents != 0) (void)!read(l->wake_fd, &woken, sizeof woken);
+}
+
 /* `asleep` is said before the rings are looked at once more, and a worker looks at it after it
  * has pushed: one of the two sees the other. */
 static void sleep_until_something(struct mp_link *l)
 {
-    short events = (short)(POLLIN | (l->sent < l->out.len ? POLLOUT : 0));
-    struct pollfd fds[2] = {{.fd = l->wake_fd, .events = POLLIN}, {.fd = l->fd, .events = events}};
     atomic_store(&l->asleep, true);
     bool busy = l->fd >= 0 && l->out.len < OUT_MAX && !rings_are_empty(l);
-    poll(fds, l->fd >= 0 ? 2 : 1, busy ? 0 : wait_ms(l));
+    wait_on(l, busy ? 0 : wait_ms(l) * MS);
     atomic_store(&l->asleep, false);
-    uint64_t woken;
-    if (fds[0].revents != 0) (void)!read(l->wake_fd, &woken, sizeof woken);
 }
 
 static void *run(void *arg)
 {
     struct mp_link *l = arg;
+    prctl(PR_SET_TIMERSLACK, 1); /* LINGER_NS, and not twice that */
     while (!atomic_load(&l->stop)) {
         if (l->fd < 0 && mono_ns() >= l->retry_at) connect_now(l);
         if (l->fd >= 0) receive(l);
         look_what_passed(l);
+        bool records = false;
         if (l->fd >= 0) {
-            drain_rings(l);
+            records = drain_rings(l);
             tell_counts(l, mono_ns());
             transmit(l);
         }
@@ -367,7 +380,13 @@ static void *run(void *arg)
             l->state_due = false;
             if (!link_state_write(l)) say(l, true, "%s cannot be written", l->config.state);
         }
-        sleep_until_something(l);
+        /* While one record follows the other no worker is asked to wake us: that is a system call
+         * at the end of a request, and several times what the module itself costs it. */
+        if (records) {
+            wait_on(l, LINGER_NS);
+        } else {
+            sleep_until_something(l);
+        }
     }
     return NULL;
 }
