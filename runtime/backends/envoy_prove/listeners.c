@@ -2,19 +2,11 @@
  * envoy.admin.v3.ListenersConfigDump, as the admin port writes it in JSON: which listeners have
  * HTTP connection managers that lack filters.
  */
-#include <jansson.h>
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "envoy_prove/admin_json.h"
 #include "envoy_prove/readback.h"
-
-#define ADDRESS_BYTES 80
-
-static mp_str text_of(const json_t *value)
-{
-    const char *text = json_string_value(value);
-    return text != NULL ? (mp_str){text, json_string_length(value)} : MP_STR("");
-}
 
 /* ---- which filters ---- */
 
@@ -24,7 +16,7 @@ static bool has_filter(const json_t *manager, mp_str name)
     size_t i;
     const json_t *filter;
     json_array_foreach(json_object_get(manager, "http_filters"), i, filter) {
-        if (!mp_str_eq(text_of(json_object_get(filter, "name")), name)) continue;
+        if (!mp_str_eq(admin_text(json_object_get(filter, "name")), name)) continue;
         return json_is_object(json_object_get(filter, "config_discovery")) &&
                !json_is_true(json_object_get(filter, "disabled"));
     }
@@ -73,7 +65,7 @@ static void look_at_chain(const struct mp_prove_task *task, const json_t *chain,
     const json_t *filter;
     json_array_foreach(json_object_get(chain, "filters"), i, filter) {
         const json_t *config = json_object_get(filter, "typed_config");
-        mp_str type = text_of(json_object_get(config, "@type"));
+        mp_str type = admin_text(json_object_get(config, "@type"));
         if (mp_str_ends(type, MP_STR(".HttpConnectionManager")))
             look_at_manager(task, config, out);
         out->tcp |= mp_str_ends(type, MP_STR(".TcpProxy"));
@@ -94,17 +86,6 @@ static struct lacks lacks_of(const struct mp_prove_task *task, const json_t *lis
 }
 
 /* ---- which listener ---- */
-
-/* "127.0.0.1:80" or "[::1]:80". */
-static mp_str address_of(const json_t *holder, char *to, size_t size)
-{
-    const json_t *socket = json_object_get(json_object_get(holder, "address"), "socket_address");
-    mp_str ip = text_of(json_object_get(socket, "address"));
-    bool v6 = mp_str_contains(ip, MP_STR(":"));
-    int len = snprintf(to, size, v6 ? "[%.*s]:%lld" : "%.*s:%lld", MP_STR_ARG(ip),
-                       (long long)json_integer_value(json_object_get(socket, "port_value")));
-    return len > 0 && (size_t)len < size ? (mp_str){to, (size_t)len} : MP_STR("");
-}
 
 static size_t host_len(mp_str address)
 {
@@ -129,13 +110,13 @@ static bool is_same(mp_str a, mp_str b)
 
 static bool is_own(const struct mp_prove_task *task, const json_t *listener)
 {
-    char room[ADDRESS_BYTES];
+    char room[ADMIN_ADDRESS_BYTES];
     size_t i;
     const json_t *more;
     if (task->listen.len == 0) return false;
-    if (is_same(address_of(listener, room, sizeof room), task->listen)) return true;
+    if (is_same(admin_address(listener, room, sizeof room), task->listen)) return true;
     json_array_foreach(json_object_get(listener, "additional_addresses"), i, more) {
-        if (is_same(address_of(more, room, sizeof room), task->listen)) return true;
+        if (is_same(admin_address(more, room, sizeof room), task->listen)) return true;
     }
     return false;
 }
@@ -209,9 +190,9 @@ static void add_filters(struct line *l, const struct mp_prove_task *task, uint32
 static void print(const struct gaps *g, char *seen, size_t size)
 {
     struct line l = {seen, size, 0};
-    char room[ADDRESS_BYTES];
-    mp_str at = address_of(g->first, room, sizeof room);
-    mp_str name = text_of(json_object_get(g->first, "name"));
+    char room[ADMIN_ADDRESS_BYTES];
+    mp_str at = admin_address(g->first, room, sizeof room);
+    mp_str name = admin_text(json_object_get(g->first, "name"));
     const struct lacks *lacks = &g->first_lacks;
     add(&l, "listener %.*s (%.*s)", MP_STR_ARG(name), MP_STR_ARG(at));
     add_filters(&l, g->task, lacks->missing, " lacks ");

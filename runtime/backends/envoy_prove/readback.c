@@ -1,20 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * envoy.admin.v3.Clusters and the /runtime answer, as the admin port writes them in JSON.
  */
+#include "envoy_prove/admin_json.h"
 #include "envoy_prove/readback.h"
 
-#include <jansson.h>
 #include <stdio.h>
 
 #include "base/assert.h"
-
-#define ADDRESS_BYTES 80
-
-static mp_str text_of(const json_t *value)
-{
-    const char *text = json_string_value(value);
-    return text != NULL ? (mp_str){text, json_string_length(value)} : MP_STR("");
-}
 
 /* ---- clusters ---- */
 
@@ -22,7 +14,7 @@ static mp_str text_of(const json_t *value)
 static bool is_in(const json_t *host)
 {
     mp_str health =
-        text_of(json_object_get(json_object_get(host, "health_status"), "eds_health_status"));
+        admin_text(json_object_get(json_object_get(host, "health_status"), "eds_health_status"));
     return health.len == 0 || mp_str_eq(health, MP_STR("HEALTHY")) ||
            mp_str_eq(health, MP_STR("UNKNOWN")) || mp_str_eq(health, MP_STR("DEGRADED"));
 }
@@ -39,17 +31,6 @@ static bool is_usable(const json_t *host)
            !has_mark(host, "failed_active_health_check");
 }
 
-/* "127.0.0.1:80" or "[::1]:80". */
-static mp_str address_of(const json_t *host, char *to, size_t size)
-{
-    const json_t *socket = json_object_get(json_object_get(host, "address"), "socket_address");
-    mp_str ip = text_of(json_object_get(socket, "address"));
-    bool v6 = mp_str_contains(ip, MP_STR(":"));
-    int len = snprintf(to, size, v6 ? "[%.*s]:%lld" : "%.*s:%lld", MP_STR_ARG(ip),
-                       (long long)json_integer_value(json_object_get(socket, "port_value")));
-    return len > 0 && (size_t)len < size ? (mp_str){to, (size_t)len} : MP_STR("");
-}
-
 static const struct mp_prove_endpoint *wanted(const struct mp_prove_task *task, mp_str address)
 {
     for (size_t i = 0; i < task->endpoint_count; i++) {
@@ -62,8 +43,8 @@ static const struct mp_prove_endpoint *wanted(const struct mp_prove_task *task, 
 static bool judge_host(const struct mp_prove_task *task, const json_t *host, char *seen,
                        size_t size)
 {
-    char room[ADDRESS_BYTES];
-    mp_str address = address_of(host, room, sizeof room);
+    char room[ADMIN_ADDRESS_BYTES];
+    mp_str address = admin_address(host, room, sizeof room);
     const struct mp_prove_endpoint *want = wanted(task, address);
     bool in = is_in(host);
     long long weight = (long long)json_integer_value(json_object_get(host, "weight"));
@@ -83,8 +64,8 @@ static bool lists(json_t *hosts, mp_str address)
     size_t i;
     json_t *host;
     json_array_foreach(hosts, i, host) {
-        char room[ADDRESS_BYTES];
-        if (mp_str_eq(address_of(host, room, sizeof room), address)) return true;
+        char room[ADMIN_ADDRESS_BYTES];
+        if (mp_str_eq(admin_address(host, room, sizeof room), address)) return true;
     }
     return false;
 }
@@ -126,8 +107,8 @@ static enum mp_readback judge_hosts(const struct mp_prove_task *task, json_t *ho
 /* What a cluster asks for is its own name, where it names no other service. */
 static bool asks_for(const json_t *cluster, mp_str resource)
 {
-    mp_str other = text_of(json_object_get(cluster, "eds_service_name"));
-    return mp_str_eq(other.len > 0 ? other : text_of(json_object_get(cluster, "name")), resource);
+    mp_str other = admin_text(json_object_get(cluster, "eds_service_name"));
+    return mp_str_eq(other.len > 0 ? other : admin_text(json_object_get(cluster, "name")), resource);
 }
 
 static enum mp_readback judge_clusters(const struct mp_prove_task *task, json_t *root, char *seen,
@@ -157,7 +138,7 @@ static enum mp_readback judge_runtime(const struct mp_prove_task *task, json_t *
     for (size_t i = 0; i < task->value_count; i++) {
         const struct mp_prove_value *v = &task->values[i];
         json_t *entry = json_object_getn(entries, v->key.ptr, v->key.len);
-        mp_str final = text_of(json_object_get(entry, "final_value"));
+        mp_str final = admin_text(json_object_get(entry, "final_value"));
         if (mp_str_eq(final, v->value)) continue;
         snprintf(seen, size, "%.*s is \"%.*s\"", MP_STR_ARG(v->key), MP_STR_ARG(final));
         return MP_READBACK_OTHERWISE;

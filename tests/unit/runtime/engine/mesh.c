@@ -124,28 +124,13 @@ static enum mpol_err check(void *backend, const struct mpol_lease *lease, char *
     return MPOL_EUNSUPPORTED;
 }
 
-const struct mpol_backend_ops mesh_ops = {
-    .size = sizeof mesh_ops,
-    .name = "mesh",
-    .capabilities = all,
-    .capability_count = sizeof all / sizeof *all,
-    .apply = apply,
-    .progress = progress,
-    .close = close_mesh,
-    .check = check,
-};
+#define OPS                                                                                        \
+    .size = sizeof mesh_ops, .name = "mesh", .capabilities = all,                                  \
+    .capability_count = sizeof all / sizeof *all, .apply = apply, .progress = progress,            \
+    .close = close_mesh, .check = check
 
-const struct mpol_backend_ops mesh_asked_ops = {
-    .size = sizeof mesh_asked_ops,
-    .name = "mesh",
-    .capabilities = all,
-    .capability_count = sizeof all / sizeof *all,
-    .apply = apply,
-    .progress = progress,
-    .close = close_mesh,
-    .check = check,
-    .carries = carries,
-};
+const struct mpol_backend_ops mesh_ops = {OPS};
+const struct mpol_backend_ops mesh_asked_ops = {OPS, .carries = carries};
 
 void mesh_init(struct mesh *m) { *m = (struct mesh){.accepts = true, .obeys = true}; }
 
