@@ -288,6 +288,7 @@ void dm_end(struct dm *d, int exit_code)
 {
     if (d->leaving) return; /* also from within the turn below, where memory is short */
     d->leaving = true;
+    dm_mesh_keep(d);
     dm_turn(d); /* what is known now is judged and kept */
     d->ending = true;
     d->ready = false;

@@ -39,7 +39,14 @@ struct dm_generation {
 };
 
 /* Rows of the store that are the daemon's own; those of the engine are below. */
-enum dm_row { DM_ROW_IDENTITY = 100, DM_ROW_BRAKE, DM_ROW_POSITION, DM_ROW_INVENTORY, DM_ROW_ROOT };
+enum dm_row {
+    DM_ROW_IDENTITY = 100,
+    DM_ROW_BRAKE,
+    DM_ROW_POSITION,
+    DM_ROW_INVENTORY,
+    DM_ROW_ROOT,
+    DM_ROW_PROXY,
+};
 
 /* Drawn when the state folder is made, and the same ever after. */
 struct dm_identity {
@@ -245,6 +252,9 @@ bool dm_mesh_ready(struct dm *d);     /* the backend, before the state is restor
 bool dm_mesh_open(struct dm *d);      /* the port, after the first set has been applied */
 void dm_mesh_inventory(struct dm *d); /* it has changed */
 void dm_mesh_watch(struct dm *d);     /* twice a second */
+/* A row of the life before: a proxy that it knew. MP_ECORRUPT, MP_ENOMEM. */
+enum mp_err dm_mesh_recall(struct dm *d, mp_str row);
+void dm_mesh_keep(struct dm *d);      /* what is news of proxies goes with the next batch */
 /* Lines of status, metrics, a line of /readyz. */
 void dm_mesh_status(struct dm *d, struct dm_bytes *out);
 void dm_mesh_metrics(struct dm *d, struct dm_bytes *out);

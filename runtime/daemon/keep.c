@@ -120,6 +120,7 @@ void dm_keep(struct dm *d)
     if (d->engine == NULL || d->store == NULL || !d->started) return;
     if (mp_store_trouble(d->store) == NULL) mp_engine_changes(d->engine, d, add_row);
     if (d->pending_items == 0 && !d->positions_due) return;
+    if (d->pending_items > 0) dm_mesh_keep(d);
     add_positions(d);
     if (d->pending_items == 0) return; /* no input has a place to go back to */
     bool room = mp_store_begin(d->store, batch_bytes(d));
@@ -202,6 +203,7 @@ static enum mp_err give_row(void *ctx, uint32_t kind, uint64_t id, mp_str bytes)
 {
     struct dm *d = ctx;
     struct mp_state_row row = {.kind = (enum mp_row_kind)kind, .id = id, .bytes = bytes};
+    if (kind == DM_ROW_PROXY) return dm_mesh_recall(d, bytes);
     return kind < DM_ROW_IDENTITY ? mp_engine_restore(d->engine, &row) : MP_OK;
 }
 

@@ -186,7 +186,8 @@ bool dm_mesh_ready(struct dm *d)
                                  .log = tell,
                                  .now_ns = now_ns,
                                  .module_carries = module_carries,
-                                 .look = mesh_look};
+                                 .look = mesh_look,
+                                 .forget = mesh_forget};
     if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
         dm_backend(d, &mp_envoy_ops, m->envoy) != MP_OK) {
         return no_memory();
@@ -306,6 +307,7 @@ void dm_mesh_watch(struct dm *d)
     if (d->mesh == NULL) return;
     dm_records_tick(d->mesh->records);
     mp_envoy_tick(d->mesh->envoy);
+    dm_mesh_keep(d);
     if (d->mesh->server != NULL) mesh_certificates_look(d->mesh);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * mesh_priv.h - what mesh.c, mesh_prove.c and mesh_tell.c share.
+ * mesh_priv.h - what the files mesh*.c share.
  */
 #ifndef MP_DAEMON_MESH_PRIV_H
 #define MP_DAEMON_MESH_PRIV_H
@@ -59,5 +59,8 @@ void mesh_prove_cancel(void *ctx, uint64_t ticket);
 void mesh_look(void *ctx, const struct mp_envoy_look *look);
 bool mesh_prove_open(struct dm_mesh *m);
 void mesh_prove_close(struct dm_mesh *m);
+
+/* mesh_memory.c: envoy_xds forgets a proxy -> its row goes */
+void mesh_forget(void *ctx, mp_str node);
 
 #endif

@@ -62,6 +62,14 @@ static void count_proxy(struct telling *t, const struct mp_envoy_proxy *p)
     t->bare += p->bare.len > 0;
 }
 
+static void tell_since(struct telling *t, const struct mp_envoy_proxy *p)
+{
+    const char *away = p->recalled ? "AWAY since the start " : "AWAY for ";
+    dm_bytes_printf(t->out, "%s", p->connected ? "connected for " : away);
+    age(t->out, t, p->since_ns);
+    if (p->recalled) dm_bytes_printf(t->out, " ago");
+}
+
 static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
 {
     struct telling *t = ctx;
@@ -71,8 +79,7 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
         dm_bytes_printf(t->out, "Envoy %.*s%s, ", MP_STR_ARG(p->agent),
                         p->module ? " with the module" : "");
     }
-    dm_bytes_printf(t->out, "%s for ", p->connected ? "connected" : "AWAY");
-    age(t->out, t, p->since_ns);
+    tell_since(t, p);
     dm_bytes_printf(t->out, ", %u lease%s%s%s%s\n", p->leases, p->leases == 1 ? "" : "s",
                     p->sotw ? ", state of the world" : "",
                     p->known ? "" : ", UNKNOWN: gets the baseline",
@@ -148,7 +155,7 @@ struct some {
 struct remarks {
     struct dm *d;
     bool modules_cut; /* the verb is one that modules carry too */
-    struct some away, silent, twins, passed_over, unproven, bare;
+    struct some away, recalled, silent, twins, passed_over, unproven, bare;
 };
 
 static void add_to(struct some *some, const struct mp_envoy_part *part)
@@ -160,7 +167,7 @@ static void look_at_part(void *ctx, const struct mp_envoy_part *part)
 {
     struct remarks *r = ctx;
     bool cuts = r->modules_cut && part->module && dm_modules_has(r->d, part->node);
-    if (part->away) add_to(&r->away, part);
+    if (part->away) add_to(part->recalled ? &r->recalled : &r->away, part);
     if (part->silent) add_to(&r->silent, part);
     if (part->twins) add_to(&r->twins, part);
     if (part->passed_over) add_to(&r->passed_over, part);
@@ -178,10 +185,17 @@ static void put_some(struct dm_bytes *out, const char *what, const struct some *
 
 static void put_remarks(struct dm_bytes *out, const struct remarks *r)
 {
+    int64_t now_ns = r->d->os.mono_ns(r->d->os.ctx);
     if (r->away.count > 0) {
         put_some(out, "not told to ", &r->away);
         dm_bytes_printf(out, ", away for ");
-        dm_duration(out, r->d->os.mono_ns(r->d->os.ctx) - r->away.first.since_ns);
+        dm_duration(out, now_ns - r->away.first.since_ns);
+    }
+    if (r->recalled.count > 0) {
+        put_some(out, "not told to ", &r->recalled);
+        dm_bytes_printf(out, ", not back since the start ");
+        dm_duration(out, now_ns - r->recalled.first.since_ns);
+        dm_bytes_printf(out, " ago");
     }
     if (r->silent.count > 0) put_some(out, "no answer from ", &r->silent);
     if (r->twins.count > 0) put_some(out, "asked of one of those called ", &r->twins);

@@ -159,7 +159,8 @@ enum mp_err dm_own_row(struct dm *d, uint32_t kind, uint64_t id, mp_str bytes)
     case DM_ROW_BRAKE: d->brake_asked = true; return MP_OK;
     case DM_ROW_POSITION: return take_position(d, bytes);
     case DM_ROW_INVENTORY: return take_inventory(d, id, bytes);
-    case DM_ROW_ROOT: return MP_OK; /* for those who verify the ledger */
+    case DM_ROW_ROOT: return MP_OK;  /* for those who verify the ledger */
+    case DM_ROW_PROXY: return MP_OK; /* for the mesh, when there is one */
     }
     return MP_ECORRUPT;
 }

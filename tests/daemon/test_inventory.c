@@ -11,11 +11,8 @@
 #include <unistd.h>
 #include <uv.h>
 
-#include "../grpc/client.h"
-#include "envoy_wire/discovery.h"
+#include "asker.h"
 
-#define ADS "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-#define EDS "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
 #define PAY(n)                                                                                     \
     "{\"entity\":\"instance\",\"name\":\"pay-" #n "\",\"service\":\"pay\",\"ip\":\"10.0.0." #n     \
     "\",\"port\":80}\n"
@@ -26,64 +23,14 @@ static struct run r;
 
 /* ---- a gateway that asks where `pay` is ---- */
 
-static struct {
-    struct grpc_client *client;
-    struct grpc_call *ads;
-    bool closed;
-    uint32_t answers;
-    char last[4096];
-    size_t last_len;
-} gateway;
-
-static const mp_str cluster = MP_STR_INIT("pay");
-
-static void speak(const struct mp_discovery_ask *ask)
-{
-    static char room[4096];
-    struct pb_out out = pb_out_fixed(room, sizeof room);
-    mp_discovery_write_request(&out, ask);
-    grpc_call_send(gateway.ads, pb_view(&out));
-}
-
-static void on_answer(void *ctx, mp_str message)
-{
-    struct mp_discovery_answer answer;
-    const char *why;
-    (void)ctx;
-    assert_int_equal(mp_discovery_read_response(MP_DISCOVERY_DELTA, message, &answer, &why), MP_OK);
-    gateway.answers++;
-    assert_true(message.len <= sizeof gateway.last);
-    gateway.last_len = message.len;
-    memcpy(gateway.last, message.ptr, message.len);
-    speak(&(struct mp_discovery_ask){
-        .variant = MP_DISCOVERY_DELTA, .type_url = MP_STR(EDS), .nonce = answer.nonce});
-}
-
-static void on_ended(void *ctx, int status, mp_str text) { gateway.closed = true; }
-static void on_closed(void *ctx, const char *why) { gateway.closed = true; }
+static struct asker gateway;
 
 static void gateway_comes(void)
 {
-    memset(&gateway, 0, sizeof gateway);
-    struct grpc_client_options o = {.target = "unix:xds", .closed = on_closed};
-    struct grpc_call_options call = {ADS, on_answer, on_ended, NULL};
-    gateway.client = grpc_client_open(&loop, &o);
-    assert_non_null(gateway.client);
-    gateway.ads = grpc_call_open(gateway.client, &call);
-    assert_non_null(gateway.ads);
-    struct mp_discovery_node node = {.id = MP_STR("ingress/gateway/gateway-1"),
-                                     .cluster = MP_STR("gateway"), .major = 1, .minor = 39};
-    speak(&(struct mp_discovery_ask){.variant = MP_DISCOVERY_DELTA, .node = &node,
-                                    .type_url = MP_STR(EDS), .subscribe = &cluster,
-                                    .subscribe_count = 1});
+    asker_comes(&gateway, &loop, "ingress/gateway/gateway-1", ASKER_EDS, "pay");
 }
 
-static void gateway_goes(void)
-{
-    if (!gateway.closed) grpc_client_close(gateway.client);
-    for (int i = 0; i < 20; i++) uv_run(&loop, UV_RUN_NOWAIT);
-    gateway.client = NULL;
-}
+static void gateway_goes(void) { asker_goes(&gateway); }
 
 static bool leads_to(const char *address)
 {

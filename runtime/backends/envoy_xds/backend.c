@@ -97,6 +97,7 @@ static struct mp_envoy_limits with_defaults(const struct mp_envoy_limits *in)
     if (l.message_bytes == 0) l.message_bytes = (size_t)4 << 20;
     if (l.silent_ns == 0) l.silent_ns = INT64_C(5000000000);
     if (l.merge_ns == 0) l.merge_ns = INT64_C(1000000000);
+    if (l.forget_ns == 0) l.forget_ns = INT64_C(86400000000000);
     return l;
 }
 

@@ -294,7 +294,7 @@ void mp_envoy_parts(const struct mp_envoy *e, uint64_t id, mp_envoy_part_fn each
     for (const struct proxy *p = e->proxies; lease != NULL && p != NULL; p = p->next) {
         bool away = p->stream == NULL;
         struct mp_envoy_part part = {.node = p->id, .module = p->module, .away = away,
-                                     .silent = p->silent, .twins = p->twins,
+                                     .recalled = p->recalled, .silent = p->silent, .twins = p->twins,
                                      .since_ns = p->since_ns,
                                      .seen = {p->seen, p->seen_len}};
         if (!p->known) continue;

@@ -62,6 +62,7 @@ struct mp_envoy_limits {
     int64_t silent_ns;
     /* after the ACK of endpoints, where the node's metadata do not say: 1 s */
     int64_t merge_ns;
+    int64_t forget_ns; /* who is away for so long is remembered no more: 24 h */
 };
 
 /* ---- proof: what shows that a proxy obeys ---- */
@@ -148,6 +149,9 @@ struct mp_envoy_host {
     /* Looks at the listeners of a proxy; the answer is mp_envoy_looked(), later. NULL: nobody
      * can. */
     void (*look)(void *ctx, const struct mp_envoy_look *look);
+    /* This proxy is remembered no more: what mp_envoy_news() told of it is to be thrown away. May
+     * be NULL. */
+    void (*forget)(void *ctx, mp_str node);
 };
 
 /* ---- life ---- */
@@ -218,6 +222,26 @@ void mp_envoy_world_changed(struct mp_envoy *e);
  * newest revision counts as new. */
 void mp_envoy_modules_changed(struct mp_envoy *e);
 
+/* ---- over a restart ---- */
+
+/* What the next life should know of a proxy, so that it can name it while it has not come back.
+ * Texts are borrowed for the call. */
+struct mp_envoy_memory {
+    mp_str node;
+    const mp_str *leads_to; /* services and their versions, by its routes */
+    uint32_t leads_to_count;
+    bool module;     /* its bootstrap has one */
+    bool connected;
+    int64_t away_ns; /* for so long, where it is not */
+};
+typedef void (*mp_envoy_memory_fn)(void *ctx, const struct mp_envoy_memory *memory);
+/* Known proxies of which something else is to be kept than was told here last. */
+void mp_envoy_news(struct mp_envoy *e, mp_envoy_memory_fn each, void *ctx);
+/* The life before knew it: it is away until it comes. Before the first stream, in any order; where
+ * there are too many, those that were away for longest are forgotten. MP_EINVAL: that is no node
+ * id, or it leads to too many. MP_ENOMEM. */
+enum mp_err mp_envoy_recall(struct mp_envoy *e, const struct mp_envoy_memory *memory);
+
 /* ---- questions ---- */
 
 /* A node id "LAYER/SERVICE/INSTANCE", read; a service may be "NAMESPACE/NAME". */
@@ -246,7 +270,8 @@ struct mp_envoy_looked {
     mp_str text;      /* of the first listener that lacks one, one line; empty: none does */
 };
 void mp_envoy_looked(struct mp_envoy *e, uint64_t ticket, const struct mp_envoy_looked *seen);
-/* Once in a while (a second, say): has listeners looked at that were not for long. */
+/* Once in a while (a second, say): has listeners looked at that were not for long, and forgets who
+ * has been away for too long. */
 void mp_envoy_tick(struct mp_envoy *e);
 
 /* What is known about one proxy; texts are borrowed for the call. */
@@ -263,6 +288,7 @@ struct mp_envoy_proxy {
     bool tls, module;
     bool sotw; /* a stream of it speaks the state of the world */
     bool connected;
+    bool recalled; /* from the life before, at whose end it was connected; it has not come back */
     bool known;    /* the node id is good and the identity fits; else it gets the baseline */
     bool silent;   /* has not answered for limits.silent_ns */
     bool twins;    /* two have this name, and both answer */
@@ -284,7 +310,8 @@ struct mp_envoy_proxy {
     struct mp_envoy_proxy_type types[MP_ENVOY_TYPES];
 };
 typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy);
-/* Every proxy that is or was connected, in order of node id, as it was when progress was told. */
+/* Every proxy that is or was connected, in the life before too, in order of node id, as it was when
+ * progress was told. */
 void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
 
 /* What is to be said of a lease at one proxy that has a part in it. */
@@ -295,6 +322,7 @@ struct mp_envoy_part {
     bool refuses;
     bool module;   /* its bootstrap has one */
     bool away;     /* not connected: it has what it was told before */
+    bool recalled; /* away since the life before ended */
     bool silent;   /* connected, and does not answer */
     bool twins;    /* two have this name, and one of them is asked whether it obeys */
     bool unproven; /* nobody could look whether it obeys */

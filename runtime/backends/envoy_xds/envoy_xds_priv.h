@@ -194,6 +194,8 @@ struct proxy {
     uint32_t panic_percent;
     bool silent;
     bool twins; /* two streams of all types, and both answer */
+    bool recalled; /* from the life before, at whose end it was connected */
+    bool news;     /* what is kept of it for the next life is not so any more */
     /* the last answer that was no proof */
     char seen[SEEN_MAX];
     uint32_t seen_len;
@@ -249,6 +251,7 @@ struct mp_envoy {
     struct sub *asks[ASK_BUCKETS];
     uint32_t merging; /* subscriptions with merge_ns */
 
+    bool news;    /* of some proxy */
     bool touched; /* progress must be reckoned anew */
     bool regroup; /* and who carries what: leases, proxies or what they ask for have changed */
     bool graced;  /* somebody may yet ask for more */
@@ -351,6 +354,8 @@ bool proxies_ask_modules(struct mp_envoy *e);
 void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns);
 /* Does what this proxy does count: known, connected, subscribed to something? */
 bool proxy_counts(const struct proxy *p);
+/* Forgets those that have been away for limits.forget_ns. */
+void proxies_forget(struct mp_envoy *e);
 void proxies_free(struct mp_envoy *e);
 
 /* ---- carriers.c: who carries a lease ---- */

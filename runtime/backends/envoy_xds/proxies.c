@@ -178,6 +178,12 @@ static void proxy_free(struct mp_envoy *e, struct proxy *p)
     xd_free(e, p, sizeof *p);
 }
 
+static void proxy_forget(struct mp_envoy *e, struct proxy *p)
+{
+    if (p->known && e->host.forget != NULL) e->host.forget(e->host.ctx, p->id);
+    proxy_free(e, p);
+}
+
 /* Makes room by forgetting who has been gone for longest. */
 static bool make_room(struct mp_envoy *e)
 {
@@ -187,7 +193,7 @@ static bool make_room(struct mp_envoy *e)
         if (p->stream == NULL && (oldest == NULL || p->since_ns < oldest->since_ns)) oldest = p;
     }
     if (oldest == NULL) return false;
-    proxy_free(e, oldest);
+    proxy_forget(e, oldest);
     return true;
 }
 
@@ -316,10 +322,17 @@ void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
     p->twins = twins;
 }
 
+/* What is kept of it for the next life is to be kept anew. */
+static void proxy_news(struct mp_envoy *e, struct proxy *p)
+{
+    if (p->known) e->news = p->news = true;
+}
+
 static void welcome(struct mp_envoy *e, struct proxy *p)
 {
-    p->silent = false;
+    p->silent = p->recalled = false;
     p->since_ns = xd_now(e);
+    proxy_news(e, p);
     filters_forget(p);
     if (p->known) {
         xd_log(e, MP_ENVOY_INFO, "proxy %.*s is connected from %.*s (Envoy %.*s)",
@@ -365,6 +378,7 @@ void proxy_detach(struct mp_envoy_stream *s)
     s->proxy = NULL;
     if (p->stream == NULL) {
         p->since_ns = xd_now(s->e);
+        proxy_news(s->e, p);
         xd_log(s->e, MP_ENVOY_INFO, "proxy %.*s is away", MP_STR_ARG(p->id));
     }
     s->e->touched = s->e->regroup = true;
@@ -404,9 +418,58 @@ bool proxies_ask_modules(struct mp_envoy *e)
     return lacking;
 }
 
+void proxies_forget(struct mp_envoy *e)
+{
+    int64_t now_ns = xd_now(e);
+    for (struct proxy *p = e->proxies, *next; p != NULL; p = next) {
+        next = p->next;
+        bool away = p->stream == NULL;
+        if (away && now_ns - p->since_ns >= e->limits.forget_ns) proxy_forget(e, p);
+    }
+}
+
 void proxies_free(struct mp_envoy *e)
 {
     while (e->proxies != NULL) proxy_free(e, e->proxies);
+}
+
+/* ---- over a restart ---- */
+
+void mp_envoy_news(struct mp_envoy *e, mp_envoy_memory_fn each, void *ctx)
+{
+    int64_t now_ns = xd_now(e);
+    for (struct proxy *p = e->proxies; e->news && p != NULL; p = p->next) {
+        mp_str leads_to[ROUTES_MAX];
+        if (!p->news) continue;
+        p->news = false;
+        uint32_t count = p->audience.route_count;
+        for (uint32_t i = 0; i < count; i++) leads_to[i] = p->routes[i].service;
+        each(ctx, &(struct mp_envoy_memory){.node = p->id, .leads_to = leads_to,
+                                            .leads_to_count = count, .module = p->module,
+                                            .connected = p->stream != NULL,
+                                            .away_ns = now_ns - p->since_ns});
+    }
+    e->news = false;
+}
+
+enum mp_err mp_envoy_recall(struct mp_envoy *e, const struct mp_envoy_memory *memory)
+{
+    struct told t = {.known = true, .id = memory->node, .module = memory->module,
+                     .merge_ns = e->limits.merge_ns, .panic_percent = PANIC_PERCENT,
+                     .route_count = memory->leads_to_count};
+    if (!mp_envoy_node_read(memory->node, &t.node) || memory->leads_to_count > ROUTES_MAX)
+        return MP_EINVAL;
+    for (uint32_t i = 0; i < t.route_count; i++) t.routes[i].service = memory->leads_to[i];
+    struct proxy *p = proxy_get(e, t.id, true);
+    if (p == NULL) return MP_ENOMEM;
+    if (!proxy_fill(e, p, &t)) {
+        if (p->texts == NULL) proxy_free(e, p);
+        return MP_ENOMEM;
+    }
+    p->recalled = memory->connected;
+    p->since_ns = xd_now(e) - (memory->connected ? 0 : memory->away_ns);
+    if (p->recalled) proxy_news(e, p);
+    return MP_OK;
 }
 
 /* ---- questions ---- */
@@ -462,7 +525,8 @@ void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ct
             .node = p->id, .layer = p->audience.layer, .service = p->audience.service,
             .instance = p->audience.instance, .identity = p->identity, .address = p->address,
             .agent = p->agent, .listen = p->listen, .admin = p->admin, .tls = p->tls,
-            .module = p->module, .connected = p->stream != NULL, .known = p->known,
+            .module = p->module, .connected = p->stream != NULL, .recalled = p->recalled,
+            .known = p->known,
             .silent = p->silent, .twins = p->twins, .seen = {p->seen, p->seen_len},
             .since_ns = p->since_ns,
             .ack_ns = p->ack_ns, .nack_ns = p->nack_ns, .accepted = p->accepted,

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * asker.h - a proxy of which no more is needed than that it asks `mpol run --xds=unix:xds` for one
+ * resource and takes what it is given.
+ */
+#ifndef TEST_DAEMON_ASKER_H
+#define TEST_DAEMON_ASKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/str.h"
+
+#define ASKER_EDS "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment"
+#define ASKER_ECDS "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
+
+struct asker {
+    uv_loop_t *loop;
+    const char *type;
+    struct grpc_client *client;
+    struct grpc_call *ads;
+    bool closed;
+    uint32_t answers; /* that it took */
+    char last[4096];  /* the newest, as it came */
+    size_t last_len;
+};
+
+/* Connects as this node and asks; what is answered comes while the loop runs. */
+void asker_comes(struct asker *a, uv_loop_t *loop, const char *node, const char *type,
+                 const char *name);
+void asker_goes(struct asker *a);
+/* Runs the loop until it has taken an answer. */
+void asker_hears(struct asker *a);
+
+#endif
