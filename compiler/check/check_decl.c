@@ -177,6 +177,7 @@ static void mark_fields(struct ck *ck, const struct mp_ast_item *item, struct mp
 
 static void mark_always(struct mp_t_field *f) { f->always = true; }
 static void mark_chosen(struct mp_t_field *f) { f->chosen = true; }
+static void mark_repeated(struct mp_t_field *f) { f->repeated = true; }
 static void mark_outbound(struct mp_t_field *f) { f->outbound = true; }
 
 /* ---- entities ---- */
@@ -474,6 +475,7 @@ static void check_signal_fields(struct ck *ck, struct ck_sym *sym)
     }
     mark_fields(ck, item, signal, "always", mark_always);
     mark_fields(ck, item, signal, "chosen", mark_chosen);
+    mark_fields(ck, item, signal, "repeated", mark_repeated);
     mark_fields(ck, item, signal, "outbound", mark_outbound);
 }
 

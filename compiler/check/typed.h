@@ -56,6 +56,7 @@ struct mp_t_field {
     struct mp_t_type type;
     bool at_end, always;
     bool chosen; /* `@chosen`: whoever sends the request fills it with what they like */
+    bool repeated; /* `@repeated`: may be sent twice by one name, and is all values then */
     bool outbound; /* `@outbound`: leases that concern both directions also meet what it names */
     const struct mp_t_expr *preset;
     uint32_t index;

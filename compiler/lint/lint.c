@@ -7,7 +7,7 @@
 #include "lint/lint_priv.h"
 
 static void (*const of_a_rule[])(struct lint *) = {
-    lint_conditions, lint_ladder, lint_checks, lint_until,
+    lint_conditions, lint_ladder, lint_checks, lint_until, lint_sent_twice,
 };
 static void (*const of_the_program[])(struct lint *) = {
     lint_unused, lint_lists, lint_twice, lint_shadowed, lint_buckets,

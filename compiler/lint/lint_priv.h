@@ -36,6 +36,7 @@ void lint_conditions(struct lint *l); /* L101 L102 L110 L111 L120 L121 L122 L160
 void lint_ladder(struct lint *l);     /* L105 L134 L135 L140 L141 L142 L180 */
 void lint_checks(struct lint *l);     /* L133 L152 */
 void lint_until(struct lint *l);      /* L130 L131 L132 L151 */
+void lint_sent_twice(struct lint *l); /* L143 */
 /* Of the whole program. */
 void lint_unused(struct lint *l);     /* L106 */
 void lint_lists(struct lint *l);      /* L107 L108 */

@@ -157,6 +157,24 @@ static void patterns_without_patterns(void **state)
     (void)state;
 }
 
+/* What fires and what does not, and the repairs: tests/golden/lint/L143_sent_twice.mpol. */
+static void what_is_sent_twice(void **state)
+{
+#define DENY(when) "rule r when " when " then deny request\n"
+    assert_warnings(DENY("request.args[\"a\"] == \"1\""), "L143");
+    assert_warnings(DENY("\"1\" == request.args[\"a\"]"), "L143");
+    assert_warnings(DENY("request.args[\"a\"] default \"\" == \"1\""), "L143");
+    assert_warnings(DENY("request.args[\"a\"] matches '^(a|b)'"), "");
+    assert_warnings(DENY("request.args[\"a\"] matches '1\\$'"), "");
+    assert_warnings(DENY("request.json[\"a\"] == \"1\""), "");
+    assert_warnings(DENY("request.user_agent == \"x\""), "");
+    assert_errors(DENY("request.args[\"a\"] == \"1\""), "");
+    assert_warnings("# mpol: allow L143 until 2027-01-31 \"refused when it comes twice\"\n"
+                    DENY("request.args[\"a\"] == \"1\""), "");
+#undef DENY
+    (void)state;
+}
+
 static void advice_on_checks_and_windows(void **state)
 {
     assert_warnings(
@@ -201,6 +219,7 @@ int main(void)
         cmocka_unit_test(strong_actions),
         cmocka_unit_test(the_same_condition_twice),
         cmocka_unit_test(patterns_without_patterns),
+        cmocka_unit_test(what_is_sent_twice),
         cmocka_unit_test(advice_on_checks_and_windows),
         cmocka_unit_test(a_comment_allows_a_lint_until_its_day),
     };
