@@ -118,6 +118,7 @@ static void sub_free(struct mp_envoy *e, struct sub *x)
     struct res **held[] = {&x->desired, &x->sent, &x->acked, &x->obeyed, &x->refused, &x->asked};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++) res_put(e, held[i], NULL);
     if (x->merge_ns != 0) e->merging--;
+    turn_end(x);
     content_leave(e, x->content);
     xd_free(e, x, sizeof *x + x->name.len);
 }
@@ -155,6 +156,7 @@ void sub_want(struct sub *x)
     if (x->desired == now) return;
     bool was_sent = x->desired == x->sent;
     res_put(e, &x->desired, now);
+    turn_end(x); /* what is new may be urgent */
     /* The refusal was of what is no longer wanted. */
     if (x->refused != NULL && x->refused != now) res_put(e, &x->refused, NULL);
     if (now == x->sent) {
@@ -427,8 +429,10 @@ static bool request(struct mp_envoy_stream *s, const struct mp_discovery_request
     bool good = t->seen ? more_of_type(s, type, r, asks) : first_of_type(s, type, r);
     /* Else it is an ACK, and changes nothing about who carries what. */
     s->e->regroup |= t->changes != before || r->has_error;
-    if (good) stream_push(s);
-    return good;
+    if (!good) return false;
+    stream_push(s);
+    turns_look(s->e); /* it may be what others have waited for */
+    return true;
 }
 
 bool mp_envoy_stream_message(struct mp_envoy_stream *s, mp_str bytes)

@@ -17,6 +17,7 @@ static bool is_due(const struct sub *x)
     if (x->flights == WINDOW || x->desired == &xd_unsent) return false;
     if (x->desired == NULL && !x->stream->variant->removes) return false;
     if (x->refused != NULL && x->refused == x->desired) return false;
+    if (x->turn_ns != 0 && !x->again) return false;
     return x->again || x->desired != x->sent;
 }
 
@@ -135,6 +136,7 @@ static void note_sent(struct mp_envoy *e, struct sub *x, uint64_t nonce)
     res_put(e, &x->sent, x->desired);
     x->unsent_revision = 0;
     x->again = false;
+    turn_end(x);
 }
 
 static void add_resource(struct mp_discovery_response *r, struct mp_discovery_resource *resources,

@@ -135,11 +135,15 @@ void mp_envoy_counts_get(const struct mp_envoy *e, struct mp_envoy_counts *out)
 
 /* ---- changes ---- */
 
+static void want_all(struct mp_envoy *e)
+{
+    for (struct mp_envoy_stream *s = e->streams; s != NULL; s = s->next) stream_want(s);
+}
+
 static void push_all(struct mp_envoy *e)
 {
     for (struct mp_envoy_stream *s = e->streams, *next; s != NULL; s = next) {
         next = s->next;
-        stream_want(s);
         stream_push(s);
     }
     e->touched = e->regroup = true;
@@ -171,6 +175,7 @@ void mp_envoy_world_changed(struct mp_envoy *e)
         return;
     }
     contents_commit(e, true);
+    want_all(e);
     push_all(e);
 }
 
@@ -197,7 +202,7 @@ static enum mpol_err envoy_apply(void *backend, const struct mpol_desired *set)
             return (enum mpol_err)err;
         }
     }
-    if (e->plan.leases != NULL) mp_arena_free(&e->plan.arena);
+    struct plan old = e->plan;
     e->plan = plan;
     e->owner = mp_arena_str(&e->plan.arena, (mp_str){set->owner.ptr, set->owner.len});
     e->revision = set->revision;
@@ -208,8 +213,11 @@ static enum mpol_err envoy_apply(void *backend, const struct mpol_desired *set)
     e->touched = e->regroup = true;
     if (changed_count > 0) {
         contents_commit(e, true);
+        want_all(e);
+        turns_set(e, &old, changed, changed_count);
         push_all(e);
     }
+    if (old.leases != NULL) mp_arena_free(&old.arena);
     return MPOL_OK;
 }
 

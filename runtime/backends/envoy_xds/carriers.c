@@ -28,7 +28,7 @@ mp_str lease_cluster(const struct mp_envoy *e, const struct mpol_lease *l)
     return e->world.instance(e->world.ctx, target, &instance) ? instance.service : MP_STR("");
 }
 
-static bool is_cluster_of(mp_str name, mp_str service)
+bool is_cluster_of(mp_str name, mp_str service)
 {
     return mp_str_starts(name, service) &&
            (name.len == service.len || name.ptr[service.len] == MP_ENVOY_VERSION_MARK);

@@ -6,6 +6,7 @@
  *   leases.c    the sets of all owners             ads.c      one stream: requests and responses
  *   progress.c  accepted, effective, trouble       answer.c   what is sent, and what ACK and NACK mean
  *   proxies.c   who is there, who may be whom      proof.c    questions to the prover
+ *   turns.c     who is told first
  */
 #ifndef MP_ENVOY_XDS_ENVOY_XDS_PRIV_H
 #define MP_ENVOY_XDS_ENVOY_XDS_PRIV_H
@@ -100,6 +101,7 @@ struct sub {
     /* was in a response that was refused: goes out without others until that is settled */
     bool alone;
     bool again;  /* asked for anew: goes out even if the proxy has it */
+    int64_t turn_ns; /* others are told first, but it goes out by then; 0: it waits for nobody */
     struct content *content; /* EDS only: others use the stream's */
     struct res *desired, *sent, *acked, *obeyed, *refused;
     uint64_t unsent_revision; /* the first that wants something else than was sent */
@@ -250,6 +252,7 @@ struct mp_envoy {
     uint64_t tickets;
     struct sub *asks[ASK_BUCKETS];
     uint32_t merging; /* subscriptions with merge_ns */
+    uint32_t waiting; /* subscriptions that wait for their turn */
 
     bool news;    /* of some proxy */
     bool touched; /* progress must be reckoned anew */
@@ -334,6 +337,17 @@ bool stream_is_settled(const struct typed *t, mp_str nonce);
 /* "There is none", for a type that nobody serves. */
 void stream_say_none(struct mp_envoy_stream *s, mp_str url, const mp_str *names, size_t count);
 
+/* ---- turns.c: who is told first ---- */
+
+/* After `changed` leases made e->plan of `old`, and everybody wants what there is now: whose turn
+ * it is not yet waits. */
+void turns_set(struct mp_envoy *e, const struct plan *old, const struct mpol_lease *const *changed,
+               size_t changed_count);
+/* Sends what has waited for nobody else any more, or for long enough. */
+void turns_look(struct mp_envoy *e);
+/* It waits no more. */
+void turn_end(struct sub *x);
+
 /* ---- proof.c ---- */
 
 void proof_ask(struct sub *s);
@@ -362,6 +376,8 @@ void proxies_free(struct mp_envoy *e);
 
 /* Its verb; a throttle is a "rate" or a "share". */
 mp_str lease_verb(const struct mpol_lease *l);
+/* Is a cluster of this name that of the service, or of one of its versions? */
+bool is_cluster_of(mp_str name, mp_str service);
 /* The service whose endpoints it changes; empty: none. */
 mp_str lease_cluster(const struct mp_envoy *e, const struct mpol_lease *l);
 /* Is it about the proxy's own service or instance? */

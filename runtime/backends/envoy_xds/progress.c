@@ -112,6 +112,7 @@ void progress_reckon(struct mp_envoy *e)
     const struct proxy *refusing = NULL;
     const struct sub *late = NULL;
     proof_merge(e, now_ns);
+    turns_look(e);
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         if (p->stream == NULL) continue;
         proxy_look_for_twins(e, p, now_ns);
@@ -152,7 +153,7 @@ void progress_reckon(struct mp_envoy *e)
 enum mpol_err progress_tell(void *backend, struct mpol_progress *out)
 {
     struct mp_envoy *e = backend;
-    if (e->touched || xd_now(e) - e->looked_ns >= LOOK_NS) progress_reckon(e);
+    if (e->touched || e->waiting > 0 || xd_now(e) - e->looked_ns >= LOOK_NS) progress_reckon(e);
     *out = (struct mpol_progress){.size = sizeof *out, .accepted = e->accepted,
                                   .effective = e->effective, .trouble = e->trouble,
                                   .trouble_text = {e->trouble_text, e->trouble_len},
