@@ -224,22 +224,46 @@ static void given_frame(struct mp_ingest *in, const struct mp_field_in *fields, 
     }
 }
 
-void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
-                      const struct mp_field_in *fields, uint32_t count, struct mp_record *out)
+/* A record that has nothing yet but its frame. */
+static void open_record(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
+                        struct mp_record *out)
 {
     MP_ASSERT(signal < in->p->signal_count);
     *out = (struct mp_record){.time_ns = time_ns, .source = source, .weight = 1};
-    given_frame(in, fields, count, out);
-    const struct mp_signal_row *s = &in->p->signal[signal];
     in->scratch_used = 0;
     in->set_used = 0;
     begin(in, signal);
+}
+
+static void give(struct mp_ingest *in, const struct mp_signal_row *s, uint32_t slot,
+                 const struct mp_field_in *f)
+{
+    bool known = given_value(in, f, &in->wanted[s->fields_at + slot], &in->field[slot]);
+    if (known) set_known(in->known, slot);
+    in->counts.bad_values += !known;
+}
+
+void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
+                      const struct mp_field_in *fields, uint32_t count, struct mp_record *out)
+{
+    open_record(in, signal, time_ns, source, out);
+    given_frame(in, fields, count, out);
+    const struct mp_signal_row *s = &in->p->signal[signal];
     for (uint32_t i = 0; i < s->fields_count; i++) {
         const struct mp_field_in *f = given(fields, count, &in->fields[s->fields_at + i]);
-        if (f == NULL) continue;
-        bool known = given_value(in, f, &in->wanted[s->fields_at + i], &in->field[i]);
-        if (known) set_known(in->known, i);
-        in->counts.bad_values += !known;
+        if (f != NULL) give(in, s, i, f);
+    }
+    finish(in, signal, out);
+}
+
+void mp_ingest_slots(struct mp_ingest *in, uint32_t signal, int64_t time_ns,
+                     const struct mp_field_in *fields, uint32_t count, struct mp_record *out)
+{
+    open_record(in, signal, time_ns, 0, out);
+    const struct mp_signal_row *s = &in->p->signal[signal];
+    for (uint32_t i = 0; i < count; i++) {
+        MP_ASSERT(fields[i].name < s->fields_count);
+        give(in, s, fields[i].name, &fields[i]);
     }
     finish(in, signal, out);
 }

@@ -212,6 +212,11 @@ static void pass(enum mp_verdict_reason reason, mp_str rule, struct mp_verdict_a
     out->rule = rule;
 }
 
+static void meet_nothing(struct met *met)
+{
+    memset(met, 0, offsetof(struct met, throttles));
+}
+
 void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_buckets *buckets,
                     const struct mp_inproc_view *view, struct mp_inventory *inventory,
                     const struct mp_record *request, struct mp_verdict_scratch *s,
@@ -220,9 +225,10 @@ void mp_verdict_ask(const struct mp_verdict_plan *plan, struct mp_verdict_bucket
     MP_ASSERT(request->signal < plan->p->signal_count);
     const struct signal_plan *sp = &plan->signals[request->signal];
     struct leases leases = {.began_ns = BEGINS_NOW};
-    struct met met = {.throttle_count = 0};
+    struct met met;
     mp_str guard = MP_STR("");
 
+    meet_nothing(&met);
     memset(out, 0, offsetof(struct mp_verdict_answer, fired));
     out->allow = true;
     mp_verdict_prepare(plan, request, inventory, s);
@@ -262,8 +268,9 @@ void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inpr
 {
     MP_ASSERT(request->signal < plan->p->signal_count);
     struct leases leases = {.began_ns = began_ns};
-    struct met met = {.throttle_count = 0};
+    struct met met;
     mp_str guard = MP_STR("");
+    meet_nothing(&met);
     memset(out, 0, offsetof(struct mp_verdict_answer, fired));
     out->allow = true;
     if (view->kinds == 0) return;

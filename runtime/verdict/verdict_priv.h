@@ -68,11 +68,17 @@ struct mp_sieve_words {
 /* One alternative of one rule. */
 struct mp_sieve_test {
     uint64_t value, mask;
-    uint32_t word;
+};
+/* Alternatives that look at the same word. Rules of one kind have much in common, such as how
+ * paths begin: what all of them ask is asked first. */
+struct mp_sieve_group {
+    uint64_t value, mask; /* in common */
+    uint32_t word, first, count;
 };
 struct mp_sieve {
+    const struct mp_sieve_group *groups;
     const struct mp_sieve_test *tests;
-    uint32_t count;
+    uint32_t group_count;
 };
 
 struct unit_plan {
@@ -142,7 +148,6 @@ struct met_throttle {
 };
 
 struct met {
-    struct met_throttle throttles[THROTTLES_MAX];
     uint32_t throttle_count;
     /* The strongest inline verdict, or that of a `challenge` lease. */
     bool has_access, access_passes;
@@ -153,6 +158,7 @@ struct met {
     uint32_t access_row; /* MP_NONE: a lease */
     uint32_t send_strength;
     mp_str send_rule;
+    struct met_throttle throttles[THROTTLES_MAX]; /* last: only as many are cleared as are met */
 };
 
 /* verdict_inline.c: prepares the scratch for a request. */

@@ -170,27 +170,68 @@ enum mp_err mp_sieve_words_create(struct mp_arena *arena, struct mp_sieve_words 
     return out->word != NULL ? MP_OK : MP_ENOMEM;
 }
 
-enum mp_err mp_sieve_create(struct mp_arena *arena, const struct mp_program *p, uint32_t unit,
-                            struct mp_sieve_words *words, struct mp_sieve **out)
+/* What rules of a unit look for, in their order. */
+struct found {
+    uint32_t count;
+    struct found_test {
+        struct mp_sieve_test test;
+        uint32_t word;
+    } *tests;
+};
+
+/* False: one of them must be judged, and so all. */
+static bool find_tests(const struct mp_program *p, uint32_t unit, struct mp_sieve_words *words,
+                       struct found *out)
 {
     const struct mp_unit_row *u = &p->unit[unit];
     const struct mp_fn_row *fn = &p->fn[u->fn];
     struct search s = {p, p->op + fn->ops_at};
-    uint32_t room = u->rules_count * ATOMS_MAX;
-    *out = NULL;
-    struct mp_sieve *sieve = MP_NEW(arena, struct mp_sieve, 1);
-    struct mp_sieve_test *tests = MP_NEW(arena, struct mp_sieve_test, room);
-    if (sieve == NULL || tests == NULL) return MP_ENOMEM;
     for (uint32_t i = 0; i < u->rules_count; i++) {
         struct atoms a = find_atoms(&s, p->out[fn->outs_at + u->first_out + i].value, 0);
-        if (a.count == 0) return MP_OK; /* one that must be judged, and so all of them */
+        if (a.count == 0) return false;
         for (uint32_t k = 0; k < a.count; k++) {
             uint32_t word = word_number(words, a.atom[k].word);
-            if (word == MP_NONE) return MP_OK;
-            tests[sieve->count++] = (struct mp_sieve_test){a.atom[k].value, a.atom[k].mask, word};
+            if (word == MP_NONE) return false;
+            out->tests[out->count++] =
+                (struct found_test){{a.atom[k].value, a.atom[k].mask}, word};
         }
     }
+    return true;
+}
+
+/* The tests of one word behind each other, and what they have in common. */
+static void gather(const struct found *found, uint32_t word, struct mp_sieve_test *tests,
+                   uint32_t *count, struct mp_sieve_group *out)
+{
+    *out = (struct mp_sieve_group){.mask = UINT64_MAX, .word = word, .first = *count};
+    for (uint32_t i = 0; i < found->count; i++) {
+        const struct mp_sieve_test *t = &found->tests[i].test;
+        if (found->tests[i].word != word) continue;
+        if (out->count++ == 0) out->value = t->value;
+        out->mask &= t->mask & ~(out->value ^ t->value);
+        tests[(*count)++] = *t;
+    }
+}
+
+enum mp_err mp_sieve_create(struct mp_arena *arena, const struct mp_program *p, uint32_t unit,
+                            struct mp_sieve_words *words, struct mp_sieve **out)
+{
+    struct found_test room[MP_UNIT_RULES_MAX * ATOMS_MAX];
+    struct found found = {.tests = room};
+    MP_ASSERT(p->unit[unit].rules_count <= MP_UNIT_RULES_MAX);
+    *out = NULL;
+    if (!find_tests(p, unit, words, &found)) return MP_OK;
+    struct mp_sieve *sieve = MP_NEW(arena, struct mp_sieve, 1);
+    struct mp_sieve_test *tests = MP_NEW(arena, struct mp_sieve_test, found.count + 1);
+    struct mp_sieve_group *groups = MP_NEW(arena, struct mp_sieve_group, words->count + 1);
+    if (sieve == NULL || tests == NULL || groups == NULL) return MP_ENOMEM;
+    for (uint32_t word = 0, count = 0; word < words->count; word++) {
+        struct mp_sieve_group *g = &groups[sieve->group_count];
+        gather(&found, word, tests, &count, g);
+        if (g->count > 0) sieve->group_count++;
+    }
     sieve->tests = tests;
+    sieve->groups = groups;
     *out = sieve;
     return MP_OK;
 }
@@ -211,13 +252,23 @@ void mp_sieve_read(const struct mp_sieve_words *words, const uint64_t *known,
     }
 }
 
-bool mp_sieve_passes(const struct mp_sieve *s, const uint64_t *words)
+static bool group_passes(const struct mp_sieve_group *g, const struct mp_sieve_test *tests,
+                         uint64_t word)
 {
     uint64_t found = 0;
-    for (uint32_t i = 0; i < s->count; i++) {
-        const struct mp_sieve_test *t = &s->tests[i];
-        uint64_t wrong = (words[2 * t->word] ^ t->value) & t->mask;
-        found |= (uint64_t)((wrong | words[2 * t->word + 1]) == 0);
+    for (uint32_t i = 0; i < g->count; i++) {
+        found |= (uint64_t)(((word ^ tests[i].value) & tests[i].mask) == 0);
     }
     return found != 0;
+}
+
+bool mp_sieve_passes(const struct mp_sieve *s, const uint64_t *words)
+{
+    for (uint32_t i = 0; i < s->group_count; i++) {
+        const struct mp_sieve_group *g = &s->groups[i];
+        uint64_t word = words[2 * g->word], unknown = words[2 * g->word + 1];
+        if ((((word ^ g->value) & g->mask) | unknown) != 0) continue;
+        if (group_passes(g, s->tests + g->first, word)) return true;
+    }
+    return false;
 }

@@ -95,6 +95,9 @@ int ABI_CALLBACK(http_filter_increment_counter)(void *filter, size_t id, struct 
 uint32_t ABI_CALLBACK(http_filter_get_worker_index)(void *filter) ABI_MUST;
 bool ABI_CALLBACK(http_get_header)(void *filter, int headers, struct abi_text key,
                                    struct abi_text *value, size_t index, size_t *count) ABI_MUST;
+/* All of them: the array has room for as many as the first says. */
+size_t ABI_CALLBACK(http_get_headers_size)(void *filter, int headers) ABI_MAY;
+bool ABI_CALLBACK(http_get_headers)(void *filter, int headers, struct abi_header *out) ABI_MAY;
 bool ABI_CALLBACK(http_filter_get_attribute_string)(void *filter, int attribute,
                                                     struct abi_text *value) ABI_MUST;
 bool ABI_CALLBACK(http_filter_get_attribute_int)(void *filter, int attribute,

@@ -229,17 +229,17 @@ static bool get_caller(const struct asked *a, struct mp_field_in *out)
 static void decode(const struct asked *a, struct mp_record *out)
 {
     const struct generation *gen = a->w->gen;
-    struct mp_field_in fields[WANTS_MAX];
+    struct mp_field_in *fields = a->d->fields;
     uint32_t count = 0;
     for (uint32_t i = 0; i < gen->want_count; i++) {
         const struct mp_gate_want *want = &gen->wants[i];
         if (want->at_end) continue;
-        fields[count] = (struct mp_field_in){.name = want->name};
+        fields[count].name = want->slot;
         bool is = want->source == MP_GATE_CALLER ? get_caller(a, &fields[count])
                                                  : a->host->get(a->host->ctx, want, &fields[count]);
         if (is) count++;
     }
-    mp_ingest_fields(a->d->ingest, gen->signal, a->wall_ns, 0, fields, count, out);
+    mp_ingest_slots(a->d->ingest, gen->signal, a->wall_ns, fields, count, out);
     out->layer = a->layer;
 }
 

@@ -53,7 +53,7 @@ struct mp_gate_want {
     mp_str entry;    /* of HEADER, COOKIE, ARG, RESPONSE_HEADER: which one; borrows the program */
     mp_str path;     /* as telemetry names it */
     bool at_end;     /* known only when the request has ended */
-    uint32_t name;   /* for the gate */
+    uint32_t slot;   /* for the gate */
 };
 
 /* Who answers for the fields of a request. `get` sets kind and text or integer; false: absent.

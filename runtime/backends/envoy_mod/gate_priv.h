@@ -23,6 +23,7 @@ struct world;
 struct decoder {
     struct mp_ingest *ingest;
     struct mp_verdict_scratch *scratch;
+    struct mp_field_in *fields; /* of the request at hand: one a want */
 };
 
 /* A program in force, or on its way out. */

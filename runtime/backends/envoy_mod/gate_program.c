@@ -46,7 +46,7 @@ static enum mp_err find_wants(struct generation *gen)
                                     .at_end = (f->flags & MP_FIELD_AT_END) != 0};
         bool entity = f->entity != MP_NONE && f->attr == MP_NONE;
         if (gen->want_count == WANTS_MAX || !source_of(want.path, entity, &want)) continue;
-        want.name = mp_ingest_name(gen->decoders[0].ingest, want.path);
+        want.slot = i - s->fields_at;
         gen->wants[gen->want_count++] = want;
     }
     return MP_OK;
@@ -60,6 +60,8 @@ static enum mp_err make_decoders(struct mp_gate *g, struct generation *gen)
         struct decoder *d = &gen->decoders[i];
         MP_TRY(mp_ingest_create(&gen->arena, gen->p, g->key, &d->ingest));
         MP_TRY(mp_verdict_scratch_create(&gen->arena, gen->plan, &d->scratch));
+        d->fields = MP_NEW(&gen->arena, struct mp_field_in, gen->want_count + 1);
+        if (d->fields == NULL) return MP_ENOMEM;
     }
     return MP_OK;
 }
@@ -86,9 +88,9 @@ static enum mp_err fill(struct mp_gate *g, struct generation *gen, struct mp_fra
     MP_TRY(mp_ingest_create(&gen->arena, gen->p, g->key, &gen->own));
     MP_TRY(mp_verdict_plan_create(&gen->arena, gen->p, g->table, g->buckets, &gen->plan, why));
     *why = "no room for the program";
-    MP_TRY(make_decoders(g, gen));
-    gen->signal = mp_ingest_signal(gen->decoders[0].ingest, MP_STR("requests"));
-    return find_wants(gen);
+    gen->signal = mp_ingest_signal(gen->own, MP_STR("requests"));
+    MP_TRY(find_wants(gen));
+    return make_decoders(g, gen);
 }
 
 enum mp_err gate_generation_create(struct mp_gate *g, struct mp_frame_program *from,

@@ -76,7 +76,7 @@ static enum mp_err open_gate(struct mod *m)
 {
     struct mp_gate_options options = {
         .workers = m->worker_count, .leases = MOD_LEASES_MAX,
-        .cuts = mod_streams_can_cut(), .os = &m->os};
+        .cuts = m->cuts, .os = &m->os};
     /* Clients choose what is looked up: the key must be nobody's to guess. */
     if (getrandom(&options.key, sizeof options.key, 0) != sizeof options.key) return MP_EIO;
     return mp_gate_create(&options, &m->gate);
@@ -99,6 +99,7 @@ static struct mod *start(const struct mp_mod_config *config)
     m->config = *config;
     m->worker_count = ABI_CALLBACK(get_concurrency)();
     if (m->worker_count == 0) m->worker_count = 1;
+    m->cuts = mod_streams_can_cut();
     m->os = (struct mp_os){.regex_compile = mp_std_regex_compile, .regex_match = mp_std_regex_match,
                            .regex_free = mp_std_regex_free};
     if (open_workers(m) && open_gate(m) == MP_OK && open_link(m) == MP_OK) return m;

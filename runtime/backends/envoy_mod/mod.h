@@ -18,19 +18,17 @@
 
 /* LIMIT: leases in force at one time; memory is touched as it is used. */
 #define MOD_LEASES_MAX 32768
-#define MOD_CLIENT_MAX 64
-#define MOD_PEER_MAX 256
 
 struct mod_worker;
 
-/* A request, from its headers to its end. The facts are those that leases are found by. */
+/* A request, from its headers to its end. */
 struct mod_stream {
     void *envoy; /* the proxy's filter */
     struct mod_worker *worker; /* NULL: not among the open ones */
     struct mod_stream *next, **at, *victim;
     int64_t began_ns; /* wall time */
-    uint16_t client_len, peer_len, service_len;
-    char client[MOD_CLIENT_MAX], peer[MOD_PEER_MAX], service[MP_MOD_NAME_MAX];
+    uint16_t service_len; /* of whom a gateway asks */
+    char service[MP_MOD_NAME_MAX];
 };
 
 /* The open streams of a worker. The list is the worker's alone; the anchor is one of them,
@@ -51,6 +49,7 @@ struct mod {
     struct mp_mod_config config;
     uint32_t uses;
     uint32_t worker_count;
+    bool cuts; /* this proxy can end a stream */
     struct mp_gate *gate;
     struct mp_link *link;
     struct mp_ring *rings; /* one a worker */

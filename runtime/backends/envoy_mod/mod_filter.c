@@ -6,6 +6,7 @@
 
 #include "envoy_mod/mod.h"
 #include "envoy_mod/mod_read.h"
+#include "envoy_mod/mod_table.h"
 
 #define OUR_PATHS MP_STR("/.mpol/")
 
@@ -28,24 +29,34 @@ struct asking {
     struct mod *m;
     void *envoy;
     struct mod_stream *stream;
+    bool knows_peer;
+    mp_str peer;
+    struct mod_table table;
     struct mod_room room; /* texts that are made, not found */
 };
 
-static mp_str header(void *envoy, mp_str name)
+/* Neither the table nor the room is cleared: most of them is never used. */
+static void asking_begin(struct asking *a, struct mod *m, struct mod_stream *s)
 {
-    struct abi_text value = {NULL, 0};
-    ABI_CALLBACK(http_get_header)(envoy, ABI_REQUEST_HEADERS, mod_text(name), &value, 0, NULL);
-    return mod_str(value);
+    a->m = m;
+    a->envoy = s->envoy;
+    a->stream = s;
+    a->knows_peer = false;
+    a->room.used = 0;
+    mod_table_read(&a->table, s->envoy);
 }
 
-static bool next_header(void *envoy, int headers, mp_str name, size_t i, mp_str *out)
+static mp_str header(const struct asking *a, mp_str name)
 {
-    struct abi_text value = {NULL, 0};
-    size_t count = 0;
-    if (!ABI_CALLBACK(http_get_header)(envoy, headers, mod_text(name), &value, i, &count))
-        return false;
-    *out = mod_str(value);
-    return value.ptr != NULL && i < count;
+    mp_str value = MP_STR("");
+    mod_table_next(&a->table, name, 0, &value);
+    return value;
+}
+
+static bool next_header(void *table, int map, mp_str name, size_t i, mp_str *out)
+{
+    (void)map;
+    return mod_table_next(table, name, i, out);
 }
 
 static mp_str attribute(void *envoy, int which)
@@ -75,9 +86,9 @@ static bool get_mtls(void *envoy, struct mp_field_in *out)
     return true;
 }
 
-static bool is_grpc(void *envoy)
+static bool is_grpc(const struct asking *a)
 {
-    return mp_str_starts(header(envoy, MP_STR("content-type")), MP_STR("application/grpc"));
+    return mp_str_starts(header(a, MP_STR("content-type")), MP_STR("application/grpc"));
 }
 
 static bool get_connection(struct asking *a, struct mp_field_in *out)
@@ -88,67 +99,72 @@ static bool get_connection(struct asking *a, struct mp_field_in *out)
     return out->text.len > 0;
 }
 
-/* Facts that the stream keeps are read once. */
-static void keep(char *to, size_t size, uint16_t *len, mp_str s)
+/* Several fields have it, and several leases look for it. */
+static mp_str peer_of(struct asking *a)
 {
-    *len = (uint16_t)(s.len <= size ? s.len : 0); /* a text that is cut is another text */
-    if (*len > 0) memcpy(to, s.ptr, *len);
+    if (!a->knows_peer) a->peer = mod_read_first(attribute(a->envoy, ABI_URI_SAN_PEER));
+    a->knows_peer = true;
+    return a->peer;
 }
 
-/* A sidecar and an edge speak of themselves, a gateway of whom it asks. */
-static mp_str service_of(struct mod *m, void *envoy)
+static mp_str own_service(const struct mod *m) { return mp_str_of(m->config.service); }
+
+/* A sidecar and an edge speak of themselves, a gateway of whom it asks: that is kept, since the
+ * proxy may choose anew while the stream is open. */
+static void keep_service(struct mod *m, struct mod_stream *s)
 {
     struct abi_text cluster = {NULL, 0};
-    mp_str own = mp_str_of(m->config.service);
-    if (m->config.layer_bit != MPOL_INGRESS || ABI_CALLBACK(http_get_cluster_name) == NULL)
-        return own;
-    if (!ABI_CALLBACK(http_get_cluster_name)(envoy, &cluster)) return own;
-    mp_str service = mod_read_cluster(mod_str(cluster));
-    return service.len > 0 ? service : own;
+    mp_str service = MP_STR("");
+    s->service_len = 0;
+    if (m->config.layer_bit != MPOL_INGRESS) return;
+    if (ABI_CALLBACK(http_get_cluster_name) != NULL &&
+        ABI_CALLBACK(http_get_cluster_name)(s->envoy, &cluster)) {
+        service = mod_read_cluster(mod_str(cluster));
+    }
+    if (service.len == 0) service = own_service(m);
+    if (service.len > sizeof s->service) return; /* a text that is cut is another text */
+    s->service_len = (uint16_t)service.len;
+    if (service.len > 0) memcpy(s->service, service.ptr, service.len);
 }
 
-static void read_facts(struct mod *m, struct mod_stream *s)
+static mp_str service_of(const struct asking *a)
 {
-    keep(s->client, sizeof s->client, &s->client_len,
-         mod_read_address(attribute(s->envoy, ABI_SOURCE_ADDRESS)));
-    keep(s->peer, sizeof s->peer, &s->peer_len,
-         mod_read_first(attribute(s->envoy, ABI_URI_SAN_PEER)));
-    keep(s->service, sizeof s->service, &s->service_len, service_of(m, s->envoy));
+    if (a->m->config.layer_bit != MPOL_INGRESS) return own_service(a->m);
+    return (mp_str){a->stream->service, a->stream->service_len};
 }
 
 static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
 {
-    const struct mod_stream *s = a->stream;
-    struct mod_headers headers = {a->envoy, ABI_REQUEST_HEADERS, next_header, &a->room};
+    struct mod_headers headers = {&a->table, ABI_REQUEST_HEADERS, next_header, &a->room};
     mp_str path;
     switch (want->source) {
     case MP_GATE_LAYER: return mp_str_of(a->m->config.layer);
-    case MP_GATE_CLIENT: return (mp_str){s->client, s->client_len};
+    case MP_GATE_CLIENT: return mod_read_address(attribute(a->envoy, ABI_SOURCE_ADDRESS));
     case MP_GATE_PEER:
     case MP_GATE_PRINCIPAL:
-    case MP_GATE_CLIENT_IDENTITY: return (mp_str){s->peer, s->peer_len};
-    case MP_GATE_SERVICE: return (mp_str){s->service, s->service_len};
+    case MP_GATE_CLIENT_IDENTITY: return peer_of(a);
+    case MP_GATE_SERVICE: return service_of(a);
     case MP_GATE_INSTANCE:
         return a->m->config.layer_bit != MPOL_INGRESS ? mp_str_of(a->m->config.instance)
                                                       : MP_STR("");
-    case MP_GATE_METHOD: return header(a->envoy, MP_STR(":method"));
-    case MP_GATE_SCHEME: return header(a->envoy, MP_STR(":scheme"));
-    case MP_GATE_HOST: return header(a->envoy, MP_STR(":authority"));
-    case MP_GATE_PATH: return header(a->envoy, MP_STR(":path"));
-    case MP_GATE_RAW_PATH: return mod_read_raw_path(header(a->envoy, MP_STR(":path")));
-    case MP_GATE_QUERY: return mod_read_query(header(a->envoy, MP_STR(":path")));
-    case MP_GATE_USER_AGENT: return header(a->envoy, MP_STR("user-agent"));
+    case MP_GATE_METHOD: return header(a, MP_STR(":method"));
+    case MP_GATE_SCHEME: return header(a, MP_STR(":scheme"));
+    case MP_GATE_HOST: return header(a, MP_STR(":authority"));
+    case MP_GATE_PATH: return header(a, MP_STR(":path"));
+    case MP_GATE_RAW_PATH: return mod_read_raw_path(header(a, MP_STR(":path")));
+    case MP_GATE_QUERY: return mod_read_query(header(a, MP_STR(":path")));
+    case MP_GATE_USER_AGENT: return header(a, MP_STR("user-agent"));
     case MP_GATE_HTTP_VERSION: return mod_read_version(attribute(a->envoy, ABI_REQUEST_PROTOCOL));
     case MP_GATE_HEADER: return mod_read_header(&headers, want->entry);
     case MP_GATE_COOKIE: return mod_read_cookie(&headers, want->entry);
     case MP_GATE_ARG:
-        path = header(a->envoy, MP_STR(":path"));
+        path = header(a, MP_STR(":path"));
         return mod_read_arg(mod_read_query(path), want->entry, &a->room);
     case MP_GATE_GRPC_SERVICE:
-        return is_grpc(a->envoy) ? mod_read_grpc_service(header(a->envoy, MP_STR(":path")))
+        return is_grpc(a) ? mod_read_grpc_service(header(a, MP_STR(":path")))
                                  : MP_STR("");
     case MP_GATE_GRPC_METHOD:
-        return is_grpc(a->envoy) ? mod_read_grpc_method(header(a->envoy, MP_STR(":path")))
+        return is_grpc(a) ? mod_read_grpc_method(header(a, MP_STR(":path")))
                                  : MP_STR("");
     default: return MP_STR("");
     }
@@ -163,7 +179,7 @@ static bool get_field(void *ctx, const struct mp_gate_want *want, struct mp_fiel
     case MP_GATE_MTLS: return get_mtls(a->envoy, out);
     case MP_GATE_CONNECTION_ID: return get_connection(a, out);
     case MP_GATE_BYTES_IN:
-        out->text = header(a->envoy, MP_STR("content-length"));
+        out->text = header(a, MP_STR("content-length"));
         out->kind = MP_FIELD_INT;
         return mod_read_int(out->text, &out->integer);
     default: out->text = read_text(a, want); return out->text.ptr != NULL && out->text.len > 0;
@@ -208,13 +224,14 @@ static int on_request(struct request *r)
     struct mod_stream *s = &r->stream;
     uint32_t worker = ABI_CALLBACK(http_filter_get_worker_index)(s->envoy);
     if (worker >= m->worker_count || m->gate == NULL) return ABI_CONTINUE;
+    struct asking asking;
+    asking_begin(&asking, m, s);
     /* The control plane's own paths end before a service; they prove what others do. */
-    if (mp_str_starts(header(s->envoy, MP_STR(":path")), OUR_PATHS)) return ABI_CONTINUE;
-    read_facts(m, s);
+    if (mp_str_starts(header(&asking, MP_STR(":path")), OUR_PATHS)) return ABI_CONTINUE;
+    keep_service(m, s);
     s->began_ns = mod_wall_ns();
     /* Among the open ones before it is judged: a set that comes in between finds it there. */
     mod_stream_add(m, worker, s);
-    struct asking asking = {.m = m, .envoy = s->envoy, .stream = s};
     struct mp_gate_host host = {&asking, get_field};
     struct mp_gate_answer answer;
     mp_gate_ask(m->gate, worker, &host, s->began_ns, m->config.layer_bit, &answer);
@@ -228,7 +245,8 @@ static int on_request(struct request *r)
 void mod_stream_recheck(struct mod *m, struct mod_stream *s, uint32_t worker,
                         struct mp_gate_answer *out)
 {
-    struct asking asking = {.m = m, .envoy = s->envoy, .stream = s};
+    struct asking asking;
+    asking_begin(&asking, m, s);
     struct mp_gate_host host = {&asking, get_field};
     mp_gate_recheck(m->gate, worker, &host, mod_wall_ns(), s->began_ns, m->config.layer_bit, out);
 }

@@ -33,7 +33,7 @@ static void make_anchor(struct mod_worker *w, struct mod_stream *s)
 
 void mod_stream_add(struct mod *m, uint32_t worker, struct mod_stream *s)
 {
-    if (!mod_streams_can_cut()) return;
+    if (!m->cuts) return;
     struct mod_worker *w = &m->workers[worker];
     s->worker = w;
     s->next = w->first;
@@ -119,7 +119,7 @@ void mod_streams_look(struct mod *m, struct mod_stream *s)
 
 void mod_streams_cut(struct mod *m)
 {
-    if (!mod_streams_can_cut()) return;
+    if (!m->cuts) return;
     for (uint32_t i = 0; i < m->worker_count; i++) {
         struct mod_worker *w = &m->workers[i];
         pthread_mutex_lock(&w->lock);

@@ -520,6 +520,33 @@ static void a_record_can_be_made_field_by_field(void **state)
     assert_string_equal(text_of(F_GREETING), "hello");
 }
 
+/* The same values by their places as by their names, presets and canonical forms included. */
+static void fields_by_place_are_those_by_name(void **state)
+{
+    (void)state;
+    struct mp_ingest_counts before, after;
+    struct mp_field_in fields[] = {
+        {.name = F_PATH, .kind = MP_FIELD_TEXT, .text = MP_STR("/a/../b?c")},
+        {.name = F_CLIENT, .kind = MP_FIELD_TEXT, .text = MP_STR("10.1.2.3")},
+        {.name = F_STATUS, .kind = MP_FIELD_INT, .integer = 500},
+        {.name = F_MTLS, .kind = MP_FIELD_TEXT, .text = MP_STR("maybe")},
+    };
+    mp_ingest_counts(ingest, &before);
+    mp_ingest_slots(ingest, requests, 9 * S, fields, 4, &out.record);
+    mp_ingest_counts(ingest, &after);
+    assert_string_equal(text_of(F_PATH), "/b");
+    assert_string_equal(address_of(F_CLIENT), "10.1.2.3");
+    assert_int_equal(int_of(F_STATUS), 500);
+    assert_string_equal(text_of(F_GREETING), "hello");
+    assert_false(known(F_MTLS));
+    assert_false(known(F_LATENCY));
+    assert_int_equal(out.record.time_ns, 9 * S);
+    assert_int_equal(out.record.weight, 1);
+    assert_int_equal(after.bad_values - before.bad_values, 1);
+    mp_ingest_slots(ingest, requests, 9 * S, fields, 0, &out.record);
+    assert_false(known(F_PATH)); /* nothing is left of the one before */
+}
+
 static void numbers_field_by_field_have_the_ranges_of_a_line(void **state)
 {
     struct mp_ingest_counts before, after;
@@ -785,6 +812,7 @@ int main(void)
         CASE(a_line_of_inventory_names_an_entity),
         CASE(an_attribute_of_another_type_is_left_out_and_told_once),
         CASE(a_record_can_be_made_field_by_field),
+        CASE(fields_by_place_are_those_by_name),
         CASE(numbers_field_by_field_have_the_ranges_of_a_line),
         CASE(what_is_no_record_is_bad_with_a_reason),
         CASE(long_and_deep_lines_are_bounded),

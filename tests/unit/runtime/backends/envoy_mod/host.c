@@ -179,6 +179,23 @@ bool ABI_CALLBACK(http_get_header)(void *filter, int headers, struct abi_text ke
     return headers == ABI_REQUEST_HEADERS && find_header(filter, key, value, index, count);
 }
 
+size_t ABI_CALLBACK(http_get_headers_size)(void *filter, int headers)
+{
+    return headers == ABI_REQUEST_HEADERS ? ((struct host_stream *)filter)->header_count : 0;
+}
+
+/* As the proxy has them: names in lower case. */
+bool ABI_CALLBACK(http_get_headers)(void *filter, int headers, struct abi_header *out)
+{
+    const struct host_stream *s = filter;
+    if (headers != ABI_REQUEST_HEADERS) return false;
+    for (uint32_t i = 0; i < s->header_count; i++) {
+        const struct host_header *h = &s->headers[i];
+        out[i] = (struct abi_header){h->name, strlen(h->name), h->value, strlen(h->value)};
+    }
+    return true;
+}
+
 static bool attribute(const struct host_stream *s, int which, struct abi_text *value)
 {
     switch (which) {

@@ -11,7 +11,7 @@
 
 #include "envoy_mod/abi.h"
 
-#define HOST_HEADERS 40
+#define HOST_HEADERS 100
 
 /* One stream; its address is the proxy's filter, and the logger's context when it ends. */
 struct host_stream {

@@ -17,6 +17,7 @@
 #include "../../../../envoy_mod/plane.h"
 #include "../../../../loopback/folder.h"
 #include "envoy_mod/ring.h"
+#include "envoy_mod/mod_table.h"
 #include "host.h"
 
 #define POLICY                                                                                     \
@@ -159,23 +160,42 @@ static void a_proxy_is_one_reporter(void **state)
     tear_down(&s);
 }
 
-/* HTTP/2 may bring a cookie a header: nobody hides behind many of them. */
+/* HTTP/2 may bring a cookie a header: nobody hides behind many of them, neither behind as many as
+ * are read at one go nor behind more. */
 static void the_last_of_many_headers_is_seen(void **state)
 {
+    static const int before[] = {0, 30, MOD_TABLE_ROWS - 4, MOD_TABLE_ROWS - 3, HOST_HEADERS - 4};
     (void)state;
     struct setting s;
     struct host_stream r;
     set_up(&s, "service");
     enforce(&s, POLICY);
-    host_stream_init(&r, 0, "127.0.0.2:5000");
-    host_header(&r, ":method", "GET");
-    host_header(&r, ":path", "/x");
-    host_header(&r, ":authority", "checkout");
-    for (int i = 0; i < 30; i++) host_header(&r, "cookie", "a=1");
-    host_header(&r, "cookie", "c=2");
-    host_begin(&r, s.filter);
-    host_end(&r, s.logger);
-    assert_int_equal(r.status, 403);
+    for (size_t i = 0; i < sizeof before / sizeof *before; i++) {
+        host_stream_init(&r, 0, "127.0.0.2:5000");
+        host_header(&r, ":method", "GET");
+        host_header(&r, ":path", "/x");
+        host_header(&r, ":authority", "checkout");
+        for (int k = 0; k < before[i]; k++) host_header(&r, "cookie", "a=1");
+        host_header(&r, "cookie", "c=2");
+        host_begin(&r, s.filter);
+        host_end(&r, s.logger);
+        assert_int_equal(r.status, 403);
+    }
+    tear_down(&s);
+}
+
+/* The proxy has only `:authority`, whatever the client has sent. */
+static void a_host_is_an_authority(void **state)
+{
+    (void)state;
+    struct setting s;
+    set_up(&s, "service");
+    enforce(&s, "mpol 1\nuse std.mesh\n"
+                "rule host when request.headers[\"Host\"] == \"checkout\" then deny request\n");
+    assert_int_equal(ask(&s, "/", NULL, NULL), 403);
+    enforce(&s, "mpol 1\nuse std.mesh\n"
+                "rule host when request.headers[\"Host\"] == \"other\" then deny request\n");
+    assert_int_equal(ask(&s, "/", NULL, NULL), 0);
     tear_down(&s);
 }
 
@@ -531,6 +551,7 @@ int main(void)
         cmocka_unit_test(a_proxy_is_one_reporter),
         cmocka_unit_test(every_field_of_a_request_is_asked_about),
         cmocka_unit_test(the_last_of_many_headers_is_seen),
+        cmocka_unit_test(a_host_is_an_authority),
         cmocka_unit_test(headers_of_one_name_are_joined),
         cmocka_unit_test(a_rate_says_when_to_come_again),
         cmocka_unit_test(a_gateway_speaks_of_whom_it_asks),
