@@ -299,13 +299,13 @@ static size_t whole(const char *reply)
     return (size_t)(end - reply) + 4 + body;
 }
 
-static int ask_more(struct client *c, const char *path, const char *headers)
+int client_get_with(struct client *c, const char *path, const char *lines)
 {
     char request[512];
     int status = -1;
     size_t len = 0;
     int asked =
-        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: shop\r\n%s\r\n", path, headers);
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: shop\r\n%s\r\n", path, lines);
     if (c->fd < 0 || write(c->fd, request, (size_t)asked) != asked) return -1;
     c->reply[0] = '\0';
     while (whole(c->reply) == 0 || len < whole(c->reply)) {
@@ -319,7 +319,7 @@ static int ask_more(struct client *c, const char *path, const char *headers)
     return sscanf(c->reply, "HTTP/1.1 %d", &status) == 1 ? status : -1;
 }
 
-int client_get(struct client *c, const char *path) { return ask_more(c, path, ""); }
+int client_get(struct client *c, const char *path) { return client_get_with(c, path, ""); }
 
 void client_close(struct client *c)
 {
@@ -340,7 +340,7 @@ int get_with(int port, const char *line)
 {
     struct client c;
     client_open(&c, "127.0.0.1", port);
-    int status = ask_more(&c, "/", line);
+    int status = client_get_with(&c, "/", line);
     client_close(&c);
     return status;
 }

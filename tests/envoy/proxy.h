@@ -66,6 +66,8 @@ void client_open(struct client *c, const char *from, int port);
 /* GET; the status, or -1: no answer (refused, reset, closed,
  * or none within the bound of a wait). */
 int client_get(struct client *c, const char *path);
+/* The same with these lines among the headers. */
+int client_get_with(struct client *c, const char *path, const char *lines);
 void client_close(struct client *c);
 /* The same on a connection of its own. */
 int get_once(const char *from, int port, const char *path);
