@@ -73,6 +73,8 @@ static const struct need {
      MP_STR_INIT(MP_ENVOY_ALLOW)},
     {MP_STR_INIT("quarantine"), MP_STR_INIT("instance"), OWN, MP_ENVOY_ECDS,
      MP_STR_INIT(MP_ENVOY_DENY)},
+    {MP_STR_INIT("quarantine"), MP_STR_INIT("identity"), ANY, MP_ENVOY_ECDS,
+     MP_STR_INIT(MP_ENVOY_ALLOW)},
     {MP_STR_INIT("require"), MP_STR_INIT("service"), OWN, MP_ENVOY_ECDS,
      MP_STR_INIT(MP_ENVOY_ALLOW)},
     {MP_STR_INIT("rate"), MP_STR_INIT(""), ANY, MP_ENVOY_ECDS, MP_STR_INIT(MP_ENVOY_THROTTLE)},

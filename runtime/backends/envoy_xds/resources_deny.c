@@ -439,10 +439,14 @@ static int by_identity(const void *x, const void *y)
 
 static enum mp_err refused_identities(struct envoy_build *b, struct refused *r)
 {
-    struct envoy_leases of = mp_envoy_leases_of(b->leases, ENVOY_DENY, ENVOY_IDENTITY);
-    for (size_t i = 0; i < of.count; i++) {
-        r->because = &of.ptr[i];
-        refuse_identity(r, of.ptr[i].key);
+    static const enum envoy_verb by_name[] = {ENVOY_DENY, ENVOY_QUARANTINE};
+    struct envoy_leases of;
+    for (size_t v = 0; v < sizeof by_name / sizeof *by_name; v++) {
+        of = mp_envoy_leases_of(b->leases, by_name[v], ENVOY_IDENTITY);
+        for (size_t i = 0; i < of.count; i++) {
+            r->because = &of.ptr[i];
+            refuse_identity(r, of.ptr[i].key);
+        }
     }
     of = mp_envoy_leases_of(b->leases, ENVOY_QUARANTINE, ENVOY_SERVICE);
     const struct mp_envoy_world *w = b->plan->world;

@@ -247,7 +247,7 @@ static bool refuses(const struct mpol_lease *l, const struct mp_envoy_audience *
     if (!mp_str_eq(verb, MP_STR("quarantine"))) return false;
     bool calls = mp_str_eq(str_of(l->target_kind), MP_STR("service")) && r->tls &&
         has_identity(str_of(l->target), r->identity);
-    return is_own(l, a) || calls;
+    return is_own(l, a) || calls || is_who_asks(l, r);
 }
 
 static bool exempts(const struct mpol_lease *l, const struct mp_envoy_audience *a,
@@ -299,7 +299,7 @@ static const char *one_of(uint64_t *rng, const char *const *words, size_t count)
 static void add_random(struct set *s, uint64_t *rng)
 {
     struct mpol_lease *l;
-    switch (pick(rng, 12)) {
+    switch (pick(rng, 13)) {
     case 0: l = add(s, "exempt", "client", ONE_OF(rng, clients)); break;
     case 1: l = add(s, "exempt", "client", ONE_OF(rng, ranges)); break;
     case 2: l = add(s, "exempt", "identity", ONE_OF(rng, callers)); break;
@@ -309,6 +309,7 @@ static void add_random(struct set *s, uint64_t *rng)
     case 7: case 8: l = add(s, "deny", "identity", ONE_OF(rng, callers)); break;
     case 9: l = add(s, "quarantine", "service", ONE_OF(rng, services)); break;
     case 10: l = add(s, "quarantine", "instance", ONE_OF(rng, names)); break;
+    case 11: l = add(s, "quarantine", "identity", ONE_OF(rng, callers)); break;
     default: l = add(s, "require", "service", ONE_OF(rng, services)); break;
     }
     l->hooks = 1 + (uint32_t)pick(rng, 7);
