@@ -140,7 +140,8 @@ static int put_decided(struct decision *d, char *answer)
     }
     if (is_on_its_way(now))
         fputs("the mesh was not seen to obey yet; `mpol decisions list` tells\n", stdout);
-    if (stuck) fputs("it is not in force; it is tried again until its end\n", stdout);
+    if (stuck) /* nowhere, or where a proxy refuses it */
+        fputs("it is not in force, or not everywhere; it is tried again until its end\n", stdout);
     free(state);
     return stuck ? CLI_FINDINGS : CLI_OK;
 }
