@@ -273,7 +273,8 @@ bool dm_mesh_open(struct dm *d)
     const struct mp_daemon_options *o = d->options;
     struct mp_grpc_method methods[MESH_DOORS + 1];
     struct mp_grpc_options options = {.listen = o->xds, .cert = o->xds_cert, .key = o->xds_key,
-                                      .client_ca = o->xds_ca, .methods = methods,
+                                      .client_ca = o->xds_ca, .refused = mesh_refused,
+                                      .refused_ctx = m, .methods = methods,
                                       .method_count = put_methods(m, methods),
                                       .limits = {.streams = STREAMS_MAX}};
     if (!mesh_certificates_ready(m)) return false;

@@ -25,6 +25,19 @@ struct mesh_entry {
     const struct mesh_door *door;
 };
 
+/* Peers that the port did not let in, of one address, name and reason. */
+struct mesh_refusal {
+    char host[80], name[160], why[160];
+    uint64_t count; /* 0: a free row */
+    int64_t last_ns, said_ns;
+};
+#define REFUSED_ROWS 16
+struct mesh_refusals {
+    struct mesh_refusal rows[REFUSED_ROWS];
+    uint32_t lines; /* in the log, since minute_ns */
+    int64_t minute_ns;
+};
+
 /* The mesh of proxies that `--xds` serves. */
 struct dm_mesh {
     struct dm *d;
@@ -40,6 +53,7 @@ struct dm_mesh {
      * not used; empty: nothing. `files` changes with the files. */
     char out_of_date[OUT_OF_DATE_BYTES], not_used[OUT_OF_DATE_BYTES];
     uint64_t files;
+    struct mesh_refusals refusals;
     uv_timer_t prove_timer;     /* what host.prove could not begin at once */
     bool timers_open;
 };
@@ -59,6 +73,11 @@ void mesh_prove_cancel(void *ctx, uint64_t ticket);
 void mesh_look(void *ctx, const struct mp_envoy_look *look);
 bool mesh_prove_open(struct dm_mesh *m);
 void mesh_prove_close(struct dm_mesh *m);
+
+/* mesh_refused.c: the port refuses a peer -> a row of `status`, and a line of the log, paced */
+void mesh_refused(void *ctx, const struct mp_grpc_refused *peer);
+/* A line for each that came within the last hour; `now_ns` of the clock that only goes forward. */
+void mesh_refused_tell(const struct dm_mesh *m, int64_t now_ns, struct dm_bytes *out);
 
 /* mesh_memory.c: envoy_xds forgets a proxy -> its row goes */
 void mesh_forget(void *ctx, mp_str node);

@@ -141,6 +141,7 @@ void dm_mesh_status(struct dm *d, struct dm_bytes *out)
     dm_bytes_printf(out, "proxies:\n");
     mp_envoy_proxies(d->mesh->envoy, tell_proxy, &t);
     if (t.connected + t.away == 0) dm_bytes_printf(out, "  none has asked yet\n");
+    mesh_refused_tell(d->mesh, t.now_ns, out);
     tell_certificates(d->mesh, out);
 }
 

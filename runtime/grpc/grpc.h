@@ -91,6 +91,13 @@ struct mp_grpc_limits {
     uint32_t handshake_ms;      /* from accepting to HTTP/2's first SETTINGS: 5,000 */
 };
 
+/* A TLS peer that was not let in, or that broke TLS later. Borrowed for the call. */
+struct mp_grpc_refused {
+    mp_str address; /* as in mp_grpc_peer */
+    mp_str name;    /* of the certificate that it showed, by its own word; empty: it showed none */
+    mp_str why;     /* one line without a full stop */
+};
+
 struct mp_grpc_options {
     /* "ADDR:PORT", "[ADDR]:PORT", ":PORT" (loopback) with numeric ADDR and PORT (0: any free
      * one), or "unix:PATH". */
@@ -100,6 +107,9 @@ struct mp_grpc_options {
      * socket only. With them every client must show a certificate of these CAs with exactly one
      * URI SAN. */
     const char *cert, *key, *client_ca;
+    /* Told of each TLS peer that is refused. May be NULL. */
+    void (*refused)(void *ctx, const struct mp_grpc_refused *peer);
+    void *refused_ctx;
     const struct mp_grpc_method *methods; /* copied; the texts must live as long as the server */
     size_t method_count;
     struct mp_grpc_limits limits;

@@ -262,6 +262,8 @@ static void refuse_tls(struct grpc_connection *c, mp_str why)
     struct mp_grpc_server *server = c->server;
     server->shared.counts.tls_refused++;
     snprintf(server->trouble, sizeof server->trouble, "%s: %.*s", c->address, MP_STR_ARG(why));
+    const struct mp_grpc_refused peer = {c->peer.address, mp_tls_shown_name(c->tls), why};
+    if (server->refused != NULL) server->refused(server->refused_ctx, &peer);
     end(c); /* the alert still goes out */
 }
 
@@ -483,6 +485,8 @@ enum mp_err mp_grpc_open(uv_loop_t *loop, const struct mp_grpc_options *o,
     if (server == NULL) return MP_ENOMEM;
     server->loop = loop;
     server->next_connection = 1;
+    server->refused = o->refused;
+    server->refused_ctx = o->refused_ctx;
     server->shared.limits = o->limits;
     mp_grpc_limits_fill(&server->shared.limits);
     enum mp_err err = copy_methods(server, o);

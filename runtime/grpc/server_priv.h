@@ -22,6 +22,8 @@ struct mp_grpc_server {
     struct mp_grpc_method *methods;
     struct mp_tls_context *tls; /* NULL: plain */
     char trouble[256];          /* of TLS, the last */
+    void (*refused)(void *ctx, const struct mp_grpc_refused *peer);
+    void *refused_ctx;
     union grpc_socket listener;
     bool local;                 /* a unix socket */
     bool listening, closing;

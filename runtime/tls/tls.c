@@ -14,6 +14,7 @@
 
 #define TROUBLE_BYTES 256
 #define ALPN_BYTES_MAX 32
+#define SHOWN_BYTES 160 /* LIMIT: of a name for a log; what is longer is cut */
 
 struct mp_tls_context {
     SSL_CTX *ctx;
@@ -30,6 +31,7 @@ struct mp_tls {
     BIO *in, *out; /* memory; the SSL owns them */
     bool ready, broken;
     char trouble[TROUBLE_BYTES];
+    char shown[SHOWN_BYTES]; /* mp_tls_shown_name() */
 };
 
 /* ---- contexts ---- */
@@ -106,6 +108,16 @@ static enum mp_err load_own(struct mp_tls_context *c, const struct mp_tls_option
     return MP_OK;
 }
 
+static void note_shown(struct mp_tls *t, const X509 *cert);
+
+/* OpenSSL keeps no certificate that it refuses: this is the time to see whose it says it is. */
+static int look_at_peer(int good, X509_STORE_CTX *store)
+{
+    const SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    if (good != 1) note_shown(SSL_get_app_data(ssl), X509_STORE_CTX_get0_cert(store));
+    return good;
+}
+
 static enum mp_err load_trust(struct mp_tls_context *c, const struct mp_tls_options *o, char *why,
                               size_t why_size)
 {
@@ -121,7 +133,7 @@ static enum mp_err load_trust(struct mp_tls_context *c, const struct mp_tls_opti
         if (names == NULL) return complain(why, why_size, "%s: cannot be used", o->ca);
         SSL_CTX_set_client_CA_list(ctx, names);
     }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, look_at_peer);
     return MP_OK;
 }
 
@@ -206,6 +218,7 @@ enum mp_err mp_tls_create(struct mp_tls_context *context, struct mp_tls **out)
         free(t);
         return MP_ENOMEM;
     }
+    SSL_set_app_data(t->ssl, t);
     if (context->server) {
         SSL_set_accept_state(t->ssl);
     } else {
@@ -231,9 +244,12 @@ static enum mp_err broken(struct mp_tls *t, const char *what)
     unsigned long code = ERR_peek_error();
     const char *reason = code != 0 ? ERR_reason_error_string(code) : NULL;
     long verified = SSL_get_verify_result(t->ssl);
-    snprintf(t->trouble, sizeof t->trouble, "%s%s%s%s%s", what, reason != NULL ? ": " : "",
-             reason != NULL ? reason : "", verified != X509_V_OK ? ": " : "",
-             verified != X509_V_OK ? X509_verify_cert_error_string(verified) : "");
+    if (verified != X509_V_OK) { /* says all that the reason says, and more */
+        what = "the certificate";
+        reason = X509_verify_cert_error_string(verified);
+    }
+    snprintf(t->trouble, sizeof t->trouble, "%s%s%s", what, reason != NULL ? ": " : "",
+             reason != NULL ? reason : "");
     t->broken = true;
     ERR_clear_error();
     return MP_EINVAL;
@@ -369,4 +385,39 @@ enum mp_err mp_tls_identity(const struct mp_tls *t, char *to, size_t size, mp_st
     }
     GENERAL_NAMES_free(names);
     return err;
+}
+
+/* The first of this type, or NULL. */
+static const ASN1_STRING *first_name(const GENERAL_NAMES *names, int wanted)
+{
+    for (int i = 0; i < sk_GENERAL_NAME_num(names); i++) {
+        int type;
+        const ASN1_STRING *value = GENERAL_NAME_get0_value(sk_GENERAL_NAME_value(names, i), &type);
+        if (type == wanted) return value;
+    }
+    return NULL;
+}
+
+static void note_shown(struct mp_tls *t, const X509 *cert)
+{
+    GENERAL_NAMES *names = X509_get_ext_d2i(cert, NID_subject_alt_name, NULL, NULL);
+    const ASN1_STRING *name = names != NULL ? first_name(names, GEN_URI) : NULL;
+    if (name == NULL && names != NULL) name = first_name(names, GEN_DNS);
+    if (name != NULL) {
+        snprintf(t->shown, sizeof t->shown, "%.*s", ASN1_STRING_length(name),
+                 (const char *)ASN1_STRING_get0_data(name));
+    } else {
+        X509_NAME_oneline(X509_get_subject_name(cert), t->shown, sizeof t->shown);
+    }
+    for (char *c = t->shown; *c != '\0'; c++) {
+        if ((unsigned char)*c <= 0x20 || (unsigned char)*c >= 0x7f) *c = '?';
+    }
+    GENERAL_NAMES_free(names);
+}
+
+mp_str mp_tls_shown_name(struct mp_tls *t)
+{
+    const X509 *cert = t->shown[0] == '\0' ? SSL_get0_peer_certificate(t->ssl) : NULL;
+    if (cert != NULL) note_shown(t, cert);
+    return mp_str_of(t->shown);
 }

@@ -62,6 +62,10 @@ bool mp_tls_ended(const struct mp_tls *tls);
  * MP_ENOTFOUND: no certificate, none, or more than one; also where it has a NUL or is longer than
  * `size`. */
 enum mp_err mp_tls_identity(const struct mp_tls *tls, char *to, size_t size, mp_str *out);
+/* A name in the certificate that the peer has shown, also in one that was refused: its first URI,
+ * else its first DNS name, else its subject; printable ASCII. Empty: none was shown. Nobody has
+ * vouched for it: only for a log. Borrowed until the connection goes. */
+mp_str mp_tls_shown_name(struct mp_tls *tls);
 /* What went wrong, for a log; never empty after an MP_EINVAL. Borrowed until the next call. */
 mp_str mp_tls_trouble(const struct mp_tls *tls);
 

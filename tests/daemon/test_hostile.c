@@ -375,6 +375,7 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
     static const char *const refused[][2] = {{"nobody.pem", "nobody.key"},
                                              {"both.pem", "both.key"},
                                              {"old.pem", "old.key"},
+                                             {"old.pem", "old.key"},
                                              {"forged.pem", "forged.key"},
                                              {NULL, NULL}};
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
@@ -391,6 +392,16 @@ static void a_certificate_of_another_service_takes_nobodys_place(void **state)
     UNTIL(plain.closed || plain.ads_over);
     leave(&plain);
     assert_true(metric("mpol_xds_tls_refused_total") >= sizeof refused / sizeof *refused);
+    static const char *const told[] = {
+        "unix as spiffe://shop/checkout, the certificate: certificate has expired, 2 times, last ",
+        "unix as /CN=nobody, the client's certificate does not have exactly one URI as "
+        "alternative name, 1 time, last "};
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++) {
+        assert_true(status_says("  refused at the port: "));
+        assert_true(status_says(told[i]));
+    }
+    assert_true(run_said(&r, "a proxy at unix, which shows spiffe://shop/checkout, is refused at "
+                             "the port: the certificate: certificate has expired"));
     good_is_undisturbed();
     assert_false(status_says("10.6.6.6"));
     test_ca_free(ca);

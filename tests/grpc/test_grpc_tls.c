@@ -58,6 +58,20 @@ static int remove_certificates(void **state)
     return rmdir(dir);
 }
 
+/* The last peer that was refused, as the host is told. */
+static struct {
+    unsigned count;
+    char address[96], name[256], why[256];
+} told;
+
+static void note_refused(void *ctx, const struct mp_grpc_refused *peer)
+{
+    told.count++;
+    snprintf(told.address, sizeof told.address, "%.*s", MP_STR_ARG(peer->address));
+    snprintf(told.name, sizeof told.name, "%.*s", MP_STR_ARG(peer->name));
+    snprintf(told.why, sizeof told.why, "%.*s", MP_STR_ARG(peer->why));
+}
+
 static void open_rig(struct rig *r, const struct mp_grpc_limits *limits)
 {
     /* others may come: they must show who they are */
@@ -65,9 +79,11 @@ static void open_rig(struct rig *r, const struct mp_grpc_limits *limits)
                                 .cert = at("server.pem"),
                                 .key = at("server.key"),
                                 .client_ca = at("ca.pem"),
+                                .refused = note_refused,
                                 .methods = rig_methods,
                                 .method_count = rig_method_count};
     if (limits != NULL) o.limits = *limits;
+    told.count = 0;
     rig_open(r, &o);
 }
 
@@ -109,12 +125,15 @@ static void the_right_certificate_is_let_in_by_its_name(void **state)
     rig_close(&r);
 }
 
-/* Name of the files, and what the server says of such a peer. */
+/* Name of the files, what the server says of such a peer, and by which name it calls it. */
 static const struct {
-    const char *name, *word;
-} refused[] = {{NULL, "certificate"},       {"stranger", "self-signed|unable to get local issuer"},
-               {"ended", "expired"},        {"two", "exactly one URI"},
-               {"none", "exactly one URI"}, {"bare", "exactly one URI"}};
+    const char *name, *word, *shown;
+} refused[] = {{NULL, "certificate", ""},
+               {"stranger", "self-signed|unable to get local issuer", ID},
+               {"ended", "the certificate: certificate has expired", ID},
+               {"two", "exactly one URI", ID},
+               {"none", "exactly one URI", "checkout"},
+               {"bare", "exactly one URI", "/CN=bare"}};
 
 static bool says(mp_str text, const char *words)
 {
@@ -149,6 +168,10 @@ static void other_certificates_are_refused(void **state)
         if (!says(mp_grpc_tls_trouble(r.server), refused[i].word)) {
             fail_msg("%s: %s", cert, mp_grpc_tls_trouble(r.server).ptr);
         }
+        assert_int_equal(told.count, i + 1);
+        assert_true(says(mp_str_of(told.why), refused[i].word));
+        assert_string_equal(told.name, refused[i].shown);
+        assert_true(strncmp(told.address, "127.0.0.1:", 10) == 0);
     }
     assert_int_equal(r.opened, 1);
     grpc_call_send(call, MP_STR("me"));
