@@ -10,7 +10,7 @@
 
 #define SEEN_ABSENT INT64_MIN
 #define SEEN_NAMES_MAX 256u        /* LIMIT: fields of one signal that are read of an entry */
-#define SEEN_ROOM_BYTES (16u * 1024) /* of texts that had to be decoded */
+#define SEEN_ROOM_BYTES (128u * 1024) /* of texts that had to be decoded */
 
 enum seen_signal { SEEN_REQUESTS, SEEN_REFUSALS, SEEN_CONNECTIONS, SEEN_SIGNALS };
 

@@ -129,6 +129,9 @@ size_t mp_verdict_compose(const struct mp_program *p, uint32_t act, const struct
 /* Adds what became of the rule's action, if it has one, behind the `len` bytes of an audit. */
 size_t mp_verdict_told(const struct mp_program *p, const struct mp_verdict_answer *a, uint32_t rule,
                        char *out, size_t size, size_t len);
+/* Does an inline rule in force, not one in shadow, look at this field of a signal? `slot` is its
+ * place among the signal's fields. */
+bool mp_verdict_reads(const struct mp_verdict_plan *plan, uint32_t signal, uint32_t slot);
 /* All that a message of an inline rule says, for the request asked last with this scratch. */
 size_t mp_verdict_message(const struct mp_verdict_plan *plan, const struct mp_verdict_answer *a,
                           uint32_t rule, uint32_t act, struct mp_verdict_scratch *s, char *out,

@@ -175,6 +175,58 @@ static enum mp_err plan_unit(const struct making *m, uint32_t row, struct unit_p
     return MP_OK;
 }
 
+static void mark(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << (i % 64); }
+
+/* The slots of fields and columns that what is `used` of a function depends on: operands come
+ * before what uses them, so one walk backwards sees all. */
+static void walk_reads(const struct mp_program *p, const struct mp_fn_row *f, bool *used,
+                       uint64_t *fields, uint64_t *columns)
+{
+    for (uint32_t i = f->ops_count; i-- > 0;) {
+        const struct mp_op_row *op = &p->op[f->ops_at + i];
+        if (!used[i]) continue;
+        if (op->code == MP_OP_FIELD) mark(fields, op->a);
+        if (op->code == MP_OP_COL && columns != NULL) mark(columns, op->a);
+        const struct mp_op_layout *layout = mp_op_layout(op->code);
+        const uint32_t operands[3] = {op->a, op->b, op->c};
+        for (int j = 0; j < 3; j++) {
+            if (mp_op_kind_is_value(layout->kind[j])) used[operands[j]] = true;
+        }
+    }
+}
+
+/* ---- what inline rules look at ---- */
+
+static bool refuses(const struct rule_plan *r)
+{
+    return r->enforced && ((r->access.present && !r->access.passes) || r->throttle.present);
+}
+
+static enum mp_err mark_judged(const struct making *m, const struct unit_plan *u, uint64_t *judged)
+{
+    const struct mp_program *p = m->p;
+    const struct mp_unit_row *unit = &p->unit[u->unit];
+    const struct mp_fn_row *f = &p->fn[unit->fn];
+    bool *used = MP_NEW(m->arena, bool, f->ops_count + 1);
+    if (used == NULL) return MP_ENOMEM;
+    for (uint32_t i = 0; i < u->rule_count; i++) {
+        if (!refuses(&u->rules[i])) continue;
+        const struct mp_rule_row *rule = &p->rule[u->rules[i].row];
+        used[p->out[f->outs_at + unit->first_out + i].value] = true;
+        for (uint32_t k = 0; k < rule->bucket_walks_count; k++) {
+            const struct mp_walk_row *w = &p->walk[rule->bucket_walks_at + k];
+            if (w->base == MP_WALK_FIELD) mark(judged, w->index);
+        }
+    }
+    walk_reads(p, f, used, judged, NULL);
+    return MP_OK;
+}
+
+bool mp_verdict_reads(const struct mp_verdict_plan *plan, uint32_t signal, uint32_t slot)
+{
+    return (plan->signals[signal].judged[slot / 64] >> (slot % 64) & 1) != 0;
+}
+
 static enum mp_err plan_units(const struct making *m, const struct mp_signal_row *signal,
                               struct signal_plan *out)
 {
@@ -187,16 +239,13 @@ static enum mp_err plan_units(const struct making *m, const struct mp_signal_row
         if (!is_inline(m->p, &m->p->unit[row])) continue;
         struct mp_sieve *sieve;
         MP_TRY(plan_unit(m, row, &units[out->unit_count]));
+        MP_TRY(mark_judged(m, &units[out->unit_count], out->judged));
         MP_TRY(mp_sieve_create(m->arena, m->p, row, &out->words, &sieve));
         units[out->unit_count++].sieve = sieve;
     }
     return MP_OK;
 }
 
-static void mark(uint64_t *bits, uint32_t i) { bits[i / 64] |= UINT64_C(1) << (i % 64); }
-
-/* The slots of fields and columns that output `out` of a function depends on: operands come
- * before what uses them, so one walk backwards sees all. */
 static enum mp_err plan_reads(struct mp_arena *a, const struct mp_program *p, uint32_t fn,
                               uint32_t out, uint64_t *fields, uint64_t *columns)
 {
@@ -204,17 +253,7 @@ static enum mp_err plan_reads(struct mp_arena *a, const struct mp_program *p, ui
     bool *used = MP_NEW(a, bool, f->ops_count + 1);
     if (used == NULL) return MP_ENOMEM;
     used[p->out[f->outs_at + out].value] = true;
-    for (uint32_t i = f->ops_count; i-- > 0;) {
-        const struct mp_op_row *op = &p->op[f->ops_at + i];
-        if (!used[i]) continue;
-        if (op->code == MP_OP_FIELD) mark(fields, op->a);
-        if (op->code == MP_OP_COL) mark(columns, op->a);
-        const struct mp_op_layout *layout = mp_op_layout(op->code);
-        const uint32_t operands[3] = {op->a, op->b, op->c};
-        for (int j = 0; j < 3; j++) {
-            if (mp_op_kind_is_value(layout->kind[j])) used[operands[j]] = true;
-        }
-    }
+    walk_reads(p, f, used, fields, columns);
     return MP_OK;
 }
 
@@ -297,7 +336,8 @@ static enum mp_err plan_fields(struct mp_arena *a, const struct mp_program *p,
 {
     out->known_words = (signal->fields_count + 63) / 64;
     uint64_t *at_start = MP_NEW(a, uint64_t, out->known_words + 1);
-    if (at_start == NULL) return MP_ENOMEM;
+    out->judged = MP_NEW(a, uint64_t, out->known_words + 1);
+    if (at_start == NULL || out->judged == NULL) return MP_ENOMEM;
     out->at_start = at_start;
     for (uint32_t i = 0; i < signal->fields_count; i++) {
         if ((p->field[signal->fields_at + i].flags & MP_FIELD_AT_END) == 0) {

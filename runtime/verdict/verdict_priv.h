@@ -110,6 +110,7 @@ struct signal_plan {
     const struct guard_plan *guards;
     uint32_t guard_count;
     uint32_t client; /* slot of the key that is an address, MP_NONE */
+    uint64_t *judged; /* bits of the fields that inline rules in force look at */
     const uint64_t *at_start; /* bits of the fields that are known before the end */
     uint32_t known_words;
     uint32_t columns_at, column_count;

@@ -152,13 +152,14 @@ struct request {
     const char *client, *service;
 };
 
-static bool get(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out)
+static enum mp_gate_got get(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out)
 {
     const struct request *r = ctx;
     out->kind = MP_FIELD_TEXT;
+    out->text = MP_STR("");
     if (want->source == MP_GATE_CLIENT) out->text = mp_str_of(r->client);
     if (want->source == MP_GATE_SERVICE) out->text = mp_str_of(r->service);
-    return out->text.len > 0;
+    return out->text.len > 0 ? MP_GATE_IS : MP_GATE_ABSENT;
 }
 
 static bool passes(void *backend, const char *client, const char *service)

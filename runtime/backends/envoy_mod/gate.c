@@ -221,26 +221,43 @@ struct asked {
 static bool get_caller(const struct asked *a, struct mp_field_in *out)
 {
     static const struct mp_gate_want who = {.source = MP_GATE_PEER};
-    if (!a->host->get(a->host->ctx, &who, out)) return false;
+    if (a->host->get(a->host->ctx, &who, out) != MP_GATE_IS) return false;
     out->text = gate_caller(a->g, a->w, out->text);
     return out->text.len > 0;
 }
 
-static void decode(const struct asked *a, struct mp_record *out)
+static enum mp_gate_got get_want(const struct asked *a, const struct mp_gate_want *want,
+                                 struct mp_field_in *out)
+{
+    if (want->source != MP_GATE_CALLER) return a->host->get(a->host->ctx, want, out);
+    return get_caller(a, out) ? MP_GATE_IS : MP_GATE_ABSENT;
+}
+
+/* False: an inline rule looks at what is too long to be told. */
+static bool decode(const struct asked *a, struct mp_record *out)
 {
     const struct generation *gen = a->w->gen;
     struct mp_field_in *fields = a->d->fields;
     uint32_t count = 0;
+    bool whole = true;
     for (uint32_t i = 0; i < gen->want_count; i++) {
         const struct mp_gate_want *want = &gen->wants[i];
         if (want->at_end) continue;
         fields[count].name = want->slot;
-        bool is = want->source == MP_GATE_CALLER ? get_caller(a, &fields[count])
-                                                 : a->host->get(a->host->ctx, want, &fields[count]);
-        if (is) count++;
+        enum mp_gate_got got = get_want(a, want, &fields[count]);
+        if (got == MP_GATE_IS) count++;
+        if (got == MP_GATE_TOO_LONG && want->judged) whole = false;
     }
     mp_ingest_slots(a->d->ingest, gen->signal, a->wall_ns, fields, count, out);
     out->layer = a->layer;
+    return whole;
+}
+
+static void too_long(struct mp_gate_answer *out)
+{
+    mp_str rule = MP_GATE_TOO_LONG_RULE;
+    *out = (struct mp_gate_answer){.status = 431, .rule_len = (uint32_t)rule.len};
+    memcpy(out->rule, rule.ptr, rule.len);
 }
 
 static void answer_out(const struct mp_verdict_answer *a, struct mp_gate_answer *out)
@@ -267,6 +284,12 @@ static void key_out(const struct generation *gen, struct decoder *d,
     }
 }
 
+/* An exception or a guard lets it through, whatever the rules would say. */
+static bool passes_all(const struct mp_verdict_answer *a)
+{
+    return a->reason == MP_VERDICT_REASON_EXEMPT || a->reason == MP_VERDICT_REASON_GUARD;
+}
+
 static const struct world *judged_by(const struct mp_inproc_view *view)
 {
     const struct world *w = view->context;
@@ -285,12 +308,14 @@ void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *
         const struct generation *gen = world->gen;
         struct asked asked = {g, world, &gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
-        decode(&asked, &record);
+        bool whole = decode(&asked, &record);
         mp_verdict_ask(gen->plan, g->buckets, view, world->inventory, &record, asked.d->scratch,
                        &w->answer);
         if (!w->answer.allow) {
             answer_out(&w->answer, out);
             key_out(gen, asked.d, &w->answer, out);
+        } else if (!whole && !passes_all(&w->answer)) {
+            too_long(out);
         }
     }
     mp_inproc_leave(w->epoch);

@@ -53,15 +53,26 @@ struct mp_gate_want {
     mp_str entry;    /* of HEADER, COOKIE, ARG, RESPONSE_HEADER: which one; borrows the program */
     mp_str path;     /* as telemetry names it */
     bool at_end;     /* known only when the request has ended */
+    bool judged;     /* an inline rule in force looks at it */
     uint32_t slot;   /* for the gate */
 };
 
-/* Who answers for the fields of a request. `get` sets kind and text or integer; false: absent.
- * CALLER it is not asked for: that is the service which has the identity PEER. */
+enum mp_gate_got {
+    MP_GATE_ABSENT,
+    MP_GATE_IS,
+    MP_GATE_TOO_LONG /* it is there, and longer than the host can tell */
+};
+/* Who answers for the fields of a request. `get` sets kind and text or integer where it IS. CALLER
+ * it is not asked for: that is the service which has the identity PEER. */
 struct mp_gate_host {
     void *ctx;
-    bool (*get)(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out);
+    enum mp_gate_got (*get)(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out);
 };
+
+/* A request with a field that an inline rule looks at and that is too long to be told is refused
+ * with status 431 (RFC 6585, 5) in this name, which no rule can have: else padding would be a way
+ * past the rule. */
+#define MP_GATE_TOO_LONG_RULE MP_STR("too-long")
 
 struct mp_gate_options {
     uint32_t workers;   /* places: numbers below it */

@@ -47,6 +47,7 @@ static enum mp_err find_wants(struct generation *gen)
         bool entity = f->entity != MP_NONE && f->attr == MP_NONE;
         if (gen->want_count == WANTS_MAX || !source_of(want.path, entity, &want)) continue;
         want.slot = i - s->fields_at;
+        want.judged = mp_verdict_reads(gen->plan, gen->signal, want.slot);
         gen->wants[gen->want_count++] = want;
     }
     return MP_OK;

@@ -50,6 +50,7 @@ static void give_back(struct mod *m)
     for (uint32_t i = 0; m->rings != NULL && i < m->worker_count; i++) mp_ring_close(&m->rings[i]);
     for (uint32_t i = 0; m->workers != NULL && i < m->worker_count; i++) {
         pthread_mutex_destroy(&m->workers[i].lock);
+        free(m->workers[i].room);
     }
     free(m->rings);
     free(m->workers);
@@ -67,7 +68,8 @@ static bool open_workers(struct mod *m)
     for (uint32_t i = 0; i < m->worker_count; i++) {
         m->workers[i].number = i;
         pthread_mutex_init(&m->workers[i].lock, NULL);
-        ok = mp_ring_open(&m->rings[i]) == MP_OK && ok;
+        m->workers[i].room = malloc(sizeof *m->workers[i].room);
+        ok = mp_ring_open(&m->rings[i]) == MP_OK && m->workers[i].room != NULL && ok;
     }
     return ok;
 }

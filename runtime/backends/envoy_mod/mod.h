@@ -15,6 +15,7 @@
 
 #include "envoy_mod/abi.h"
 #include "envoy_mod/link.h"
+#include "envoy_mod/mod_read.h"
 
 /* LIMIT: leases in force at one time; memory is touched as it is used. */
 #define MOD_LEASES_MAX 32768
@@ -38,6 +39,7 @@ struct mod_worker {
     uint32_t number;
     /* the stream that ends right now is cut: why; else NULL */
     const struct mp_gate_answer *cutting;
+    struct mod_room *room; /* of the request at hand */
     pthread_mutex_t lock; /* of the members below */
     struct mod_stream *anchor;
     void *scheduler;      /* of the anchor */

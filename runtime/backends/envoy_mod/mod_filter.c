@@ -31,18 +31,19 @@ struct asking {
     struct mod_stream *stream;
     bool knows_peer;
     mp_str peer;
+    struct mod_room *room; /* texts that are made, not found */
     struct mod_table table;
-    struct mod_room room; /* texts that are made, not found */
 };
 
-/* Neither the table nor the room is cleared: most of them is never used. */
-static void asking_begin(struct asking *a, struct mod *m, struct mod_stream *s)
+/* The table is not cleared: most of it is never used. */
+static void asking_begin(struct asking *a, struct mod *m, struct mod_stream *s, uint32_t worker)
 {
     a->m = m;
     a->envoy = s->envoy;
     a->stream = s;
     a->knows_peer = false;
-    a->room.used = 0;
+    a->room = m->workers[worker].room;
+    mod_room_clear(a->room);
     mod_table_read(&a->table, s->envoy);
 }
 
@@ -95,7 +96,7 @@ static bool get_connection(struct asking *a, struct mp_field_in *out)
 {
     struct mp_field_in id;
     if (!get_int(a->envoy, ABI_CONNECTION_ID, &id)) return false;
-    out->text = mod_room_number(&a->room, (uint64_t)id.integer);
+    out->text = mod_room_number(a->room, (uint64_t)id.integer);
     return out->text.len > 0;
 }
 
@@ -135,7 +136,7 @@ static mp_str service_of(const struct asking *a)
 
 static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
 {
-    struct mod_headers headers = {&a->table, ABI_REQUEST_HEADERS, next_header, &a->room};
+    struct mod_headers headers = {&a->table, ABI_REQUEST_HEADERS, next_header, a->room};
     mp_str path;
     switch (want->source) {
     case MP_GATE_LAYER: return mp_str_of(a->m->config.layer);
@@ -159,7 +160,7 @@ static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
     case MP_GATE_COOKIE: return mod_read_cookie(&headers, want->entry);
     case MP_GATE_ARG:
         path = header(a, MP_STR(":path"));
-        return mod_read_arg(mod_read_query(path), want->entry, &a->room);
+        return mod_read_arg(mod_read_query(path), want->entry, a->room);
     case MP_GATE_GRPC_SERVICE:
         return is_grpc(a) ? mod_read_grpc_service(header(a, MP_STR(":path")))
                                  : MP_STR("");
@@ -170,20 +171,33 @@ static mp_str read_text(struct asking *a, const struct mp_gate_want *want)
     }
 }
 
-static bool get_field(void *ctx, const struct mp_gate_want *want, struct mp_field_in *out)
+static enum mp_gate_got get_text(struct asking *a, const struct mp_gate_want *want,
+                                 struct mp_field_in *out)
+{
+    a->room->full = false;
+    out->text = read_text(a, want);
+    if (out->text.ptr != NULL && out->text.len > 0) return MP_GATE_IS;
+    return a->room->full ? MP_GATE_TOO_LONG : MP_GATE_ABSENT;
+}
+
+static enum mp_gate_got get_field(void *ctx, const struct mp_gate_want *want,
+                                  struct mp_field_in *out)
 {
     struct asking *a = ctx;
+    bool is;
     out->kind = MP_FIELD_TEXT;
     switch (want->source) {
-    case MP_GATE_PORT: return get_int(a->envoy, ABI_DESTINATION_PORT, out);
-    case MP_GATE_MTLS: return get_mtls(a->envoy, out);
-    case MP_GATE_CONNECTION_ID: return get_connection(a, out);
+    case MP_GATE_PORT: is = get_int(a->envoy, ABI_DESTINATION_PORT, out); break;
+    case MP_GATE_MTLS: is = get_mtls(a->envoy, out); break;
+    case MP_GATE_CONNECTION_ID: is = get_connection(a, out); break;
     case MP_GATE_BYTES_IN:
         out->text = header(a, MP_STR("content-length"));
         out->kind = MP_FIELD_INT;
-        return mod_read_int(out->text, &out->integer);
-    default: out->text = read_text(a, want); return out->text.ptr != NULL && out->text.len > 0;
+        is = mod_read_int(out->text, &out->integer);
+        break;
+    default: return get_text(a, want, out);
     }
+    return is ? MP_GATE_IS : MP_GATE_ABSENT;
 }
 
 /* ---- the answer ---- */
@@ -225,7 +239,7 @@ static int on_request(struct request *r)
     uint32_t worker = ABI_CALLBACK(http_filter_get_worker_index)(s->envoy);
     if (worker >= m->worker_count || m->gate == NULL) return ABI_CONTINUE;
     struct asking asking;
-    asking_begin(&asking, m, s);
+    asking_begin(&asking, m, s, worker);
     /* The control plane's own paths end before a service; they prove what others do. */
     if (mp_str_starts(header(&asking, MP_STR(":path")), OUR_PATHS)) return ABI_CONTINUE;
     keep_service(m, s);
@@ -246,7 +260,7 @@ void mod_stream_recheck(struct mod *m, struct mod_stream *s, uint32_t worker,
                         struct mp_gate_answer *out)
 {
     struct asking asking;
-    asking_begin(&asking, m, s);
+    asking_begin(&asking, m, s, worker);
     struct mp_gate_host host = {&asking, get_field};
     mp_gate_recheck(m->gate, worker, &host, mod_wall_ns(), s->began_ns, m->config.layer_bit, out);
 }

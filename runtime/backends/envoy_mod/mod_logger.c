@@ -22,7 +22,7 @@ struct noting {
     void *envoy;
     uint32_t worker;
     struct mp_record_out out;
-    struct mod_room room;
+    struct mod_room *room;
     struct abi_timing timing;
     struct abi_bytes bytes;
     uint64_t flags, status;
@@ -119,8 +119,8 @@ static int64_t took_ns(const struct noting *n)
 
 static mp_str read_text(struct noting *n, const struct mp_gate_want *want)
 {
-    struct mod_headers request = {n->envoy, ABI_REQUEST_HEADERS, next_header, &n->room};
-    struct mod_headers response = {n->envoy, ABI_RESPONSE_HEADERS, next_header, &n->room};
+    struct mod_headers request = {n->envoy, ABI_REQUEST_HEADERS, next_header, n->room};
+    struct mod_headers response = {n->envoy, ABI_RESPONSE_HEADERS, next_header, n->room};
     struct abi_text text = {NULL, 0};
     mp_str path;
     switch (want->source) {
@@ -146,7 +146,7 @@ static mp_str read_text(struct noting *n, const struct mp_gate_want *want)
     case MP_GATE_COOKIE: return mod_read_cookie(&request, want->entry);
     case MP_GATE_ARG:
         path = header(n->envoy, MP_STR(":path"));
-        return mod_read_arg(mod_read_query(path), want->entry, &n->room);
+        return mod_read_arg(mod_read_query(path), want->entry, n->room);
     default: return MP_STR("");
     }
 }
@@ -215,7 +215,7 @@ static void note_field(struct noting *n, const struct mp_gate_want *want)
     case MP_GATE_CONNECTION_ID:
         if (!ABI_CALLBACK(access_logger_get_attribute_int)(n->envoy, ABI_CONNECTION_ID, &id))
             return;
-        text = mod_room_number(&n->room, id);
+        text = mod_room_number(n->room, id);
         break;
     default:
         if (read_number(n, want->source, &number)) {
@@ -303,7 +303,8 @@ static void on_request_end(struct mod *m, void *envoy)
     n.m = m;
     n.envoy = envoy;
     n.worker = worker;
-    n.room.used = 0;
+    n.room = m->workers[worker].room;
+    mod_room_clear(n.room);
     n.status = 0;
     mp_record_begin(&n.out, slot, MP_RING_RECORD_MAX);
     ABI_CALLBACK(access_logger_get_timing_info)(envoy, &n.timing);

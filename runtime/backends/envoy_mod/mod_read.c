@@ -9,9 +9,18 @@ static const mp_str none = {NULL, 0};
 
 /* ---- room ---- */
 
+void mod_room_clear(struct mod_room *room)
+{
+    room->used = 0;
+    room->full = false;
+}
+
 static char *room_get(struct mod_room *room, size_t len)
 {
-    if (len > sizeof room->bytes - room->used) return NULL;
+    if (len > sizeof room->bytes - room->used) {
+        room->full = true;
+        return NULL;
+    }
     char *at = room->bytes + room->used;
     room->used += len;
     return at;
@@ -69,6 +78,7 @@ static struct mp_joined joining(struct mod_room *room)
 
 static mp_str joined(struct mod_room *room, const struct mp_joined *j)
 {
+    room->full |= j->full;
     if (j->count == 0 || j->full) return none;
     return (mp_str){room_get(room, j->len), j->len};
 }

@@ -11,13 +11,18 @@
 
 #include "base/str.h"
 
-/* LIMIT: texts that are put together for one request; what does not fit is absent. */
-#define MOD_ROOM_BYTES 4096
+/* LIMIT: texts that are put together for one request: twice what a proxy takes of headers unless
+ * it is told otherwise (60 KiB), since a header may be read as a whole and as cookies. What does
+ * not fit is absent, and `full` says so: who pads a request must not pass a rule by it. */
+#define MOD_ROOM_BYTES (128u * 1024)
 
+/* One a worker, touched as it is used. */
 struct mod_room {
     size_t used;
+    bool full; /* something did not fit */
     char bytes[MOD_ROOM_BYTES];
 };
+void mod_room_clear(struct mod_room *room);
 
 /* One headers' map of the proxy: value number `i` of a name. False: there are no more. */
 struct mod_headers {

@@ -17,6 +17,7 @@
 #include "../../../../envoy_mod/plane.h"
 #include "../../../../loopback/folder.h"
 #include "envoy_mod/ring.h"
+#include "envoy_mod/mod_read.h"
 #include "envoy_mod/mod_table.h"
 #include "host.h"
 
@@ -248,6 +249,67 @@ static void headers_of_one_name_are_joined(void **state)
     host_end(&r, s.logger);
     assert_true(plane_wait_record(s.plane, "\"client.ip\":\"2001:db8::1\"",
                                   "\"peer\":\"spiffe://a/b\"", "\"refused_by\":\"who\"", NULL));
+    tear_down(&s);
+}
+
+/* Whoever pads what a rule looks at must not pass it: what a proxy takes of headers fits, and what
+ * does not is no absence. */
+static void padding_passes_no_rule(void **state)
+{
+    (void)state;
+    static char pad[61440], text[sizeof pad + 4096], more[MOD_ROOM_BYTES];
+    struct setting s;
+    set_up(&s, "service");
+    enforce(&s, "mpol 1\nuse std.mesh\n"
+                "rule a when request.args[\"a\"] contains \"evil\" then deny request\n"
+                "rule c when request.cookies[\"c\"] contains \"evil\" then deny request\n"
+                "rule h when request.headers[\"x-h\"] contains \"evil\" then deny request\n");
+    memset(pad, 'p', sizeof pad - 1);
+    memset(more, 'q', sizeof more - 1);
+    snprintf(text, sizeof text, "/?a=evil&a=%s", pad);
+    assert_int_equal(ask(&s, text, NULL, NULL), 403);
+    snprintf(text, sizeof text, "/?a=%sevil", pad);
+    assert_int_equal(ask(&s, text, NULL, NULL), 403);
+    snprintf(text, sizeof text, "c=evil; c=%s", pad);
+    assert_int_equal(ask(&s, "/", "cookie", text), 403);
+    snprintf(text, sizeof text, "/?a=%s", pad);
+    assert_int_equal(ask(&s, text, "cookie", "c=evil"), 403);
+    assert_int_equal(ask(&s, text, "cookie", "c=good"), 0);
+
+    struct host_stream r;
+    const char *values[] = {"evil", pad, more};
+    for (int last = 1; last <= 2; last++) {
+        host_stream_init(&r, 0, "127.0.0.2:5000");
+        host_header(&r, ":path", "/");
+        for (int i = 0; i <= last; i++) host_header(&r, "x-h", values[i]);
+        assert_false(host_begin(&r, s.filter));
+        assert_int_equal(r.status, last == 1 ? 403 : 431);
+        assert_string_equal(r.details, last == 1 ? "mpol:h" : "mpol:too-long");
+        host_end(&r, s.logger);
+    }
+    tear_down(&s);
+}
+
+/* What only counts, is in shadow or lets through is no reason to refuse. */
+static void what_no_rule_judges_may_be_as_long_as_it_is(void **state)
+{
+    (void)state;
+    static char more[MOD_ROOM_BYTES];
+    struct setting s;
+    struct host_stream r;
+    memset(more, 'q', sizeof more - 1);
+    set_up(&s, "service");
+    enforce(&s, "mpol 1\nuse std.mesh\n"
+                "rule w when count(requests where headers[\"x-h\"] == \"a\") over 1m > 5 "
+                "per client then deny client\n"
+                "rule h mode shadow when request.headers[\"x-h\"] == \"b\" then deny request\n"
+                "rule c when request.cookies[\"c\"] == \"evil\" then deny request\n");
+    host_stream_init(&r, 0, "127.0.0.2:5000");
+    host_header(&r, ":path", "/");
+    host_header(&r, "x-h", "b");
+    host_header(&r, "x-h", more);
+    assert_true(host_begin(&r, s.filter));
+    host_end(&r, s.logger);
     tear_down(&s);
 }
 
@@ -553,6 +615,8 @@ int main(void)
         cmocka_unit_test(the_last_of_many_headers_is_seen),
         cmocka_unit_test(a_host_is_an_authority),
         cmocka_unit_test(headers_of_one_name_are_joined),
+        cmocka_unit_test(padding_passes_no_rule),
+        cmocka_unit_test(what_no_rule_judges_may_be_as_long_as_it_is),
         cmocka_unit_test(a_rate_says_when_to_come_again),
         cmocka_unit_test(a_gateway_speaks_of_whom_it_asks),
         cmocka_unit_test(inventory_is_known_to_rules_and_leases),
