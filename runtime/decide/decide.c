@@ -363,6 +363,32 @@ bool mp_decide_admit(struct mp_decide *d, const struct mp_program *p,
     return true;
 }
 
+/* Silence forbids, but where only a yes does. */
+static bool where_forbids(const struct mp_decide_world *world, uint32_t guard,
+                          const struct mp_lease *l, enum mp_decide_ask ask)
+{
+    enum mp_truth truth = world->guard(world->ctx, guard, &l->target);
+    return ask == MP_DECIDE_ASK_TRUE ? truth == MP_TRUE : truth != MP_FALSE;
+}
+
+bool mp_decide_forbids(struct mp_decide *d, const struct mp_program *p,
+                       const struct mp_decide_world *world, const struct mp_lease *l,
+                       enum mp_decide_ask ask, int64_t now_ns, struct mp_admission *out)
+{
+    for (uint32_t g = 0; g < p->guard_count; g++) {
+        uint32_t kind = p->guard[g].kind;
+        if (kind == MP_GUARD_WHERE_RECORD) continue; /* at the verdict (R43) */
+        if (kind == MP_GUARD_MORE_THAN && ask != MP_DECIDE_ASK_ALL) continue;
+        if (!guard_concerns(p, &p->guard[g], l) || !world->alive(world->ctx, g)) continue;
+        *out = (struct mp_admission){.guard = g, .why = MP_DECIDE_WHERE};
+        bool forbids = kind == MP_GUARD_WHERE_LEASE
+                           ? where_forbids(world, g, l, ask)
+                           : !guard_admits(d, p, world, g, l, &l, 1, now_ns, out);
+        if (forbids) return true;
+    }
+    return false;
+}
+
 static void remember(struct mp_decide *d, struct ask *q, const struct mp_lease *l, int64_t now_ns)
 {
     if (q->quota->per_ns <= 0) return;

@@ -59,6 +59,18 @@ enum mp_err mp_decide_create(struct mp_arena *a, uint32_t admissions, uint32_t l
 bool mp_decide_admit(struct mp_decide *d, const struct mp_program *p,
                      const struct mp_decide_world *world, const struct mp_lease *const *step,
                      uint32_t count, int64_t now_ns, struct mp_admission *out);
+
+/* What guards are asked about a lease that they admitted once. */
+enum mp_decide_ask {
+    MP_DECIDE_ASK_ALL,   /* of one in force, when the program has changed */
+    MP_DECIDE_ASK_WHERE, /* of a superseded one: quotas count what is in force */
+    MP_DECIDE_ASK_TRUE   /* only a `where` that is true forbids it: not all is known yet */
+};
+
+/* Does a guard of the program forbid it now? A rule's `limit` is not asked. `out` tells which. */
+bool mp_decide_forbids(struct mp_decide *d, const struct mp_program *p,
+                       const struct mp_decide_world *world, const struct mp_lease *l,
+                       enum mp_decide_ask ask, int64_t now_ns, struct mp_admission *out);
 /* Remembers the leases of an admitted step for quotas with a time. */
 void mp_decide_note(struct mp_decide *d, const struct mp_program *p,
                     const struct mp_decide_world *world, const struct mp_lease *const *step,

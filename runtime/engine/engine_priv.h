@@ -541,6 +541,7 @@ uint32_t en_case_harm(const struct mp_engine *e, const struct en_case *c);
 /* Is it looked for now? */
 bool en_case_may_harm(const struct mp_engine *e, const struct en_case *c);
 void en_case_ramp(struct mp_engine *e, struct en_case *c);   /* gives the next part back */
+void en_case_forbid(struct mp_engine *e, struct en_case *c); /* all of it, whatever it is at */
 void en_case_cooled(struct mp_engine *e, struct en_case *c); /* its pause is over */
 /* Goes on to the end once nothing of it is in force. */
 void en_case_finish(struct mp_engine *e, struct en_case *c);
@@ -709,7 +710,9 @@ void en_clock_adopt(struct mp_engine *e, struct en_clock *c);
 void en_lease_link(struct mp_engine *e, struct en_case *c, struct en_lease *l);
 /* Makes the lists of free slots from what is used. */
 void en_relist(struct mp_engine *e);
-bool en_case_allowed(struct mp_engine *e, struct en_case *c);
+/* Does a guard of a program that has just come forbid a lease of it? `out` tells which. Outside a
+ * swap, that is after a restart, only one that is known to: windows and inventory begin anew. */
+bool en_case_forbidden(struct mp_engine *e, const struct en_case *c, struct mp_admission *out);
 static inline int64_t en_at_least_resolution(int64_t ns)
 {
     return ns > EN_RESOLUTION_NS ? ns : EN_RESOLUTION_NS;

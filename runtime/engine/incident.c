@@ -603,7 +603,8 @@ static void start_release(struct mp_engine *e, struct en_case *c)
     c->ends_mono_ns = 0;
     c->ramp_step = 0;
     en_messages_send(e, c, MP_STR("not in force"));
-    if (r->ramp > 0 && !c->shadow && c->cause != EN_CAUSE_REMOVED && in_effect(e, c)) {
+    bool at_once = c->cause == EN_CAUSE_REMOVED || c->cause == EN_CAUSE_FORBIDDEN;
+    if (r->ramp > 0 && !c->shadow && !at_once && in_effect(e, c)) {
         en_case_ramp(e, c);
     } else {
         en_case_end_leases(e, c, en_cause_word(c->cause));
@@ -616,6 +617,23 @@ void en_case_release(struct mp_engine *e, struct en_case *c, enum en_cause cause
     c->cause = (uint8_t)cause;
     c->by_until = cause == EN_CAUSE_CALM;
     en_case_event(e, c, MP_INCIDENT_ON_RELEASE, en_cause_word(cause));
+    en_case_finish(e, c);
+}
+
+/* A guard holds at once: no ramp begins, and one that runs ends here. */
+void en_case_forbid(struct mp_engine *e, struct en_case *c)
+{
+    mp_str why = en_cause_word(EN_CAUSE_FORBIDDEN);
+    if (c->state != MP_INCIDENT_RELEASING) {
+        en_case_release(e, c, EN_CAUSE_FORBIDDEN);
+        return;
+    }
+    c->cause = EN_CAUSE_FORBIDDEN;
+    c->by_until = false;
+    c->ramp_mono_ns = 0;
+    en_case_touch(c);
+    en_entry_incident(e, c, MP_STR("releasing"), MP_STR("releasing"), why);
+    en_case_end_leases(e, c, why);
     en_case_finish(e, c);
 }
 

@@ -618,16 +618,15 @@ enum en_step en_step_leases(struct mp_engine *e, struct en_case *c)
     return EN_STEP_TAKEN;
 }
 
-/* Would the guards of the program admit what the case has in force? Asked when it has changed. */
-bool en_case_allowed(struct mp_engine *e, struct en_case *c)
+bool en_case_forbidden(struct mp_engine *e, const struct en_case *c, struct mp_admission *out)
 {
-    uint32_t count = 0;
-    for (uint32_t i = c->leases; i != EN_NONE && count < EN_STEP_ACTS_MAX; i = e->leases[i].next) {
-        if (en_lease_in_force(&e->leases[i])) e->step_leases[count++] = &e->leases[i].l;
-    }
     struct mp_decide_world world = world_of(e);
-    struct mp_admission admission;
-    if (count == 0) return true;
-    return mp_decide_admit(e->decide, e->p, &world, e->step_leases, count, e->now_ns, &admission) ||
-           admission.why == MP_DECIDE_LIMIT;
+    for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
+        const struct en_lease *l = &e->leases[i];
+        if (!en_lease_wanted(l)) continue;
+        enum mp_decide_ask ask = en_lease_in_force(l) ? MP_DECIDE_ASK_ALL : MP_DECIDE_ASK_WHERE;
+        if (!e->swapping) ask = MP_DECIDE_ASK_TRUE;
+        if (mp_decide_forbids(e->decide, e->p, &world, &l->l, ask, e->now_ns, out)) return true;
+    }
+    return false;
 }

@@ -211,6 +211,22 @@ static void wake_cases(struct mp_engine *e)
     }
 }
 
+/* R50: leases that a guard of the new program forbids are released. A program may be new after a
+ * restart too. */
+static void forbid(struct mp_engine *e)
+{
+    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+        struct en_case *c = &e->cases[i];
+        struct mp_admission by;
+        if (!c->used || c->leases == EN_NONE || c->shadow) continue;
+        if (en_case_forbidden(e, c, &by)) {
+            en_cause_admission(e, &by);
+            en_case_forbid(e, c);
+        }
+        if (c->used) en_case_schedule(e, c);
+    }
+}
+
 #define IDS_APART 10000u /* LIMIT: ids that may have been given out since the last commit */
 
 /* A backend may have seen ids that no commit followed. None of them is given to something else. The
@@ -243,7 +259,8 @@ enum mp_err mp_engine_resume(struct mp_engine *e, uint64_t seq, const uint8_t ha
     }
     if (!e->swapping) pause_clocks(e);
     wake_cases(e);
-    /* What ended while nobody looked is not put in force again for a moment. */
+    /* What is forbidden, or ended while nobody looked, is not put in force again for a moment. */
+    forbid(e);
     if (!e->swapping) en_run_deadlines(e, e->now_ns, e->mono_ns);
     en_flush(e);
     return MP_OK;
@@ -404,17 +421,6 @@ static void carry_counts(struct mp_engine *e, const struct made *old)
     }
 }
 
-/* R50: leases that a guard of the new program forbids are released. */
-static void forbid(struct mp_engine *e)
-{
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
-        struct en_case *c = &e->cases[i];
-        if (!c->used || c->leases == EN_NONE || c->shadow) continue;
-        if (!en_case_allowed(e, c)) en_case_release(e, c, EN_CAUSE_FORBIDDEN);
-        if (c->used) en_case_schedule(e, c);
-    }
-}
-
 enum mp_err mp_engine_swap(struct mp_engine *e, struct mp_program *p, const char **why)
 {
     return mp_engine_swap_planned(e, p, NULL, why);
@@ -458,7 +464,6 @@ enum mp_err mp_engine_swap_planned(struct mp_engine *e, struct mp_program *p,
     }
     uint8_t unused[32] = {0};
     mp_engine_resume(e, 0, unused);
-    forbid(e);
     e->swapping = false;
     en_flush(e);
     mp_arena_free(&kept.arena);

@@ -2,6 +2,7 @@
  * Another program: what lives on under it and what does not, also where it differs most from the
  * one before: fewer groupings, other types at the same place, cases that are gone.
  */
+#include "kept.h"
 #include "loop.h"
 
 #include <setjmp.h>
@@ -68,6 +69,143 @@ static void a_new_guard_releases_what_it_forbids(void **state)
     saw(&l, "incident errors dns holding>releasing forbidden");
     assert_false(loop_saw(&l, "incident errors web holding>releasing"));
     loop_close(&l);
+}
+
+#define CALMS                                                                                      \
+    "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 10m\n"    \
+    "until error_rate < 1% for 3s\nramp 25% every 1m\n"
+#define CORE                                                                                       \
+    CALMS "list core: service = [\"dns\"]\nnever throttle svc where svc in core\n"
+
+static void has_no_lease(const struct loop *l)
+{
+    struct mp_engine_status s;
+    mp_engine_status(l->engine, &s);
+    assert_int_equal(s.leases_live, 0);
+}
+
+static void a_new_guard_does_not_wait_for_a_ramp(void **state)
+{
+    (void)state;
+    struct loop l;
+    test_loop(&l, CALMS);
+    loop_set(&l, "error_rate", "dns", "8%");
+    loop_at(&l, 5);
+    swap(&l, CORE);
+    saw_in_order(&l, "5.000 incident errors dns holding>releasing forbidden guard=never throttle",
+                 "5.000 lease errors dns throttle dns effective>withdrawing forbidden",
+                 "5.000 lease errors dns throttle dns withdrawing>withdrawn",
+                 "5.000 incident errors dns releasing>released forbidden", NULL);
+    has_no_lease(&l);
+    loop_close(&l);
+}
+
+static void a_new_guard_ends_a_ramp_that_runs(void **state)
+{
+    (void)state;
+    struct loop l;
+    test_loop(&l, CALMS);
+    loop_set(&l, "error_rate", "dns", "8%");
+    loop_set(&l, "error_rate", "web", "8%");
+    loop_at(&l, 5);
+    loop_set(&l, "error_rate", "dns", "0%");
+    loop_set(&l, "error_rate", "web", "0%");
+    loop_at(&l, 20);
+    saw(&l, "incident errors dns releasing>releasing ramp");
+    swap(&l, CORE);
+    saw_in_order(&l, "20.000 incident errors dns releasing>releasing forbidden guard=never thro",
+                 "20.000 lease errors dns throttle dns effective>withdrawing forbidden",
+                 "20.000 incident errors dns releasing>released forbidden", NULL);
+    saw_not(&l, "throttle web effective>withdrawing");
+    loop_at(&l, 300);
+    saw_times(&l, "incident errors dns releasing>releasing ramp", 1);
+    saw_times(&l, "incident errors web releasing>releasing ramp", 3);
+    loop_close(&l);
+}
+
+/* It would come back with the end of what beats it. */
+static void a_new_guard_finds_what_is_superseded(void **state)
+{
+    (void)state;
+    struct loop l;
+    static const char policy[] =
+        "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% for 10m\n"
+        "rule worse when p99_latency > 1s per svc then quarantine svc for 1m\n";
+    test_loop(&l, policy);
+    loop_set(&l, "error_rate", "dns", "8%");
+    loop_at(&l, 5);
+    loop_set(&l, "p99_latency", "dns", "2s");
+    loop_at(&l, 6);
+    saw(&l, "throttle dns effective>superseded");
+    swap(&l, "use std.mesh\nlist core: service = [\"dns\"]\n"
+             "rule errors when error_rate > 5% per svc then throttle svc to 50% for 10m\n"
+             "rule worse when p99_latency > 1s per svc then quarantine svc for 1m\n"
+             "never throttle svc where svc in core\n");
+    saw(&l, "throttle dns superseded>withdrawing forbidden");
+    saw_not(&l, "quarantine dns effective>");
+    loop_at(&l, 100);
+    saw(&l, "quarantine dns effective>withdrawing expired");
+    saw_not(&l, "superseded>applying");
+    loop_close(&l);
+}
+
+/* The process was killed before the policy came, or while the ramp ran. */
+static void a_guard_that_is_new_after_a_restart_holds(void **state)
+{
+    (void)state;
+    static struct kept kept;
+    static const double ramp[] = {5, 20};
+    for (int i = 0; i < 2; i++) {
+        struct loop l, m;
+        struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2},
+                                            .now_ns = T0 + 30 * SEC, .mono_ns = 5 * SEC};
+        options.limits.keys = 256;
+        kept_open(&kept);
+        test_loop(&l, CALMS);
+        loop_set(&l, "error_rate", "dns", "8%");
+        loop_set(&l, "error_rate", "web", "8%");
+        loop_at(&l, 5);
+        loop_set(&l, "error_rate", "dns", "0%");
+        loop_set(&l, "error_rate", "web", "0%");
+        loop_at(&l, ramp[i]);
+        kept_take(&kept, l.engine);
+        loop_close(&l);
+        loop_open_with(&m, CORE, true, &options);
+        kept_restore(&kept, m.engine);
+        saw(&m, "lease errors dns throttle dns effective>withdrawing forbidden");
+        saw_not(&m, "throttle web effective>");
+        loop_close(&m);
+        kept_close(&kept);
+    }
+}
+
+/* After a restart not all is known that a guard asks: that it cannot be answered yet is no no. */
+static void a_guard_that_cannot_be_answered_after_a_restart_takes_nothing_back(void **state)
+{
+    (void)state;
+    static struct kept kept;
+    struct loop l, m;
+    static const char policy[] =
+        "use std.mesh\nrule errors when error_rate > 5% per svc then quarantine svc for 10m\n"
+        "never quarantine svc where svc.tier is critical\n"
+        "never quarantine svc more than 50% of services\n";
+    struct mp_engine_options options = {.clock = MP_ENGINE_TEST, .hash_key = {1, 2},
+                                        .now_ns = T0 + 30 * SEC, .mono_ns = 5 * SEC};
+    options.limits.keys = 256;
+    kept_open(&kept);
+    test_loop(&l, policy);
+    loop_line(&l, "{\"entity\":\"service\",\"name\":\"web\",\"tier\":\"normal\"}");
+    loop_line(&l, "{\"entity\":\"service\",\"name\":\"dns\",\"tier\":\"normal\"}");
+    loop_set(&l, "error_rate", "web", "8%");
+    loop_at(&l, 5);
+    saw(&l, "quarantine web accepted>effective");
+    kept_take(&kept, l.engine);
+    loop_close(&l);
+    loop_open_with(&m, policy, true, &options);
+    kept_restore(&kept, m.engine);
+    saw_not(&m, "withdrawing");
+    loop_close(&m);
+    kept_close(&kept);
 }
 
 /* Moments of one instant are ordered by their keys, which the new program's tables do not have. */
@@ -176,6 +314,11 @@ int main(void)
         cmocka_unit_test(an_incident_lives_on_under_a_changed_rule),
         cmocka_unit_test(a_rule_that_is_gone_lets_go),
         cmocka_unit_test(a_new_guard_releases_what_it_forbids),
+        cmocka_unit_test(a_new_guard_does_not_wait_for_a_ramp),
+        cmocka_unit_test(a_new_guard_ends_a_ramp_that_runs),
+        cmocka_unit_test(a_new_guard_finds_what_is_superseded),
+        cmocka_unit_test(a_guard_that_is_new_after_a_restart_holds),
+        cmocka_unit_test(a_guard_that_cannot_be_answered_after_a_restart_takes_nothing_back),
         cmocka_unit_test(leases_that_end_at_one_instant_outlive_their_grouping),
         cmocka_unit_test(what_was_remembered_is_unknown_to_a_rule_that_remembers_something_else),
         cmocka_unit_test(a_message_of_a_step_goes_with_its_case),
