@@ -19,7 +19,7 @@ struct mesh_proof {
     uint64_t ticket; /* the backend's */
     uint64_t running; /* the prover's; 0: it did not take it */
     enum mp_envoy_proven answer; /* of one that is not running: told by the timer */
-    const char *why;
+    const char *why; /* UNPROVABLE; else nothing was seen */
     bool due;
     char node[NODE_BYTES]; /* for the log */
 };
@@ -170,8 +170,8 @@ static void start(struct mesh_proof *proof, const struct mp_envoy_ask *ask)
         err = mp_prove(proof->m->prover, &task, &proof->running);
     }
     proof->answer = err == MP_EINVAL ? MP_ENVOY_UNPROVABLE : MP_ENVOY_NOT_YET;
-    proof->why = err == MP_EINVAL ? "its bootstrap names no address to ask at"
-                                  : "too many questions at a time";
+    /* Otherwise there was no room for the question: nothing was seen. */
+    proof->why = err == MP_EINVAL ? "its bootstrap names no address to ask at" : "";
     mp_arena_free(&arena);
 }
 

@@ -97,6 +97,10 @@ static bool tell_proxy(void *ctx, const struct mp_envoy_proxy *p)
         dm_bytes_printf(t->out, "      DOES NOT OBEY %.*s, which it has taken: %.*s\n",
                         MP_STR_ARG(p->disobeys), MP_STR_ARG(p->seen));
     }
+    if (p->unseen.len > 0) {
+        dm_bytes_printf(t->out, "      NOT SEEN to obey %.*s, which it has taken: nobody could ask\n",
+                        MP_STR_ARG(p->unseen));
+    }
     if (p->twins) {
         dm_bytes_printf(t->out, "      SEVERAL PROXIES call themselves so, and one of them is asked\n");
     }

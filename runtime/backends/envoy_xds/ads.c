@@ -357,7 +357,8 @@ static bool had_before(struct mp_envoy_stream *s, enum mp_envoy_type type, struc
         res_put(e, &x->sent, r);
         res_put(e, &x->acked, r);
         x->unsent_revision = 0;
-        x->acked_ns = x->unobeyed_ns = xd_now(e);
+        x->acked_ns = xd_now(e);
+        x->unobeyed_ns = xd_awake(e);
         x->unobeyed_revision = e->revision; /* it has it; that it obeys is not known */
         proof_ask(x);
     }

@@ -182,7 +182,7 @@ static enum mp_err send_batch(struct mp_envoy_stream *s, enum mp_envoy_type type
     t->nonce = s->nonces;
     t->version = version;
     for (uint32_t i = 0; i < b->count; i++) note_sent(e, b->subs[i], s->nonces);
-    t->sent[t->sents++] = (struct sent){s->nonces, xd_now(e), b->count};
+    t->sent[t->sents++] = (struct sent){s->nonces, xd_awake(e), b->count};
     t->responses++;
     t->owes = false;
     return MP_OK;
@@ -247,7 +247,7 @@ static void sub_acked(struct sub *x, uint32_t index)
     x->acked_ns = xd_now(e);
     if (x->unobeyed_revision == 0) {
         x->unobeyed_revision = x->flight[0].revision;
-        x->unobeyed_ns = x->acked_ns;
+        x->unobeyed_ns = xd_awake(e);
     }
     x->alone = false;
     x->refusals = 0;

@@ -36,6 +36,20 @@ void xd_free(struct mp_envoy *e, void *ptr, size_t size)
 
 int64_t xd_now(const struct mp_envoy *e) { return e->host.now_ns(e->host.ctx); }
 
+#define STOOD_NS INT64_C(1000000000) /* we are called each 500 ms */
+
+int64_t xd_awake(const struct mp_envoy *e)
+{
+    int64_t passed_ns = xd_now(e) - e->passed_ns;
+    return e->awake_ns + (passed_ns < STOOD_NS ? passed_ns : STOOD_NS);
+}
+
+void xd_pass(struct mp_envoy *e)
+{
+    e->awake_ns = xd_awake(e);
+    e->passed_ns = xd_now(e);
+}
+
 uint32_t xd_clean(mp_str text, char *out, size_t size)
 {
     size_t n = 0;

@@ -37,7 +37,8 @@ bool is_cluster_of(mp_str name, mp_str service)
 static enum part part_of_sub(const struct sub *x)
 {
     if (sub_is_hopeless(x)) return REFUSES;
-    return x->disobeys ? DISOBEYS : CARRIES;
+    if (x->disobeys) return x->shown ? DISOBEYS : UNSEEN;
+    return CARRIES;
 }
 
 /* By the endpoints of the service, all of them or a version's. */
@@ -187,7 +188,7 @@ static enum part part_of_filters(const struct mp_envoy *e, const struct mpol_lea
 }
 
 /* What a proxy has to do with a lease. LACKS: it has not asked for `lack`, or not at the listener
- * that is its own, and does not carry its part; DISOBEYS, REFUSES: it was given `lack`. */
+ * that is its own, and does not carry its part; UNSEEN, DISOBEYS, REFUSES: it was given `lack`. */
 static enum part part_of(const struct mp_envoy *e, const struct mpol_lease *l, mp_str cluster,
                          const struct proxy *p, mp_str *lack)
 {

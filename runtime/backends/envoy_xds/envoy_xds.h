@@ -204,7 +204,9 @@ void mp_envoy_stream_closed(struct mp_envoy_stream *s);
 
 enum mp_envoy_proven {
     MP_ENVOY_PROVEN,     /* it is so */
-    MP_ENVOY_NOT_YET,    /* it answers, and shows something else: asked again with another ticket */
+    /* It answers, and shows something else; or, where nothing was seen, it could not be asked.
+     * Asked again with another ticket. */
+    MP_ENVOY_NOT_YET,
     /* there is no address, nobody answers there, or what is shown has no effect (panic): the ACK
      * has to do */
     MP_ENVOY_UNPROVABLE,
@@ -295,6 +297,7 @@ struct mp_envoy_proxy {
     bool proven;   /* what could be seen was seen, and all that it has taken it obeys */
     bool unproven; /* some of what it has was not proven, because nobody could look */
     mp_str disobeys; /* a resource that it has taken and does not obey; empty: none */
+    mp_str unseen;   /* a resource that it took long ago, and nobody could ask; empty: none */
     mp_str seen;     /* what it showed last that was no proof */
     int64_t since_ns;     /* connected or gone, host.now_ns */
     int64_t ack_ns, nack_ns; /* last; 0: never */

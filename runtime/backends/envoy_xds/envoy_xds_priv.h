@@ -114,15 +114,16 @@ struct sub {
     uint64_t ticket;
     struct res *asked;
     int64_t acked_ns;
-    int64_t unobeyed_ns; /* since when unobeyed_revision is not 0 */
+    int64_t unobeyed_ns; /* since when unobeyed_revision is not 0, by xd_awake() */
     int64_t merge_ns; /* > 0: counts as obeyed at that time */
     enum seen seen, merge_seen;
-    bool disobeys; /* for limits.silent_ns: nothing waits for it */
+    bool shown;    /* since then an answer has shown something else */
+    bool disobeys; /* for limits.silent_ns: nothing waits for it; without `shown` nobody knows */
 };
 
 struct sent {
     uint64_t nonce;
-    int64_t at_ns;
+    int64_t at_ns; /* by xd_awake() */
     uint32_t resources;
 };
 
@@ -260,6 +261,7 @@ struct mp_envoy {
     bool graced;  /* somebody may yet ask for more */
     bool unsure;  /* and by that decide whether a new lease is carried */
     int64_t looked_ns;
+    int64_t awake_ns, passed_ns; /* xd_awake() at that time of the host */
     enum mpol_err trouble;
     char trouble_text[WHY_MAX];
     uint32_t trouble_len;
@@ -276,6 +278,10 @@ struct mp_envoy {
 void *xd_alloc(struct mp_envoy *e, size_t size); /* zeroed; NULL */
 void xd_free(struct mp_envoy *e, void *ptr, size_t size);
 int64_t xd_now(const struct mp_envoy *e);
+/* Time in which we ran: when the whole process stood still (a machine that was paused, a disk that
+ * hung), nobody could ask and nobody could answer. For whom to accuse. */
+int64_t xd_awake(const struct mp_envoy *e);
+void xd_pass(struct mp_envoy *e); /* from time to time: what has passed until now is counted */
 void xd_log(const struct mp_envoy *e, enum mp_envoy_note note, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* Copies text from outside, control characters as '?', cut at `size` between characters. */
@@ -354,7 +360,7 @@ void proof_ask(struct sub *s);
 void proof_cancel(struct sub *s);
 void proof_merge(struct mp_envoy *e, int64_t now_ns);
 /* What it acknowledged for long and does not obey is waited for no more; it is asked on. */
-void proof_give_up(struct sub *s, int64_t now_ns);
+void proof_give_up(struct sub *s, int64_t awake_ns);
 
 /* ---- proxies.c ---- */
 
@@ -365,7 +371,7 @@ void proxy_detach(struct mp_envoy_stream *s);
  * lack something. */
 bool proxies_ask_modules(struct mp_envoy *e);
 /* Have two proxies its name? Ends an older stream that does not answer. */
-void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns);
+void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t awake_ns);
 /* Does what this proxy does count: known, connected, subscribed to something? */
 bool proxy_counts(const struct proxy *p);
 /* Forgets those that have been away for limits.forget_ns. */
@@ -391,7 +397,7 @@ bool proxy_refuses(const struct proxy *p);
 bool proxy_carries(const struct mp_envoy *e, const struct mpol_lease *l, const struct proxy *p);
 /* Why a lease is not carried: who would have to and does not, and what it has not asked for. */
 /* What a proxy has to do with a lease, in the order of what is told when several are so. */
-enum part { NO_PART, CARRIES, DISOBEYS, REFUSES, LACKS };
+enum part { NO_PART, CARRIES, UNSEEN, DISOBEYS, REFUSES, LACKS };
 struct gap {
     const struct proxy *proxy; /* NULL: there is nobody */
     mp_str lack;               /* empty: it refuses, or does not answer */

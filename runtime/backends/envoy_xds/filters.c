@@ -59,6 +59,7 @@ void filters_look(struct mp_envoy *e, struct proxy *p)
 
 void mp_envoy_tick(struct mp_envoy *e)
 {
+    xd_pass(e);
     proxies_forget(e);
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) filters_look(e, p);
 }

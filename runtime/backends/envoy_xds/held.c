@@ -51,8 +51,9 @@ static uint32_t say_gap(const struct gap *gap, char *out, size_t size)
     uint32_t len = xd_print(out, size, "%s", where);
     if (gap->part == REFUSES)
         return len + proxy_say_refused(gap->proxy, out + len, size - len);
-    return len + xd_print(out + len, size - len, "proxy %.*s has taken %.*s and does not obey it",
-                          MP_STR_ARG(gap->proxy->id), MP_STR_ARG(gap->lack));
+    return len + xd_print(out + len, size - len, "proxy %.*s has taken %.*s and %s",
+                          MP_STR_ARG(gap->proxy->id), MP_STR_ARG(gap->lack),
+                          gap->part == UNSEEN ? "is not seen to obey it" : "does not obey it");
 }
 
 static uint32_t say_nobody(const struct mpol_lease *l, char *out, size_t size)

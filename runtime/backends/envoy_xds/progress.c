@@ -55,13 +55,13 @@ static struct standing stand(const struct proxy *p)
     return out;
 }
 
-static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
+static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t awake_ns)
 {
     bool silent = false;
     for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
         for (int type = 0; type < MP_ENVOY_TYPES; type++) {
             const struct typed *t = &s->types[type];
-            silent |= t->sents > 0 && now_ns - t->sent[0].at_ns >= e->limits.silent_ns;
+            silent |= t->sents > 0 && awake_ns - t->sent[0].at_ns >= e->limits.silent_ns;
         }
     }
     if (silent && !p->silent) {
@@ -78,9 +78,12 @@ static void look_silent(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
 static void set_waiting(struct mp_envoy *e, const struct sub *late)
 {
     const struct proxy *p = late->stream->proxy;
-    const char *what = sub_pending(late) != 0 ? "has not taken" : "has taken and does not obey";
-    e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text, "proxy %.*s %s %.*s",
-                              MP_STR_ARG(p->id), what, MP_STR_ARG(late->name));
+    const char *what = late->shown ? "has taken and does not obey" : "has taken";
+    if (sub_pending(late) != 0) what = "has not taken";
+    bool unseen = sub_pending(late) == 0 && !late->shown;
+    e->trouble_len = xd_print(e->trouble_text, sizeof e->trouble_text, "proxy %.*s %s %.*s%s",
+                              MP_STR_ARG(p->id), what, MP_STR_ARG(late->name),
+                              unseen ? ", and is not seen to obey it yet" : "");
 }
 
 static void set_graced(struct mp_envoy *e)
@@ -95,19 +98,20 @@ static void set_trouble(struct mp_envoy *e, const struct proxy *p)
     e->trouble_len = proxy_say_refused(p, e->trouble_text, sizeof e->trouble_text);
 }
 
-static void look_obeys(const struct proxy *p, int64_t now_ns)
+static void look_obeys(const struct proxy *p, int64_t awake_ns)
 {
     for (struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
         for (int type = 0; type < MP_ENVOY_TYPES; type++) {
             for (struct sub *x = s->types[type].first; x != NULL; x = x->next)
-                proof_give_up(x, now_ns);
+                proof_give_up(x, awake_ns);
         }
     }
 }
 
 void progress_reckon(struct mp_envoy *e)
 {
-    int64_t now_ns = xd_now(e);
+    xd_pass(e);
+    int64_t now_ns = xd_now(e), awake_ns = xd_awake(e);
     uint64_t pending = 0, unobeyed = 0;
     const struct proxy *refusing = NULL;
     const struct sub *late = NULL;
@@ -115,9 +119,9 @@ void progress_reckon(struct mp_envoy *e)
     turns_look(e);
     for (struct proxy *p = e->proxies; p != NULL; p = p->next) {
         if (p->stream == NULL) continue;
-        proxy_look_for_twins(e, p, now_ns);
-        look_silent(e, p, now_ns);
-        look_obeys(p, now_ns);
+        proxy_look_for_twins(e, p, awake_ns);
+        look_silent(e, p, awake_ns);
+        look_obeys(p, awake_ns);
         struct standing s = stand(p);
         uint64_t obeyed = p->effective;
         p->accepted = s.pending != 0 ? s.pending - 1 : e->revision;

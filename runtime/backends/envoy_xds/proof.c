@@ -41,22 +41,46 @@ static void obey(struct sub *x, enum seen seen)
     stop_merge(e, x);
     res_put(e, &x->obeyed, x->acked);
     x->unobeyed_revision = 0;
+    x->shown = false;
     x->seen = seen;
     e->regroup |= x->disobeys;
     x->disobeys = false;
     e->touched = true;
 }
 
-void proof_give_up(struct sub *x, int64_t now_ns)
+/* Nobody is accused without an answer that shows it: we may have been too busy to ask. */
+static void say_unobeyed(const struct sub *x)
+{
+    const struct proxy *p = x->stream->proxy;
+    if (x->shown) {
+        xd_log(x->stream->e, MP_ENVOY_WARNING, "proxy %.*s has taken %.*s and does not obey it: %.*s",
+               MP_STR_ARG(p->id), MP_STR_ARG(x->name), (int)p->seen_len, p->seen);
+    } else {
+        xd_log(x->stream->e, MP_ENVOY_WARNING,
+               "proxy %.*s has taken %.*s, and nobody could see yet whether it obeys it",
+               MP_STR_ARG(p->id), MP_STR_ARG(x->name));
+    }
+}
+
+void proof_give_up(struct sub *x, int64_t awake_ns)
 {
     struct mp_envoy *e = x->stream->e;
-    const struct proxy *p = x->stream->proxy;
     if (x->disobeys || x->unobeyed_revision == 0 || x->ticket == 0 ||
-        now_ns - x->unobeyed_ns < e->limits.silent_ns)
+        awake_ns - x->unobeyed_ns < e->limits.silent_ns)
         return;
     x->disobeys = e->regroup = true;
-    xd_log(e, MP_ENVOY_WARNING, "proxy %.*s has taken %.*s and does not obey it: %.*s",
-           MP_STR_ARG(p->id), MP_STR_ARG(x->name), (int)p->seen_len, p->seen);
+    say_unobeyed(x);
+}
+
+/* It answers, and shows something else. */
+static void note_shown(struct sub *x)
+{
+    struct mp_envoy *e = x->stream->e;
+    if (x->shown) return;
+    x->shown = e->touched = true;
+    if (!x->disobeys) return;
+    e->regroup = true;
+    say_unobeyed(x);
 }
 
 /* Endpoints count when the proxy has merged them too, which it does after its ACK, and after its
@@ -126,6 +150,7 @@ void mp_envoy_proven(struct mp_envoy *e, uint64_t ticket, enum mp_envoy_proven a
     unlink_ask(e, x);
     struct proxy *p = x->stream->proxy;
     if (answer != MP_ENVOY_PROVEN) p->seen_len = xd_clean(seen, p->seen, sizeof p->seen);
+    if (answer == MP_ENVOY_NOT_YET && seen.len > 0) note_shown(x);
     switch (answer) {
     case MP_ENVOY_PROVEN:
         e->counts.proven++;

@@ -291,22 +291,22 @@ static void doubt_older(struct proxy *p)
     }
 }
 
-static bool owes_answer(const struct mp_envoy_stream *s, int64_t now_ns)
+static bool owes_answer(const struct mp_envoy_stream *s, int64_t awake_ns)
 {
     for (int type = 0; type < MP_ENVOY_TYPES; type++) {
         const struct typed *t = &s->types[type];
-        if (t->sents > 0 && now_ns - t->sent[0].at_ns >= DOUBT_NS) return true;
+        if (t->sents > 0 && awake_ns - t->sent[0].at_ns >= DOUBT_NS) return true;
     }
     return false;
 }
 
-void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t now_ns)
+void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t awake_ns)
 {
     const struct mp_envoy_stream *alive[2] = {NULL, NULL};
     for (struct mp_envoy_stream *s = p->stream, *next; s != NULL; s = next) {
         next = s->sibling;
         if (s->single) continue;
-        if (s->doubted && owes_answer(s, now_ns)) {
+        if (s->doubted && owes_answer(s, awake_ns)) {
             end_replaced(s);
         } else if (!s->doubted) {
             alive[alive[0] != NULL] = s;
@@ -495,7 +495,8 @@ static void tell_seen(const struct mp_envoy_stream *s, struct mp_envoy_proxy *ou
             proven |= x->seen == SEEN_OBEYS;
             late |= x->unobeyed_revision != 0;
             out->unproven |= x->seen == SEEN_BY_NOBODY;
-            if (x->disobeys) out->disobeys = x->name;
+            if (x->disobeys && x->shown) out->disobeys = x->name;
+            if (x->disobeys && !x->shown) out->unseen = x->name;
         }
     }
     out->proven = proven && !late && !out->unproven;

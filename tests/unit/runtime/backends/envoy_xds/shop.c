@@ -81,6 +81,15 @@ struct mpol_progress progress(void)
     return p;
 }
 
+void pass(int64_t ns)
+{
+    const int64_t step_ns = 500000000;
+    for (; ns > 0; ns -= step_ns) {
+        m.now_ns += ns < step_ns ? ns : step_ns;
+        progress();
+    }
+}
+
 struct mp_envoy_counts counts(void)
 {
     struct mp_envoy_counts c;

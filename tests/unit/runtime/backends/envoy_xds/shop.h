@@ -26,6 +26,8 @@ void want(uint64_t revision, const char *verb, const char *kind, const char *tar
 /* A set of so many denials: of 10.0.0.1, 10.0.0.2 and on. */
 void deny_clients(uint64_t revision, unsigned count);
 struct mpol_progress progress(void);
+/* Time passes, and mpol looks each half a second, as it does while it runs. */
+void pass(int64_t ns);
 struct mp_envoy_counts counts(void);
 bool is_told(const char *node); /* is a proxy known by that name? */
 /* What is told of a proxy; fails where there is none of that name. */

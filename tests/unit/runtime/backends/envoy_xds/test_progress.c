@@ -24,7 +24,7 @@ static void accepted_is_the_ack_and_effective_the_proof(void **state)
     fake_read(fake_proxy(&m, shop));
     assert_int_equal(progress().accepted, 2);
     assert_int_equal(progress().effective, 1);
-    waits_for("proxy service/shop/shop-1 has taken and does not obey mpol-deny");
+    waits_for("proxy service/shop/shop-1 has taken mpol-deny, and is not seen to obey it yet");
     assert_int_equal(m.ask_count, 1);
     assert_string_equal(m.asks[0].resource, MP_ENVOY_DENY);
     assert_int_equal(m.asks[0].status, 403);
@@ -90,7 +90,10 @@ static void one_that_never_answers_holds_nothing_up_for_ever(void **state)
     want(2, "deny", "client", "10.0.0.7");
     fake_pump(&m);
     assert_int_equal(progress().accepted, 1);
-    m.now_ns += INT64_C(5000000000);
+    m.now_ns += INT64_C(7000000000); /* in which we stood still too */
+    assert_int_equal(progress().accepted, 1);
+    assert_false(look(gate).silent);
+    pass(INT64_C(5000000000));
     assert_int_equal(progress().accepted, 2);
     assert_true(look(gate).silent);
     assert_non_null(strstr(m.log, "does not answer"));
@@ -131,6 +134,57 @@ static void a_proof_that_is_not_so_yet_is_asked_again(void **state)
     assert_int_equal(progress().effective, 2);
 }
 
+/* The one question that is open. */
+static void answer_not_yet(const char *seen)
+{
+    assert_int_equal(m.ask_count, 1);
+    uint64_t ticket = m.asks[0].ticket;
+    m.ask_count = 0;
+    mp_envoy_proven(m.envoy, ticket, MP_ENVOY_NOT_YET, mp_str_of(seen));
+}
+
+/* A machine that was paused between the change and the first question. */
+static void time_in_which_we_stood_still_accuses_nobody(void **state)
+{
+    (void)state;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_pump(&m);
+    want(2, "deny", "client", "10.0.0.7");
+    fake_read(fake_proxy(&m, shop));
+    m.now_ns += INT64_C(7000000000);
+    assert_int_equal(progress().held_count, 0);
+    answer_not_yet("answers 404"); /* as it was before the pause */
+    assert_int_equal(progress().held_count, 0);
+    fake_pump(&m);
+    assert_int_equal(progress().effective, 2);
+    assert_null(strstr(m.log, "does not obey"));
+}
+
+/* As when there are more questions than can be asked. */
+static void who_could_not_be_asked_is_waited_for_no_longer_and_not_accused(void **state)
+{
+    (void)state;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_pump(&m);
+    want(2, "deny", "client", "10.0.0.7");
+    fake_read(fake_proxy(&m, shop));
+    answer_not_yet("");
+    waits_for("proxy service/shop/shop-1 has taken mpol-deny, and is not seen to obey it yet");
+    pass(INT64_C(5000000000));
+    struct mpol_progress p = progress();
+    held_is(&p, "proxy service/shop/shop-1 has taken mpol-deny and is not seen to obey it");
+    assert_non_null(strstr(m.log, "nobody could see yet whether it obeys it"));
+    assert_int_equal(look(shop).disobeys.len, 0);
+    assert_true(mp_str_eq(look(shop).unseen, MP_STR(MP_ENVOY_DENY)));
+    answer_not_yet("answers 404"); /* now it is known */
+    p = progress();
+    held_is(&p, "proxy service/shop/shop-1 has taken mpol-deny and does not obey it");
+    assert_non_null(strstr(m.log, "does not obey it: answers 404"));
+    fake_pump(&m);
+    assert_int_equal(progress().held_count, 0);
+    assert_int_equal(look(shop).unseen.len, 0);
+}
+
 /* As where the answer to who is refused is another one than ours. */
 static void who_never_obeys_holds_up_only_what_it_carries(void **state)
 {
@@ -146,9 +200,11 @@ static void who_never_obeys_holds_up_only_what_it_carries(void **state)
     apply();
     fake_pump(&m);
     assert_int_equal(progress().effective, 1);
+    answer_not_yet("answers 404");
     waits_for("proxy service/shop/shop-1 has taken and does not obey mpol-deny");
-    m.now_ns += INT64_C(5000000000);
+    pass(INT64_C(5000000000));
     assert_int_equal(progress().effective, 3);
+    assert_non_null(strstr(m.log, "does not obey it: answers 404"));
     struct mpol_progress p = progress();
     held_is(&p, "proxy service/shop/shop-1 has taken mpol-deny and does not obey it");
     assert_int_equal(p.held[0].lease, 1);
@@ -294,6 +350,8 @@ int main(int argc, char **argv)
         TEST(an_older_ack_counts_for_its_own_revision),
         TEST(a_proof_that_is_not_so_yet_is_asked_again),
         TEST(who_never_obeys_holds_up_only_what_it_carries),
+        TEST(time_in_which_we_stood_still_accuses_nobody),
+        TEST(who_could_not_be_asked_is_waited_for_no_longer_and_not_accused),
         TEST(where_nobody_can_look_the_ack_has_to_do),
         TEST(endpoints_that_are_shown_and_not_merged_do_not_count),
         TEST(a_lease_that_goes_is_gone_when_it_is_proven),

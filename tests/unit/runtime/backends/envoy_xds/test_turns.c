@@ -187,7 +187,7 @@ static void who_is_silent_for_long_is_not_waited_for_at_all(void **state)
     open_shop();
     fake_proxy(&m, gate)->silent = true;
     want(2, "quarantine", "instance", "shop-2");
-    m.now_ns += INT64_C(5000000000);
+    pass(INT64_C(5000000000));
     progress();
     assert_true(look(gate).silent);
     want(3, "quarantine", "instance", "shop-1");
