@@ -151,7 +151,7 @@ void dm_mesh_status(struct dm *d, struct dm_bytes *out)
 
 /* ---- leases ---- */
 
-/* Proxies of which the same is to be said: the first by name, the others by number. */
+/* Proxies of which the same is to be said: one by name, the others by number. */
 struct some {
     struct mp_envoy_part first;
     uint32_t count;
@@ -168,11 +168,18 @@ static void add_to(struct some *some, const struct mp_envoy_part *part)
     if (some->count++ == 0) some->first = *part;
 }
 
+/* Who went last is named: the one that was just cut off is not to be buried under those that went
+ * for good. */
+static void add_away(struct some *some, const struct mp_envoy_part *part)
+{
+    if (some->count++ == 0 || part->since_ns > some->first.since_ns) some->first = *part;
+}
+
 static void look_at_part(void *ctx, const struct mp_envoy_part *part)
 {
     struct remarks *r = ctx;
     bool cuts = r->modules_cut && part->module && dm_modules_has(r->d, part->node);
-    if (part->away) add_to(part->recalled ? &r->recalled : &r->away, part);
+    if (part->away) add_away(part->recalled ? &r->recalled : &r->away, part);
     if (part->silent) add_to(&r->silent, part);
     if (part->twins) add_to(&r->twins, part);
     if (part->passed_over) add_to(&r->passed_over, part);

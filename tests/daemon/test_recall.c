@@ -119,6 +119,18 @@ static void the_third_life_knows_since_when(void **state)
     }
 }
 
+static void who_went_last_is_named(void **state)
+{
+    two_know_a_lease();
+    asker_goes(&first);
+    wait_status(FIRST "  Envoy 1.39.0, AWAY for ");
+    asker_goes(&second);
+    wait_status(SECOND "  Envoy 1.39.0, AWAY for ");
+    list_says("not told to " SECOND " and 1 more, away for ");
+    assert_int_equal(run_stop(&r), 0);
+    run_free(&r);
+}
+
 /* A life without proxies in between throws nothing away. */
 static void a_life_without_a_mesh_changes_nothing(void **state)
 {
@@ -143,6 +155,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         CASE(who_was_there_is_named_until_it_comes_back),
         CASE(the_third_life_knows_since_when),
+        CASE(who_went_last_is_named),
         CASE(a_life_without_a_mesh_changes_nothing),
     };
     if (argc < 2) return 2;

@@ -183,6 +183,7 @@ void mp_envoy_world_changed(struct mp_envoy *e)
 {
     if (!e->ready) return;
     judge_again(e);
+    proxies_forget(e);
     enum mp_err err = contents_prepare(e, &e->plan, NULL, 0);
     if (err != MP_OK) {
         xd_log(e, MP_ENVOY_WARNING, "endpoints stay as they were: %s", mp_err_text(err));

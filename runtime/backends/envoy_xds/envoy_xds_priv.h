@@ -198,6 +198,7 @@ struct proxy {
     bool silent;
     bool twins; /* two streams of all types, and both answer */
     bool recalled; /* from the life before, at whose end it was connected */
+    bool listed;   /* the inventory has had its instance */
     bool news;     /* what is kept of it for the next life is not so any more */
     /* the last answer that was no proof */
     char seen[SEEN_MAX];
@@ -374,7 +375,8 @@ bool proxies_ask_modules(struct mp_envoy *e);
 void proxy_look_for_twins(struct mp_envoy *e, struct proxy *p, int64_t awake_ns);
 /* Does what this proxy does count: known, connected, subscribed to something? */
 bool proxy_counts(const struct proxy *p);
-/* Forgets those that have been away for limits.forget_ns. */
+/* Forgets those that have been away for limits.forget_ns, and those that are away and that the
+ * inventory had and has no more. */
 void proxies_forget(struct mp_envoy *e);
 void proxies_free(struct mp_envoy *e);
 

@@ -418,13 +418,22 @@ bool proxies_ask_modules(struct mp_envoy *e)
     return lacking;
 }
 
+static bool is_listed(const struct mp_envoy *e, const struct proxy *p)
+{
+    struct mp_envoy_instance instance;
+    return p->known && e->world.instance(e->world.ctx, p->audience.instance, &instance) &&
+           mp_str_eq(instance.service, p->audience.service);
+}
+
 void proxies_forget(struct mp_envoy *e)
 {
     int64_t now_ns = xd_now(e);
     for (struct proxy *p = e->proxies, *next; p != NULL; p = next) {
         next = p->next;
-        bool away = p->stream == NULL;
-        if (away && now_ns - p->since_ns >= e->limits.forget_ns) proxy_forget(e, p);
+        bool listed = is_listed(e, p), removed = p->listed && !listed;
+        p->listed |= listed;
+        if (p->stream != NULL) continue;
+        if (removed || now_ns - p->since_ns >= e->limits.forget_ns) proxy_forget(e, p);
     }
 }
 

@@ -230,6 +230,29 @@ static void who_becomes_known_comes_anew(void **state)
     assert_true(p->ended);
 }
 
+/* Pods of yesterday: whoever takes an instance out of the inventory knows that it is gone. */
+static void who_is_away_and_left_the_inventory_is_forgotten(void **state)
+{
+    (void)state;
+    fake_connect(fake_proxy(&m, shop), NULL);
+    fake_connect(fake_proxy(&m, "service/shop/shop-2"), NULL);
+    fake_connect(fake_proxy(&m, gate), NULL); /* the inventory never had that one */
+    fake_pump(&m);
+    mp_envoy_tick(m.envoy);
+    fake_close(fake_proxy(&m, shop));
+    fake_close(fake_proxy(&m, gate));
+    mp_envoy_world_changed(m.envoy);
+    assert_true(is_told(shop)); /* cut off, and maybe serving on */
+    m.instance_count = 0;
+    mp_envoy_world_changed(m.envoy);
+    assert_false(is_told(shop));
+    assert_true(is_told(gate));
+    assert_true(look("service/shop/shop-2").connected);
+    fake_close(fake_proxy(&m, "service/shop/shop-2"));
+    mp_envoy_tick(m.envoy);
+    assert_false(is_told("service/shop/shop-2"));
+}
+
 static void the_one_gone_for_longest_is_forgotten(void **state)
 {
     (void)state;
@@ -291,6 +314,7 @@ int main(int argc, char **argv)
         TEST(streams_of_one_type_live_beside_each_other),
         TEST(a_changed_inventory_sends_endpoints_anew),
         TEST(who_becomes_known_comes_anew),
+        TEST(who_is_away_and_left_the_inventory_is_forgotten),
         TEST(the_one_gone_for_longest_is_forgotten),
         TEST(the_throttle_that_fits_best_has_refused),
     };
