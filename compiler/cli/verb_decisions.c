@@ -79,6 +79,14 @@ static bool is_on_its_way(const char *state)
     return false;
 }
 
+#define SOMEWHERE "in force at " /* in the reason of a stuck one */
+#define GIVEN " given it"        /* it may be so in a moment */
+
+static bool will_change(const char *state)
+{
+    return is_on_its_way(state) || strstr(state, GIVEN) != NULL;
+}
+
 /* Asks for the lease of this number until it is on its way no more, for two seconds;
  * to be freed. */
 static char *wait_for(struct decision *d, const char *lease)
@@ -89,7 +97,7 @@ static char *wait_for(struct decision *d, const char *lease)
         int code = CLI_USAGE;
         free(state);
         state = fetch(d, words, 4, &code);
-        if (state == NULL || code != CLI_OK || !is_on_its_way(state)) return state;
+        if (state == NULL || code != CLI_OK || !will_change(state)) return state;
         nanosleep(&(struct timespec){.tv_nsec = LOOK_NS}, NULL);
     }
     return state;
@@ -119,6 +127,9 @@ static bool find_state(const struct decision *d, const char *answer, struct foun
     return out->after != NULL;
 }
 
+#define TRIED "it is not in force; it is tried again until its end\n"
+#define TRIED_ELSEWHERE "where it is not in force it is tried again until its end\n"
+
 /* A person or a script wants to know whether it is obeyed, and a stuck lease is not. */
 static int put_decided(struct decision *d, char *answer)
 {
@@ -127,7 +138,7 @@ static int put_decided(struct decision *d, char *answer)
         fputs(answer, stdout);
         return CLI_OK;
     }
-    char *state = is_on_its_way(at.state) ? wait_for(d, at.lease) : NULL;
+    char *state = will_change(at.state) ? wait_for(d, at.lease) : NULL;
     bool known = state != NULL && state[0] != '\0';
     const char *now = known ? state : at.state;
     bool stuck = strncmp(word_of(now), "stuck", strlen("stuck")) == 0;
@@ -140,8 +151,8 @@ static int put_decided(struct decision *d, char *answer)
     }
     if (is_on_its_way(now))
         fputs("the mesh was not seen to obey yet; `mpol decisions list` tells\n", stdout);
-    if (stuck) /* nowhere, or where a proxy refuses it */
-        fputs("it is not in force, or not everywhere; it is tried again until its end\n", stdout);
+    bool somewhere = strstr(now, SOMEWHERE) != NULL || strstr(now, GIVEN) != NULL;
+    if (stuck) fputs(somewhere ? TRIED_ELSEWHERE : TRIED, stdout);
     free(state);
     return stuck ? CLI_FINDINGS : CLI_OK;
 }

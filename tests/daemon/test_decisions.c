@@ -252,6 +252,7 @@ static void what_only_modules_can_do_is_refused_or_waits(void **state)
     run_start(&r, "p.mpol", STATE, "--xds=unix:xds", "--module-socket=m.sock", NULL);
     ask(&out, "decisions", "add", "cut", "client.ip=127.0.0.2", "--yes", STATE, NULL);
     has("stuck: no proxy with the module is connected");
+    has("\nit is not in force; it is tried again until its end\n");
     is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
     has("cut   client=127.0.0.2");
     stop(&r);
