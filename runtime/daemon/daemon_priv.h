@@ -126,6 +126,7 @@ struct dm {
     uint64_t log_lost; /* lines since the last that was taken */
     char problem[DM_PROBLEM_MAX]; /* of the last reload; empty: it went well */
     int64_t last_reload_ns;
+    bool clock_back; /* was told */
     bool ready, leaving, ending, brake_file, brake_asked, started;
     const char *store_trouble; /* that was told last */
     int exit_code;
@@ -143,7 +144,12 @@ void dm_json_text(struct dm_bytes *b, mp_str s);
 /* Lets time pass up to now: before anything is read, so that it is judged against the time that
  * it is, also where the loop was held up. */
 void dm_clock(struct dm *d);
-/* That, keeps what changed, arms the timer. After everything that happens. */
+/* clock.c: is the clock behind the time that the engine has seen already, so that what is seen
+ * counts as old? `out` gets the line that says so; untouched where it is not. */
+bool dm_clock_back(const struct dm *d, struct dm_bytes *out);
+/* Tells in the log when that begins and ends. After dm_clock(). */
+void dm_clock_look(struct dm *d);
+/* Lets time pass, keeps what changed, arms the timer. After everything that happens. */
 void dm_turn(struct dm *d);
 /* An operator holds the brake, or lets go of it; the file BRAKE holds it too. */
 void dm_brake(struct dm *d, bool asked);

@@ -106,6 +106,7 @@ bool dm_ready(struct dm *d, struct dm_bytes *out)
                         : "");
     dm_bytes_printf(out, "store: %s\n", store ? "writes" : "cannot write");
     dm_bytes_printf(out, "inputs: %u\n", d->input_count);
+    if (dm_clock_back(d, out)) dm_bytes_printf(out, "\n");
     dm_mesh_readiness(d, out);
     return d->ready && store;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The windows file on a virtual clock.
+ * On a virtual clock: the windows file, and a clock that was set back.
  */
 #include "daemon/daemon_priv.h"
 
@@ -201,6 +201,37 @@ static void a_folder_that_cannot_be_written_is_told_and_tried_again(void **state
     assert_int_equal(stat(path, &st), 0);
 }
 
+static bool says_back(const char *text)
+{
+    struct dm_bytes line = {0};
+    bool back = dm_clock_back(&d, &line);
+    assert_true(back || line.len == 0);
+    bool says = back && mp_str_contains((mp_str){line.ptr, line.len}, mp_str_of(text));
+    dm_bytes_free(&line);
+    return says;
+}
+
+static void a_clock_that_is_set_back_is_told_until_it_has_caught_up(void **state)
+{
+    turn_at(0);
+    assert_false(says_back(""));
+    turn_at(3600); /* a mistake of NTP */
+    dm_clock_look(&d);
+    assert_false(d.clock_back);
+    turn_at(9);
+    failures(5);
+    assert_int_equal(open_incidents(), 0);
+    assert_true(says_back("the clock is 59m51s back: until 2023-11-14T23:13:20Z what is seen"));
+    dm_clock_look(&d);
+    assert_true(d.clock_back);
+    turn_at(3599);
+    assert_false(says_back("")); /* machines differ by as much */
+    dm_clock_look(&d);
+    assert_false(d.clock_back);
+    failures(5);
+    assert_int_equal(open_incidents(), 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(void)
@@ -210,6 +241,7 @@ int main(void)
         TEST(what_was_written_counts_after_a_crash),
         TEST(without_the_file_it_would_not),
         TEST(a_file_of_long_ago_or_of_the_future_is_passed_over),
+        TEST(a_clock_that_is_set_back_is_told_until_it_has_caught_up),
         TEST(a_folder_that_cannot_be_written_is_told_and_tried_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
