@@ -320,6 +320,16 @@ static mp_str params_of(struct mp_engine *e, const struct mp_action_row *a)
     return all;
 }
 
+static bool has_on(const struct mp_engine *e, const struct mp_action_row *a)
+{
+    for (uint32_t i = a->params_at; i < a->params_at + a->params_count; i++) {
+        const struct mp_action_param_row *row = &e->p->action_param[i];
+        if (row->types_count > 0 && e->p->action_type[row->types_at].type == MP_TYPE_HOOK)
+            return true;
+    }
+    return false;
+}
+
 static bool refuse_unknown(struct mp_engine *e, const struct mp_manual *ask,
                            const struct mp_action_row *a, struct mp_manual_answer *out)
 {
@@ -339,6 +349,10 @@ static bool refuse_unknown(struct mp_engine *e, const struct mp_manual *ask,
                                          MP_STR_ARG(name));
         mp_str takes = params_of(e, a);
         if (known) return false;
+        if (mp_str_eq(name, MP_STR("on")) && !has_on(e, a)) {
+            out->help = MP_STR("it is done at every layer");
+            return false;
+        }
         out->help = n.best.len > 0 ? help_of(e, &n)
                                    : en_manual_say(e, "it takes %.*s", MP_STR_ARG(takes));
         return false;
@@ -435,6 +449,23 @@ static bool wrong(struct mp_engine *e, const struct mp_action_param_row *row, mp
     return false;
 }
 
+/* Of a throttle. In policies a burst of 0 is "as much as the rate says": who writes it by hand means
+ * none at all. */
+static bool throttles(mp_str name, uint32_t type, struct mp_value v, struct mp_manual_answer *out)
+{
+    if (mp_str_eq(name, MP_STR("burst")) && mp_value_as_int(v) == 0) {
+        out->why = MP_STR("a burst is one request at least");
+        out->help = MP_STR("left out, it is what the rate lets through in a second");
+        return false;
+    }
+    if (mp_str_eq(name, MP_STR("to")) && type == MP_TYPE_PERCENT && mp_value_as_num(v) >= 1) {
+        out->why = MP_STR("a share is less than 100%, of the requests");
+        out->help = MP_STR("with 100% it would do nothing");
+        return false;
+    }
+    return true;
+}
+
 /* What the type alone would take. */
 static bool is_of_use(struct mp_engine *e, mp_str name, uint32_t type, struct mp_value v,
                       struct mp_manual_answer *out)
@@ -496,22 +527,14 @@ static bool bind(struct mp_engine *e, const struct mp_manual *ask, uint32_t numb
         return set_time(e, row, word != NULL ? word->value : MP_STR(""), v, l, out);
     }
     if (!is_of_use(e, name, type, v, out)) return false;
+    bool throttle = word != NULL && mp_str_eq(verb, MP_STR("throttle"));
+    if (throttle && !throttles(name, type, v, out)) return false;
     if (hook) {
         l->hooks = hook_of(mp_value_as_text(&v));
         if (l->hooks == 0) return wrong(e, row, mp_value_as_text(&v), out);
     }
     if (add_arg(e, row, type, v, l)) return true;
     out->why = en_manual_say(e, "`%.*s` is too long", MP_STR_ARG(name));
-    return false;
-}
-
-static bool has_on(const struct mp_engine *e, const struct mp_action_row *a)
-{
-    for (uint32_t i = a->params_at; i < a->params_at + a->params_count; i++) {
-        const struct mp_action_param_row *row = &e->p->action_param[i];
-        if (row->types_count > 0 && e->p->action_type[row->types_at].type == MP_TYPE_HOOK)
-            return true;
-    }
     return false;
 }
 
