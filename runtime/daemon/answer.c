@@ -28,6 +28,27 @@ static void time_of_day(struct dm_bytes *out, int64_t time_ns)
     dm_bytes_add(out, time + 11, 8);
 }
 
+/* ---- ramps ---- */
+
+static bool is_ramped(const struct mp_lease_view *v)
+{
+    return v->lease != NULL && v->in_force && v->lease->given_back > 0;
+}
+
+bool dm_ramp_share(struct dm_bytes *out, const char *before, const struct mp_lease_view *v)
+{
+    if (!is_ramped(v)) return false;
+    dm_bytes_printf(out, "%sat %.4g%%", before, (1 - v->lease->given_back) * 100);
+    return true;
+}
+
+void dm_ramp_end(struct dm_bytes *out, const struct mp_lease_view *v)
+{
+    if (!is_ramped(v)) return;
+    dm_bytes_printf(out, "given back in steps until ");
+    time_of_day(out, v->ends_ns);
+}
+
 /* ---- status ---- */
 
 struct listing {
@@ -51,9 +72,14 @@ static bool list_lease(void *ctx, const struct mp_lease_view *v)
 {
     struct listing *l = ctx;
     l->count++;
-    dm_bytes_printf(l->out, "  #%-6" PRIu64 " %.*s %.*s  %.*s%s", v->lease->id, MP_STR_ARG(v->verb),
-                    MP_STR_ARG(v->target), MP_STR_ARG(v->state), v->in_force ? ", in force" : "");
-    if (v->ends_ns > 0) {
+    dm_bytes_printf(l->out, "  #%-6" PRIu64 " %.*s %.*s  %.*s", v->lease->id, MP_STR_ARG(v->verb),
+                    MP_STR_ARG(v->target), MP_STR_ARG(v->state));
+    bool ramped = dm_ramp_share(l->out, " ", v);
+    dm_bytes_printf(l->out, "%s", v->in_force ? ", in force" : "");
+    if (ramped) {
+        dm_bytes_printf(l->out, ", ");
+        dm_ramp_end(l->out, v);
+    } else if (v->ends_ns > 0) {
         dm_bytes_printf(l->out, ", ends at ");
         time_of_day(l->out, v->ends_ns);
     }

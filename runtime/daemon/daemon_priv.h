@@ -222,6 +222,11 @@ bool dm_control_open(struct dm *d);
 void dm_control_close(struct dm *d);
 /* A duration as people read it. */
 void dm_duration(struct dm_bytes *out, int64_t ns);
+/* While a ramp gives a lease back, what is left of it: `before` and `at 40%`. False: none does, and
+ * nothing is put. */
+bool dm_ramp_share(struct dm_bytes *out, const char *before, const struct mp_lease_view *v);
+/* `given back in steps until 09:11:48`, or nothing. */
+void dm_ramp_end(struct dm_bytes *out, const struct mp_lease_view *v);
 /* Answers one request, words in words[0..count). The first line of *out is the exit code. */
 void dm_answer(struct dm *d, char *const *words, size_t count, const char *who,
                struct dm_bytes *out);

@@ -137,6 +137,7 @@ static bool list_row(void *ctx, const struct mp_lease_view *v)
     put_hooks(&text[3], l->hooks);
     by_text(&text[4], v);
     dm_bytes_printf(&text[5], "%.*s%s", MP_STR_ARG(v->state), l->shadow ? " (shadow)" : "");
+    dm_ramp_share(&text[5], " ", v);
     if (v->ends_ns > 0) {
         put_rest(&text[6], v->ends_ns - mp_engine_now(t->r->d->engine));
     } else {
@@ -144,6 +145,7 @@ static bool list_row(void *ctx, const struct mp_lease_view *v)
     }
     args_text(&text[7], l);
     struct dm_bytes remarks = {0};
+    dm_ramp_end(&remarks, v);
     dm_mesh_remarks(t->r->d, v, &remarks);
     const mp_str words[] = {v->reason, v->trouble, {remarks.ptr, remarks.len}};
     for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
@@ -189,10 +191,19 @@ static void json_hooks(struct dm_bytes *out, uint32_t hooks)
     dm_bytes_free(&text);
 }
 
+/* `at 40%, given back in steps until 09:11:48` */
+static void put_ramp(struct dm_bytes *out, const char *before, const struct mp_lease_view *v)
+{
+    if (!dm_ramp_share(out, before, v)) return;
+    dm_bytes_printf(out, ", ");
+    dm_ramp_end(out, v);
+}
+
 /* With which reservation it is in force. */
 static void json_remarks(struct dm *d, const struct mp_lease_view *v, struct dm_bytes *out)
 {
     struct dm_bytes text = {0};
+    put_ramp(&text, "", v);
     dm_mesh_remarks(d, v, &text);
     if (text.len > 0) member(out, "only", (mp_str){text.ptr, text.len});
     dm_bytes_free(&text);
@@ -220,6 +231,8 @@ static bool list_object(void *ctx, const struct mp_lease_view *v)
     dm_bytes_printf(out, ",\"in_force\":%s,\"shadow\":%s", v->in_force ? "true" : "false",
                     l->shadow ? "true" : "false");
     if (v->ends_ns > 0) member_time(out, "ends", v->ends_ns);
+    if (v->in_force && l->given_back > 0)
+        dm_bytes_printf(out, ",\"share\":%.9g", 1 - l->given_back);
     json_remarks(t->r->d, v, out);
     dm_bytes_printf(out, "}");
     t->rows++;
@@ -350,8 +363,9 @@ static void put_state(struct request *r, const struct mp_lease_view *v)
 {
     struct dm_bytes remarks = {0};
     if (v->lease != NULL) dm_mesh_remarks(r->d, v, &remarks);
-    dm_bytes_printf(r->out, "%.*s%s%.*s", MP_STR_ARG(v->state), v->trouble.len > 0 ? ": " : "",
-                    MP_STR_ARG(v->trouble));
+    dm_bytes_printf(r->out, "%.*s", MP_STR_ARG(v->state));
+    put_ramp(r->out, " ", v);
+    dm_bytes_printf(r->out, "%s%.*s", v->trouble.len > 0 ? ": " : "", MP_STR_ARG(v->trouble));
     if (remarks.len > 0) dm_bytes_printf(r->out, " (%.*s)", (int)remarks.len, remarks.ptr);
     dm_bytes_printf(r->out, "\n");
     dm_bytes_free(&remarks);

@@ -290,7 +290,7 @@ struct mp_incident_view {
     uint32_t rung;
     int64_t since_ns;  /* of this state */
     int64_t opened_ns;
-    int64_t ends_ns;   /* the last end of a lease, as event time; 0: none runs */
+    int64_t ends_ns;   /* the last end of a lease, or of the ramp, as event time; 0: none runs */
     bool shadow;
 };
 /* In order of (rule, key), until `each` answers false. */
@@ -304,7 +304,8 @@ struct mp_lease_view {
     mp_str rule_name, verb, target;
     mp_str kind;        /* of the target: an entity or a type by its name */
     mp_str who, reason; /* of an operator's decision; else empty */
-    int64_t ends_ns;    /* as event time; 0 before accepted */
+    /* As event time; 0 before accepted. While a ramp runs: when it has given all of it back. */
+    int64_t ends_ns;
     bool in_force;      /* the backend carries it, alone or joined */
     bool manual;        /* an operator decided it */
     mp_str trouble;     /* of one that is stuck, in the words of its backend; may be empty */

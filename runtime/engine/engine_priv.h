@@ -42,6 +42,7 @@
 #define EN_UNTIL_MAX_NS 86400000000000LL /* R20 */
 #define EN_AHEAD_NS 2000000000LL     /* R1 */
 #define EN_BUCKETS 16384 /* of inline throttles, keys of all rules together */
+#define EN_RAMP_INTERVALS_MAX 10000 /* LIMIT: of one ramp, as its end is told */
 #define EN_RESOLUTION_NS 10000000LL  /* of deadlines (language.md §5): nothing repeats faster */
 #define EN_NONE UINT32_MAX
 #define EN_MANUAL MP_NONE    /* the rule of an operator's decision: no row of the program */
@@ -541,6 +542,9 @@ uint32_t en_case_harm(const struct mp_engine *e, const struct en_case *c);
 /* Is it looked for now? */
 bool en_case_may_harm(const struct mp_engine *e, const struct en_case *c);
 void en_case_ramp(struct mp_engine *e, struct en_case *c);   /* gives the next part back */
+int64_t en_case_ramp_end(const struct mp_engine *e, const struct en_case *c); /* 0: none runs */
+/* From the first step to the last, which takes back what is left. */
+int64_t en_ramp_intervals(const struct mp_rule_row *r);
 void en_case_forbid(struct mp_engine *e, struct en_case *c); /* all of it, whatever it is at */
 void en_case_cooled(struct mp_engine *e, struct en_case *c); /* its pause is over */
 /* Goes on to the end once nothing of it is in force. */

@@ -575,6 +575,25 @@ void en_case_ramp(struct mp_engine *e, struct en_case *c)
     en_entry_incident(e, c, MP_STR("releasing"), MP_STR("releasing"), MP_STR("ramp"));
 }
 
+int64_t en_ramp_intervals(const struct mp_rule_row *r)
+{
+    int64_t n = 0;
+    if (r->ramp <= 0) return 0;
+    while (n < EN_RAMP_INTERVALS_MAX && r->ramp * (double)(n + 1) <= 1 - 1e-9) n++;
+    return n;
+}
+
+int64_t en_case_ramp_end(const struct mp_engine *e, const struct en_case *c)
+{
+    const struct mp_rule_row *r = en_rule_of(e, c);
+    if (c->state != MP_INCIDENT_RELEASING || c->ramp_mono_ns == 0) return 0;
+    /* One is under way. A new program may have made the ramp shorter in the middle of it. */
+    int64_t left = en_ramp_intervals(r) - (int64_t)c->ramp_step;
+    int64_t every_ns = en_at_least_resolution(r->ramp_every_ns);
+    if (left <= 0) return c->ramp_mono_ns;
+    return left < MP_WAIT_MAX_NS / every_ns ? c->ramp_mono_ns + left * every_ns : MP_NEVER_NS;
+}
+
 /* R27: the clock that may take a release back begins with the release. */
 static void watch_release(struct mp_engine *e, struct en_case *c)
 {

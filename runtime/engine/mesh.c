@@ -124,9 +124,7 @@ static int64_t ramp_ns(const struct mp_engine *e, const struct mp_lease *l)
 {
     if (l->rule == EN_MANUAL) return 0;
     const struct mp_rule_row *r = &e->p->rule[l->rule];
-    int64_t steps = 0;
-    if (r->ramp <= 0) return 0;
-    for (double share = r->ramp; share < 1 - 1e-9 && steps < 10000; share += r->ramp) steps++;
+    int64_t steps = en_ramp_intervals(r);
     return steps < MP_WAIT_MAX_NS / (r->ramp_every_ns + 1) ? steps * r->ramp_every_ns
                                                            : MP_WAIT_MAX_NS;
 }

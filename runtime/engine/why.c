@@ -50,11 +50,19 @@ static int64_t as_event_time(const struct mp_engine *e, int64_t mono_ns)
 
 static int64_t last_end(const struct mp_engine *e, const struct en_case *c)
 {
-    int64_t end = c->ends_mono_ns;
+    int64_t end = c->ends_mono_ns, ramp = en_case_ramp_end(e, c);
+    if (ramp != 0) return as_event_time(e, ramp);
     for (uint32_t i = c->leases; i != EN_NONE; i = e->leases[i].next) {
         if (e->leases[i].ends_mono_ns > end) end = e->leases[i].ends_mono_ns;
     }
     return as_event_time(e, end);
+}
+
+static int64_t lease_end(const struct mp_engine *e, const struct en_lease *l)
+{
+    int64_t ramp = l->l.given_back > 0 ? en_case_ramp_end(e, &e->cases[l->owner]) : 0;
+    if (ramp != 0) return as_event_time(e, ramp);
+    return l->accepted_mono_ns == 0 ? 0 : as_event_time(e, l->ends_mono_ns);
 }
 
 static bool before(const struct mp_engine *e, const struct en_case *a, const struct en_case *b)
@@ -105,8 +113,8 @@ void mp_engine_leases(const struct mp_engine *e, void *ctx,
             .kind = en_target_word(e->p, l->l.target.entity, l->l.target.type),
             .verb = mp_program_text(e->p, e->p->action[l->l.action].name),
             .target = {l->target_text, l->target_len},
-            .ends_ns = l->accepted_mono_ns == 0 ? 0 : as_event_time(e, l->ends_mono_ns),
-            .in_force = en_lease_in_force(l), .trouble = en_trouble_of(e, l)};
+            .ends_ns = lease_end(e, l), .in_force = en_lease_in_force(l),
+            .trouble = en_trouble_of(e, l)};
         if (!each(ctx, &view)) return;
     }
 }

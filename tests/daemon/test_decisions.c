@@ -112,6 +112,42 @@ static void the_list_is_one_object(void **state)
     stop(&r);
 }
 
+/* Whom a ramp lets through already must not read that all of it is in force, without an end. */
+static void a_lease_that_is_given_back_in_steps_tells_how_much_and_until_when(void **state)
+{
+    struct run r;
+    json_error_t error;
+    put_file("p.mpol",
+             "use std.mesh\n"
+             "rule flood\n"
+             "  when count(requests where status == 401) over 5m >= 3 per client.ip max 1k\n"
+             "  then deny client.ip for 1s\n"
+             "  ramp 20% every 1h\n");
+    put_file("t", "");
+    run_start(&r, "p.mpol", STATE, "--telemetry=t", NULL);
+    add_failures("t", "10.0.0.1", 3);
+    wait_status("deny 10.0.0.1  effective at 80%, in force, given back in steps until ");
+    is_code(ask(&out, "decisions", "list", STATE, NULL), 0);
+    has("  effective at 80%  ");
+    has_not("  effective at 80%  -");
+    has("given back in steps until ");
+    is_code(ask(&out, "decisions", "list", "--format=json", STATE, NULL), 0);
+    json_t *all = json_loads(out, 0, &error);
+    if (all == NULL) fail_msg("%s: %s", error.text, out);
+    json_t *lease = json_array_get(json_object_get(all, "decisions"), 0);
+    const char *only = json_string_value(json_object_get(lease, "only"));
+    const char *ends = json_string_value(json_object_get(lease, "ends"));
+    assert_string_equal(json_string_value(json_object_get(lease, "state")), "effective");
+    assert_true(json_real_value(json_object_get(lease, "share")) == 0.8);
+    assert_non_null(ends);
+    assert_non_null(only);
+    char words[128];
+    snprintf(words, sizeof words, "at 80%%, given back in steps until %.8s", ends + 11);
+    assert_string_equal(only, words);
+    json_decref(all);
+    stop(&r);
+}
+
 /* ---- who says yes ---- */
 
 static void without_a_yes_it_is_only_shown(void **state)
@@ -309,6 +345,9 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(it_is_added_listed_and_deleted, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(the_list_is_one_object, folder_make, folder_drop),
+        cmocka_unit_test_setup_teardown(
+            a_lease_that_is_given_back_in_steps_tells_how_much_and_until_when, folder_make,
+            folder_drop),
         cmocka_unit_test_setup_teardown(without_a_yes_it_is_only_shown, folder_make, folder_drop),
         cmocka_unit_test_setup_teardown(it_tells_what_was_seen_of_the_target, folder_make,
                                         folder_drop),

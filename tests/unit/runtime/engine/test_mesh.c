@@ -56,6 +56,28 @@ static void the_set_is_the_whole_truth(void **state)
     assert_int_equal(m.closed, 1);
 }
 
+/* Nothing else is there: what its lease and its incident tell of the end, in seconds from T0. */
+static bool keep_lease_end(void *ctx, const struct mp_lease_view *v)
+{
+    *(double *)ctx = (double)(v->ends_ns - T0) / SEC;
+    return true;
+}
+
+static bool keep_incident_end(void *ctx, const struct mp_incident_view *i)
+{
+    *(double *)ctx = (double)(i->ends_ns - T0) / SEC;
+    return true;
+}
+
+static void ends_at(struct loop *l, double seconds)
+{
+    double lease = 0, incident = 0;
+    mp_engine_leases(l->engine, &lease, keep_lease_end);
+    mp_engine_incidents(l->engine, &incident, keep_incident_end);
+    if (lease != seconds || incident != seconds)
+        fail_msg("it ends at %.9g, its incident at %.9g, not at %.9g", lease, incident, seconds);
+}
+
 static void a_ramp_gives_back_step_by_step(void **state)
 {
     (void)state;
@@ -66,10 +88,14 @@ static void a_ramp_gives_back_step_by_step(void **state)
         "use std.mesh\nrule errors when error_rate > 5% per svc then throttle svc to 50% "
         "for 1m ramp 40% every 10s\n");
     loop_set(&l, "error_rate", "a", "8%");
+    loop_at(&l, 59);
+    ends_at(&l, 60);
     loop_at(&l, 61);
     assert_string_equal(m.set, "throttle service a to=0.5 back=0.4; ");
+    ends_at(&l, 80);
     loop_at(&l, 71);
     assert_string_equal(m.set, "throttle service a to=0.5 back=0.8; ");
+    ends_at(&l, 80);
     loop_at(&l, 81);
     assert_string_equal(m.set, "");
     loop_close(&l);
