@@ -256,14 +256,22 @@ void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, ui
     finish(in, signal, out);
 }
 
-void mp_ingest_slots(struct mp_ingest *in, uint32_t signal, int64_t time_ns,
-                     const struct mp_field_in *fields, uint32_t count, struct mp_record *out)
+void mp_ingest_begin(struct mp_ingest *in, uint32_t signal, int64_t time_ns, struct mp_record *out)
 {
     open_record(in, signal, time_ns, 0, out);
-    const struct mp_signal_row *s = &in->p->signal[signal];
-    for (uint32_t i = 0; i < count; i++) {
-        MP_ASSERT(fields[i].name < s->fields_count);
-        give(in, s, fields[i].name, &fields[i]);
-    }
-    finish(in, signal, out);
+    out->signal = signal;
+    out->known = in->known;
+    out->field = in->field;
+}
+
+void mp_ingest_give(struct mp_ingest *in, const struct mp_record *to, const struct mp_field_in *f)
+{
+    const struct mp_signal_row *s = &in->p->signal[to->signal];
+    MP_ASSERT(f->name < s->fields_count);
+    give(in, s, f->name, f);
+}
+
+void mp_ingest_finish(struct mp_ingest *in, struct mp_record *out)
+{
+    finish(in, out->signal, out);
 }

@@ -88,10 +88,12 @@ struct mp_field_in {
  * do not fit their type are unknown and counted; so is a weight that is none, which is 1 then. */
 void mp_ingest_fields(struct mp_ingest *in, uint32_t signal, int64_t time_ns, uint32_t source,
                       const struct mp_field_in *fields, uint32_t count, struct mp_record *out);
-/* The same from source 0 for a caller who knows the rows: `name` of a field is its place among the
- * fields of the signal, each at most once. Costs nothing for the fields that are not there. */
-void mp_ingest_slots(struct mp_ingest *in, uint32_t signal, int64_t time_ns,
-                     const struct mp_field_in *fields, uint32_t count, struct mp_record *out);
+/* The same, from source 0, a field at a time for a caller who knows the rows: `name` of a field is
+ * its place among the fields of the signal, each is given at most once. What has been given is
+ * known at once, presets and the layer when it is finished. */
+void mp_ingest_begin(struct mp_ingest *in, uint32_t signal, int64_t time_ns, struct mp_record *out);
+void mp_ingest_give(struct mp_ingest *in, const struct mp_record *to, const struct mp_field_in *f);
+void mp_ingest_finish(struct mp_ingest *in, struct mp_record *out);
 /* Row of a signal by name, MP_NONE: the program has no such signal. */
 uint32_t mp_ingest_signal(const struct mp_ingest *in, mp_str name);
 

@@ -98,6 +98,16 @@ void mp_verdict_recheck(const struct mp_verdict_plan *plan, const struct mp_inpr
                         int64_t began_ns, struct mp_verdict_scratch *scratch,
                         struct mp_verdict_answer *out);
 
+/* ---- a first look ---- */
+
+/* Does the first look need this field of a signal? */
+bool mp_verdict_looks(const struct mp_verdict_plan *plan, uint32_t signal, uint32_t slot);
+/* May a lease or an inline rule concern the request? Of its fields only those need to be known that
+ * the first look needs; presets may be missing. false: mp_verdict_ask would let it through, and no
+ * rule would fire. */
+bool mp_verdict_first_look(const struct mp_verdict_plan *plan, const struct mp_inproc_view *view,
+                           const struct mp_record *request, struct mp_verdict_scratch *scratch);
+
 /* ---- words about it ---- */
 
 /* The action of an inline rule on the request itself: a row of act. MP_NONE: it has none. */

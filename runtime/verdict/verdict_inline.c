@@ -28,6 +28,14 @@ static void read_columns(const struct signal_plan *sp, struct mp_verdict_scratch
     }
 }
 
+static void read_known(const struct signal_plan *sp, const struct mp_record *request,
+                       struct mp_verdict_scratch *s)
+{
+    for (uint32_t i = 0; i < sp->known_words; i++) {
+        s->known[i] = request->known[i] & sp->at_start[i];
+    }
+}
+
 void mp_verdict_prepare(const struct mp_verdict_plan *plan, const struct mp_record *request,
                         struct mp_inventory *inventory, struct mp_verdict_scratch *s)
 {
@@ -35,15 +43,39 @@ void mp_verdict_prepare(const struct mp_verdict_plan *plan, const struct mp_reco
     s->record = *request;
     s->record.known = s->known;
     s->inventory = inventory;
-    for (uint32_t i = 0; i < sp->known_words; i++) {
-        s->known[i] = request->known[i] & sp->at_start[i];
-    }
+    read_known(sp, request, s);
     if (sp->column_count > 0) read_columns(sp, s);
     mp_inputs_init(&s->inputs, plan->p, &s->eval);
     s->inputs.record_known = s->known;
     s->inputs.record = request->field;
     s->inputs.row_known = s->row_known;
     s->inputs.row = s->row;
+}
+
+/* ---- a first look ---- */
+
+bool mp_verdict_looks(const struct mp_verdict_plan *plan, uint32_t signal, uint32_t slot)
+{
+    const struct signal_plan *sp = &plan->signals[signal];
+    for (uint32_t i = 0; sp->sieved && i < sp->words.count; i++) {
+        if (sp->words.word[i].slot == slot) return true;
+    }
+    return false;
+}
+
+bool mp_verdict_first_look(const struct mp_verdict_plan *plan, const struct mp_inproc_view *view,
+                           const struct mp_record *request, struct mp_verdict_scratch *s)
+{
+    const struct signal_plan *sp = &plan->signals[request->signal];
+    uint32_t layer = request->layer & (LAYER_SETS - 1);
+    if (view->kinds != 0 || !sp->sieved) return true;
+    read_known(sp, request, s);
+    mp_sieve_read(&sp->words, s->known, request->field, s->words);
+    for (uint32_t i = 0; i < sp->unit_count; i++) {
+        const struct unit_plan *u = &sp->units[i];
+        if (u->mask[layer] != 0 && mp_sieve_passes(u->sieve, s->words)) return true;
+    }
+    return false;
 }
 
 /* ---- what a rule does ---- */

@@ -234,6 +234,7 @@ static enum mp_err plan_units(const struct making *m, const struct mp_signal_row
     if (units == NULL) return MP_ENOMEM;
     out->units = units;
     MP_TRY(mp_sieve_words_create(m->arena, &out->words));
+    out->sieved = true;
     for (uint32_t i = 0; i < signal->rule_units_count; i++) {
         uint32_t row = signal->rule_units_at + i;
         if (!is_inline(m->p, &m->p->unit[row])) continue;
@@ -242,6 +243,11 @@ static enum mp_err plan_units(const struct making *m, const struct mp_signal_row
         MP_TRY(mark_judged(m, &units[out->unit_count], out->judged));
         MP_TRY(mp_sieve_create(m->arena, m->p, row, &out->words, &sieve));
         units[out->unit_count++].sieve = sieve;
+        out->sieved = out->sieved && sieve != NULL;
+    }
+    for (uint32_t i = 0; i < out->words.count && out->sieved; i++) {
+        const struct mp_field_row *f = &m->p->field[signal->fields_at + out->words.word[i].slot];
+        out->sieved = f->preset == MP_NONE;
     }
     return MP_OK;
 }

@@ -107,6 +107,7 @@ struct signal_plan {
     const struct unit_plan *units;
     uint32_t unit_count;
     struct mp_sieve_words words;
+    bool sieved; /* all units are, by fields that have no preset */
     const struct guard_plan *guards;
     uint32_t guard_count;
     uint32_t client; /* slot of the key that is an address, MP_NONE */

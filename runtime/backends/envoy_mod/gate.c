@@ -233,24 +233,33 @@ static enum mp_gate_got get_want(const struct asked *a, const struct mp_gate_wan
     return get_caller(a, out) ? MP_GATE_IS : MP_GATE_ABSENT;
 }
 
-/* False: an inline rule looks at what is too long to be told. */
-static bool decode(const struct asked *a, struct mp_record *out)
+/* Some of the fields. False: an inline rule looks at what is too long to be told. */
+static bool decode(const struct asked *a, uint32_t from, uint32_t to, const struct mp_record *out)
 {
     const struct generation *gen = a->w->gen;
-    struct mp_field_in *fields = a->d->fields;
-    uint32_t count = 0;
     bool whole = true;
-    for (uint32_t i = 0; i < gen->want_count; i++) {
+    for (uint32_t i = from; i < to; i++) {
         const struct mp_gate_want *want = &gen->wants[i];
+        struct mp_field_in field;
         if (want->at_end) continue;
-        fields[count].name = want->slot;
-        enum mp_gate_got got = get_want(a, want, &fields[count]);
-        if (got == MP_GATE_IS) count++;
+        field.name = want->slot;
+        enum mp_gate_got got = get_want(a, want, &field);
+        if (got == MP_GATE_IS) mp_ingest_give(a->d->ingest, out, &field);
         if (got == MP_GATE_TOO_LONG && want->judged) whole = false;
     }
-    mp_ingest_slots(a->d->ingest, gen->signal, a->wall_ns, fields, count, out);
-    out->layer = a->layer;
     return whole;
+}
+
+static void begin(const struct asked *a, struct mp_record *out)
+{
+    mp_ingest_begin(a->d->ingest, a->w->gen->signal, a->wall_ns, out);
+    out->layer = a->layer;
+}
+
+static void finish(const struct asked *a, struct mp_record *out)
+{
+    mp_ingest_finish(a->d->ingest, out);
+    out->layer = a->layer;
 }
 
 static void too_long(struct mp_gate_answer *out)
@@ -296,6 +305,27 @@ static const struct world *judged_by(const struct mp_inproc_view *view)
     return w != NULL && w->gen->signal != MP_NONE ? w : NULL;
 }
 
+static void judge(const struct asked *a, struct worker *w, const struct mp_inproc_view *view,
+                  struct mp_gate_answer *out)
+{
+    const struct generation *gen = a->w->gen;
+    struct mp_record record;
+    begin(a, &record);
+    /* Most requests are let through after a few fields. */
+    bool whole = decode(a, 0, gen->first_count, &record);
+    if (whole && !mp_verdict_first_look(gen->plan, view, &record, a->d->scratch)) return;
+    whole = decode(a, gen->first_count, gen->want_count, &record) && whole;
+    finish(a, &record);
+    mp_verdict_ask(gen->plan, a->g->buckets, view, a->w->inventory, &record, a->d->scratch,
+                   &w->answer);
+    if (!w->answer.allow) {
+        answer_out(&w->answer, out);
+        key_out(gen, a->d, &w->answer, out);
+    } else if (!whole && !passes_all(&w->answer)) {
+        too_long(out);
+    }
+}
+
 void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *host,
                  int64_t wall_ns, uint32_t layer, struct mp_gate_answer *out)
 {
@@ -305,18 +335,8 @@ void mp_gate_ask(struct mp_gate *g, uint32_t worker, const struct mp_gate_host *
     const struct world *world = judged_by(view);
     out->allow = true;
     if (world != NULL) {
-        const struct generation *gen = world->gen;
-        struct asked asked = {g, world, &gen->decoders[worker], host, wall_ns, layer};
-        struct mp_record record;
-        bool whole = decode(&asked, &record);
-        mp_verdict_ask(gen->plan, g->buckets, view, world->inventory, &record, asked.d->scratch,
-                       &w->answer);
-        if (!w->answer.allow) {
-            answer_out(&w->answer, out);
-            key_out(gen, asked.d, &w->answer, out);
-        } else if (!whole && !passes_all(&w->answer)) {
-            too_long(out);
-        }
+        struct asked asked = {g, world, &world->gen->decoders[worker], host, wall_ns, layer};
+        judge(&asked, w, view, out);
     }
     mp_inproc_leave(w->epoch);
     count_up(&w->verdicts);
@@ -335,7 +355,9 @@ void mp_gate_recheck(struct mp_gate *g, uint32_t worker, const struct mp_gate_ho
     if (world != NULL && view->lease_count > 0) {
         struct asked asked = {g, world, &world->gen->decoders[worker], host, wall_ns, layer};
         struct mp_record record;
-        decode(&asked, &record);
+        begin(&asked, &record);
+        decode(&asked, 0, world->gen->want_count, &record);
+        finish(&asked, &record);
         mp_verdict_recheck(world->gen->plan, view, world->inventory, &record, began_ns,
                            asked.d->scratch, &w->answer);
         if (!w->answer.allow) answer_out(&w->answer, out);

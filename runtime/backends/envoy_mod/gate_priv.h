@@ -23,7 +23,6 @@ struct world;
 struct decoder {
     struct mp_ingest *ingest;
     struct mp_verdict_scratch *scratch;
-    struct mp_field_in *fields; /* of the request at hand: one a want */
 };
 
 /* A program in force, or on its way out. */
@@ -33,7 +32,7 @@ struct generation {
     struct mp_verdict_plan *plan;
     uint32_t signal; /* row of `requests`, MP_NONE */
     struct mp_gate_want *wants;
-    uint32_t want_count;
+    uint32_t want_count, first_count; /* the first look needs the first ones */
     struct decoder *decoders; /* one a worker */
     struct mp_ingest *own;    /* the publisher's, for lines of inventory */
     uint64_t revision;

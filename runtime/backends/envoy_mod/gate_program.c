@@ -32,6 +32,14 @@ static bool source_of(mp_str path, bool entity, struct mp_gate_want *out)
     return false;
 }
 
+/* Brings the newest want to those that come first. */
+static void put_first(struct generation *gen)
+{
+    struct mp_gate_want newest = gen->wants[gen->want_count];
+    gen->wants[gen->want_count] = gen->wants[gen->first_count];
+    gen->wants[gen->first_count++] = newest;
+}
+
 /* What the program reads of a request, as far as a proxy can tell it. */
 static enum mp_err find_wants(struct generation *gen)
 {
@@ -48,7 +56,9 @@ static enum mp_err find_wants(struct generation *gen)
         if (gen->want_count == WANTS_MAX || !source_of(want.path, entity, &want)) continue;
         want.slot = i - s->fields_at;
         want.judged = mp_verdict_reads(gen->plan, gen->signal, want.slot);
-        gen->wants[gen->want_count++] = want;
+        gen->wants[gen->want_count] = want;
+        if (mp_verdict_looks(gen->plan, gen->signal, want.slot)) put_first(gen);
+        gen->want_count++;
     }
     return MP_OK;
 }
@@ -61,8 +71,6 @@ static enum mp_err make_decoders(struct mp_gate *g, struct generation *gen)
         struct decoder *d = &gen->decoders[i];
         MP_TRY(mp_ingest_create(&gen->arena, gen->p, g->key, &d->ingest));
         MP_TRY(mp_verdict_scratch_create(&gen->arena, gen->plan, &d->scratch));
-        d->fields = MP_NEW(&gen->arena, struct mp_field_in, gen->want_count + 1);
-        if (d->fields == NULL) return MP_ENOMEM;
     }
     return MP_OK;
 }

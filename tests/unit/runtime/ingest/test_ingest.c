@@ -532,7 +532,14 @@ static void fields_by_place_are_those_by_name(void **state)
         {.name = F_MTLS, .kind = MP_FIELD_TEXT, .text = MP_STR("maybe")},
     };
     mp_ingest_counts(ingest, &before);
-    mp_ingest_slots(ingest, requests, 9 * S, fields, 4, &out.record);
+    mp_ingest_begin(ingest, requests, 9 * S, &out.record);
+    for (int i = 0; i < 4; i++) {
+        assert_false(known(fields[i].name));
+        mp_ingest_give(ingest, &out.record, &fields[i]);
+        assert_int_equal(known(fields[i].name), fields[i].name != F_MTLS);
+    }
+    assert_false(known(F_GREETING));
+    mp_ingest_finish(ingest, &out.record);
     mp_ingest_counts(ingest, &after);
     assert_string_equal(text_of(F_PATH), "/b");
     assert_string_equal(address_of(F_CLIENT), "10.1.2.3");
@@ -543,7 +550,7 @@ static void fields_by_place_are_those_by_name(void **state)
     assert_int_equal(out.record.time_ns, 9 * S);
     assert_int_equal(out.record.weight, 1);
     assert_int_equal(after.bad_values - before.bad_values, 1);
-    mp_ingest_slots(ingest, requests, 9 * S, fields, 0, &out.record);
+    mp_ingest_begin(ingest, requests, 9 * S, &out.record);
     assert_false(known(F_PATH)); /* nothing is left of the one before */
 }
 
