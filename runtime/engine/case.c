@@ -33,17 +33,29 @@ struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key)
     return &e->cases[i];
 }
 
+/* A slot that was in use before, or the first that never was; EN_NONE: all are taken. */
+static uint32_t take_slot(struct mp_engine *e)
+{
+    uint32_t i = e->case_free;
+    if (i != EN_NONE) {
+        e->case_free = e->cases[i].next;
+    } else if (e->case_end < e->limits.incidents) {
+        i = e->case_end++;
+    }
+    return i;
+}
+
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
 {
     /* One rule, over keys that clients choose, must not take the places of all others. */
     uint32_t most = e->limits.incidents - e->limits.incidents / 4;
-    if (e->case_free == EN_NONE || e->rule_cases[rule] >= most) {
+    uint32_t i = e->rule_cases[rule] < most ? take_slot(e) : EN_NONE;
+    if (i == EN_NONE) {
         e->refused_incidents++;
         return NULL;
     }
-    uint32_t i = e->case_free, *head = &e->case_heads[hash_pair(rule, key, e->case_mask)];
+    uint32_t *head = &e->case_heads[hash_pair(rule, key, e->case_mask)];
     struct en_case *c = &e->cases[i];
-    e->case_free = c->next;
     e->case_used++;
     e->rule_cases[rule]++;
     *c = (struct en_case){.rule = rule, .grouping = e->p->rule[rule].grouping, .key = key,
@@ -60,13 +72,12 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
 struct en_case *en_case_make_manual(struct mp_engine *e)
 {
     uint32_t slot = en_rule_slot(e, EN_MANUAL);
-    if (e->case_free == EN_NONE || e->rule_cases[slot] >= EN_MANUALS_MAX) {
+    uint32_t i = e->rule_cases[slot] < EN_MANUALS_MAX ? take_slot(e) : EN_NONE;
+    if (i == EN_NONE) {
         e->refused_incidents++;
         return NULL;
     }
-    uint32_t i = e->case_free;
     struct en_case *c = &e->cases[i];
-    e->case_free = c->next;
     e->case_used++;
     e->rule_cases[slot]++;
     *c = (struct en_case){.rule = EN_MANUAL, .grouping = MP_NONE, .key = i, .next = EN_NONE,

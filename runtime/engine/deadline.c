@@ -157,7 +157,7 @@ static void fire_slot(struct mp_engine *e)
 void en_silence_changed(struct mp_engine *e)
 {
     en_judge_all(e, minds_silence);
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         if (e->cases[i].used) en_case_due(e, &e->cases[i]);
     }
 }

@@ -12,8 +12,8 @@ static void defaults(struct mp_engine_limits *l)
 #define OR(member, value)                                                                          \
     if (l->member == 0) l->member = (value)
     OR(keys, 100000);
-    OR(incidents, 8192);
-    OR(leases, 4096);
+    OR(incidents, 32768);
+    OR(leases, 16384);
     OR(holds, 8192);
     OR(messages, 1024);
     OR(admissions, 16384);
@@ -43,6 +43,7 @@ static enum mp_err create_tables(struct mp_engine *e)
     const struct mp_engine_limits *l = &e->limits;
     e->cases = MP_NEW(a, struct en_case, l->incidents);
     e->case_heads = heads(a, l->incidents, &e->case_mask);
+    e->case_list = MP_NEW(a, uint32_t, l->incidents);
     e->clocks = MP_NEW(a, struct en_clock, l->holds);
     e->clock_heads = heads(a, l->holds, &e->clock_mask);
     e->leases = MP_NEW(a, struct en_lease, l->leases);
@@ -60,7 +61,8 @@ static enum mp_err create_tables(struct mp_engine *e)
     if (e->cases == NULL || e->case_heads == NULL || e->clocks == NULL || e->clock_heads == NULL ||
         e->leases == NULL || e->messages == NULL || e->openings == NULL || e->truths == NULL ||
         e->told == NULL || e->set == NULL || e->set_args == NULL || e->troubles == NULL ||
-        e->words == NULL || e->gone == NULL || e->order == NULL || e->lease_heads == NULL) {
+        e->words == NULL || e->gone == NULL || e->order == NULL || e->lease_heads == NULL ||
+        e->case_list == NULL) {
         return MP_ENOMEM;
     }
     en_relist(e);
@@ -423,7 +425,7 @@ void mp_engine_store_failed(struct mp_engine *e, bool failed)
 {
     bool back = e->store_failed && !failed;
     e->store_failed = failed;
-    for (uint32_t i = 0; back && i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; back && i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         if (c->used && c->state == MP_INCIDENT_PENDING) en_case_due(e, c);
     }
@@ -443,7 +445,7 @@ bool en_case_cancel(struct mp_engine *e, struct en_case *c)
 
 enum mp_err mp_engine_release(struct mp_engine *e, uint64_t incident)
 {
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         if (!c->used || c->id != incident || incident == 0) continue;
         bool done = en_case_cancel(e, c);
@@ -466,7 +468,7 @@ bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name)
 enum mp_err mp_engine_release_rule(struct mp_engine *e, mp_str rule, mp_str key)
 {
     uint32_t released = 0;
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         if (!c->used || !en_rule_named(e, c->rule, rule)) continue;
         if (!mp_str_eq(en_case_key(e, c), key)) continue;
@@ -479,7 +481,7 @@ enum mp_err mp_engine_release_rule(struct mp_engine *e, mp_str rule, mp_str key)
 uint32_t mp_engine_release_all(struct mp_engine *e)
 {
     uint32_t released = 0;
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         if (e->cases[i].used) released += en_case_cancel(e, &e->cases[i]);
     }
     en_settle(e);

@@ -40,8 +40,8 @@ enum mp_engine_clock {
 struct mp_engine_limits {
     size_t memory_bytes;   /* 0: no bound; create fails with MP_ELIMIT beyond it */
     uint32_t keys;         /* per grouping, on top of the policy's own caps: 100,000 */
-    uint32_t incidents;    /* pending, open, cooling or not yet armed: 8,192 */
-    uint32_t leases;       /* live: 4,096 */
+    uint32_t incidents;    /* pending, open, cooling or not yet armed: 32,768 */
+    uint32_t leases;       /* live: 16,384 */
     uint32_t holds;        /* clocks of nested `for` that run: 8,192 */
     uint32_t messages;     /* not yet delivered: 1,024 */
     uint32_t admissions;   /* remembered for quotas with a time: 16,384 */

@@ -36,6 +36,8 @@
 #define EN_STEP_ACTS_MAX 16 /* LIMIT: actions of one step */
 #define EN_TARGET_LEASES_MAX 256 /* LIMIT: leases on one (class, target) */
 #define EN_SLOT_KEYS_MAX 4096 /* LIMIT: keys of a grouping that are judged at one slot */
+#define EN_FLUSH_LEASES 1024u   /* more than these are handed over at intervals, */
+#define EN_FLUSH_PAUSE_NS 5000LL /* of so long for each */
 #define EN_WORDS_BYTES (96u * 1024u)
 #define EN_STUCK_NS 5000000000LL     /* R35 */
 #define EN_WITHHELD_COOL_NS 10000000000LL /* R36 */
@@ -125,7 +127,7 @@ struct en_lease {
     uint8_t standing;  /* enum mp_standing */
     uint32_t owner;    /* its case */
     /* in its case; in the list of all live ones; of those on a target with its hash */
-    uint32_t next, next_live, next_same;
+    uint32_t next, next_live, prev_live, next_same;
     uint32_t backend;  /* EN_NONE: shadow */
     uint64_t revision; /* the first set of its backend that shows its present shape */
     uint64_t applied_seq; /* seq of its entry `applying` */
@@ -353,6 +355,10 @@ struct mp_engine {
     struct en_case *cases;
     uint32_t *case_heads;      /* hash table */
     uint32_t case_mask, case_free, case_used;
+    /* No slot from here on was ever in use: its memory has not been touched, and no loop looks at
+     * it. What there is room for costs nothing until it is needed. */
+    uint32_t case_end, lease_end;
+    uint32_t *case_list; /* room to list them in order */
     struct en_clock *clocks;
     uint32_t *clock_heads;
     uint32_t clock_mask, clock_free;
@@ -375,6 +381,7 @@ struct mp_engine {
     uint32_t backend_count;
     struct en_prompt prompt;
     uint32_t outstanding; /* leases that wait for their backend */
+    int64_t flushed_mono_ns; /* when it last was looked at what they wait for */
     struct mpol_lease *set;    /* what apply is given */
     struct mpol_arg *set_args;
     struct mpol_text owner_tag;

@@ -13,15 +13,27 @@ static bool is_outstanding(uint8_t state)
            state == MP_LEASE_WITHDRAWING;
 }
 
+/* A slot that was in use before, or the first that never was; EN_NONE: all are taken. */
+static uint32_t take_slot(struct mp_engine *e)
+{
+    uint32_t i = e->lease_free;
+    if (i != EN_NONE) {
+        e->lease_free = e->leases[i].next;
+    } else if (e->lease_end < e->limits.leases) {
+        i = e->lease_end++;
+    }
+    return i;
+}
+
 struct en_lease *en_lease_take(struct mp_engine *e, uint32_t rule)
 {
     uint32_t most = e->limits.leases - e->limits.leases / 4;
-    if (e->lease_free == EN_NONE || e->rule_leases[en_rule_slot(e, rule)] >= most) {
+    uint32_t i = e->rule_leases[en_rule_slot(e, rule)] < most ? take_slot(e) : EN_NONE;
+    if (i == EN_NONE) {
         e->refused_leases++;
         return NULL;
     }
-    struct en_lease *l = &e->leases[e->lease_free];
-    e->lease_free = l->next;
+    struct en_lease *l = &e->leases[i];
     memset(l, 0, offsetof(struct en_lease, target_text));
     l->used = true;
     l->dirty = true;
@@ -76,6 +88,7 @@ static void link_lease(struct mp_engine *e, struct en_case *c, struct en_lease *
     } else {
         e->leases[e->lease_live_last].next_live = i;
     }
+    l->prev_live = e->lease_live_last;
     e->lease_live_last = i;
     e->lease_used++;
     e->rule_leases[en_rule_slot(e, l->l.rule)]++;
@@ -91,14 +104,10 @@ static void unlink_lease(struct mp_engine *e, struct en_lease *l)
     }
     *at = l->next;
     if (c->last_lease == i) c->last_lease = before;
-    before = EN_NONE;
-    at = &e->lease_live;
-    while (*at != i) {
-        before = *at;
-        at = &e->leases[*at].next_live;
-    }
-    *at = l->next_live;
-    if (e->lease_live_last == i) e->lease_live_last = before;
+    uint32_t *prev = l->next_live == EN_NONE ? &e->lease_live_last
+                                             : &e->leases[l->next_live].prev_live;
+    *prev = l->prev_live;
+    *(l->prev_live == EN_NONE ? &e->lease_live : &e->leases[l->prev_live].next_live) = l->next_live;
     at = same_target(e, &l->l);
     while (*at != i) at = &e->leases[*at].next_same;
     *at = l->next_same;

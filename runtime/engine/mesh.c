@@ -585,18 +585,20 @@ static bool move(struct mp_engine *e, struct en_lease *l)
     return false;
 }
 
-/* One lease that moves may free others, so the list is read anew after each. */
+/* One lease that moves may free others, also the next one, and what comes before it may follow: it
+ * is gone through until nothing moves. */
 static bool move_all(struct mp_engine *e)
 {
     bool moved = false;
-    uint32_t i = e->lease_live;
-    while (i != EN_NONE && e->outstanding > 0) {
-        struct en_lease *l = &e->leases[i];
-        uint32_t next = l->next_live;
-        if (l->used && move(e, l)) {
-            moved = true;
-            i = e->lease_live;
-        } else {
+    for (bool again = true; again && e->outstanding > 0;) {
+        again = false;
+        for (uint32_t i = e->lease_live; i != EN_NONE && e->outstanding > 0;) {
+            struct en_lease *l = &e->leases[i];
+            uint32_t next = l->next_live;
+            if (move(e, l)) {
+                moved = again = true;
+                if (next != EN_NONE && !e->leases[next].used) next = e->lease_live;
+            }
             i = next;
         }
     }
@@ -619,10 +621,22 @@ void en_watch(struct mp_engine *e)
     }
 }
 
+/* Every set is handed over whole, and every lease is looked at for it. Of many leases that is worth
+ * a pause, or a flood of clients costs the square of their number: live, and beyond
+ * EN_FLUSH_LEASES, it is done once in so long as it may take. */
+static bool is_too_soon(struct mp_engine *e)
+{
+    if (e->options.clock != MP_ENGINE_LIVE || e->lease_used < EN_FLUSH_LEASES) return false;
+    int64_t pause_ns = e->lease_used * EN_FLUSH_PAUSE_NS;
+    if (e->flushed_mono_ns != 0 && e->mono_ns - e->flushed_mono_ns < pause_ns) return true;
+    e->flushed_mono_ns = e->mono_ns;
+    return false;
+}
+
 void en_flush(struct mp_engine *e)
 {
     en_messages_pump(e);
-    if (e->outstanding == 0 && !is_dirty(e)) return;
+    if ((e->outstanding == 0 && !is_dirty(e)) || is_too_soon(e)) return;
     for (int round = 0; round < ROUNDS_MAX; round++) {
         bool moved = false;
         for (uint32_t i = 0; i < e->backend_count; i++) {

@@ -42,7 +42,7 @@ static int by_id(const void *left, const void *right)
 static void bind_leases(struct mp_engine *e)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < e->limits.leases; i++) {
+    for (uint32_t i = 0; i < e->lease_end; i++) {
         if (e->leases[i].used) e->order[count++] = (struct en_order){e->leases[i].l.id, i};
     }
     qsort(e->order, count, sizeof *e->order, by_id);
@@ -141,7 +141,7 @@ static void end_gone(struct mp_engine *e)
 void en_relist(struct mp_engine *e)
 {
     e->case_free = e->clock_free = e->lease_free = EN_NONE;
-    for (uint32_t i = e->limits.incidents; i-- > 0;) {
+    for (uint32_t i = e->case_end; i-- > 0;) {
         if (e->cases[i].used) continue;
         e->cases[i].next = e->case_free;
         e->case_free = i;
@@ -151,7 +151,7 @@ void en_relist(struct mp_engine *e)
         e->clocks[i].next = e->clock_free;
         e->clock_free = i;
     }
-    for (uint32_t i = e->limits.leases; i-- > 0;) {
+    for (uint32_t i = e->lease_end; i-- > 0;) {
         if (e->leases[i].used) continue;
         e->leases[i].next = e->lease_free;
         e->lease_free = i;
@@ -182,7 +182,7 @@ static void settle_case(struct mp_engine *e, struct en_case *c)
 
 static void pause_clocks(struct mp_engine *e)
 {
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         if (!c->used) continue;
         en_hold_pause(&c->trigger, e->kept_ns);
@@ -197,10 +197,10 @@ static void pause_clocks(struct mp_engine *e)
 
 static void wake_cases(struct mp_engine *e)
 {
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         if (e->cases[i].used) settle_case(e, &e->cases[i]);
     }
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         if (!e->cases[i].used) continue;
         en_case_due(e, &e->cases[i]);
         if (e->cases[i].used) en_case_finish(e, &e->cases[i]);
@@ -215,7 +215,7 @@ static void wake_cases(struct mp_engine *e)
  * restart too. */
 static void forbid(struct mp_engine *e)
 {
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         struct mp_admission by;
         if (!c->used || c->leases == EN_NONE || c->shadow) continue;
@@ -313,7 +313,7 @@ static void clear_moments(struct mp_engine *e)
 static void clear_tables(struct mp_engine *e)
 {
     clear_moments(e);
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         e->cases[i] = (struct en_case){.dirty = e->cases[i].used || e->cases[i].dirty};
     }
     for (uint32_t i = 0; i <= e->case_mask; i++) e->case_heads[i] = EN_NONE;
@@ -323,7 +323,7 @@ static void clear_tables(struct mp_engine *e)
         e->clocks[i] = (struct en_clock){.dirty = e->clocks[i].used || e->clocks[i].dirty};
     }
     memset(e->manuals, 0, EN_MANUALS_MAX * sizeof *e->manuals);
-    for (uint32_t i = 0; i < e->limits.leases; i++) {
+    for (uint32_t i = 0; i < e->lease_end; i++) {
         bool used = e->leases[i].used;
         e->leases[i].used = false;
         e->leases[i].dirty |= used;
@@ -401,7 +401,7 @@ static void put_made(struct mp_engine *e, const struct made *m)
 /* Pins are given back before the window is taken over, and taken anew by what comes back. */
 static void unpin_old(struct mp_engine *e, const struct made *old)
 {
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         if (c->used && c->pinned) mp_window_unpin(old->window, c->grouping, c->key);
     }

@@ -161,8 +161,8 @@ static void tell_all(struct mp_engine *e, bool everything, void *ctx,
             tell(e, kind, i + 1, NULL, ctx, row);                                                  \
         }                                                                                          \
     }
-    TELL(e->cases, e->limits.incidents, e->cases[i].used, MP_ROW_INCIDENT, en_put_case)
-    TELL(e->leases, e->limits.leases, e->leases[i].used, MP_ROW_LEASE, en_put_lease)
+    TELL(e->cases, e->case_end, e->cases[i].used, MP_ROW_INCIDENT, en_put_case)
+    TELL(e->leases, e->lease_end, e->leases[i].used, MP_ROW_LEASE, en_put_lease)
     TELL(e->messages, e->limits.messages, e->messages[i].state != EN_MAIL_FREE, MP_ROW_MESSAGE,
          en_put_message)
     TELL(e->clocks, e->limits.holds, e->clocks[i].used, MP_ROW_HOLD, put_clock)

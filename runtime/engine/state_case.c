@@ -184,6 +184,7 @@ enum mp_err en_restore_case(struct mp_engine *e, uint64_t id, struct en_in *i)
     uint32_t key = en_get_key(e, i, grouping);
     if (i->bad || state >= MP_INCIDENT_STATE_COUNT) return MP_ECORRUPT;
     if (id == 0 || id > e->limits.incidents) return MP_ELIMIT;
+    if (id > e->case_end) e->case_end = (uint32_t)id;
     struct en_case *slot = &e->cases[id - 1];
     bool alive = w.rule != MP_NONE && key != MP_NONE && e->p->rule[w.rule].kind == MP_RULE_LOOP;
     if (!alive && !w.manual) {

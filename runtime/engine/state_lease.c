@@ -107,6 +107,7 @@ static void get_args(struct mp_engine *e, struct en_in *i, struct mp_lease *l)
 enum mp_err en_restore_lease(struct mp_engine *e, uint64_t id, struct en_in *i)
 {
     if (id == 0 || id > e->limits.leases) return MP_ELIMIT;
+    if (id > e->lease_end) e->lease_end = (uint32_t)id;
     struct en_lease *l = &e->leases[id - 1];
     if (l->used) return MP_ECORRUPT;
     memset(l, 0, sizeof *l);

@@ -19,7 +19,7 @@ struct mp_rule_counts mp_engine_rule_counts(const struct mp_engine *e, uint32_t 
 static uint32_t open_count(const struct mp_engine *e)
 {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         n += e->cases[i].used && en_case_is_open(&e->cases[i]);
     }
     return n;
@@ -72,31 +72,45 @@ static bool before(const struct mp_engine *e, const struct en_case *a, const str
     return mp_window_key_cmp(e->window, a->grouping, a->key, b->key) < 0;
 }
 
-/* The first case after `last` in order of (rule, key). Questions are few: no list is kept sorted
- * for them. */
-static struct en_case *next_case(const struct mp_engine *e, const struct en_case *last)
+/* A heap of cases, the first of them in front: whoever asks for the first hundred of ten thousand
+ * does not wait for all of them to be sorted. */
+static void sink(const struct mp_engine *e, uint32_t count, uint32_t at)
 {
-    struct en_case *best = NULL;
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
-        struct en_case *c = &e->cases[i];
-        if (!c->used || c->state == MP_INCIDENT_IDLE) continue;
-        if (last != NULL && !before(e, last, c)) continue;
-        if (best == NULL || before(e, c, best)) best = c;
+    uint32_t *heap = e->case_list, moved = heap[at];
+    for (uint32_t child; (child = 2 * at + 1) < count; at = child) {
+        bool right = child + 1 < count &&
+                     before(e, &e->cases[heap[child + 1]], &e->cases[heap[child]]);
+        if (right) child++;
+        if (!before(e, &e->cases[heap[child]], &e->cases[moved])) break;
+        heap[at] = heap[child];
     }
-    return best;
+    heap[at] = moved;
+}
+
+static uint32_t heap_cases(const struct mp_engine *e)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < e->case_end; i++) {
+        const struct en_case *c = &e->cases[i];
+        if (c->used && c->state != MP_INCIDENT_IDLE) e->case_list[count++] = i;
+    }
+    for (uint32_t i = count / 2; i-- > 0;) sink(e, count, i);
+    return count;
 }
 
 void mp_engine_incidents(const struct mp_engine *e, void *ctx,
                          bool (*each)(void *ctx, const struct mp_incident_view *i))
 {
     struct mp_engine *own = (struct mp_engine *)(uintptr_t)e; /* prints keys where none has yet */
-    for (struct en_case *c = next_case(e, NULL); c != NULL; c = next_case(e, c)) {
+    for (uint32_t left = heap_cases(e); left > 0; sink(e, left, 0)) {
+        struct en_case *c = &own->cases[e->case_list[0]];
         struct mp_incident_view view = {
             .id = c->id, .rule = c->rule, .rule_name = en_rule_name(e, c->rule),
             .key = en_case_key(own, c), .state = mp_incident_state_word(c->state), .rung = c->rung,
             .since_ns = c->since_ns, .opened_ns = c->opened_ns, .ends_ns = last_end(e, c),
             .shadow = c->shadow};
         if (!each(ctx, &view)) return;
+        e->case_list[0] = e->case_list[--left];
     }
 }
 
@@ -349,7 +363,7 @@ static void why_manual(struct why *w, mp_str key)
 {
     struct mp_engine *e = w->e;
     bool found = false;
-    for (uint32_t i = 0; i < e->limits.incidents; i++) {
+    for (uint32_t i = 0; i < e->case_end; i++) {
         struct en_case *c = &e->cases[i];
         struct mp_buf b;
         if (!c->used || !en_is_manual(c) || !mp_str_eq(en_case_key(e, c), key)) continue;
