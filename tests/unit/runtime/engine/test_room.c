@@ -16,7 +16,8 @@
 /* What only pretends takes the same room, and no backend has to be told each time. */
 static const char flood[] =
     "use std.mesh\nrule flood mode shadow\n"
-    "when count(requests where status == 404) over 30s >= 2 for 5s\nper client.ip max 100k\nthen deny client.ip for 10m\n";
+    "when count(requests where status == 404) over 30s >= 2 for 5s per client.ip max 100k\n"
+    "then deny client.ip for 10m\n";
 
 /* No transition is written down: there are many. */
 static void open_flood(struct loop *l, const struct mp_engine_limits *limits)
@@ -106,10 +107,31 @@ static void incidents_are_told_in_order_and_as_many_as_are_asked_for(void **stat
     loop_close(&l);
 }
 
+static void beyond_1024_decisions_by_hand_the_answer_names_the_limit_and_a_way_out(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mp_manual_answer a;
+    open_flood(&l, NULL);
+    for (uint32_t i = 0; i <= 1024; i++) {
+        char target[64];
+        int len = snprintf(target, sizeof target, "client.ip=10.0.%u.%u", i >> 8, i & 255);
+        struct mp_manual ask = {.verb = MP_STR("deny"), .target = {target, (size_t)len},
+                                .who = MP_STR("me"), .reason = MP_STR("many")};
+        mp_engine_decide(l.engine, &ask, &a);
+        assert_int_equal(a.how, i < 1024 ? MP_MANUAL_DONE : MP_MANUAL_WITHHELD);
+    }
+    assert_non_null(strstr(a.why.ptr, "1024 decisions by hand"));
+    assert_non_null(strstr(a.why.ptr, "a rule with a list"));
+    assert_int_equal(a.lease, 0);
+    loop_close(&l);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rule_denies_ten_thousand_clients),
+        cmocka_unit_test(beyond_1024_decisions_by_hand_the_answer_names_the_limit_and_a_way_out),
         cmocka_unit_test(incidents_are_told_in_order_and_as_many_as_are_asked_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
