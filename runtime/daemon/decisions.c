@@ -470,9 +470,10 @@ static int tell_done(struct request *r, const struct mp_manual_answer *a)
         json_answer(r, a, &v);
         return withheld || !durable;
     }
-    put_what(r->out, a);
+    if (a->lease != 0) put_what(r->out, a); /* else there was no room even to read it */
     if (withheld) {
-        dm_bytes_printf(r->out, ": withheld: %.*s\n", MP_STR_ARG(a->why));
+        dm_bytes_printf(r->out, "%swithheld: %.*s\n", a->lease != 0 ? ": " : "",
+                        MP_STR_ARG(a->why));
     } else {
         dm_bytes_printf(r->out, ": #%" PRIu64 " ", a->lease);
         put_state(r, &v);

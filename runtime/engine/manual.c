@@ -268,6 +268,16 @@ static void decide(struct mp_engine *e, const struct mp_manual *ask, struct en_c
     }
 }
 
+/* What is full, and what leads on: the decision has no lease that could be told of. */
+static mp_str no_room(struct mp_engine *e, const struct en_case *c)
+{
+    bool by_hand = c == NULL && e->rule_cases[en_rule_slot(e, EN_MANUAL)] >= EN_MANUALS_MAX;
+    if (!by_hand) return MP_STR("no room for another lease: take back what need not be");
+    return en_manual_say(e, "%u decisions by hand are in force, which is the most: take some back, "
+                            "name a range of addresses, or write a rule with a list",
+                         EN_MANUALS_MAX);
+}
+
 void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask,
                       struct mp_manual_answer *out)
 {
@@ -282,10 +292,10 @@ void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask,
     struct en_lease *l = c == NULL ? NULL : en_lease_take(e, EN_MANUAL);
     if (c != NULL) c->manual = en_manual_put(e, ask->who, ask->reason);
     if (l == NULL || c->manual == EN_NONE) {
+        out->how = MP_MANUAL_WITHHELD;
+        out->why = no_room(e, c);
         if (l != NULL) en_lease_give(e, l);
         if (c != NULL) en_case_free(e, c);
-        out->how = MP_MANUAL_WITHHELD;
-        out->why = MP_STR("no room for another decision");
         return;
     }
     decide(e, ask, c, l, out);
