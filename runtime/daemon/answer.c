@@ -107,6 +107,7 @@ static int status(struct dm *d, char *const *words, size_t count, const char *wh
                     s.records, s.late, s.ahead, d->counts.bad_lines, unread.other,
                     unread.bad_values);
     if (dm_clock_back(d, out)) dm_bytes_printf(out, "\n");
+    if (dm_room_full(d, out)) dm_bytes_printf(out, "\n");
     dm_bytes_printf(out, "ledger: %" PRIu64 " entries, %" PRIu64 " durable%s\n", s.entries,
                     s.committed,
                     s.store_failed ? "; THE STORE CANNOT WRITE, nothing new is decided" : "");

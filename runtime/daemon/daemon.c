@@ -160,7 +160,9 @@ static void on_watch(uv_timer_t *timer)
     dm_modules_tick(d);
     watch_files(d);
     dm_turn(d);
-    if (!d->ending) dm_clock_look(d);
+    if (d->ending) return;
+    dm_clock_look(d);
+    dm_room_look(d);
 }
 
 static void on_hup_signal(uv_signal_t *handle, int number)

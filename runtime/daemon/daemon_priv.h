@@ -126,7 +126,7 @@ struct dm {
     uint64_t log_lost; /* lines since the last that was taken */
     char problem[DM_PROBLEM_MAX]; /* of the last reload; empty: it went well */
     int64_t last_reload_ns;
-    bool clock_back; /* was told */
+    bool clock_back, room_full; /* was told */
     bool ready, leaving, ending, brake_file, brake_asked, started;
     const char *store_trouble; /* that was told last */
     int exit_code;
@@ -149,6 +149,9 @@ void dm_clock(struct dm *d);
 bool dm_clock_back(const struct dm *d, struct dm_bytes *out);
 /* Tells in the log when that begins and ends. After dm_clock(). */
 void dm_clock_look(struct dm *d);
+/* room.c: was something withheld in the last minute because it found no room? As above. */
+bool dm_room_full(const struct dm *d, struct dm_bytes *out);
+void dm_room_look(struct dm *d);
 /* Lets time pass, keeps what changed, arms the timer. After everything that happens. */
 void dm_turn(struct dm *d);
 /* An operator holds the brake, or lets go of it; the file BRAKE holds it too. */

@@ -45,6 +45,15 @@ static uint32_t take_slot(struct mp_engine *e)
     return i;
 }
 
+void en_full(struct mp_engine *e, uint32_t rule, bool incidents, uint32_t taken, uint32_t most)
+{
+    bool of_one = taken >= most;
+    uint32_t all = incidents ? e->limits.incidents : e->limits.leases;
+    e->full_rule = rule;
+    e->full = (struct mp_engine_full){.time_ns = e->now_ns, .incidents = incidents,
+                                      .of_one = of_one, .most = of_one ? most : all};
+}
+
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
 {
     /* One rule, over keys that clients choose, must not take the places of all others. */
@@ -52,6 +61,7 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
     uint32_t i = e->rule_cases[rule] < most ? take_slot(e) : EN_NONE;
     if (i == EN_NONE) {
         e->refused_incidents++;
+        en_full(e, rule, true, e->rule_cases[rule], most);
         return NULL;
     }
     uint32_t *head = &e->case_heads[hash_pair(rule, key, e->case_mask)];

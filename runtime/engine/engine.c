@@ -156,6 +156,7 @@ enum mp_err en_make(struct mp_engine *e, struct mp_verdict_plan *plan, const cha
                                       .live = e->options.clock == MP_ENGINE_LIVE};
     struct mp_inventory_limits inventory = {0};
     e->groupings = NULL;
+    e->full = (struct mp_engine_full){0};
     MP_TRY(mp_inventory_create(&e->made, e->p, &inventory, e->options.hash_key, &e->inventory));
     MP_TRY(mp_window_create(&e->made, e->p, &limits, e->options.hash_key, e->inventory, &hooks,
                             &e->window));

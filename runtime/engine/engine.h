@@ -282,6 +282,16 @@ struct mp_engine_status {
 };
 void mp_engine_status(const struct mp_engine *e, struct mp_engine_status *out);
 
+/* What was withheld last because it found no room. */
+struct mp_engine_full {
+    int64_t time_ns; /* 0: nothing since the start, or since the program that is in force */
+    mp_str rule;     /* whose it was */
+    bool incidents;  /* no room to remember it; else no room for its lease */
+    bool of_one;     /* `most` is what one rule may have; else what there is */
+    uint32_t most;
+};
+void mp_engine_full(const struct mp_engine *e, struct mp_engine_full *out);
+
 /* One incident that is not idle. */
 struct mp_incident_view {
     uint64_t id; /* 0 while pending */

@@ -335,6 +335,8 @@ struct mp_engine {
     bool advancing;
     uint64_t record_number, records; /* all; those from outside */
     struct en_feedback feedback;
+    struct mp_engine_full full; /* without its name */
+    uint32_t full_rule;
     uint64_t ahead, refused_incidents, refused_leases, refused_holds, lost_messages;
 
     struct en_heap events, monos;
@@ -449,6 +451,8 @@ void en_silence_changed(struct mp_engine *e);
 struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key);
 /* NULL: the table is full. */
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key);
+/* There was none for this rule, whose part is `most`; `taken`: it has so many. */
+void en_full(struct mp_engine *e, uint32_t rule, bool incidents, uint32_t taken, uint32_t most);
 void en_case_free(struct mp_engine *e, struct en_case *c);
 /* A slot for an operator's decision; NULL: no room. */
 struct en_case *en_case_make_manual(struct mp_engine *e);

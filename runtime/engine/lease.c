@@ -31,6 +31,7 @@ struct en_lease *en_lease_take(struct mp_engine *e, uint32_t rule)
     uint32_t i = e->rule_leases[en_rule_slot(e, rule)] < most ? take_slot(e) : EN_NONE;
     if (i == EN_NONE) {
         e->refused_leases++;
+        en_full(e, rule, false, e->rule_leases[en_rule_slot(e, rule)], most);
         return NULL;
     }
     struct en_lease *l = &e->leases[i];

@@ -41,6 +41,12 @@ void mp_engine_status(const struct mp_engine *e, struct mp_engine_status *out)
     }
 }
 
+void mp_engine_full(const struct mp_engine *e, struct mp_engine_full *out)
+{
+    *out = e->full;
+    if (e->full.time_ns != 0) out->rule = en_rule_name(e, e->full_rule);
+}
+
 /* ---- lists ---- */
 
 static int64_t as_event_time(const struct mp_engine *e, int64_t mono_ns)
@@ -265,6 +271,23 @@ static enum mp_truth clause_lines(const struct why *w, uint32_t clause, const st
     return truth;
 }
 
+static void note_withheld(const struct why *w)
+{
+    const struct mp_engine *e = w->e;
+    const struct mp_engine_full *full = &e->full;
+    struct mp_buf b;
+    bool no_room = full->time_ns != 0 && !full->incidents && e->full_rule == w->rule &&
+                   full->time_ns >= w->c->opened_ns;
+    if (!no_room) {
+        note(w, "what it would have done was withheld; the ledger says why");
+        return;
+    }
+    mp_buf_printf(en_words(w->e, &b),
+                  "what it would have done was withheld: no room for more than %u leases%s",
+                  full->most, full->of_one ? " of one rule" : "");
+    tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
+}
+
 static void state_line(const struct why *w)
 {
     mp_str state = w->c == NULL ? mp_incident_state_word(MP_INCIDENT_IDLE)
@@ -272,6 +295,10 @@ static void state_line(const struct why *w)
     tell(w, (struct mp_why_line){.kind = MP_WHY_STATE, .text = state});
     if (w->c != NULL && w->c->state == MP_INCIDENT_IDLE && !w->c->armed) {
         note(w, "it has fired: the trigger must be false once before it may fire again");
+    }
+    if (w->c != NULL && w->c->cause == EN_CAUSE_WITHHELD &&
+        w->c->state == MP_INCIDENT_COOLDOWN) {
+        note_withheld(w);
     }
     if (w->c != NULL && w->c->state == MP_INCIDENT_COOLDOWN) {
         note_time(w, "the cooldown ends at", as_event_time(w->e, w->c->cool_mono_ns));

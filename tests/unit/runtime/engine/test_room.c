@@ -71,6 +71,42 @@ static void one_rule_denies_ten_thousand_clients(void **state)
     loop_close(&l);
 }
 
+static bool has(mp_str in, const char *text)
+{
+    char copy[512];
+    snprintf(copy, sizeof copy, "%.*s", MP_STR_ARG(in));
+    return strstr(copy, text) != NULL;
+}
+
+static void told(void *ctx, const struct mp_why_line *line)
+{
+    bool *seen = ctx;
+    *seen |= has(line->text, "no room for more than 192 leases of one rule");
+}
+
+static void who_is_over_the_room_is_told_why(void **state)
+{
+    (void)state;
+    struct loop l;
+    struct mp_engine_full full;
+    struct mp_engine_limits limits = {.leases = 256};
+    bool last = false, first = false;
+    open_flood(&l, &limits);
+    loop_at(&l, 0);
+    probe(&l, 0, 192, 6);
+    mp_engine_full(l.engine, &full);
+    assert_int_equal(full.time_ns, 0);
+    probe(&l, 192, 193, 6);
+    mp_engine_full(l.engine, &full);
+    assert_int_equal(full.most, 192);
+    assert_true(full.of_one && !full.incidents && mp_str_eq(full.rule, MP_STR("flood")));
+    mp_engine_why(l.engine, MP_STR("flood"), MP_STR("10.0.0.192"), &last, told);
+    mp_engine_why(l.engine, MP_STR("flood"), MP_STR("10.0.0.1"), &first, told);
+    assert_true(last);
+    assert_false(first);
+    loop_close(&l);
+}
+
 struct order {
     uint32_t count, most;
     char last[64];
@@ -121,8 +157,8 @@ static void beyond_1024_decisions_by_hand_the_answer_names_the_limit_and_a_way_o
         mp_engine_decide(l.engine, &ask, &a);
         assert_int_equal(a.how, i < 1024 ? MP_MANUAL_DONE : MP_MANUAL_WITHHELD);
     }
-    assert_non_null(strstr(a.why.ptr, "1024 decisions by hand"));
-    assert_non_null(strstr(a.why.ptr, "a rule with a list"));
+    assert_true(has(a.why, "1024 decisions by hand"));
+    assert_true(has(a.why, "a rule with a list"));
     assert_int_equal(a.lease, 0);
     loop_close(&l);
 }
@@ -131,6 +167,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_rule_denies_ten_thousand_clients),
+        cmocka_unit_test(who_is_over_the_room_is_told_why),
         cmocka_unit_test(beyond_1024_decisions_by_hand_the_answer_names_the_limit_and_a_way_out),
         cmocka_unit_test(incidents_are_told_in_order_and_as_many_as_are_asked_for),
     };
