@@ -54,6 +54,18 @@ void en_full(struct mp_engine *e, uint32_t rule, bool incidents, uint32_t taken,
                                       .of_one = of_one, .most = of_one ? most : all};
 }
 
+mp_str en_full_text(struct mp_engine *e, uint32_t rule, int64_t from_ns)
+{
+    const struct mp_engine_full *full = &e->full;
+    struct mp_buf b;
+    bool no_room = full->time_ns != 0 && !full->incidents && e->full_rule == rule &&
+                   full->time_ns >= from_ns;
+    if (!no_room) return MP_STR("");
+    mp_buf_printf(en_words(e, &b), "no room for more than %u leases%s", full->most,
+                  full->of_one ? " of one rule" : "");
+    return mp_buf_view(&b);
+}
+
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
 {
     /* One rule, over keys that clients choose, must not take the places of all others. */

@@ -453,6 +453,9 @@ struct en_case *en_case_find(struct mp_engine *e, uint32_t rule, uint32_t key);
 struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key);
 /* There was none for this rule, whose part is `most`; `taken`: it has so many. */
 void en_full(struct mp_engine *e, uint32_t rule, bool incidents, uint32_t taken, uint32_t most);
+/* Why a lease of this rule was refused at `from_ns` or later, in the words of the entry at hand;
+ * empty: it was not, for want of room. */
+mp_str en_full_text(struct mp_engine *e, uint32_t rule, int64_t from_ns);
 void en_case_free(struct mp_engine *e, struct en_case *c);
 /* A slot for an operator's decision; NULL: no room. */
 struct en_case *en_case_make_manual(struct mp_engine *e);

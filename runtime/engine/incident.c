@@ -324,6 +324,8 @@ static void step_withheld(struct mp_engine *e, struct en_case *c)
         en_messages_send(e, c, MP_STR(""));
     }
     bool kept = en_case_wanted(e, c) > 0;
+    mp_str room = en_full_text(e, c->rule, e->now_ns); /* such a lease has no entry of its own */
+    if (room.len > 0) en_cause(e, MP_STR("room"), room);
     en_case_event(e, c, kept ? MP_INCIDENT_ON_KEPT : MP_INCIDENT_ON_WITHHELD, why);
     if (!kept) en_case_finish(e, c);
 }

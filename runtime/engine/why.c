@@ -273,18 +273,11 @@ static enum mp_truth clause_lines(const struct why *w, uint32_t clause, const st
 
 static void note_withheld(const struct why *w)
 {
-    const struct mp_engine *e = w->e;
-    const struct mp_engine_full *full = &e->full;
+    mp_str why = en_full_text(w->e, w->rule, w->c->opened_ns);
     struct mp_buf b;
-    bool no_room = full->time_ns != 0 && !full->incidents && e->full_rule == w->rule &&
-                   full->time_ns >= w->c->opened_ns;
-    if (!no_room) {
-        note(w, "what it would have done was withheld; the ledger says why");
-        return;
-    }
-    mp_buf_printf(en_words(w->e, &b),
-                  "what it would have done was withheld: no room for more than %u leases%s",
-                  full->most, full->of_one ? " of one rule" : "");
+    if (why.len == 0) why = MP_STR("the ledger says why");
+    mp_buf_printf(en_words(w->e, &b), "what it would have done was withheld: %.*s",
+                  MP_STR_ARG(why));
     tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
 }
 

@@ -84,6 +84,14 @@ static void told(void *ctx, const struct mp_why_line *line)
     *seen |= has(line->text, "no room for more than 192 leases of one rule");
 }
 
+static bool says_room(void *ctx, uint64_t seq, mp_str json)
+{
+    uint32_t *count = ctx;
+    (void)seq;
+    *count += has(json, "\"room\":\"no room for more than 192 leases of one rule\"");
+    return true;
+}
+
 static void who_is_over_the_room_is_told_why(void **state)
 {
     (void)state;
@@ -104,6 +112,9 @@ static void who_is_over_the_room_is_told_why(void **state)
     mp_engine_why(l.engine, MP_STR("flood"), MP_STR("10.0.0.1"), &first, told);
     assert_true(last);
     assert_false(first);
+    uint32_t entries = 0;
+    mp_engine_entries(l.engine, 0, &entries, says_room);
+    assert_int_equal(entries, 1);
     loop_close(&l);
 }
 
