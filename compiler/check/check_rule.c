@@ -93,11 +93,14 @@ void ck_rule_conditions(struct ck_rule *r)
 }
 
 /* The ledger and every backend name a lease by its rule, without its package. */
-static void refuse_manual(struct ck *ck, const struct mp_ast_name *name)
+static void refuse_reserved(struct ck *ck, const struct mp_ast_name *name)
 {
-    if (!mp_str_eq(name->text, MP_STR("manual"))) return;
-    struct mp_diag *d = ck_error(ck, "E0103", name->span,
-                                 "`manual` is what operators decide by hand: no rule is called so");
+    bool nack = mp_str_eq(name->text, MP_STR("nack"));
+    if (!nack && !mp_str_eq(name->text, MP_STR("manual"))) return;
+    struct mp_diag *d =
+        ck_error(ck, "E0103", name->span, "`%s` is what %s: no rule is called so",
+                 nack ? "nack" : "manual",
+                 nack ? "proxies refuse of what they are sent" : "operators decide by hand");
     mp_diag_help(d, "any other name will do");
 }
 
@@ -108,7 +111,7 @@ void ck_check_rule(struct ck *ck, struct ck_file *file, const struct mp_ast_item
     r.out = CK_NEW(ck, struct mp_t_rule, 1);
     r.out->package = file->package->name;
     r.out->name = item->name.text;
-    refuse_manual(ck, &item->name);
+    refuse_reserved(ck, &item->name);
     r.out->doc = item->u.rule.doc.text;
     r.out->span = item->name.text.ptr != NULL ? item->name.span : r.ast->when.span;
     ck_rule_headers(&r);

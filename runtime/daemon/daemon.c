@@ -157,6 +157,7 @@ static void on_watch(uv_timer_t *timer)
     dm_own_inventory(d, false);
     dm_windows_due(d);
     dm_mesh_watch(d);
+    dm_mesh_nacks(d);
     dm_modules_tick(d);
     watch_files(d);
     dm_turn(d);

@@ -266,6 +266,7 @@ bool dm_mesh_ready(struct dm *d);     /* the backend, before the state is restor
 bool dm_mesh_open(struct dm *d);      /* the port, after the first set has been applied */
 void dm_mesh_inventory(struct dm *d); /* it has changed */
 void dm_mesh_watch(struct dm *d);     /* twice a second */
+void dm_mesh_nacks(struct dm *d);     /* too: incidents of refusals that are over end */
 /* A row of the life before: a proxy that it knew. MP_ECORRUPT, MP_ENOMEM. */
 enum mp_err dm_mesh_recall(struct dm *d, mp_str row);
 void dm_mesh_keep(struct dm *d);      /* what is news of proxies goes with the next batch */

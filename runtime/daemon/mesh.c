@@ -187,7 +187,8 @@ bool dm_mesh_ready(struct dm *d)
                                  .now_ns = now_ns,
                                  .module_carries = module_carries,
                                  .look = mesh_look,
-                                 .forget = mesh_forget};
+                                 .forget = mesh_forget,
+                                 .refused = mesh_nack};
     if (mp_envoy_create(NULL, NULL, &world, &host, &m->envoy) != MP_OK ||
         dm_backend(d, &mp_envoy_ops, m->envoy) != MP_OK) {
         return no_memory();

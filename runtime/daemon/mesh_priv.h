@@ -79,6 +79,9 @@ void mesh_refused(void *ctx, const struct mp_grpc_refused *peer);
 /* A line for each that came within the last hour; `now_ns` of the clock that only goes forward. */
 void mesh_refused_tell(const struct dm_mesh *m, int64_t now_ns, struct dm_bytes *out);
 
+/* mesh_nacks.c: envoy_xds is told of a NACK -> an incident */
+void mesh_nack(void *ctx, const struct mp_envoy_refusal *refusal);
+
 /* mesh_memory.c: envoy_xds forgets a proxy -> its row goes */
 void mesh_forget(void *ctx, mp_str node);
 

@@ -91,10 +91,10 @@ struct en_case *en_case_make(struct mp_engine *e, uint32_t rule, uint32_t key)
     return c;
 }
 
-struct en_case *en_case_make_manual(struct mp_engine *e)
+struct en_case *en_case_make_ruleless(struct mp_engine *e, uint32_t rule, uint32_t most)
 {
-    uint32_t slot = en_rule_slot(e, EN_MANUAL);
-    uint32_t i = e->rule_cases[slot] < EN_MANUALS_MAX ? take_slot(e) : EN_NONE;
+    uint32_t slot = en_rule_slot(e, rule);
+    uint32_t i = e->rule_cases[slot] < most ? take_slot(e) : EN_NONE;
     if (i == EN_NONE) {
         e->refused_incidents++;
         return NULL;
@@ -102,7 +102,7 @@ struct en_case *en_case_make_manual(struct mp_engine *e)
     struct en_case *c = &e->cases[i];
     e->case_used++;
     e->rule_cases[slot]++;
-    *c = (struct en_case){.rule = EN_MANUAL, .grouping = MP_NONE, .key = i, .next = EN_NONE,
+    *c = (struct en_case){.rule = rule, .grouping = MP_NONE, .key = i, .next = EN_NONE,
                           .used = true, .armed = true, .told = true, .manual = EN_NONE,
                           .until_from_ns = MP_NEVER_NS, .since_ns = e->now_ns, .step = MP_NONE,
                           .leases = EN_NONE, .last_lease = EN_NONE};
@@ -111,10 +111,10 @@ struct en_case *en_case_make_manual(struct mp_engine *e)
 
 void en_case_adopt(struct mp_engine *e, struct en_case *c)
 {
-    if (en_is_manual(c)) {
+    if (!en_has_rule(c)) {
         c->key = en_case_index(e, c);
         e->case_used++;
-        e->rule_cases[en_rule_slot(e, EN_MANUAL)]++;
+        e->rule_cases[en_rule_slot(e, c->rule)]++;
         return;
     }
     uint32_t *head = &e->case_heads[hash_pair(c->rule, c->key, e->case_mask)];
@@ -156,7 +156,7 @@ void en_case_free(struct mp_engine *e, struct en_case *c)
 {
     MP_ASSERT(c->used && c->leases == EN_NONE);
     uint32_t i = en_case_index(e, c);
-    if (en_is_manual(c)) {
+    if (!en_has_rule(c)) {
         if (c->manual != EN_NONE) e->manuals[c->manual].used = false;
     } else {
         uint32_t *at = &e->case_heads[hash_pair(c->rule, c->key, e->case_mask)];

@@ -26,7 +26,7 @@ static int compare_ids(const struct mp_engine *e, uint32_t a, uint32_t b)
     const struct en_case *x = &e->cases[a], *y = &e->cases[b];
     if (x->rule != y->rule) return x->rule < y->rule ? -1 : 1;
     if (x->key == y->key) return 0;
-    if (en_is_manual(x)) return x->id < y->id ? -1 : x->id > y->id;
+    if (!en_has_rule(x)) return x->id < y->id ? -1 : x->id > y->id;
     return mp_window_key_cmp(e->window, x->grouping, x->key, y->key);
 }
 

@@ -460,7 +460,7 @@ bool en_rule_named(const struct mp_engine *e, uint32_t rule, mp_str name)
 {
     mp_str own = en_rule_name(e, rule);
     if (mp_str_eq(own, name)) return true;
-    if (rule == EN_MANUAL) return false;
+    if (rule >= EN_NACK) return false;
     mp_str package = mp_program_text(e->p, e->p->rule[rule].package);
     return name.len == package.len + 1 + own.len && mp_str_starts(name, package) &&
            name.ptr[package.len] == '.' && mp_str_ends(name, own);

@@ -259,6 +259,31 @@ struct mp_undo_view {
 uint32_t mp_engine_undo(struct mp_engine *e, const struct mp_undo *undo, void *ctx,
                         void (*each)(void *ctx, const struct mp_undo_view *view), mp_str *why);
 
+/* ---- refusals of the mesh ---- */
+
+/* A part of the mesh refuses something that it was sent, for a lease or not, and keeps what it had.
+ * That is an incident of the rule `nack` for PART:TYPE, once, until mp_engine_nacks ends it. */
+struct mp_nack {
+    mp_str part;     /* `service/checkout/checkout-1` */
+    mp_str type;     /* what it refuses, in a word without a colon: `ecds` */
+    mp_str resource; /* cut at MP_MANUAL_WHO_MAX bytes; may be empty */
+    mp_str text;     /* in its own words; `why` has MP_MANUAL_REASON_MAX bytes of them */
+};
+/* Beyond 256 of them at a time, or with names too long for a key (160 bytes), it is counted in
+ * refused_incidents and not told. It asks no backend anything, so that one may call it. */
+void mp_engine_nack(struct mp_engine *e, const struct mp_nack *nack);
+
+enum mp_nack_end {
+    MP_NACK_STAYS,
+    MP_NACK_ACCEPTED, /* it has taken what it is to have */
+    MP_NACK_GONE      /* there is no such part any more, or it asks for nothing of the type */
+};
+/* Asks `how` of every open one, and ends those that are over. It calls no function of the engine.
+ * To be called when something may have ended, and after a restart. */
+void mp_engine_nacks(struct mp_engine *e, void *ctx,
+                     enum mp_nack_end (*how)(void *ctx, mp_str part, mp_str type));
+uint32_t mp_engine_nack_count(const struct mp_engine *e); /* that are open */
+
 /* A message that was in hand. MP_OK: delivered; else it is tried again. */
 enum mp_err mp_engine_message_done(struct mp_engine *e, uint64_t id, enum mp_err how);
 
@@ -295,7 +320,7 @@ void mp_engine_full(const struct mp_engine *e, struct mp_engine_full *out);
 /* One incident that is not idle. */
 struct mp_incident_view {
     uint64_t id; /* 0 while pending */
-    uint32_t rule; /* MP_NONE: an operator's decision */
+    uint32_t rule; /* MP_NONE: an operator's decision, or a refusal of the mesh */
     mp_str rule_name, key, state;
     uint32_t rung;
     int64_t since_ns;  /* of this state */

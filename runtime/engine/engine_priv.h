@@ -11,6 +11,7 @@
  *   state*.c    keeping and restoring          reload.c    another program
  *   feedback.c  entries as records of `ledger`
  *   manual.c    decisions of an operator        undo.c      taking them back
+ *   nack.c      what parts of the mesh refuse
  *
  * A *case* is a rule that is pending, open, cooling or not yet armed for a key; every other
  * (rule, key) has no memory here but its key's row.
@@ -47,8 +48,11 @@
 #define EN_RAMP_INTERVALS_MAX 10000 /* LIMIT: of one ramp, as its end is told */
 #define EN_RESOLUTION_NS 10000000LL  /* of deadlines (language.md §5): nothing repeats faster */
 #define EN_NONE UINT32_MAX
-#define EN_MANUAL MP_NONE    /* the rule of an operator's decision: no row of the program */
+/* Incidents without a rule of the program: an operator's decision; a refusal by the mesh. */
+#define EN_MANUAL MP_NONE
+#define EN_NACK (MP_NONE - 1)
 #define EN_MANUALS_MAX 1024u /* LIMIT: decisions of operators that live */
+#define EN_NACKS_MAX 256u    /* LIMIT: refusals that are told as incidents at a time */
 #define EN_MANUAL_WORDS 16384u
 #define EN_TROUBLES_MAX 64u
 #define EN_TROUBLE_TEXT_MAX 512u
@@ -72,7 +76,8 @@ enum en_cause {
     EN_CAUSE_REMOVED,
     EN_CAUSE_FORBIDDEN, /* a guard of a new program */
     EN_CAUSE_WITHHELD,
-    EN_CAUSE_DONE
+    EN_CAUSE_DONE,
+    EN_CAUSE_ACCEPTED /* by the part of the mesh that refused before */
 };
 
 struct en_case {
@@ -103,7 +108,7 @@ struct en_case {
     uint32_t ramp_step;
     int64_t ramp_mono_ns;     /* the next step of the ramp; 0: none */
     uint32_t leases, last_lease; /* its live leases, oldest first */
-    uint32_t manual;          /* of an operator's decision: who and why */
+    uint32_t manual;          /* of one without a rule: who and why; what, and in which words */
     uint32_t at_trigger_count;
     uint32_t at_trigger_known;
     struct mp_value at_trigger[EN_TRIGGERS_MAX];
@@ -147,7 +152,7 @@ struct en_trouble {
     char text[EN_TROUBLE_TEXT_MAX];
 };
 
-/* Who decided by hand, and why. */
+/* Who decided by hand, and why; or which resource was refused, and why. */
 struct en_manual {
     bool used;
     uint32_t who_len, reason_len;
@@ -457,8 +462,8 @@ void en_full(struct mp_engine *e, uint32_t rule, bool incidents, uint32_t taken,
  * empty: it was not, for want of room. */
 mp_str en_full_text(struct mp_engine *e, uint32_t rule, int64_t from_ns);
 void en_case_free(struct mp_engine *e, struct en_case *c);
-/* A slot for an operator's decision; NULL: no room. */
-struct en_case *en_case_make_manual(struct mp_engine *e);
+/* A slot for one without a rule, EN_MANUAL or EN_NACK; NULL: there are `most`, or no room. */
+struct en_case *en_case_make_ruleless(struct mp_engine *e, uint32_t rule, uint32_t most);
 static inline uint32_t en_case_index(const struct mp_engine *e, const struct en_case *c)
 {
     return (uint32_t)(c - e->cases);
@@ -530,25 +535,26 @@ enum mp_err en_make(struct mp_engine *e, struct mp_verdict_plan *plan, const cha
 void en_unmake(struct mp_engine *e);
 mp_str en_cause_word(enum en_cause cause);
 bool en_case_is_open(const struct en_case *c);
-/* An operator's decision has neither conditions nor a ladder: it is a rule of one rung without a
+/* What has no rule has neither conditions nor a ladder: it is as of a rule of one rung without a
  * check. */
 extern const struct mp_rule_row en_manual_rule;
 extern const struct mp_step_row en_manual_step;
 static inline bool en_is_manual(const struct en_case *c) { return c->rule == EN_MANUAL; }
+static inline bool en_has_rule(const struct en_case *c) { return c->rule < EN_NACK; }
 static inline const struct mp_rule_row *en_rule_of(const struct mp_engine *e,
                                                    const struct en_case *c)
 {
-    return en_is_manual(c) ? &en_manual_rule : &e->p->rule[c->rule];
+    return en_has_rule(c) ? &e->p->rule[c->rule] : &en_manual_rule;
 }
 static inline const struct mp_step_row *en_step_of(const struct mp_engine *e,
                                                    const struct en_case *c)
 {
-    return en_is_manual(c) ? &en_manual_step : &e->p->step[c->step];
+    return en_has_rule(c) ? &e->p->step[c->step] : &en_manual_step;
 }
 /* Where what is counted by rule is counted. */
 static inline uint32_t en_rule_slot(const struct mp_engine *e, uint32_t rule)
 {
-    return rule == EN_MANUAL ? e->p->rule_count : rule;
+    return rule < EN_NACK ? rule : e->p->rule_count + (rule - EN_NACK);
 }
 /* How its check reads; the `harm` of what is in force, MP_NONE: none. */
 struct mp_read en_read_check(const struct en_case *c);
@@ -615,7 +621,7 @@ mp_str en_trouble_of(const struct mp_engine *e, const struct en_lease *l);
 
 /* ---- manual.c ---- */
 enum mp_err en_manual_create(struct mp_engine *e);
-/* A place for who and why; EN_NONE: no room. */
+/* A place for who and why, or for what and why; EN_NONE: no room. */
 uint32_t en_manual_put(struct mp_engine *e, mp_str who, mp_str reason);
 mp_str en_manual_who(const struct mp_engine *e, const struct en_case *c);
 mp_str en_manual_reason(const struct mp_engine *e, const struct en_case *c);
@@ -627,6 +633,10 @@ mp_str en_manual_value(struct mp_engine *e, enum mp_type type, struct mp_value v
 void en_manual_fact(struct mp_manual_answer *out, mp_str name, mp_str value);
 /* Adds who and why to the entry at hand. */
 void en_cause_who(struct mp_engine *e, mp_str who, mp_str reason);
+
+/* ---- nack.c ---- */
+/* The part of the mesh that the key of such an incident names: all before its last colon. */
+mp_str en_nack_part(mp_str key);
 
 /* ---- manual_read.c, manual_facts.c ---- */
 /* Verb, target and arguments; false with out->why and out->help. */

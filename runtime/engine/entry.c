@@ -40,7 +40,8 @@ void en_cause_number(struct mp_engine *e, mp_str name, uint64_t n)
 
 mp_str en_rule_name(const struct mp_engine *e, uint32_t rule)
 {
-    return rule == EN_MANUAL ? MP_STR("manual") : mp_program_text(e->p, e->p->rule[rule].name);
+    if (rule == EN_MANUAL) return MP_STR("manual");
+    return rule == EN_NACK ? MP_STR("nack") : mp_program_text(e->p, e->p->rule[rule].name);
 }
 
 uint64_t en_entry_put(struct mp_engine *e)

@@ -83,7 +83,7 @@ void en_feedback_entry(struct mp_engine *e, const struct en_case *c, const struc
                                 .outcome = e->entry.to, .time_ns = e->now_ns};
     if (l != NULL && l->target.bits == 0)
         add_key(t, l->target.entity, l->target.type, l->target.value);
-    if (c == NULL || en_is_manual(c)) return;
+    if (c == NULL || !en_has_rule(c)) return;
     if (t->verb.len == 0 && c->step != MP_NONE && e->p->step[c->step].acts_count > 0) {
         uint32_t action = e->p->act[e->p->step[c->step].acts_at].action;
         t->verb = mp_program_text(e->p, e->p->action[action].name);

@@ -20,6 +20,7 @@ mp_str en_cause_word(enum en_cause cause)
         [EN_CAUSE_FORBIDDEN] = MP_STR_INIT("forbidden"),
         [EN_CAUSE_WITHHELD] = MP_STR_INIT("withheld"),
         [EN_CAUSE_DONE] = MP_STR_INIT("done"),
+        [EN_CAUSE_ACCEPTED] = MP_STR_INIT("accepted"),
     };
     return words[cause];
 }
@@ -350,7 +351,7 @@ static void step_without_leases(struct mp_engine *e, struct en_case *c)
 
 static void take_rung(struct mp_engine *e, struct en_case *c)
 {
-    if (en_is_manual(c)) return; /* who decides by hand brings the lease (manual.c) */
+    if (!en_has_rule(c)) return; /* who decides by hand brings the lease (manual.c), a NACK none */
     c->told = false;
     en_messages_write(e, c);
     switch (en_step_leases(e, c)) {
@@ -671,7 +672,7 @@ static void start_cooldown(struct mp_engine *e, struct en_case *c)
 void en_case_cooled(struct mp_engine *e, struct en_case *c)
 {
     en_case_event(e, c, MP_INCIDENT_ON_COOLED, MP_STR(""));
-    if (en_is_manual(c)) {
+    if (!en_has_rule(c)) {
         en_case_free(e, c);
         return;
     }

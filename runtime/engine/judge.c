@@ -89,8 +89,8 @@ enum mp_err en_judge_prepare(struct mp_engine *e)
     e->groupings = MP_NEW(&e->made, struct en_grouping, p->grouping_count + 1);
     e->clause_still = MP_NEW(&e->made, uint8_t, p->clause_count + 1);
     e->counts = MP_NEW(&e->made, struct mp_rule_counts, p->rule_count + 1);
-    e->rule_cases = MP_NEW(&e->made, uint32_t, p->rule_count + 1);
-    e->rule_leases = MP_NEW(&e->made, uint32_t, p->rule_count + 1);
+    e->rule_cases = MP_NEW(&e->made, uint32_t, p->rule_count + 2); /* en_rule_slot */
+    e->rule_leases = MP_NEW(&e->made, uint32_t, p->rule_count + 2);
     e->rule_alive = MP_NEW(&e->made, uint8_t, p->rule_count + 1);
     e->guard_alive = MP_NEW(&e->made, uint8_t, p->guard_count + 1);
     e->hit_max = p->rule_count + 1;

@@ -20,7 +20,7 @@ const struct mp_step_row en_manual_step = {.verify = MP_NONE, .harm = MP_NONE};
 
 enum mp_err en_manual_create(struct mp_engine *e)
 {
-    e->manuals = MP_NEW(&e->arena, struct en_manual, EN_MANUALS_MAX);
+    e->manuals = MP_NEW(&e->arena, struct en_manual, EN_MANUALS_MAX + EN_NACKS_MAX);
     e->manual_words = MP_NEW(&e->arena, char, EN_MANUAL_WORDS);
     return e->manuals == NULL || e->manual_words == NULL ? MP_ENOMEM : MP_OK;
 }
@@ -72,7 +72,7 @@ static uint32_t keep_text(char *to, mp_str s, uint32_t room)
 
 uint32_t en_manual_put(struct mp_engine *e, mp_str who, mp_str reason)
 {
-    for (uint32_t i = 0; i < EN_MANUALS_MAX; i++) {
+    for (uint32_t i = 0; i < EN_MANUALS_MAX + EN_NACKS_MAX; i++) {
         struct en_manual *m = &e->manuals[i];
         if (m->used) continue;
         m->used = true;
@@ -85,7 +85,7 @@ uint32_t en_manual_put(struct mp_engine *e, mp_str who, mp_str reason)
 
 static const struct en_manual *manual_of(const struct mp_engine *e, const struct en_case *c)
 {
-    return en_is_manual(c) && c->manual != EN_NONE ? &e->manuals[c->manual] : NULL;
+    return !en_has_rule(c) && c->manual != EN_NONE ? &e->manuals[c->manual] : NULL;
 }
 
 mp_str en_manual_who(const struct mp_engine *e, const struct en_case *c)
@@ -288,7 +288,7 @@ void mp_engine_decide(struct mp_engine *e, const struct mp_manual *ask,
         en_entry_begin(e);
         return;
     }
-    struct en_case *c = en_case_make_manual(e);
+    struct en_case *c = en_case_make_ruleless(e, EN_MANUAL, EN_MANUALS_MAX);
     struct en_lease *l = c == NULL ? NULL : en_lease_take(e, EN_MANUAL);
     if (c != NULL) c->manual = en_manual_put(e, ask->who, ask->reason);
     if (l == NULL || c->manual == EN_NONE) {

@@ -9,7 +9,7 @@
 
 void en_case_due(struct mp_engine *e, struct en_case *c)
 {
-    if (en_is_manual(c)) { /* nothing to ask */
+    if (!en_has_rule(c)) { /* nothing to ask */
         en_case_schedule(e, c);
         return;
     }
@@ -105,7 +105,7 @@ static int64_t event_due(struct mp_engine *e, struct en_case *c)
 {
     const struct mp_rule_row *r = en_rule_of(e, c);
     int64_t due = MP_NEVER_NS;
-    if (en_is_manual(c)) return due;
+    if (!en_has_rule(c)) return due;
     if (c->begun) return e->now_ns;
     if (c->state == MP_INCIDENT_COOLDOWN && r->cooldown_ns > 0) return due;
     if ((r->flags & MP_RULE_INSTANT) == 0) {

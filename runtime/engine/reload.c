@@ -173,6 +173,7 @@ static void settle_case(struct mp_engine *e, struct en_case *c)
         if (!stays) c->trigger = (struct mp_hold){0};
     }
     c->marked = c->ladder_changed = false;
+    if (c->rule == EN_NACK) return; /* has none: who refused may say more */
     bool needs_leases = c->state == MP_INCIDENT_OPEN || c->state == MP_INCIDENT_VERIFYING ||
                         c->state == MP_INCIDENT_HOLDING;
     if (needs_leases && c->leases == EN_NONE && c->ends_mono_ns == 0) {
@@ -322,7 +323,7 @@ static void clear_tables(struct mp_engine *e)
     for (uint32_t i = 0; i < e->limits.holds; i++) {
         e->clocks[i] = (struct en_clock){.dirty = e->clocks[i].used || e->clocks[i].dirty};
     }
-    memset(e->manuals, 0, EN_MANUALS_MAX * sizeof *e->manuals);
+    memset(e->manuals, 0, (EN_MANUALS_MAX + EN_NACKS_MAX) * sizeof *e->manuals);
     for (uint32_t i = 0; i < e->lease_end; i++) {
         bool used = e->leases[i].used;
         e->leases[i].used = false;

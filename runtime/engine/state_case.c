@@ -8,12 +8,14 @@
 
 /* ---- whose ---- */
 
-#define BY_HAND "@operator" /* in place of a package: none can be called so */
+/* In place of a package: none can be called so. */
+#define BY_HAND "@operator"
+#define BY_MESH "@mesh"
 
 static void put_rule(struct mp_engine *e, struct en_out *o, uint32_t rule)
 {
-    if (rule == EN_MANUAL) {
-        en_put_text(o, MP_STR(BY_HAND));
+    if (rule >= EN_NACK) {
+        en_put_text(o, rule == EN_MANUAL ? MP_STR(BY_HAND) : MP_STR(BY_MESH));
         en_put_text(o, en_rule_name(e, rule));
         for (int i = 0; i < 4; i++) en_put_i64(o, 0);
         return;
@@ -30,8 +32,8 @@ static void put_rule(struct mp_engine *e, struct en_out *o, uint32_t rule)
 struct whose {
     mp_str package, name;
     int64_t trigger, shape, ladder, until;
-    uint32_t rule; /* MP_NONE: gone, or an operator's */
-    bool manual;
+    uint32_t rule;
+    bool gone, ruleless;
 };
 
 static int compare_rule(const struct mp_program *p, uint32_t rule, mp_str package, mp_str name)
@@ -66,8 +68,12 @@ static struct whose get_rule(struct mp_engine *e, struct en_in *i)
     w.shape = en_get_i64(i);
     w.ladder = en_get_i64(i);
     w.until = en_get_i64(i);
-    w.manual = mp_str_eq(w.package, MP_STR(BY_HAND));
-    w.rule = w.manual ? EN_MANUAL : en_find_rule(e->p, w.package, w.name);
+    bool by_mesh = mp_str_eq(w.package, MP_STR(BY_MESH));
+    w.ruleless = by_mesh || mp_str_eq(w.package, MP_STR(BY_HAND));
+    w.rule = by_mesh      ? EN_NACK
+             : w.ruleless ? EN_MANUAL
+                          : en_find_rule(e->p, w.package, w.name);
+    w.gone = w.rule == MP_NONE && !w.ruleless;
     return w;
 }
 
@@ -113,7 +119,7 @@ void en_put_case(struct mp_engine *e, struct en_out *o, struct en_case *c)
         en_put_u8(o, known);
         if (known) en_put_value(o, e->p->out[e->p->fn[fn].outs_at].type, c->at_trigger[i]);
     }
-    if (!en_is_manual(c)) return;
+    if (en_has_rule(c)) return;
     en_put_text(o, en_manual_who(e, c));
     en_put_text(o, en_manual_reason(e, c));
 }
@@ -180,14 +186,15 @@ enum mp_err en_restore_case(struct mp_engine *e, uint64_t id, struct en_in *i)
     mp_str key_text = en_get_text(i, EN_KEY_TEXT_MAX);
     uint8_t state = en_get_u8(i);
     uint64_t incident = en_get_u64(i), rung = en_get_u64(i);
-    uint32_t grouping = w.rule == MP_NONE ? MP_NONE : e->p->rule[w.rule].grouping;
+    const struct mp_rule_row *row = w.gone || w.ruleless ? &en_manual_rule : &e->p->rule[w.rule];
+    uint32_t grouping = row->grouping;
     uint32_t key = en_get_key(e, i, grouping);
     if (i->bad || state >= MP_INCIDENT_STATE_COUNT) return MP_ECORRUPT;
     if (id == 0 || id > e->limits.incidents) return MP_ELIMIT;
     if (id > e->case_end) e->case_end = (uint32_t)id;
     struct en_case *slot = &e->cases[id - 1];
-    bool alive = w.rule != MP_NONE && key != MP_NONE && e->p->rule[w.rule].kind == MP_RULE_LOOP;
-    if (!alive && !w.manual) {
+    bool alive = !w.gone && key != MP_NONE && row->kind == MP_RULE_LOOP;
+    if (!alive && !w.ruleless) {
         slot->dirty = true; /* the row goes */
         struct en_gone gone = {.incident = incident, .rung = (uint32_t)rung, .state = state};
         if (incident != 0) en_remember_gone(e, &gone, w.name, key_text, (mp_str){0}, (mp_str){0});
@@ -230,15 +237,15 @@ enum mp_err en_restore_case(struct mp_engine *e, uint64_t id, struct en_in *i)
     c.ramp_mono_ns = en_get_mono(e, i);
     c.key_len = (uint32_t)key_text.len;
     memcpy(c.key_text, key_text.ptr, key_text.len);
-    if (c.cause > EN_CAUSE_DONE || c.check.from_ns > c.check.to_ns) i->bad = true;
+    if (c.cause > EN_CAUSE_ACCEPTED || c.check.from_ns > c.check.to_ns) i->bad = true;
     bool needs_step = state >= MP_INCIDENT_OPEN && state <= MP_INCIDENT_RELEASING;
-    if (i->bad || (needs_step && step == 0 && !w.manual)) return MP_ECORRUPT;
-    if (w.manual && (step != 0 || key_text.len == 0)) return MP_ECORRUPT;
+    if (i->bad || (needs_step && step == 0 && !w.ruleless)) return MP_ECORRUPT;
+    if (w.ruleless && (step != 0 || key_text.len == 0)) return MP_ECORRUPT;
     apply_marks(e, &c, &w, step);
     if (stopped_ns > e->kept_ns) e->kept_ns = stopped_ns;
     *slot = c;
     restore_triggers(e, i, slot);
-    if (w.manual) restore_manual(e, i, slot);
+    if (w.ruleless) restore_manual(e, i, slot);
     if (i->bad) {
         slot->used = false;
         return MP_ECORRUPT;

@@ -74,7 +74,7 @@ static int64_t lease_end(const struct mp_engine *e, const struct en_lease *l)
 static bool before(const struct mp_engine *e, const struct en_case *a, const struct en_case *b)
 {
     if (a->rule != b->rule) return a->rule < b->rule;
-    if (en_is_manual(a)) return a->id < b->id;
+    if (!en_has_rule(a)) return a->id < b->id;
     return mp_window_key_cmp(e->window, a->grouping, a->key, b->key) < 0;
 }
 
@@ -111,8 +111,9 @@ void mp_engine_incidents(const struct mp_engine *e, void *ctx,
     for (uint32_t left = heap_cases(e); left > 0; sink(e, left, 0)) {
         struct en_case *c = &own->cases[e->case_list[0]];
         struct mp_incident_view view = {
-            .id = c->id, .rule = c->rule, .rule_name = en_rule_name(e, c->rule),
-            .key = en_case_key(own, c), .state = mp_incident_state_word(c->state), .rung = c->rung,
+            .id = c->id, .rule = en_has_rule(c) ? c->rule : MP_NONE,
+            .rule_name = en_rule_name(e, c->rule), .key = en_case_key(own, c),
+            .state = mp_incident_state_word(c->state), .rung = c->rung,
             .since_ns = c->since_ns, .opened_ns = c->opened_ns, .ends_ns = last_end(e, c),
             .shadow = c->shadow};
         if (!each(ctx, &view)) return;
@@ -402,6 +403,28 @@ static void why_manual(struct why *w, mp_str key)
     if (!found) note(w, "nothing that was decided by hand holds for this key");
 }
 
+/* The key is PART:TYPE, or PART for all that it refuses. */
+static void why_nack(struct why *w, mp_str key)
+{
+    struct mp_engine *e = w->e;
+    for (uint32_t i = 0; i < e->case_end; i++) {
+        struct en_case *c = &e->cases[i];
+        struct mp_buf b;
+        if (!c->used || c->rule != EN_NACK) continue;
+        mp_str own = en_case_key(e, c), part = en_nack_part(own);
+        if (!mp_str_eq(own, key) && !mp_str_eq(part, key)) continue;
+        if (w->c == NULL) {
+            w->c = c;
+            state_line(w);
+        }
+        mp_buf_printf(en_words(e, &b), "%.*s refused %.*s: %.*s", MP_STR_ARG(own),
+                      MP_STR_ARG(en_manual_who(e, c)), MP_STR_ARG(en_manual_reason(e, c)));
+        tell(w, (struct mp_why_line){.kind = MP_WHY_NOTE, .text = mp_buf_view(&b)});
+        note_time(w, "it keeps what it had, since", c->opened_ns);
+    }
+    if (w->c == NULL) note(w, "it refuses nothing of what it was sent, as far as is known");
+}
+
 enum mp_err mp_engine_why(struct mp_engine *e, mp_str rule, mp_str key, void *ctx,
                           void (*line)(void *ctx, const struct mp_why_line *line))
 {
@@ -411,6 +434,10 @@ enum mp_err mp_engine_why(struct mp_engine *e, mp_str rule, mp_str key, void *ct
     }
     if (w.rule == MP_NONE && mp_str_eq(rule, en_rule_name(e, EN_MANUAL))) {
         why_manual(&w, key);
+        return MP_OK;
+    }
+    if (w.rule == MP_NONE && mp_str_eq(rule, en_rule_name(e, EN_NACK))) {
+        why_nack(&w, key);
         return MP_OK;
     }
     if (w.rule == MP_NONE) return MP_ENOTFOUND;

@@ -30,7 +30,9 @@ static void on_answer(void *ctx, mp_str message)
     assert_true(message.len <= sizeof a->last);
     a->last_len = message.len;
     memcpy(a->last, message.ptr, message.len);
-    speak(a, (struct mp_discovery_ask){.nonce = answer.nonce});
+    struct mp_discovery_ask said = {.nonce = answer.nonce, .has_error = a->refuses != NULL};
+    if (a->refuses != NULL) said.error_text = mp_str_of(a->refuses);
+    speak(a, said);
 }
 
 static void on_ended(void *ctx, int status, mp_str text) { ((struct asker *)ctx)->closed = true; }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * asker.h - a proxy of which no more is needed than that it asks `mpol run --xds=unix:xds` for one
- * resource and takes what it is given.
+ * resource and takes or refuses what it is given.
  */
 #ifndef TEST_DAEMON_ASKER_H
 #define TEST_DAEMON_ASKER_H
@@ -20,7 +20,8 @@ struct asker {
     struct grpc_client *client;
     struct grpc_call *ads;
     bool closed;
-    uint32_t answers; /* that it took */
+    const char *refuses; /* with these words; NULL: it takes what it is given */
+    uint32_t answers;    /* that it was given */
     char last[4096];  /* the newest, as it came */
     size_t last_len;
 };

@@ -393,9 +393,26 @@ static void operate(struct life *l)
     if (answer.how == MP_MANUAL_BAD) wrong(l, "decide: %.*s", MP_STR_ARG(answer.why));
 }
 
+/* Some part of the mesh refuses what it is sent, for the first time or again. */
+static void refuse(struct life *l)
+{
+    char part[32];
+    snprintf(part, sizeof part, "service/a/a-%u", (unsigned)draw(&l->random, 8));
+    mp_engine_nack(l->engine, &(struct mp_nack){mp_str_of(part), MP_STR("ecds"),
+                                                MP_STR("mpol-deny"), MP_STR("a drill")});
+}
+
+static enum mp_nack_end refuses_still(void *ctx, mp_str part, mp_str type)
+{
+    struct life *l = ctx;
+    if (l->plan.finish) return MP_NACK_GONE;
+    return draw(&l->random, 4) == 0 ? MP_NACK_ACCEPTED : MP_NACK_STAYS;
+}
+
 /* Everything that was begun comes to its end when traffic stops. */
 static void finish(struct life *l)
 {
+    mp_engine_nacks(l->engine, l, refuses_still);
     for (int i = 0; i < 3000; i++) {
         l->shared->now_ns += STEP_NS;
         turn(l);
@@ -430,6 +447,8 @@ void live(struct shared *shared, struct model *model, const struct plan *plan, c
         feed(l);
         if (draw(&l->random, 40) == 0) swap(l);
         if (draw(&l->random, 5) == 0) operate(l);
+        if (draw(&l->random, 10) == 0) refuse(l);
+        if (draw(&l->random, 10) == 0) mp_engine_nacks(l->engine, l, refuses_still);
         turn(l);
         /* Never far ahead of the disk: what is acknowledged has a time that means something. */
         if (draw(&l->random, 3) == 0) (void)mp_store_flush(l->store);

@@ -255,12 +255,22 @@ static void sub_acked(struct sub *x, uint32_t index)
     proof_ask(x);
 }
 
+static void tell_refused(struct mp_envoy *e, const struct proxy *p)
+{
+    if (e->host.refused == NULL || !p->known) return;
+    e->host.refused(e->host.ctx, &(struct mp_envoy_refusal){
+                                     p->id, mp_envoy_type_word(p->nack_type),
+                                     {p->nack_name, p->nack_name_len},
+                                     {p->nack_text, p->nack_text_len}});
+}
+
 static void note_refused(struct sub *x, mp_str text)
 {
     struct proxy *p = x->stream->proxy;
     p->nack_type = x->type;
     p->nack_name_len = xd_clean(x->name, p->nack_name, sizeof p->nack_name);
     p->nack_text_len = xd_clean(text, p->nack_text, sizeof p->nack_text);
+    tell_refused(x->stream->e, p);
     xd_log(x->stream->e, MP_ENVOY_WARNING, "proxy %.*s refused %.*s (%s): %.*s", MP_STR_ARG(p->id),
            (int)p->nack_name_len, p->nack_name, mp_envoy_type_word(x->type).ptr,
            (int)p->nack_text_len, p->nack_text);

@@ -126,6 +126,10 @@ struct mp_envoy_look {
 
 enum mp_envoy_note { MP_ENVOY_INFO, MP_ENVOY_WARNING };
 
+struct mp_envoy_refusal {
+    mp_str node, type, resource, text; /* type: `ecds` */
+};
+
 struct mp_envoy_host {
     void *ctx;
     /* Queues one response of the stream's variant on the wire given to mp_envoy_stream_open;
@@ -152,6 +156,10 @@ struct mp_envoy_host {
     /* This proxy is remembered no more: what mp_envoy_news() told of it is to be thrown away. May
      * be NULL. */
     void (*forget)(void *ctx, mp_str node);
+    /* A proxy that is known refused a resource by itself (NACK), for the first time or again; it
+     * keeps what it had. When it is over mp_envoy_refuses() tells. Texts are borrowed for the call,
+     * which calls nothing here. May be NULL. */
+    void (*refused)(void *ctx, const struct mp_envoy_refusal *refusal);
 };
 
 /* ---- life ---- */
@@ -316,6 +324,16 @@ typedef bool (*mp_envoy_proxy_fn)(void *ctx, const struct mp_envoy_proxy *proxy)
 /* Every proxy that is or was connected, in the life before too, in order of node id, as it was when
  * progress was told. */
 void mp_envoy_proxies(const struct mp_envoy *e, mp_envoy_proxy_fn each, void *ctx);
+
+/* What a proxy makes of the resources of one type that it is to have now. */
+enum mp_envoy_stand {
+    MP_ENVOY_REFUSES, /* it has refused one of them, and not taken it since */
+    MP_ENVOY_OWES,    /* not connected, or it has not answered yet: nobody knows */
+    MP_ENVOY_TAKES,   /* it has acknowledged them all */
+    MP_ENVOY_NO_MORE  /* there is no such proxy, or it asks for none for a minute already */
+};
+/* `type`: "ecds", as in struct mp_envoy_refusal. */
+enum mp_envoy_stand mp_envoy_refuses(const struct mp_envoy *e, mp_str node, mp_str type);
 
 /* What is to be said of a lease at one proxy that has a part in it. */
 struct mp_envoy_part {

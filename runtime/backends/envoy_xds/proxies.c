@@ -519,6 +519,44 @@ static void tell_refused(const struct proxy *p, struct mp_envoy_proxy *out)
     out->nack_text = (mp_str){p->nack_text, p->nack_text_len};
 }
 
+#define ASKS_BY_NS INT64_C(60000000000) /* LIMIT: what an Envoy waits for, it has asked for then */
+
+/* Of the resources of a type on one stream; how many there are is added. */
+static enum mp_envoy_stand stand_of(const struct typed *t, uint32_t *count)
+{
+    enum mp_envoy_stand stand = MP_ENVOY_TAKES;
+    for (const struct sub *x = t->first; x != NULL; x = x->next) {
+        if (sub_refuses(x)) return MP_ENVOY_REFUSES;
+        if (sub_pending(x) != 0) stand = MP_ENVOY_OWES;
+    }
+    *count += t->count;
+    return stand;
+}
+
+static enum mp_envoy_stand stand_to(const struct mp_envoy *e, const struct proxy *p,
+                                    enum mp_envoy_type type)
+{
+    enum mp_envoy_stand all = MP_ENVOY_TAKES;
+    uint32_t count = 0;
+    if (p->stream == NULL) return MP_ENVOY_OWES;
+    for (const struct mp_envoy_stream *s = p->stream; s != NULL; s = s->sibling) {
+        enum mp_envoy_stand stand = stand_of(&s->types[type], &count);
+        if (stand < all) all = stand;
+    }
+    if (all == MP_ENVOY_REFUSES || count > 0) return all;
+    return xd_now(e) - p->since_ns < ASKS_BY_NS ? MP_ENVOY_OWES : MP_ENVOY_NO_MORE;
+}
+
+enum mp_envoy_stand mp_envoy_refuses(const struct mp_envoy *e, mp_str node, mp_str type)
+{
+    const struct proxy *p = e->proxies;
+    int t = 0;
+    while (p != NULL && !(p->known && mp_str_eq(p->id, node))) p = p->next;
+    while (t < MP_ENVOY_TYPES && !mp_str_eq(mp_envoy_type_word((enum mp_envoy_type)t), type)) t++;
+    if (p == NULL || t == MP_ENVOY_TYPES) return MP_ENVOY_NO_MORE;
+    return stand_to(e, p, (enum mp_envoy_type)t);
+}
+
 static uint32_t leases_of(const struct mp_envoy *e, const struct proxy *p)
 {
     uint32_t n = 0;

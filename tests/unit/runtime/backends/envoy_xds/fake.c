@@ -152,6 +152,14 @@ static void host_log(void *ctx, enum mp_envoy_note note, mp_str line)
     snprintf(m->log + at, sizeof m->log - at, "%.*s\n", MP_STR_ARG(line));
 }
 
+static void host_refused(void *ctx, const struct mp_envoy_refusal *r)
+{
+    struct fake_mesh *m = ctx;
+    m->refusals++;
+    snprintf(m->refused, sizeof m->refused, "%.*s %.*s %.*s: %.*s", MP_STR_ARG(r->node),
+             MP_STR_ARG(r->type), MP_STR_ARG(r->resource), MP_STR_ARG(r->text));
+}
+
 static int64_t host_now(void *ctx) { return ((struct fake_mesh *)ctx)->now_ns; }
 
 /* ---- life ---- */
@@ -182,8 +190,16 @@ static void host_look(void *ctx, const struct mp_envoy_look *look)
 struct mp_envoy_host fake_host(struct fake_mesh *m)
 {
     return (struct mp_envoy_host){
-        m,        host_send, host_end,     host_prove,                   host_cancel,
-        host_log, host_now,  host_carries, m->looks ? host_look : NULL};
+        .ctx = m,
+        .send = host_send,
+        .end = host_end,
+        .prove = host_prove,
+        .prove_cancel = host_cancel,
+        .log = host_log,
+        .now_ns = host_now,
+        .module_carries = host_carries,
+        .look = m->looks ? host_look : NULL,
+        .refused = host_refused};
 }
 
 bool fake_look(struct fake_mesh *m)

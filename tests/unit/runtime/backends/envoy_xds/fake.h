@@ -97,6 +97,8 @@ struct fake_mesh {
     bool looks; /* somebody looks at listeners */
     bool modules_carry; /* all proxies have a module that holds the denials */
     char log[16384];
+    uint32_t refusals; /* that were told, and the last of them: node, type, resource, text */
+    char refused[512];
     /* The world: texts must live. */
     struct mp_envoy_instance instances[FAKE_INSTANCES_MAX];
     uint32_t instance_count;
