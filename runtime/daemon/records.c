@@ -235,7 +235,9 @@ static void look_for_module(struct reporter *s)
     bool was = s->doubled;
     s->doubled = s->known && dm_modules_tell(s->records->d, s->layer, n->service, n->instance);
     if (s->doubled && !was)
-        complain(s, "are passed over: the proxy's module tells of its requests");
+        dm_log(s->records->d, "info",
+               "access logs of %.*s are passed over: the proxy's module tells of its requests",
+               (int)s->id_len, s->id);
 }
 
 static void first_name(struct reporter *s, mp_str id)
