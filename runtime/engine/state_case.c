@@ -180,6 +180,44 @@ static void restore_manual(struct mp_engine *e, struct en_in *i, struct en_case 
     if (!i->bad && c->manual == EN_NONE) i->bad = true; /* there are never so many */
 }
 
+/* What it is at, in the order of en_put_case; `step` counts from 1, `stopped_ns` is when the row was
+ * written. */
+static void get_course(struct mp_engine *e, struct en_in *i, struct en_case *c, uint64_t *step,
+                       int64_t *stopped_ns)
+{
+    c->shadow = en_get_u8(i) != 0;
+    c->armed = en_get_u8(i) != 0;
+    c->was_false = en_get_u8(i) != 0;
+    c->by_until = en_get_u8(i) != 0;
+    c->told = en_get_u8(i) != 0;
+    c->cause = en_get_u8(i);
+    *step = en_get_u64(i);
+    *stopped_ns = en_get_span(i);
+    c->since_ns = en_get_span(i);
+    c->opened_ns = en_get_span(i);
+    c->trigger = en_get_hold(i);
+    c->unless = en_get_hold(i);
+    c->harm = en_get_hold(i);
+    c->until = en_get_run(i);
+    c->until_from_ns = en_get_time(i);
+    c->check.from_ns = en_get_span(i);
+    c->check.to_ns = en_get_span(i);
+    c->check.hold_ns = en_get_span(i);
+    c->effective_ns = en_get_span(i);
+    c->ends_mono_ns = en_get_mono(e, i);
+    c->cool_mono_ns = en_get_mono(e, i);
+    c->ramp_step = (uint32_t)en_get_u64(i);
+    c->ramp_mono_ns = en_get_mono(e, i);
+}
+
+static bool is_sound(const struct en_case *c, const struct whose *w, uint64_t step)
+{
+    bool needs_step = c->state >= MP_INCIDENT_OPEN && c->state <= MP_INCIDENT_RELEASING;
+    if (c->cause > EN_CAUSE_ACCEPTED || c->check.from_ns > c->check.to_ns) return false;
+    if (w->ruleless) return step == 0 && c->key_len > 0;
+    return !needs_step || step != 0;
+}
+
 enum mp_err en_restore_case(struct mp_engine *e, uint64_t id, struct en_in *i)
 {
     struct whose w = get_rule(e, i);
@@ -195,52 +233,21 @@ enum mp_err en_restore_case(struct mp_engine *e, uint64_t id, struct en_in *i)
     struct en_case *slot = &e->cases[id - 1];
     bool alive = !w.gone && key != MP_NONE && row->kind == MP_RULE_LOOP;
     if (!alive && !w.ruleless) {
-        slot->dirty = true; /* the row goes */
         struct en_gone gone = {.incident = incident, .rung = (uint32_t)rung, .state = state};
+        slot->dirty = true; /* the row goes */
         if (incident != 0) en_remember_gone(e, &gone, w.name, key_text, (mp_str){0}, (mp_str){0});
         return MP_OK;
     }
     if (slot->used) return MP_ECORRUPT;
-    struct en_case c = {.rule = w.rule,
-                        .grouping = grouping,
-                        .key = key,
-                        .used = true,
-                        .dirty = true,
-                        .state = state,
-                        .id = incident,
-                        .rung = (uint32_t)rung,
-                        .leases = EN_NONE,
-                        .last_lease = EN_NONE,
-                        .manual = EN_NONE};
-    c.shadow = en_get_u8(i) != 0;
-    c.armed = en_get_u8(i) != 0;
-    c.was_false = en_get_u8(i) != 0;
-    c.by_until = en_get_u8(i) != 0;
-    c.told = en_get_u8(i) != 0;
-    c.cause = en_get_u8(i);
-    uint64_t step = en_get_u64(i);
-    int64_t stopped_ns = en_get_span(i);
-    c.since_ns = en_get_span(i);
-    c.opened_ns = en_get_span(i);
-    c.trigger = en_get_hold(i);
-    c.unless = en_get_hold(i);
-    c.harm = en_get_hold(i);
-    c.until = en_get_run(i);
-    c.until_from_ns = en_get_time(i);
-    c.check.from_ns = en_get_span(i);
-    c.check.to_ns = en_get_span(i);
-    c.check.hold_ns = en_get_span(i);
-    c.effective_ns = en_get_span(i);
-    c.ends_mono_ns = en_get_mono(e, i);
-    c.cool_mono_ns = en_get_mono(e, i);
-    c.ramp_step = (uint32_t)en_get_u64(i);
-    c.ramp_mono_ns = en_get_mono(e, i);
+    struct en_case c = {.rule = w.rule, .grouping = grouping, .key = key, .used = true,
+                        .dirty = true, .state = state, .id = incident, .rung = (uint32_t)rung,
+                        .leases = EN_NONE, .last_lease = EN_NONE, .manual = EN_NONE};
+    uint64_t step;
+    int64_t stopped_ns;
+    get_course(e, i, &c, &step, &stopped_ns);
     c.key_len = (uint32_t)key_text.len;
     memcpy(c.key_text, key_text.ptr, key_text.len);
-    if (c.cause > EN_CAUSE_ACCEPTED || c.check.from_ns > c.check.to_ns) i->bad = true;
-    bool needs_step = state >= MP_INCIDENT_OPEN && state <= MP_INCIDENT_RELEASING;
-    if (i->bad || (needs_step && step == 0 && !w.ruleless)) return MP_ECORRUPT;
-    if (w.ruleless && (step != 0 || key_text.len == 0)) return MP_ECORRUPT;
+    if (i->bad || !is_sound(&c, &w, step)) return MP_ECORRUPT;
     apply_marks(e, &c, &w, step);
     if (stopped_ns > e->kept_ns) e->kept_ns = stopped_ns;
     *slot = c;
