@@ -2,6 +2,7 @@
 #include "asker.h"
 
 #include <string.h>
+#include <uv.h>
 
 #include "harness.h"
 
@@ -9,6 +10,26 @@
 #include "envoy_wire/discovery.h"
 
 #define ADS "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
+
+static uv_loop_t loop;
+
+int asker_begin(void **state)
+{
+    uv_loop_init(&loop);
+    return folder_make(state);
+}
+
+int asker_finish(void **state)
+{
+    uv_run(&loop, UV_RUN_NOWAIT);
+    uv_loop_close(&loop);
+    return folder_drop(state);
+}
+
+void askers_run(void)
+{
+    for (int i = 0; i < 50; i++) uv_run(&loop, UV_RUN_NOWAIT);
+}
 
 static void speak(struct asker *a, struct mp_discovery_ask ask)
 {
@@ -38,13 +59,12 @@ static void on_answer(void *ctx, mp_str message)
 static void on_ended(void *ctx, int status, mp_str text) { ((struct asker *)ctx)->closed = true; }
 static void on_closed(void *ctx, const char *why) { ((struct asker *)ctx)->closed = true; }
 
-void asker_comes(struct asker *a, uv_loop_t *loop, const char *node, const char *type,
-                 const char *name)
+void asker_comes(struct asker *a, const char *node, const char *type, const char *name)
 {
-    *a = (struct asker){.loop = loop, .type = type};
+    *a = (struct asker){.type = type};
     struct grpc_client_options o = {.target = "unix:xds", .closed = on_closed, .ctx = a};
     struct grpc_call_options call = {ADS, on_answer, on_ended, a};
-    a->client = grpc_client_open(loop, &o);
+    a->client = grpc_client_open(&loop, &o);
     assert_non_null(a->client);
     a->ads = grpc_call_open(a->client, &call);
     assert_non_null(a->ads);
@@ -57,13 +77,12 @@ void asker_comes(struct asker *a, uv_loop_t *loop, const char *node, const char 
 void asker_goes(struct asker *a)
 {
     if (!a->closed) grpc_client_close(a->client);
-    for (int i = 0; i < 20; i++) uv_run(a->loop, UV_RUN_NOWAIT);
+    askers_run();
     a->client = NULL;
 }
 
 void asker_hears(struct asker *a)
 {
-    for (int waited = 0; a->answers == 0; pause_between(&waited, "an answer to a proxy")) {
-        for (int i = 0; i < 50; i++) uv_run(a->loop, UV_RUN_NOWAIT);
-    }
+    for (int waited = 0; a->answers == 0; pause_between(&waited, "an answer to a proxy"))
+        askers_run();
 }

@@ -7,7 +7,6 @@
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <uv.h>
 
 #include "base/str.h"
 
@@ -15,7 +14,6 @@
 #define ASKER_ECDS "type.googleapis.com/envoy.config.core.v3.TypedExtensionConfig"
 
 struct asker {
-    uv_loop_t *loop;
     const char *type;
     struct grpc_client *client;
     struct grpc_call *ads;
@@ -26,11 +24,16 @@ struct asker {
     size_t last_len;
 };
 
+/* Set-up and teardown of a case: a folder, and the loop that all askers run in. */
+int asker_begin(void **state);
+int asker_finish(void **state);
+
 /* Connects as this node and asks; what is answered comes while the loop runs. */
-void asker_comes(struct asker *a, uv_loop_t *loop, const char *node, const char *type,
-                 const char *name);
+void asker_comes(struct asker *a, const char *node, const char *type, const char *name);
 void asker_goes(struct asker *a);
 /* Runs the loop until it has taken an answer. */
 void asker_hears(struct asker *a);
+/* Runs the loop a little: what is there to be read and sent is. */
+void askers_run(void);
 
 #endif

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include <uv.h>
 
 #include "asker.h"
 
@@ -18,7 +17,6 @@
     "\",\"port\":80}\n"
 #define PAY_SERVICE "{\"entity\":\"service\",\"name\":\"pay\"}\n"
 
-static uv_loop_t loop;
 static struct run r;
 
 /* ---- a gateway that asks where `pay` is ---- */
@@ -27,7 +25,7 @@ static struct asker gateway;
 
 static void gateway_comes(void)
 {
-    asker_comes(&gateway, &loop, "ingress/gateway/gateway-1", ASKER_EDS, "pay");
+    asker_comes(&gateway, "ingress/gateway/gateway-1", ASKER_EDS, "pay");
 }
 
 static void gateway_goes(void) { asker_goes(&gateway); }
@@ -48,7 +46,7 @@ static void gateway_leads_to(const char *which)
         for (size_t i = 0; i < 3; i++) {
             right &= leads_to(all[i]) == (strchr(which, '1' + (int)i) != NULL);
         }
-        for (int i = 0; i < 50; i++) uv_run(&loop, UV_RUN_NOWAIT);
+        askers_run();
         if (!right) pause_between(&waited, which);
     }
 }
@@ -59,19 +57,6 @@ static void start(const char *telemetry)
 {
     put_file("p.mpol", flood_policy);
     run_start(&r, "p.mpol", "--state=state", "--xds=unix:xds", "--inventory=i", telemetry, NULL);
-}
-
-static int begin(void **state)
-{
-    uv_loop_init(&loop);
-    return folder_make(state);
-}
-
-static int finish(void **state)
-{
-    uv_run(&loop, UV_RUN_NOWAIT);
-    uv_loop_close(&loop);
-    return folder_drop(state);
 }
 
 static void stop(void)
@@ -232,7 +217,7 @@ static void what_telemetry_has_said_stays(void **state)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, asker_begin, asker_finish)
     const struct CMUnitTest tests[] = {
         CASE(what_has_gone_from_the_file_goes_from_the_gateway),
         CASE(a_file_that_changes_is_read_by_itself),

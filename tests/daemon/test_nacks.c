@@ -5,7 +5,6 @@
 #include "harness.h"
 
 #include <string.h>
-#include <uv.h>
 
 #include "asker.h"
 
@@ -13,22 +12,8 @@
 #define GATE "ingress/gate/gate-1"
 #define WORDS "Proto constraint validation failed"
 
-static uv_loop_t loop;
 static struct run r;
 static struct asker gate;
-
-static int begin(void **state)
-{
-    uv_loop_init(&loop);
-    return folder_make(state);
-}
-
-static int finish(void **state)
-{
-    uv_run(&loop, UV_RUN_NOWAIT);
-    uv_loop_close(&loop);
-    return folder_drop(state);
-}
 
 static void start(void)
 {
@@ -39,10 +24,10 @@ static void start(void)
 /* It comes, and refuses what it is given with these words; NULL: it takes it. */
 static void come(const char *words)
 {
-    asker_comes(&gate, &loop, GATE, ASKER_ECDS, DENY);
+    asker_comes(&gate, GATE, ASKER_ECDS, DENY);
     gate.refuses = words;
     asker_hears(&gate);
-    for (int i = 0; i < 50; i++) uv_run(&loop, UV_RUN_NOWAIT); /* so that its answer goes */
+    askers_run(); /* so that its answer goes */
 }
 
 static const char *told(void)
@@ -98,11 +83,11 @@ static void a_refusal_is_an_incident_until_it_is_taken(void **state)
     assert_non_null(strstr(told(), "\"part\":\"" GATE "\""));
     gate.refuses = "and so is this";
     another_decision("client.ip=10.0.0.7"); /* refused as well */
-    for (int i = 0; i < 50; i++) uv_run(&loop, UV_RUN_NOWAIT);
+    askers_run();
     assert_int_equal(times_opened(), 1);
     gate.refuses = NULL;
     another_decision("client.ip=10.0.0.8");
-    for (int i = 0; i < 50; i++) uv_run(&loop, UV_RUN_NOWAIT);
+    askers_run();
     run_wait(&r, "nack " GATE ":ecds: open -> releasing because accepted");
     wait_told("\"to\":\"idle\"");
     assert_false(status_says("nack "));
@@ -155,12 +140,14 @@ static void a_life_without_proxies_ends_it(void **state)
     run_free(&r);
 }
 
+#define CASE(name) cmocka_unit_test_setup_teardown(name, asker_begin, asker_finish)
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_refusal_is_an_incident_until_it_is_taken, begin, finish),
-        cmocka_unit_test_setup_teardown(after_a_kill_it_goes_on_where_it_was, begin, finish),
-        cmocka_unit_test_setup_teardown(a_life_without_proxies_ends_it, begin, finish),
+        CASE(a_refusal_is_an_incident_until_it_is_taken),
+        CASE(after_a_kill_it_goes_on_where_it_was),
+        CASE(a_life_without_proxies_ends_it),
     };
     if (argc < 2) return 2;
     harness_command(argv[1]);

@@ -5,7 +5,6 @@
 #include "harness.h"
 
 #include <string.h>
-#include <uv.h>
 
 #include "asker.h"
 
@@ -14,22 +13,8 @@
 #define SECOND "ingress/gate/gate-2"
 #define NOT_BACK(node) "not told to " node ", not back since the start "
 
-static uv_loop_t loop;
 static struct run r;
 static struct asker first, second;
-
-static int begin(void **state)
-{
-    uv_loop_init(&loop);
-    return folder_make(state);
-}
-
-static int finish(void **state)
-{
-    uv_run(&loop, UV_RUN_NOWAIT);
-    uv_loop_close(&loop);
-    return folder_drop(state);
-}
 
 static void start(void)
 {
@@ -39,7 +24,7 @@ static void start(void)
 
 static void come(struct asker *a, const char *node)
 {
-    asker_comes(a, &loop, node, ASKER_ECDS, DENY);
+    asker_comes(a, node, ASKER_ECDS, DENY);
     asker_hears(a);
 }
 
@@ -151,7 +136,7 @@ static void a_life_without_a_mesh_changes_nothing(void **state)
 
 int main(int argc, char **argv)
 {
-#define CASE(name) cmocka_unit_test_setup_teardown(name, begin, finish)
+#define CASE(name) cmocka_unit_test_setup_teardown(name, asker_begin, asker_finish)
     const struct CMUnitTest tests[] = {
         CASE(who_was_there_is_named_until_it_comes_back),
         CASE(the_third_life_knows_since_when),
