@@ -180,8 +180,8 @@ static void restore_manual(struct mp_engine *e, struct en_in *i, struct en_case 
     if (!i->bad && c->manual == EN_NONE) i->bad = true; /* there are never so many */
 }
 
-/* What it is at, in the order of en_put_case; `step` counts from 1, `stopped_ns` is when the row was
- * written. */
+/* What it is at, in the order of en_put_case; `step` counts from 1, `stopped_ns` is when the row
+ * was written. */
 static void get_course(struct mp_engine *e, struct en_in *i, struct en_case *c, uint64_t *step,
                        int64_t *stopped_ns)
 {
